@@ -1,0 +1,76 @@
+/**
+ * What every connector is: one value with a name, a summary, its options as a schema, an example, and one verb.
+ * A connector knows one protocol and nothing of channels, envelopes or storage; it never retries and never queues.
+ */
+import type { z } from "zod";
+import type { ErrorCode } from "../errors.ts";
+import type { Log } from "../log.ts";
+
+/** What a source hands over: bytes as they come off the wire, and what the wire said about them. */
+export type Arrival = {
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly mediaType: "application/hl7-v2" | "application/dicom" | "application/vnd.semrs.envelope";
+  /** The protocol's own identifier: MSH-10, SOP Instance UID, or envelope id. */
+  readonly controlId: string;
+  /** Who sent it, as the protocol names them: host:port, AE title, or certificate subject. */
+  readonly sender: string;
+};
+
+/** What became of an arrival: accepted, or refused with a code that every protocol can say, and a reason for people. */
+export type Verdict = { readonly accepted: boolean; readonly code?: ErrorCode; readonly reason?: string };
+
+/**
+ * Resolves once the arrival is safe on disk (`stored`); `answer` resolves with the verdict the channel was
+ * configured to give. A source answers its peer from nothing else. Rejects with a `Fault`.
+ */
+export type Deliver = (arrival: Arrival) => Promise<{ readonly duplicate: boolean; readonly answer: Promise<Verdict> }>;
+
+export type Context = { readonly log: Log; readonly signal: AbortSignal };
+
+/** A source that listens: `address` is host:port as bound (the port is real even when 0 was asked for). */
+export type Running = { readonly address: string; stop(): Promise<void> };
+
+export type Source<S extends z.ZodType = z.ZodType> = {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: S;
+  readonly example: string;
+  listen(options: z.output<S>, deliver: Deliver, context: Context): Promise<Running>;
+};
+
+/** One thing to send: its bytes can be read again from the start for another attempt. */
+export type Item = {
+  /** MSH-10, SOP Instance UID or envelope id. */
+  readonly controlId: string;
+  /** Size of the body in octets. */
+  readonly size: number;
+  body(): AsyncIterable<Uint8Array>;
+};
+
+/**
+ * What the peer said of one item. `delivered`: it took it (AA/CA, Success or a C-STORE warning, 2xx). `refused`: it said no
+ * (`code` tells by `consequenceOf(code).retry` whether to try again). `ambiguous`: written, no answer seen.
+ * `detail` is the peer's own code (MSA-1 and ERR-3, a status in hex), never its free text.
+ */
+export type Outcome =
+  | { readonly state: "delivered"; readonly detail?: string }
+  | { readonly state: "refused"; readonly code: ErrorCode; readonly reason: string; readonly detail?: string }
+  | { readonly state: "ambiguous"; readonly reason: string };
+
+export type Destination<S extends z.ZodType = z.ZodType> = {
+  readonly name: string;
+  readonly summary: string;
+  readonly options: S;
+  readonly example: string;
+  /**
+   * Sends what belongs together (a study, or one message) on one connection; reports each item's outcome as the peer
+   * gives it. Rejects with a `Fault` (PEER_UNREACHABLE, PEER_REFUSED …) for what concerns the connection; items not
+   * reported then were not sent.
+   */
+  send(
+    options: z.output<S>,
+    items: AsyncIterable<Item>,
+    report: (item: Item, outcome: Outcome) => void,
+    context: Context,
+  ): Promise<void>;
+};

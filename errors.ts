@@ -1,0 +1,72 @@
+/**
+ * Every failure an operator can see, in one table: whether it is worth
+ * retrying, and what each protocol tells its peer.
+ *
+ * `hl7` is MSA-1 (HL7 Table 0008), `dicom` is a C-STORE status (PS3.4 Annex B.2.3),
+ * `http` is a status code. A code, once released, is never reused.
+ */
+const table = {
+  HL7_MALFORMED: { retry: false, hl7: "AE", dicom: 0xc000, http: 400 },
+  HL7_UNSUPPORTED: { retry: false, hl7: "AR", dicom: 0xc000, http: 415 },
+  HL7_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
+  CDA_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  DOCUMENT_MALFORMED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  DOCUMENT_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
+  DOCUMENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
+  PATIENT_MISMATCH: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  DICOM_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  DICOM_MISMATCH: { retry: false, hl7: "AE", dicom: 0xa900, http: 422 },
+  DICOM_UNSUPPORTED: { retry: false, hl7: "AE", dicom: 0x0122, http: 415 },
+  DICOM_CONFLICT: { retry: false, hl7: "AE", dicom: 0x0111, http: 409 },
+  TOO_LARGE: { retry: false, hl7: "AR", dicom: 0xa700, http: 413 },
+  ENVELOPE_MALFORMED: { retry: false, hl7: "AE", dicom: 0xc000, http: 400 },
+  ENVELOPE_UNSUPPORTED: { retry: false, hl7: "AE", dicom: 0xc000, http: 415 },
+  ENVELOPE_NOT_OPENED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  ENVELOPE_EXPIRED: { retry: true, hl7: "AE", dicom: 0xc000, http: 422 },
+  ENVELOPE_REPLAYED: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
+  ENVELOPE_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
+  CERTIFICATE_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  RECIPIENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
+  NOT_PERMITTED: { retry: false, hl7: "AR", dicom: 0x0124, http: 403 },
+  QUERY_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 400 },
+  STORE_FULL: { retry: true, hl7: "AR", dicom: 0xa700, http: 507 },
+  STORE_CONFLICT: { retry: false, hl7: "AE", dicom: 0x0110, http: 409 },
+  STORE_DAMAGED: { retry: false, hl7: "AR", dicom: 0x0110, http: 500 },
+  PEER_REFUSED: { retry: false, hl7: "AE", dicom: 0xc000, http: 502 },
+  PEER_BUSY: { retry: true, hl7: "AR", dicom: 0xa700, http: 503 },
+  PEER_UNREACHABLE: { retry: true, hl7: "AR", dicom: 0xa700, http: 502 },
+  PEER_AMBIGUOUS: { retry: true, hl7: "AR", dicom: 0xa700, http: 502 },
+  CONFIG_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 500 },
+  ALREADY_RUNNING: { retry: false, hl7: "AR", dicom: 0xa700, http: 503 },
+  STOPPING: { retry: true, hl7: "AR", dicom: 0xa700, http: 503 },
+  UNEXPECTED: { retry: true, hl7: "AR", dicom: 0x0110, http: 500 },
+} as const;
+
+export type ErrorCode = keyof typeof table;
+export type Consequence = (typeof table)[ErrorCode];
+
+/** The one error type of the project. Branch on `code`, never on `message`; the message carries no patient data. */
+export class Fault extends Error {
+  override readonly name = "Fault";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export const codeOf = (thrown: unknown): ErrorCode => (thrown instanceof Fault ? thrown.code : "UNEXPECTED");
+
+/** What to do about, and what to tell the peer about, anything that was thrown. */
+export const consequence = (thrown: unknown): Consequence => table[codeOf(thrown)];
+
+/** What a code means to every protocol. */
+export const consequenceOf = (code: ErrorCode): Consequence => table[code];
+
+/** A fault's message is written for people; anything else that was thrown may quote data, so only its kind is told. */
+export const reasonOf = (thrown: unknown): string =>
+  thrown instanceof Fault ? thrown.message : `unexpected ${thrown instanceof Error ? thrown.name : typeof thrown}`;
+
+/** All codes, for the reference documentation and the tests that raise each. */
+export const errorCodes = Object.keys(table) as readonly ErrorCode[];

@@ -1,0 +1,291 @@
+/**
+ * Where a site's bytes rest: contracts and their promises. `sqlite.ts` keeps them.
+ *
+ * - A `Change` is made by one of the contracts below and does nothing until `commit`. Changes committed together are
+ *   applied together or not at all, and `commit` resolves only after fsync.
+ * - Reads see everything whose `commit` has resolved.
+ * - Whatever could name a patient is in a column sealed under the site's storage key (`facts`, `payload`, `entry`,
+ *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
+ */
+
+/** 32 lower-case hex digits, time-ordered: 48 bits of milliseconds, 80 random bits. */
+export type Id = string;
+/** A keyed digest that stands for a patient id, reference or document id (see `Tokens`). */
+export type Token = string;
+/** Name of a blob: HMAC of its digest under the site's key, so it deduplicates here and confirms nothing elsewhere. */
+export type BlobName = string;
+
+declare const change: unique symbol;
+export type Change = { readonly [change]: true };
+
+/** One line of the accept journal: what was acknowledged, and the SHA-256 (hex) of what arrived. */
+export type Acceptance = { readonly id: Id; readonly digest: string };
+
+export type Store = {
+  /** Applies all changes in one transaction shared with other callers' (one fsync for all that arrived meanwhile). Rejects
+   * with STORE_CONFLICT (a unique key exists; nothing of this commit was applied), STORE_FULL or STORE_DAMAGED.
+   * `accepted` is appended to the accept journal, and fsynced, after the commit and before this resolves. */
+  commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  newId(): Id;
+  readonly tokens: Tokens;
+  readonly blobs: Blobs;
+  readonly arrivals: Arrivals;
+  readonly items: Items;
+  readonly records: Records;
+  readonly deliveries: Deliveries;
+  readonly messages: Messages;
+  readonly entries: Entries;
+  /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
+  readonly missing: readonly Acceptance[];
+  /** Finishes what was committed, closes files, releases the data folder's lock. */
+  close(): Promise<void>;
+};
+
+export type Tokens = {
+  /** HMAC-SHA-256(key, label 00 system 00 value), with the key's version in front. */
+  of(label: "patient" | "reference" | "document" | "message" | "digest", system: string, value: string): Token;
+};
+
+// ---------------------------------------------------------------- bytes
+
+/** What opens a sealed blob and proves it. `whole`: sha256 is the digest; `segments`: segs and root are. */
+export type BlobFacts = {
+  /** Octets of clear text (the ciphertext has as many). */
+  readonly size: number;
+  /** SHA-256 of the clear text, hex; null in the segments form. */
+  readonly sha256: string | null;
+  /** SHA-256 of every mebibyte of clear text, concatenated; null in the whole form. */
+  readonly segs: Uint8Array | null;
+  /** The digest of record of a segmented part (see envelope/SPEC.md), hex; null in the whole form. */
+  readonly root: string | null;
+  readonly cek: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly tag: Uint8Array;
+};
+
+/** A blob that is durable as a file but not yet in the index: commit `change` to keep it, or it is swept at next start. */
+export type StagedBlob = { readonly name: BlobName; readonly digest: string; readonly change: Change; readonly fresh: boolean };
+
+export type Blobs = {
+  /**
+   * Takes ciphertext in; `facts` is called once the iterable has ended. Up to 64 KiB go inline with the index row; larger
+   * ones to a temp file → fdatasync → rename → fsync of the folder. If the same digest is already here, the copy is
+   * dropped and `fresh` is false. An iterable that throws leaves nothing behind.
+   */
+  put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
+  facts(name: BlobName): BlobFacts;
+  /** The ciphertext from the first octet, in chunks of at most 1 MiB; STORE_DAMAGED when the file is short or missing. */
+  read(name: BlobName): AsyncIterable<Uint8Array>;
+  /** Drops the index row; the file goes with the next sweep. */
+  drop(name: BlobName): Change;
+};
+
+// ---------------------------------------------------------------- journal
+
+export type ArrivalState = "accepted" | "done" | "filtered" | "refused";
+
+/** One thing that arrived on a wire: the durable record of what was acknowledged and what became of it. */
+export type ArrivalRow = {
+  readonly id: Id;
+  readonly source: string;
+  readonly channel: string | null;
+  readonly mediaType: string;
+  readonly controlId: string;
+  readonly sender: string;
+  /** What makes a repetition: unique among arrivals of the last 24 h where not null. */
+  readonly repetition: Token | null;
+  /** Token of the SHA-256 of the bytes (`tokens.of("digest", "", hex)`). */
+  readonly digest: Token;
+  readonly blob: BlobName | null;
+  readonly state: ArrivalState;
+  readonly code: string | null;
+  readonly reason: string | null;
+  readonly receivedAt: string;
+  /** Sealed at rest. */
+  readonly facts: unknown;
+};
+
+export type Arrivals = {
+  add(row: ArrivalRow): Change;
+  settle(id: Id, patch: Partial<Pick<ArrivalRow, "state" | "code" | "reason" | "channel" | "blob" | "facts">>): Change;
+  find(id: Id): ArrivalRow | undefined;
+  byRepetition(token: Token): ArrivalRow | undefined;
+  list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];
+  counts(): Readonly<Record<string, number>>;
+};
+
+// ---------------------------------------------------------------- documents and instances waiting to be sealed
+
+export type ItemState = "waiting" | "held" | "sealed" | "discarded";
+
+/** A document or an instance that was accepted at this site, until it travels in a record. */
+export type Item = {
+  readonly id: Id;
+  readonly kind: "document" | "instance";
+  readonly arrival: Id;
+  readonly channel: string;
+  /** Token of the document id, or the SOP Instance UID; (kind, key, digest) is unique. */
+  readonly key: string;
+  readonly digest: Token;
+  readonly blob: BlobName;
+  /** What joins a document and its study: `study:<UID>`, `accession:<token>`. */
+  readonly joins: readonly string[];
+  /** Tokens of the patient ids. */
+  readonly patients: readonly Token[];
+  readonly state: ItemState;
+  readonly code: string | null;
+  readonly reason: string | null;
+  /** When it began to wait (ISO 8601). */
+  readonly since: string;
+  readonly record: Id | null;
+  /** Sealed at rest. */
+  readonly facts: unknown;
+};
+
+export type Items = {
+  add(item: Item): readonly Change[];
+  mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since">>): Change;
+  find(id: Id): Item | undefined;
+  byKey(kind: Item["kind"], key: string): readonly Item[];
+  /** Items of one kind that share at least one join. */
+  joined(kind: Item["kind"], joins: readonly string[]): readonly Item[];
+  list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
+  counts(): Readonly<Record<string, number>>;
+};
+
+// ---------------------------------------------------------------- sealed records
+
+export type RecordState = "stored" | "registered" | "opened" | "delivered" | "held";
+
+/** What a repository keeps of one sealed record; the bytes are blobs, shared with the journal. */
+export type StoredRecord = {
+  /** The manifest's `message`. */
+  readonly id: Id;
+  readonly channel: string;
+  /** `own`: sealed here; `received`: opened here, sealed elsewhere. */
+  readonly origin: "own" | "received";
+  readonly author: string;
+  /** The author's manifest and detached signature, octet for octet (sealed at rest). */
+  readonly manifest: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly manifestSha256: string;
+  /** Token of the document's uniqueId. */
+  readonly key: Token;
+  readonly parts: readonly { readonly n: number; readonly blob: BlobName }[];
+  readonly patients: readonly Token[];
+  readonly state: RecordState;
+  readonly code: string | null;
+  readonly reason: string | null;
+  /** The document entry and what delivery needs (sealed at rest). */
+  readonly entry: unknown;
+  readonly createdAt: string;
+};
+
+export type Evidence = { readonly kind: "stored" | "registered" | "delivered"; readonly from: string; readonly receipt: Uint8Array };
+
+export type Records = {
+  /** `id` is unique. */
+  add(record: StoredRecord): readonly Change[];
+  mark(id: Id, patch: Partial<Pick<StoredRecord, "state" | "code" | "reason">>): Change;
+  find(id: Id): StoredRecord | undefined;
+  byKey(key: Token): readonly StoredRecord[];
+  byManifest(manifestSha256: string): StoredRecord | undefined;
+  list(query: { readonly state?: RecordState; readonly limit: number }): readonly StoredRecord[];
+  counts(): Readonly<Record<string, number>>;
+  /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing. */
+  attach(id: Id, evidence: Evidence): Change;
+  evidence(id: Id): readonly Evidence[];
+};
+
+// ---------------------------------------------------------------- deliveries
+
+/** queued → inflight → delivered | parked (a person decides) | held; `ambiguous` after a crash or a lost answer. */
+export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | "parked" | "discarded";
+
+export type Delivery = {
+  readonly id: Id;
+  readonly kind: "register" | "push" | "fetch" | "retrieve" | "receipt" | "message" | "study";
+  readonly channel: string;
+  /** A system, or a partner. */
+  readonly destination: string;
+  /** Deliveries to one destination with the same key go one after the other, in order of `id`; null: no order. */
+  readonly order: Token | null;
+  readonly record: Id | null;
+  readonly state: DeliveryState;
+  readonly attempts: number;
+  /** Milliseconds since 1970: not before. */
+  readonly due: number;
+  readonly code: string | null;
+  readonly reason: string | null;
+  readonly createdAt: string;
+  /** Sealed at rest. */
+  readonly payload: unknown;
+};
+
+export type Deliveries = {
+  add(delivery: Delivery): Change;
+  mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
+  find(id: Id): Delivery | undefined;
+  /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one. */
+  due(now: number, limit: number): readonly Delivery[];
+  /** The earliest `due` of what is queued or ambiguous; undefined when nothing is. */
+  nextDue(): number | undefined;
+  list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
+  counts(): Readonly<Record<string, number>>;
+};
+
+// ---------------------------------------------------------------- what was seen
+
+export type Messages = {
+  /** (org, message) is unique: STORE_CONFLICT on the second. `receipt` is sealed at rest. */
+  add(row: { readonly org: string; readonly message: Id; readonly digest: string; readonly receipt: Uint8Array; readonly at: string }): Change;
+  find(org: string, message: Id): { readonly digest: string; readonly receipt: Uint8Array } | undefined;
+  /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
+  saw(org: string, id: Id, until: number): Change;
+  hasSeen(org: string, id: Id): boolean;
+  /** Drops replay rows that ended. */
+  expire(now: number): Change;
+  /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
+  took(destination: string, key: string, at: string): Change;
+  hasTaken(destination: string, key: string): boolean;
+};
+
+// ---------------------------------------------------------------- registry
+
+export type EntryStatus = "approved" | "deprecated";
+
+/** A row of the national index: tokens and facets in clear, everything else in the sealed `entry`. */
+export type EntryRow = {
+  readonly id: Id;
+  /** Who registered it. */
+  readonly org: string;
+  /** Token of uniqueId: unique. */
+  readonly key: Token;
+  readonly patients: readonly Token[];
+  /** Tokens of accession numbers and study UIDs. */
+  readonly references: readonly Token[];
+  /** EEC form (113 …) or `other`. */
+  readonly form: string;
+  readonly status: EntryStatus;
+  /** When it was registered (ISO 8601). */
+  readonly createdAt: string;
+  readonly manifestSha256: string;
+  readonly entry: unknown;
+};
+
+export type Entries = {
+  add(row: EntryRow): readonly Change[];
+  status(id: Id, status: EntryStatus): Change;
+  byKey(key: Token): EntryRow | undefined;
+  /** Entries of any of these patients, newest first; `since` compares createdAt; `after` is the last id of the page before. */
+  find(query: {
+    readonly patients?: readonly Token[];
+    readonly references?: readonly Token[];
+    readonly forms?: readonly string[];
+    readonly status?: EntryStatus;
+    readonly since?: string;
+    readonly after?: Id;
+    readonly limit: number;
+  }): readonly EntryRow[];
+  count(): number;
+};

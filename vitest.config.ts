@@ -1,0 +1,6 @@
+import { defineConfig } from "vitest/config";
+
+// Whole sites are started by some tests; two workers fit the two cores CI has.
+export default defineConfig({
+  test: { include: ["test/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2 },
+});
