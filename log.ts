@@ -33,6 +33,10 @@ export function openLog(site: string, level: Level = "info"): Log {
     transports: [new winston.transports.Console()],
   });
   return (event, fields = {}, at = "info") => {
-    logger.log({ level: at, message: event, line: { time: new Date().toISOString(), level: at, site, event, ...fields } });
+    logger.log({
+      level: at,
+      message: event,
+      line: { time: new Date().toISOString(), level: at, site, event, ...fields },
+    });
   };
 }

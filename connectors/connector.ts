@@ -9,7 +9,12 @@ import type { Log } from "../log.ts";
 /** What a source hands over: bytes as they come off the wire, and what the wire said about them. */
 export type Arrival = {
   readonly body: AsyncIterable<Uint8Array>;
-  readonly mediaType: "application/hl7-v2" | "application/dicom" | "application/vnd.semrs.envelope";
+  /** `application/octet-stream`: bytes that broke the protocol's framing; to be kept for a person, never taken for a message. */
+  readonly mediaType:
+    | "application/hl7-v2"
+    | "application/dicom"
+    | "application/vnd.semrs.envelope"
+    | "application/octet-stream";
   /** The protocol's own identifier: MSH-10, SOP Instance UID, or envelope id. */
   readonly controlId: string;
   /** Who sent it, as the protocol names them: host:port, AE title, or certificate subject. */

@@ -64,7 +64,12 @@ export type BlobFacts = {
 };
 
 /** A blob that is durable as a file but not yet in the index: commit `change` to keep it, or it is swept at next start. */
-export type StagedBlob = { readonly name: BlobName; readonly digest: string; readonly change: Change; readonly fresh: boolean };
+export type StagedBlob = {
+  readonly name: BlobName;
+  readonly digest: string;
+  readonly change: Change;
+  readonly fresh: boolean;
+};
 
 export type Blobs = {
   /**
@@ -108,6 +113,8 @@ export type ArrivalRow = {
 export type Arrivals = {
   add(row: ArrivalRow): Change;
   settle(id: Id, patch: Partial<Pick<ArrivalRow, "state" | "code" | "reason" | "channel" | "blob" | "facts">>): Change;
+  /** Frees the repetition tokens of arrivals older than 24 h. */
+  forget(): Change;
   find(id: Id): ArrivalRow | undefined;
   byRepetition(token: Token): ArrivalRow | undefined;
   list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];
@@ -181,7 +188,11 @@ export type StoredRecord = {
   readonly createdAt: string;
 };
 
-export type Evidence = { readonly kind: "stored" | "registered" | "delivered"; readonly from: string; readonly receipt: Uint8Array };
+export type Evidence = {
+  readonly kind: "stored" | "registered" | "delivered";
+  readonly from: string;
+  readonly receipt: Uint8Array;
+};
 
 export type Records = {
   /** `id` is unique. */
@@ -238,7 +249,13 @@ export type Deliveries = {
 
 export type Messages = {
   /** (org, message) is unique: STORE_CONFLICT on the second. `receipt` is sealed at rest. */
-  add(row: { readonly org: string; readonly message: Id; readonly digest: string; readonly receipt: Uint8Array; readonly at: string }): Change;
+  add(row: {
+    readonly org: string;
+    readonly message: Id;
+    readonly digest: string;
+    readonly receipt: Uint8Array;
+    readonly at: string;
+  }): Change;
   find(org: string, message: Id): { readonly digest: string; readonly receipt: Uint8Array } | undefined;
   /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
   saw(org: string, id: Id, until: number): Change;

@@ -21,7 +21,11 @@ export function peer(name: string): { readonly available: boolean; readonly reas
 }
 
 /** A folder of third-party test data that lies beside the checkout. Absent is a failure under REQUIRE_FIXTURES. */
-export function fixtures(folder: string): { readonly available: boolean; readonly path: string; readonly reason: string } {
+export function fixtures(folder: string): {
+  readonly available: boolean;
+  readonly path: string;
+  readonly reason: string;
+} {
   const path = join(root, "..", "shared", "fixtures", folder);
   if (existsSync(path)) return { available: true, path, reason: "" };
   if (process.env["REQUIRE_FIXTURES"]) throw new Error(`${path} is required here and missing`);

@@ -1,0 +1,202 @@
+/** `semrs demo`: three sites on this machine, a throw-away PKI, and records that travel from HIS A and PACS A to HIS B and PACS B. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { codeOf, Fault } from "../../errors.ts";
+import { openAdminClient } from "../admin-client.ts";
+import { initPki } from "../pki.ts";
+import { play } from "./play.ts";
+import { type Receivers, startReceivers } from "./receivers.ts";
+import { type LogLine, ports, type SiteProcess, startSiteProcess } from "./sites.ts";
+import { openStory } from "./story.ts";
+
+type Options = { readonly once?: boolean; readonly json?: boolean; readonly sample: boolean; readonly folder: string };
+
+const root = join(import.meta.dirname, "..", "..");
+const siteNames = ["registry", "hospital-a", "hospital-b"] as const;
+const portNames = [
+  "REGISTRY_PORT",
+  "REGISTRY_ADMIN",
+  "A_PORT",
+  "A_ADMIN",
+  "A_HIS",
+  "A_PACS",
+  "B_PORT",
+  "B_ADMIN",
+  "B_ADT",
+];
+const exitUnavailable = 69;
+const exitFailed = 1;
+
+/** What the sites of the demo are, for a script: one line of JSON. */
+export type Ready = {
+  readonly ready: true;
+  readonly "hospital-a": { pid: number; mllp: string; dicom: string; admin: string; data: string };
+  readonly "hospital-b": { pid: number; admissions: string; admin: string; data: string; his: string; pacs: string };
+  readonly registry: { pid: number; admin: string; data: string };
+};
+
+export function demoCommand(): Command {
+  return new Command("demo")
+    .summary("three sites on this machine; records travel; then it stays up")
+    .description(
+      "Starts a registry and two hospitals as processes of their own, with a throw-away PKI and fresh data, and sends sample records from A to B.",
+    )
+    .option(
+      "--once",
+      "end when the records have travelled; exit 0 only if every digest is equal, every signature verified and no queue left",
+    )
+    .option("--json", "one line of JSON on standard output when the sites are ready; everything else on standard error")
+    .option("--no-sample", "start the sites and receivers, send nothing")
+    .option("--folder <folder>", "where PKI and data go", join(root, ".semrs"))
+    .addHelpText(
+      "before",
+      "Examples:\n  npm start                       records travel, then it stays up\n  npm start -- --once             the same, then it ends\n  npm start --silent -- --json    for a script\n",
+    )
+    .action(async (options: Options) => {
+      try {
+        process.exitCode = await demo(options);
+      } catch (thrown) {
+        process.stderr.write(
+          `semrs demo: ${thrown instanceof Fault ? thrown.message : ((thrown as Error).stack ?? String(thrown))}\n`,
+        );
+        process.exitCode = codeOf(thrown) === "UNEXPECTED" ? exitFailed : exitUnavailable;
+      }
+    });
+}
+
+async function demo(options: Options): Promise<number> {
+  const out = options.json ? process.stderr : process.stdout;
+  const story = openStory(out);
+  const stopping = new AbortController();
+  const interrupted = new Promise<void>((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => resolve());
+  });
+  const folder = freshFolder(options.folder);
+  const sites: SiteProcess[] = [];
+  let receivers: Receivers | undefined;
+  try {
+    story.say("SEMRS demo: making keys and starting registry, hospital-a and hospital-b …");
+    await initPki(join(folder, "pki"), siteNames, { now: new Date() });
+    receivers = await startReceivers(join(folder, "receivers"), stopping.signal);
+    const env = {
+      PKI: join(folder, "pki"),
+      DATA: join(folder, "data"),
+      QUIET: "2s",
+      STUDY_WAIT: "20s",
+      AGAIN_1: "1s",
+      AGAIN_2: "5s",
+      AGAIN_3: "15s",
+      B_HIS: portOf(receivers.his.address),
+      B_PACS: portOf(receivers.pacs.address),
+      ...(await ports(portNames)),
+    };
+    const tell = (line: LogLine): void => {
+      if (options.sample || line.level !== "info") story.tell(line);
+    };
+    const start = (name: string) =>
+      startSiteProcess(name, join(root, name === "registry" ? "examples/registry.yaml" : "channels.yaml"), env, tell);
+    for (const started of await Promise.allSettled(siteNames.map(start))) {
+      if (started.status === "fulfilled") sites.push(started.value);
+      else throw started.reason;
+    }
+    const ready = readyOf(sites, env, folder, receivers);
+    if (options.json) process.stdout.write(`${JSON.stringify(ready)}\n`);
+    story.say(`ready in ${(process.uptime()).toFixed(1)} s; all between sites is TLS with client certificates\n`);
+
+    let exit = 0;
+    if (options.sample) {
+      const admins = Object.fromEntries(
+        siteNames.map((name) => [name, openAdminClient(ready[name].admin, ready[name].data)]),
+      );
+      const played = play({ ready, receivers, story, admins, signal: stopping.signal });
+      const ended = await Promise.race([played, interrupted.then(() => undefined)]);
+      if (ended === undefined) return 130;
+      for (const line of ended.lines) story.say(line);
+      exit = ended.failures.length === 0 ? 0 : exitFailed;
+      for (const failure of ended.failures) story.say(`FAILED: ${failure}`);
+    }
+    if (options.once) return exit;
+    for (const line of invitation(ready, folder)) story.say(line);
+    await interrupted;
+    return 0;
+  } finally {
+    stopping.abort();
+    await Promise.all(sites.map((site) => site.stop()));
+    await receivers?.stop();
+    rmSync(join(folder, "demo.pid"), { force: true });
+  }
+}
+
+/** Empties the folder, unless another demo runs in it. */
+function freshFolder(folder: string): string {
+  const pidFile = join(folder, "demo.pid");
+  const other = existsSync(pidFile) ? Number(readFileSync(pidFile, "utf8")) : 0;
+  if (other > 0 && isDemo(other)) {
+    throw new Fault(
+      "ALREADY_RUNNING",
+      `a demo runs already in ${folder} (process ${other}); stop it with Ctrl-C there, or give --folder another place`,
+    );
+  }
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
+  return folder;
+}
+
+function isDemo(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // A number may be somebody else's by now: on Linux the command line tells.
+    const file = `/proc/${pid}/cmdline`;
+    return !existsSync(file) || readFileSync(file, "utf8").includes("semrs");
+  } catch {
+    return false;
+  }
+}
+
+const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1);
+
+function readyOf(
+  sites: readonly SiteProcess[],
+  env: Readonly<Record<string, string>>,
+  folder: string,
+  receivers: Receivers,
+): Ready {
+  const at = (name: string) => `127.0.0.1:${env[name]}`;
+  const site = (name: string, admin: string) => {
+    const pid = sites.find((each) => each.name === name)?.pid() ?? 0;
+    return { pid, admin: `http://${at(admin)}`, data: join(folder, "data", name) };
+  };
+  return {
+    ready: true,
+    "hospital-a": { ...site("hospital-a", "A_ADMIN"), mllp: at("A_HIS"), dicom: `SEMRS_A@${at("A_PACS")}` },
+    "hospital-b": {
+      ...site("hospital-b", "B_ADMIN"),
+      admissions: at("B_ADT"),
+      his: receivers.his.folder,
+      pacs: receivers.pacs.folder,
+    },
+    registry: site("registry", "REGISTRY_ADMIN"),
+  };
+}
+
+function invitation(ready: Ready, folder: string): readonly string[] {
+  const [a, b] = [ready["hospital-a"], ready["hospital-b"]];
+  const [, host = "", port = ""] = /@(.*):(\d+)$/.exec(a.dicom) ?? [];
+  const samples = "test/fixtures/hl7v2";
+  return [
+    "",
+    "The sites stay up. Try your own data (another terminal, in this folder):",
+    `  HIS A, a document:   npx semrs send mllp --to ${a.mllp} ${samples}/mdm-t02-121.hl7`,
+    `  PACS A, images:      storescu -aet PACS_A -aec SEMRS_A ${host} ${port} *.dcm`,
+    `                       npx semrs send dicom --to ${a.dicom} FILE…`,
+    `  HIS B, an admission: npx semrs send mllp --to ${b.admissions} ${samples}/adt-a01.hl7`,
+    `  what waits or is held:  npx semrs journal list --admin ${a.admin} --data ${a.data}`,
+    `  delivered to HIS B:  ${b.his}`,
+    `  delivered to PACS B: ${b.pacs}`,
+    `  metrics:             ${a.admin}/metrics  ${b.admin}/metrics  ${ready.registry.admin}/metrics`,
+    `  keys and data:       ${folder}`,
+    "Ctrl-C ends all three.",
+  ];
+}

@@ -1,0 +1,132 @@
+/** `semrs run`: one site, from its configuration, until SIGTERM or SIGINT. */
+import { Command } from "commander";
+import { openRest, type Rest } from "../connectors/rest.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { openRegistry } from "../exchange/registry.ts";
+import { openRepository, type Repository } from "../exchange/repository.ts";
+import { type Exchange, type Serving, serve } from "../exchange/server.ts";
+import { type Log, openLog } from "../log.ts";
+import { type Config, loadConfig } from "../pipeline/config.ts";
+import { startEngine } from "../pipeline/engine.ts";
+import { loadKeys } from "../pipeline/identity.ts";
+import { openMetrics } from "../pipeline/metrics.ts";
+import { receivePush } from "../pipeline/open.ts";
+import type { Site } from "../pipeline/site.ts";
+import { openStore } from "../store/index.ts";
+
+export type Started = {
+  readonly addresses: {
+    readonly admin: string;
+    readonly rest: string | null;
+    readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
+  };
+  stop(): Promise<void>;
+};
+
+/** Exit codes of sysexits.h that a service manager understands. */
+const exitConfig = 78;
+const exitUnavailable = 69;
+
+export function runCommand(): Command {
+  return new Command("run")
+    .summary("run one site until it is told to stop")
+    .description(
+      "Runs the site that `site` in the configuration names, in the foreground. One line of JSON an event on standard output.",
+    )
+    .option("-c, --config <file>", "configuration", "channels.yaml")
+    .option("--until-input-ends", "stop when standard input ends, as a supervisor's pipe does")
+    .addHelpText("before", "Example:\n  SITE=hospital-a semrs run --config channels.yaml\n")
+    .action(async ({ config: file, untilInputEnds }: { config: string; untilInputEnds?: boolean }) => {
+      try {
+        const started = await startSite(loadConfig(file, process.env));
+        let isStopping = false;
+        const stop = (): void => {
+          if (isStopping) process.exit(1);
+          isStopping = true;
+          started.stop().then(
+            () => process.exit(0),
+            () => process.exit(1),
+          );
+        };
+        process.on("SIGTERM", stop);
+        process.on("SIGINT", stop);
+        if (untilInputEnds) process.stdin.resume().once("end", stop).once("error", stop);
+      } catch (thrown) {
+        process.stderr.write(`semrs: ${reasonOf(thrown)}\n`);
+        if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);
+        process.exit(codeOf(thrown) === "CONFIG_INVALID" ? exitConfig : exitUnavailable);
+      }
+    });
+}
+
+/** Starts a site in this process. Everything it opened is closed again when a part of it cannot start. */
+export async function startSite(config: Config, log: Log = openLog(config.site)): Promise<Started> {
+  const started = performance.now();
+  const keys = loadKeys(config);
+  const now = () => new Date();
+  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now });
+  for (const { id } of store.missing) log("engine.missing", { message: id, code: "STORE_DAMAGED" }, "error");
+
+  const stopping = new AbortController();
+  const rests = new Map<string, Rest>();
+  let wake = (): void => undefined;
+  const site: Site = {
+    config,
+    identity: keys.identity,
+    store,
+    log,
+    metrics: openMetrics(config.site, store),
+    now,
+    signal: stopping.signal,
+    rest: (org) => {
+      const known = rests.get(org);
+      if (known) return known;
+      const partner = config.partners[org];
+      if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
+      const pinned = (keys.identity.partners.get(org) ?? keys.identity.self).tls;
+      const rest = openRest({ url: partner.url, ...keys.tls, expectCertificateSha256: pinned });
+      rests.set(org, rest);
+      return rest;
+    },
+    wake: () => wake(),
+  };
+  const { passed } = site.metrics;
+  const exchange: Exchange = { identity: keys.identity, store, tls: keys.tls, now, log, passed };
+  const repository: Repository = openRepository(exchange, (opened, { changes }) => receivePush(site, opened, changes));
+
+  let serving: Serving | undefined;
+  try {
+    const engine = await startEngine(site, repository.provide, (bound) => {
+      wake = bound;
+    });
+    const listen = config.own.repository ?? config.own.registry;
+    if (listen) {
+      const resources = [
+        ...(config.own.repository ? repository.resources : []),
+        ...(config.own.registry ? openRegistry(exchange) : []),
+      ];
+      serving = await serve(listen, resources, exchange, () => !stopping.signal.aborted).catch(
+        async (thrown: unknown) => {
+          await engine.stop();
+          throw thrown;
+        },
+      );
+    }
+    const addresses = { ...engine.addresses, rest: serving?.address ?? null };
+    log("engine.started", { reason: JSON.stringify(addresses), ms: Math.round(performance.now() - started) });
+    return {
+      addresses,
+      stop: async () => {
+        stopping.abort();
+        await serving?.stop();
+        await engine.stop();
+        for (const rest of rests.values()) rest.close();
+        await store.close();
+        log("engine.stopped");
+      },
+    };
+  } catch (thrown) {
+    await store.close();
+    throw thrown;
+  }
+}

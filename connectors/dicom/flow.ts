@@ -1,0 +1,78 @@
+/** A queue between a socket that pushes and a consumer that pulls: says when to pause and when to go on. */
+
+export type Flow = {
+  /** False: enough is waiting, pause the socket. */
+  push(chunk: Uint8Array): boolean;
+  end(): void;
+  /** The consumer sees this error in place of the end. */
+  fail(cause: Error): void;
+  /** Nobody reads any more: what still comes is dropped. */
+  discard(): void;
+  readonly body: AsyncIterable<Uint8Array>;
+};
+
+/** `resume` is called when less than half of `highWater` octets wait. */
+export function openFlow(highWater: number, resume: () => void): Flow {
+  let waiting: Uint8Array[] = [];
+  let size = 0;
+  let isPaused = false;
+  let isEnded = false;
+  let isDropped = false;
+  let failure: Error | undefined;
+  let wake: (() => void) | undefined;
+  const signal = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  const release = (): void => {
+    if (!isPaused || size > highWater / 2) return;
+    isPaused = false;
+    resume();
+  };
+  async function* read(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        if (failure) throw failure;
+        if (waiting.length > 0) {
+          // All that came meanwhile, as one chunk: small PDUs would cost a turn of the loop each.
+          const chunk = waiting.length === 1 && waiting[0] ? waiting[0] : Buffer.concat(waiting, size);
+          waiting = [];
+          size = 0;
+          release();
+          yield chunk;
+        } else if (isEnded) return;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      isDropped = true;
+      waiting = [];
+      size = 0;
+      release();
+    }
+  }
+  return {
+    push: (chunk) => {
+      if (isDropped || chunk.length === 0) return true;
+      waiting.push(chunk);
+      size += chunk.length;
+      signal();
+      isPaused ||= size >= highWater;
+      return !isPaused;
+    },
+    end: () => {
+      isEnded = true;
+      signal();
+    },
+    fail: (cause) => {
+      failure ??= cause;
+      signal();
+    },
+    discard: () => {
+      isDropped = true;
+      waiting = [];
+      size = 0;
+      release();
+    },
+    body: read(),
+  };
+}

@@ -1,0 +1,135 @@
+/** HTTPS client for envelopes: mutual TLS, the partner's certificate pinned, no redirects, backpressure both ways. */
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { Fault } from "../errors.ts";
+
+export type RestPeer = {
+  /** https://host:port */
+  readonly url: string;
+  /** PEM: our own TLS key and certificate, and the CAs that may have issued the partner's. */
+  readonly key: string;
+  readonly certificate: string;
+  readonly ca: string;
+  /** SHA-256 (hex) of the partner's TLS certificate. */
+  readonly expectCertificateSha256?: string;
+  /** How long the connection may be silent. */
+  readonly timeoutMs?: number;
+};
+
+export type RestResponse = {
+  readonly status: number;
+  /** Raw, in order, duplicates kept. */
+  readonly headers: readonly (readonly [string, string])[];
+  readonly body: AsyncIterable<Uint8Array>;
+};
+
+export type Rest = {
+  /** Sends one body; resolves when the answer's head is here. PEER_UNREACHABLE before anything was sent, PEER_AMBIGUOUS after. */
+  post(
+    path: string,
+    headers: readonly (readonly [string, string])[],
+    body: AsyncIterable<Uint8Array>,
+    contentLength: number,
+    signal: AbortSignal,
+  ): Promise<RestResponse>;
+  close(): void;
+};
+
+const maxHeaderBytes = 65_536;
+const defaultTimeoutMs = 60_000;
+const maxSockets = 16;
+const keepAliveMs = 4_000;
+
+/** A client of one partner. CONFIG_INVALID for an URL that is not https. */
+export function openRest({
+  url,
+  key,
+  certificate,
+  ca,
+  expectCertificateSha256,
+  timeoutMs = defaultTimeoutMs,
+}: RestPeer): Rest {
+  const base = new URL(url);
+  if (base.protocol !== "https:")
+    throw new Fault("CONFIG_INVALID", `${url} must be https: nothing between sites travels in clear`);
+  const agent = new Agent({
+    keepAlive: true,
+    keepAliveMsecs: keepAliveMs,
+    maxSockets,
+    key,
+    cert: certificate,
+    ca,
+    minVersion: "TLSv1.2",
+    checkServerIdentity: (host: string, peer: PeerCertificate): Error | undefined => {
+      const pinned = peer.fingerprint256?.replaceAll(":", "").toLowerCase();
+      if (expectCertificateSha256 !== undefined && pinned !== expectCertificateSha256) {
+        return new Error("the server's certificate is not the partner's tls.crt");
+      }
+      return checkServerIdentity(host, peer);
+    },
+  });
+  return {
+    post: async (path, headers, body, contentLength, signal) => {
+      const outgoing = request(new URL(path, base), {
+        method: "POST",
+        agent,
+        maxHeaderSize: maxHeaderBytes,
+        timeout: timeoutMs,
+        signal,
+        headers: { ...Object.fromEntries(headers), "Content-Length": contentLength },
+      });
+      let sent = false;
+      outgoing.once("socket", (socket) => socket.once("secureConnect", () => (sent = true)));
+      outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
+      const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
+      const failure = Promise.withResolvers<never>();
+      const sending = pipeline(Readable.from(body, { objectMode: false }), outgoing).catch((cause: unknown) => {
+        // A fault of the body is ours; a broken pipe may hide an answer that came early.
+        if (cause instanceof Fault) failure.reject(cause);
+      });
+      failure.promise.catch(() => undefined);
+      try {
+        const [response] = await Promise.race([answered, failure.promise]);
+        void sending;
+        return {
+          status: response.statusCode ?? 0,
+          headers: pairs(response.rawHeaders),
+          body: bodyOf(response, base.host),
+        };
+      } catch (cause) {
+        outgoing.destroy();
+        if (cause instanceof Fault) throw cause;
+        throw faultOf(cause, base.host, sent || outgoing.reusedSocket);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+async function* bodyOf(response: IncomingMessage, host: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of response) yield chunk as Uint8Array;
+  } catch (cause) {
+    throw new Fault("PEER_AMBIGUOUS", `${host} broke off its answer`, { cause });
+  }
+  if (!response.complete) throw new Fault("PEER_AMBIGUOUS", `${host} broke off its answer`);
+}
+
+function faultOf(cause: unknown, host: string, sent: boolean): Fault {
+  const { code = "", message = "" } = cause as NodeJS.ErrnoException;
+  const isTls = /^(ERR_TLS|CERT_|DEPTH_|UNABLE_|SELF_SIGNED)/.test(code) || message.includes("tls.crt");
+  if (isTls) return new Fault("PEER_UNREACHABLE", `TLS with ${host} failed: ${message}`, { cause });
+  if (sent) return new Fault("PEER_AMBIGUOUS", `${host} gave no answer (${code || message})`, { cause });
+  return new Fault("PEER_UNREACHABLE", `${host} cannot be reached (${code || message})`, { cause });
+}
+
+function pairs(raw: readonly string[]): readonly (readonly [string, string])[] {
+  return Array.from(
+    { length: Math.floor(raw.length / 2) },
+    (_, i) => [raw[2 * i] ?? "", raw[2 * i + 1] ?? ""] as const,
+  );
+}

@@ -1,0 +1,8 @@
+/** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
+export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
+export { type Opened, type OpenedPart, type Opening, open } from "./open.ts";
+export { openCipher, type PartFacts, type SealedPart, sealPart, segmentBytes } from "./part.ts";
+export { type Trust, validatePath } from "./path.ts";
+export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
+export { type Content, contentOf, type Draft, type Origin, type Sealed, seal } from "./seal.ts";
+export { manifestContentType, verifySignedData } from "./signed-data.ts";

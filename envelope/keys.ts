@@ -1,0 +1,94 @@
+/** Private keys behind two one-method interfaces, asynchronous so that an HSM can stand behind them. */
+import { constants, createPrivateKey, createPublicKey, type KeyObject, sign as signWith } from "node:crypto";
+import { promisify } from "node:util";
+import { Fault } from "../errors.ts";
+import { rsaBits, type SignatureAlgorithm } from "./algorithms.ts";
+import { type Certificate, pemToDer, readCertificate } from "./certificate.ts";
+import { unwrapWith } from "./recipient.ts";
+
+export type Signer = {
+  /** DER of the signing certificate. */
+  readonly certificate: Uint8Array;
+  /** Further certificates that help to build its path. */
+  readonly chain: readonly Uint8Array[];
+  readonly algorithm: SignatureAlgorithm;
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+};
+
+export type Unwrapper = {
+  readonly certificate: Uint8Array;
+  /** Subject key identifier, hex: what a RecipientInfo names. */
+  readonly ski: string;
+  /** The key that a RecipientInfo (DER) wraps; ENVELOPE_NOT_OPENED if it is not for this key. */
+  unwrap(recipientInfo: Uint8Array): Promise<Uint8Array>;
+};
+
+const signAsync = promisify(signWith) as (
+  algorithm: string | null,
+  data: Uint8Array,
+  key: Parameters<typeof signWith>[2],
+) => Promise<Buffer>;
+const pssSaltBytes = 32;
+
+/** A signer from PEM: PKCS#8 key, and its certificate first in the chain. */
+export function signerFrom(keyPem: string, certificatesPem: string): Signer {
+  const [leaf, ...chain] = pemToDer(certificatesPem);
+  const { key, certificate } = pair(keyPem, leaf);
+  const algorithm = algorithmOf(key);
+  const parameters = {
+    "ecdsa-p256-sha256": { hash: "sha256", key: { key, dsaEncoding: "der" } },
+    "rsa-pss-sha256": {
+      hash: "sha256",
+      key: { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes },
+    },
+    ed25519: { hash: null, key: { key } },
+  } as const;
+  const { hash, key: options } = parameters[algorithm];
+  return {
+    certificate: certificate.raw,
+    chain,
+    algorithm,
+    sign: async (bytes) => await signAsync(hash, bytes, options),
+  };
+}
+
+/** An unwrapper from PEM: PKCS#8 key and its certificate. */
+export function unwrapperFrom(keyPem: string, certificatePem: string): Unwrapper {
+  const [leaf] = pemToDer(certificatePem);
+  const { key, certificate } = pair(keyPem, leaf);
+  return {
+    certificate: certificate.raw,
+    ski: certificate.ski,
+    unwrap: async (recipientInfo) => unwrapWith(key, certificate.ski, recipientInfo),
+  };
+}
+
+function pair(
+  keyPem: string,
+  der: Uint8Array | undefined,
+): { readonly key: KeyObject; readonly certificate: Certificate } {
+  if (!der) throw new Fault("CONFIG_INVALID", "no certificate in the PEM file");
+  const certificate = readCertificate(der);
+  const key = createPrivateKey(keyPem);
+  const isPair = certificate.publicKey.equals(createPublicKey(key));
+  if (!isPair)
+    throw new Fault(
+      "CONFIG_INVALID",
+      `the private key is not the one of certificate ${certificate.sha256.slice(0, 8)}`,
+    );
+  return { key, certificate };
+}
+
+/** The algorithm follows from the key; nothing else signs. */
+export function algorithmOf(key: KeyObject): SignatureAlgorithm {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  if (type === "ec" && details?.namedCurve === "prime256v1") return "ecdsa-p256-sha256";
+  if (type === "ed25519") return "ed25519";
+  const bits = details?.modulusLength ?? 0;
+  if (type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max && (details?.publicExponent ?? 0n) >= 65537n)
+    return "rsa-pss-sha256";
+  throw new Fault(
+    "CERTIFICATE_INVALID",
+    `a ${type} key of this size signs nothing here; use P-256, RSA-3072 or Ed25519`,
+  );
+}

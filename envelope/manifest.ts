@@ -1,0 +1,155 @@
+/** The manifest: what is signed. Its octets are the truth; there is no canonical form, and nothing unknown is let through. */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { Fault } from "../errors.ts";
+import { readStrictJson } from "./json.ts";
+import { maxPartBytes, maxWholeBytes, rootOf, segmentBytes } from "./part.ts";
+
+export const purposes = [
+  "provide",
+  "push",
+  "register",
+  "query",
+  "retrieve",
+  "change",
+  "status",
+  "response",
+  "refusal",
+  "receipt",
+  "notify",
+] as const;
+export type Purpose = (typeof purposes)[number];
+
+/** The nine header tags of the paper's Table 1, in its order. */
+export const headerNames = [
+  "X-EEC-Sender",
+  "X-EEC-Receiver",
+  "X-EEC-SymmetricAlg",
+  "X-EEC-AsymmetricAlg",
+  "X-EEC-DistAlg",
+  "X-EEC-SignAlg",
+  "X-EEC-BodypartCnt",
+  "X-EEC-HeaderCnt",
+  "X-EEC-MessageType",
+] as const;
+export type HeaderName = (typeof headerNames)[number];
+
+export const maxParts = 25_000;
+const maxRecipients = 64;
+const maxText = 256;
+/** Largest manifest, octets; with an origin inside it may be twice as large. */
+export const maxManifestBytes = 16 * 1024 * 1024;
+
+const text = z.string().min(1).max(maxText);
+const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const utc = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
+  .refine((at) => !Number.isNaN(Date.parse(at)));
+const base64 = z.string().refine((value) => Buffer.from(value, "base64").toString("base64") === value);
+const n = z
+  .int()
+  .min(1)
+  .max(maxParts + 4);
+
+const whole = z.strictObject({
+  n,
+  role: z.enum(["cda", "command"]),
+  type: text,
+  size: z.int().min(1).max(maxWholeBytes),
+  sha256: hex64,
+});
+const segmented = z.strictObject({
+  n,
+  role: z.enum(["dicom", "attachment"]),
+  type: text,
+  size: z.int().min(1).max(maxPartBytes),
+  seg: z.literal(segmentBytes),
+  segs: base64,
+  root: hex64,
+  sop: z
+    .string()
+    .max(64)
+    .regex(/^[0-9.]+$/)
+    .optional(),
+});
+const readdressed = z.strictObject({ n, of: n });
+
+const headers = z.strictObject(
+  Object.fromEntries(headerNames.map((name) => [name, z.string().max(8192)])) as Record<HeaderName, z.ZodString>,
+);
+
+const schema = z.strictObject({
+  profile: z.literal("semrs-2"),
+  id: hex32,
+  message: hex32,
+  created: utc,
+  expires: utc,
+  purpose: z.enum(purposes),
+  inReplyTo: hex32.nullable(),
+  requestDigest: hex64.nullable(),
+  sender: z.strictObject({ org: text, cert: hex64 }),
+  to: z
+    .array(z.strictObject({ org: text, cert: hex64, ski: z.string().regex(/^([0-9a-f]{2}){1,64}$/) }))
+    .min(1)
+    .max(maxRecipients),
+  headers,
+  parts: z
+    .array(z.union([whole, segmented, readdressed]))
+    .min(1)
+    .max(maxParts),
+  origin: z.strictObject({ manifest: base64, signature: base64, marks: z.array(base64).max(maxRecipients) }).nullable(),
+  log: z.strictObject({ seq: z.int().min(0), head: hex64 }).nullable(),
+});
+
+export type Manifest = z.output<typeof schema>;
+/** A part that is described by its own digests, not by reference to an origin. */
+export type PartEntry = z.output<typeof whole> | z.output<typeof segmented>;
+
+const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `manifest: ${what}`);
+
+/** Reads a manifest; ENVELOPE_NOT_OPENED names the first thing that does not hold. */
+export function readManifest(bytes: Uint8Array): Manifest {
+  if (bytes.length > maxManifestBytes) throw refuse(`over ${maxManifestBytes} octets`);
+  const result = schema.safeParse(readStrictJson(bytes));
+  if (!result.success) throw refuse(`not valid at ${result.error.issues[0]?.path.join(".") || "(top)"}`);
+  const manifest = result.data;
+  for (const [index, part] of manifest.parts.entries()) checkPart(part, index, manifest.origin !== null);
+  return manifest;
+}
+
+/** n is 1, 5, 6, … without gaps; part 1 is the document or the command, the others are not; digests fit the size. */
+function checkPart(part: Manifest["parts"][number], index: number, hasOrigin: boolean): void {
+  if (part.n !== (index === 0 ? 1 : index + 4)) throw refuse("part numbers with a gap");
+  if ("of" in part !== hasOrigin)
+    throw refuse(hasOrigin ? "a part that is not the origin's" : "a part of an origin that is not there");
+  if ("of" in part) return;
+  if ("sha256" in part !== (index === 0)) throw refuse("a part in a place its role does not have");
+  if ("sha256" in part) return;
+  const segs = Buffer.from(part.segs, "base64");
+  if (segs.length !== 32 * Math.ceil(part.size / segmentBytes) || rootOf(part.size, segs) !== part.root) {
+    throw refuse("segment digests that do not fit the size or the root");
+  }
+}
+
+/** The octets that are signed. */
+export const writeManifest = (manifest: Manifest): Uint8Array => new TextEncoder().encode(JSON.stringify(manifest));
+
+/** What makes two envelopes of one message the same: SHA-256 over (role 00 u64 size, digest of record) of each part, hex. */
+export function contentDigest({ parts, origin }: Manifest): string {
+  const hash = createHash("sha256");
+  for (const part of parts) {
+    if ("of" in part) {
+      hash.update(`of\0${part.of}\0${origin?.manifest ?? ""}`);
+      continue;
+    }
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64BE(BigInt(part.size));
+    hash
+      .update(`${part.role}\0`)
+      .update(size)
+      .update("sha256" in part ? part.sha256 : part.root, "hex");
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,56 @@
+/** The author behind a re-addressed record: its own manifest and signature travel inside, and are verified as of their mark. */
+import { createHash } from "node:crypto";
+import { Fault } from "../errors.ts";
+import { type Manifest, readManifest } from "./manifest.ts";
+import type { Trust } from "./path.ts";
+import { verifyReceipt } from "./receipt.ts";
+import { type Owner, verifySigner } from "./signer.ts";
+
+export type VerifiedOrigin = {
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array;
+  readonly manifestSha256: string;
+  readonly signature: Uint8Array;
+  /** The author: owner of the signing certificate. */
+  readonly org: string;
+  /** When a registry first vouched for it; null: judged as of now. */
+  readonly markedAt: string | null;
+};
+
+type Checks = { readonly trust: Trust; readonly now: Date; partner(certificateSha256: string): Owner | undefined };
+
+const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `origin: ${what}`);
+
+/** Verifies the origin of an envelope that `sender` has signed; every part of it must be there, each once. */
+export function openOrigin(outer: Manifest, sender: string, { trust, now, partner }: Checks): VerifiedOrigin {
+  const origin = outer.origin;
+  if (!origin) throw refuse("none");
+  const manifestBytes = Buffer.from(origin.manifest, "base64");
+  const signature = Buffer.from(origin.signature, "base64");
+  const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");
+  const manifest = readManifest(manifestBytes);
+  const markedAt = earliest(origin.marks, manifestSha256, manifest.sender.org, { trust, now, partner });
+  const at = markedAt === null ? now : new Date(markedAt);
+  const { owner, certificate } = verifySigner(manifestBytes, signature, { trust, at, now, partner });
+  if (manifest.sender.org !== owner.org || manifest.sender.cert !== certificate.sha256)
+    throw refuse("its sender is not who signed it");
+  if (manifest.purpose !== "provide" && manifest.purpose !== "push") throw refuse(`its purpose is ${manifest.purpose}`);
+  if (owner.org !== sender) throw refuse(`${sender} is no relay of ${owner.org}`);
+  if (manifest.origin !== null) throw refuse("an origin inside an origin");
+  const named = new Set(outer.parts.map((part) => ("of" in part ? part.of : 0)));
+  if (named.size !== outer.parts.length || named.size !== manifest.parts.length)
+    throw refuse("a part twice, or not all of its parts");
+  return { manifest, manifestBytes, manifestSha256, signature, org: owner.org, markedAt };
+}
+
+/** The earliest time at which somebody other than the author signed that the manifest was there. */
+function earliest(marks: readonly string[], manifestSha256: string, author: string, checks: Checks): string | null {
+  const times = marks
+    .map((mark) => verifyReceipt(Buffer.from(mark, "base64"), checks))
+    .filter(
+      ({ receipt, org }) => org !== author && receipt.verdict === "stored" && receipt.names.includes(manifestSha256),
+    )
+    .map(({ receipt }) => receipt.receivedAt)
+    .sort();
+  return times[0] ?? null;
+}

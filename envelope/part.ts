@@ -1,0 +1,186 @@
+/**
+ * One part of an envelope: AES-256-GCM under a key of its own, framed as CMS AuthEnvelopedData (RFC 5083, RFC 5084) in
+ * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
+ * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
+ */
+import { createCipheriv, createDecipheriv, createHash, type Hash, hkdfSync, randomBytes } from "node:crypto";
+import { Fault } from "../errors.ts";
+
+/** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
+export const segmentBytes = 1 << 20;
+/** AES-GCM takes at most 2^36 − 32 octets under one nonce (NIST SP 800-38D 5.2.1.1). */
+export const maxPartBytes = 2 ** 36 - 32;
+/** What is digested as a whole is held in memory until its digest matched. */
+export const maxWholeBytes = 64 * 1024 * 1024;
+
+const tagBytes = 16;
+const rootLabel = "semrs-2/root\0";
+
+/** What opens a part and proves it. `whole`: sha256; `segments`: segs (SHA-256 of each segment) and root. Digests in hex. */
+export type PartFacts = {
+  readonly size: number;
+  readonly sha256: string | null;
+  readonly segs: Uint8Array | null;
+  readonly root: string | null;
+  readonly cek: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly tag: Uint8Array;
+};
+
+export type SealedPart = {
+  /** Ciphertext, as many octets as the body. */
+  readonly cipher: AsyncIterable<Uint8Array>;
+  /** Known once the ciphertext has ended. */
+  facts(): PartFacts;
+};
+
+/** Digests and encrypts a body in one pass. Key and nonce are drawn here, never given, and used for this body alone. */
+export function sealPart(
+  body: AsyncIterable<Uint8Array>,
+  form: "whole" | "segments",
+  limit = form === "whole" ? maxWholeBytes : maxPartBytes,
+): SealedPart {
+  const cek = randomBytes(32);
+  const nonce = randomBytes(12);
+  const digests = digester(form);
+  let tag: Uint8Array | undefined;
+  async function* encrypted(): AsyncGenerator<Uint8Array> {
+    const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+    for await (const chunk of body) {
+      if (chunk.length === 0) continue;
+      digests.update(chunk);
+      if (digests.size() > limit) throw new Fault("TOO_LARGE", `the part is over ${limit} octets`);
+      yield cipher.update(chunk);
+    }
+    cipher.final();
+    if (digests.size() === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
+    tag = cipher.getAuthTag();
+  }
+  return {
+    cipher: encrypted(),
+    facts: () => {
+      if (!tag) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
+      return { ...digests.done(), cek, nonce, tag };
+    },
+  };
+}
+
+/** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */
+export async function* openCipher(cipher: AsyncIterable<Uint8Array>, facts: PartFacts): AsyncGenerator<Uint8Array> {
+  for await (const { clear } of verified(cipher, facts, () => facts.tag)) yield clear;
+}
+
+/** Ciphertext of a part on its way to a store: handed on only after the digest of its clear text matched. */
+export async function* verifiedCipher(
+  cipher: AsyncIterable<Uint8Array>,
+  facts: Omit<PartFacts, "tag">,
+  tag: () => Uint8Array | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const segment of verified(cipher, facts, tag)) yield segment.cipher;
+}
+
+const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
+
+async function* verified(
+  source: AsyncIterable<Uint8Array>,
+  { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
+  tag: () => Uint8Array | undefined,
+): AsyncGenerator<{ readonly cipher: Uint8Array; readonly clear: Uint8Array }> {
+  const decipher = createDecipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const unit = segs ? segmentBytes : maxWholeBytes;
+  let seen = 0;
+  let held: { readonly cipher: Uint8Array; readonly clear: Uint8Array } | undefined;
+  for await (const cipher of units(source, unit)) {
+    if (seen + cipher.length > size) throw refuse("more octets than its size");
+    const clear = decipher.update(cipher);
+    const digest = createHash("sha256").update(clear).digest();
+    const index = Math.floor(seen / unit);
+    const expected = segs ? segs.subarray(index * 32, index * 32 + 32) : Buffer.from(sha256 ?? "", "hex");
+    seen += cipher.length;
+    // The last one waits for the tag; those before are authorised by the signed digest.
+    if (!digest.equals(expected)) throw refuse("a digest differs from what was signed");
+    if (held) yield held;
+    held = { cipher, clear };
+  }
+  if (seen !== size) throw refuse("fewer octets than its size");
+  try {
+    decipher.setAuthTag(tag() ?? new Uint8Array(tagBytes));
+    decipher.final();
+  } catch (cause) {
+    throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
+  }
+  if (held) yield held;
+}
+
+/** The same octets in pieces of exactly `unit`, the last one shorter. */
+async function* units(source: AsyncIterable<Uint8Array>, unit: number): AsyncGenerator<Uint8Array> {
+  let gathered: Uint8Array[] = [];
+  let size = 0;
+  for await (let chunk of source) {
+    while (size + chunk.length >= unit) {
+      const rest = unit - size;
+      gathered.push(chunk.subarray(0, rest));
+      yield joined(gathered, unit);
+      chunk = chunk.subarray(rest);
+      gathered = [];
+      size = 0;
+    }
+    if (chunk.length > 0) gathered.push(chunk);
+    size += chunk.length;
+  }
+  if (size > 0) yield joined(gathered, size);
+}
+
+const joined = (chunks: readonly Uint8Array[], size: number): Uint8Array =>
+  chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size);
+
+type Digester = {
+  update(chunk: Uint8Array): void;
+  size(): number;
+  done(): Pick<PartFacts, "size" | "sha256" | "segs" | "root">;
+};
+
+function digester(form: "whole" | "segments"): Digester {
+  let size = 0;
+  let hash: Hash | undefined;
+  const segments: Uint8Array[] = [];
+  const whole = createHash("sha256");
+  const bySegments = (chunk: Uint8Array): void => {
+    for (let rest = chunk; rest.length > 0; ) {
+      hash ??= createHash("sha256");
+      const room = segmentBytes - (size % segmentBytes);
+      const piece = rest.subarray(0, room);
+      hash.update(piece);
+      size += piece.length;
+      rest = rest.subarray(piece.length);
+      if (size % segmentBytes !== 0) continue;
+      segments.push(hash.digest());
+      hash = undefined;
+    }
+  };
+  return {
+    update: (chunk) => {
+      if (form === "segments") return bySegments(chunk);
+      whole.update(chunk);
+      size += chunk.length;
+    },
+    size: () => size,
+    done: () => {
+      if (form === "whole") return { size, sha256: whole.digest("hex"), segs: null, root: null };
+      const segs = Buffer.concat([...segments, ...(hash ? [hash.copy().digest()] : [])]);
+      return { size, sha256: null, segs, root: rootOf(size, segs) };
+    },
+  };
+}
+
+/** The digest of record of a segmented part: SHA-256("semrs-2/root" 00 ‖ u64 size ‖ segs), hex. */
+export function rootOf(size: number, segs: Uint8Array): string {
+  const octets = Buffer.alloc(8);
+  octets.writeBigUInt64BE(BigInt(size));
+  return createHash("sha256").update(rootLabel).update(octets).update(segs).digest("hex");
+}
+
+/** Keys of one envelope from its one-time key: HKDF-SHA256, salt = the 16 octets of the id. */
+export function envelopeKey(oneTimeKey: Uint8Array, id: string, use: "wrap" | "header"): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32));
+}

@@ -1,0 +1,130 @@
+/** The registry center: an index of who holds what (paper steps 3 to 5). It stores tokens and sealed metadata, no document. */
+import { contentOf, type Opened } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import {
+  type Command,
+  commandMediaType,
+  eecForms,
+  type Registered,
+  readCommand,
+  receiptMediaType,
+  writeCommand,
+} from "../formats/command.ts";
+import { type DocumentEntry, documentEntrySchema } from "../formats/document-entry.ts";
+import type { Change, EntryRow, Store, Token } from "../store/store.ts";
+import { answerOnce, part1, seen } from "./once.ts";
+import type { Answer, Exchange, Resource } from "./server.ts";
+
+/** The registry's resources: submissions (ITI-42) and queries (ITI-18). */
+export function openRegistry(exchange: Exchange): readonly Resource[] {
+  return [
+    {
+      station: "registry",
+      path: "/registry/submissions",
+      purposes: ["register"],
+      answer: (opened) => register(exchange, opened),
+    },
+    {
+      station: "registry",
+      path: "/registry/queries",
+      purposes: ["query"],
+      answer: (opened) => query(exchange, opened),
+    },
+  ];
+}
+
+/** Step 3: entries, associations and the receipt in one commit. */
+async function register(exchange: Exchange, opened: Opened): Promise<Answer> {
+  const { store, now, log } = exchange;
+  const command = readCommand("register", await part1(opened));
+  const createdAt = now().toISOString();
+  const names = command.entries.map(({ manifestSha256 }) => manifestSha256);
+  const receipt = await answerOnce(exchange, opened, names, ({ changes }) =>
+    store.commit([...changes, ...command.entries.flatMap((entry) => enter(store, opened.org, entry, createdAt))]),
+  );
+  log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
+  return {
+    status: 201,
+    purpose: "receipt",
+    messageType: "receipt",
+    content: [await contentOf(receipt, "command", receiptMediaType)],
+  };
+}
+
+function enter(
+  store: Store,
+  org: string,
+  { entry, manifestSha256 }: Command<"register">["entries"][number],
+  createdAt: string,
+): readonly Change[] {
+  if (entry.repositoryUniqueId !== org) {
+    throw new Fault(
+      "NOT_PERMITTED",
+      "an entry names a repository that is not the sender's; register only what you hold",
+    );
+  }
+  const key = store.tokens.of("document", "", entry.uniqueId);
+  const known = store.entries.byKey(key);
+  if (known) {
+    // The second net of idempotency: the same record registered again under a new message id.
+    if (known.org === org && known.manifestSha256 === manifestSha256) return [];
+    throw new Fault("DOCUMENT_CONFLICT", "a document with this id is registered with other content");
+  }
+  return [
+    ...store.entries.add({
+      id: store.newId(),
+      org,
+      key,
+      patients: entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", root, extension)),
+      references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
+      form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
+      status: "approved",
+      createdAt,
+      manifestSha256,
+      entry,
+    }),
+    ...replaced(store, org, entry),
+  ];
+}
+
+/** A replacement deprecates what it replaces in the same commit, if the same house registered it. */
+function replaced(store: Store, org: string, entry: DocumentEntry): readonly Change[] {
+  return entry.relatedDocuments
+    .filter(({ type }) => type === "RPLC")
+    .map(({ uniqueId }) => store.entries.byKey(store.tokens.of("document", "", uniqueId)))
+    .filter((old): old is EntryRow => old?.org === org)
+    .map(({ id }) => store.entries.status(id, "deprecated"));
+}
+
+/** Steps 4 and 5: what is approved for any of these patient ids, newest first. */
+async function query(exchange: Exchange, opened: Opened): Promise<Answer> {
+  const { store, log } = exchange;
+  const { patientIds, forms, since, latest } = readCommand("query", await part1(opened));
+  const patients: readonly Token[] = patientIds.map(({ root, extension }) =>
+    store.tokens.of("patient", root, extension),
+  );
+  const rows = store.entries.find({
+    patients,
+    status: "approved",
+    limit: latest,
+    ...(forms ? { forms } : {}),
+    ...(since ? { since } : {}),
+  });
+  await store.commit([seen(store, opened)]);
+  log("registry.answered", { peer: opened.org, message: opened.manifest.message, count: rows.length });
+  const answer = writeCommand<"entries">({ command: "entries", entries: rows.map(registered) });
+  return {
+    status: 200,
+    purpose: "response",
+    messageType: "entries",
+    content: [await contentOf(answer, "command", commandMediaType)],
+  };
+}
+
+const registered = ({ id, org, createdAt, manifestSha256, entry }: EntryRow): Registered => ({
+  id,
+  org,
+  registeredAt: createdAt,
+  manifestSha256,
+  entry: documentEntrySchema.parse(entry),
+});

@@ -1,0 +1,188 @@
+/**
+ * A house's repository: keeps sealed records, tells the registry of them (paper step 3), and answers retrievals by
+ * re-addressing (step 7): the bulk ciphertext is copied unread, only the keys are wrapped anew.
+ */
+import { createHash } from "node:crypto";
+import { readCertificate } from "../envelope/certificate.ts";
+import { ownerOf } from "../envelope/identity.ts";
+import {
+  type Content,
+  contentDigest,
+  contentOf,
+  type Manifest,
+  manifestContentType,
+  type Opened,
+  readManifest,
+  signReceipt,
+  validatePath,
+  verifyReceipt,
+  verifySignedData,
+} from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { readCommand, receiptMediaType } from "../formats/command.ts";
+import type { BlobName, Change, StoredRecord } from "../store/store.ts";
+import { answerOnce, type Kept, part1, seen } from "./once.ts";
+import type { Answer, Exchange, Resource } from "./server.ts";
+
+/** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
+export type Provided = Omit<StoredRecord, "origin" | "author" | "manifestSha256" | "state" | "code" | "reason"> & {
+  /** What else belongs in the same commit: the items it took, the outbox, pushes. */
+  readonly also: readonly Change[];
+};
+
+export type Repository = {
+  readonly resources: readonly Resource[];
+  /** Step 2 within one process: verified as a stranger's would be, receipted, kept in one commit. */
+  provide(record: Provided): Promise<void>;
+};
+
+/** What the pipeline does with a record that a partner pushed: it keeps the parts and plans the deliveries, or throws. */
+export type OnPush = (opened: Opened, kept: Kept) => Promise<void>;
+
+export function openRepository(exchange: Exchange, onPush: OnPush): Repository {
+  return {
+    provide: (record) => provide(exchange, record),
+    resources: [
+      {
+        station: "repository",
+        path: "/repository/documents",
+        purposes: ["push"],
+        answer: (opened) => pushed(exchange, onPush, opened),
+      },
+      {
+        station: "repository",
+        path: "/repository/retrievals",
+        purposes: ["retrieve"],
+        answer: (opened) => retrieve(exchange, opened),
+      },
+      {
+        station: "repository",
+        path: "/repository/receipts",
+        purposes: ["receipt"],
+        answer: (opened) => receive(exchange, opened),
+      },
+    ],
+  };
+}
+
+async function provide(exchange: Exchange, { also, ...record }: Provided): Promise<void> {
+  const { identity, store, now, log } = exchange;
+  const { manifest, manifestSha256 } = verifyOwn(exchange, record.manifest, record.signature);
+  for (const { n, blob } of record.parts) sameDigest(manifest, n, store.blobs.facts(blob));
+  const at = now();
+  const { message, id } = manifest;
+  const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
+  const from = identity.org;
+  const receipt = await signReceipt(
+    { message, id, manifestSha256, from, to: from, verdict: "stored", receivedAt, names: [manifestSha256] },
+    identity.signer,
+    at,
+  );
+  await store.commit([
+    ...store.records.add({
+      ...record,
+      origin: "own",
+      author: from,
+      manifestSha256,
+      state: "stored",
+      code: null,
+      reason: null,
+    }),
+    store.records.attach(record.id, { kind: "stored", from, receipt }),
+    store.messages.add({ org: from, message, digest: contentDigest(manifest), receipt, at: at.toISOString() }),
+    ...also,
+  ]);
+  log("repository.stored", { message, channel: record.channel, count: record.parts.length });
+}
+
+/** The author's manifest and signature, verified now as they would be for anybody. */
+function verifyOwn({ identity, now }: Exchange, bytes: Uint8Array, signature: Uint8Array) {
+  const { signer, certificates } = verifySignedData(signature, manifestContentType, bytes);
+  validatePath(signer, certificates, identity.trust, now());
+  const manifest = readManifest(bytes);
+  const owner = ownerOf(identity, readCertificate(signer).sha256);
+  if (owner?.org !== identity.org || manifest.sender.org !== identity.org) {
+    throw new Fault("ENVELOPE_NOT_OPENED", "the record is not signed by this site");
+  }
+  return { manifest, manifestSha256: sha256(bytes) };
+}
+
+function sameDigest(
+  manifest: Manifest,
+  n: number,
+  facts: { size: number; sha256: string | null; root: string | null },
+): void {
+  const entry = manifest.parts.find((part) => part.n === n);
+  const signed = entry && ("sha256" in entry ? entry.sha256 : "root" in entry ? entry.root : undefined);
+  if (!signed || signed !== (facts.sha256 ?? facts.root))
+    throw new Fault("STORE_DAMAGED", `part ${n} is not what the manifest signs`);
+}
+
+/** A partner sends a record on its own account; it is kept and delivered here, and never registered as ours. */
+async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promise<Answer> {
+  const receipt = await answerOnce(exchange, opened, [opened.manifestSha256], (kept) => onPush(opened, kept));
+  exchange.log("repository.received", { peer: opened.org, message: opened.manifest.message });
+  return {
+    status: 201,
+    purpose: "receipt",
+    messageType: "receipt",
+    content: [await contentOf(receipt, "command", receiptMediaType)],
+  };
+}
+
+/** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
+async function retrieve(exchange: Exchange, opened: Opened): Promise<Answer> {
+  const { store, log } = exchange;
+  const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
+  const record = store.records
+    .byKey(store.tokens.of("document", "", uniqueId))
+    .find((kept) => kept.origin === "own" && kept.manifestSha256 === manifestSha256);
+  if (!record) throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
+  const { manifest } = verifyOwn(exchange, record.manifest, record.signature);
+  const content = record.parts.map(({ n, blob }) => contentFrom(exchange, manifest, n, blob));
+  const marks = store.records
+    .evidence(record.id)
+    .filter(({ kind }) => kind === "registered")
+    .map(({ receipt }) => receipt);
+  await store.commit([seen(store, opened)]);
+  const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
+  log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
+  const { signature, manifest: octets } = record;
+  return {
+    status: 200,
+    purpose: "response",
+    messageType: manifest.headers["X-EEC-MessageType"],
+    content,
+    origin: { manifest: octets, signature, marks },
+  };
+}
+
+function contentFrom({ store }: Exchange, manifest: Manifest, n: number, blob: BlobName): Content {
+  const entry = manifest.parts.find((part) => part.n === n);
+  if (!entry || !("role" in entry)) throw new Fault("STORE_DAMAGED", `part ${n} is not in the record's manifest`);
+  const { role, type } = entry;
+  const sop = "sop" in entry && entry.sop ? { sop: entry.sop } : {};
+  return { role, type, ...sop, facts: store.blobs.facts(blob), cipher: () => store.blobs.read(blob) };
+}
+
+/** Proof of delivery from the house that retrieved or was pushed a record (after step 7). */
+async function receive({ identity, store, now, log }: Exchange, opened: Opened): Promise<Answer> {
+  const bytes = await part1(opened);
+  const { receipt, org } = verifyReceipt(bytes, {
+    trust: identity.trust,
+    now: now(),
+    partner: (sha256) => ownerOf(identity, sha256),
+  });
+  const record = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
+  if (org !== opened.org || !record || receipt.verdict !== "delivered") {
+    throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
+  }
+  await store.commit([
+    store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
+    seen(store, opened),
+  ]);
+  log("repository.receipted", { peer: org, message: record.id });
+  return { status: 204 };
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

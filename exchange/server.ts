@@ -1,0 +1,226 @@
+/**
+ * The REST surface of a site: TLS with client certificates admits the hop, the envelope's signature authenticates the
+ * organisation. Every request and every answer is an envelope; what an envelope says is answered by a `Resource`.
+ */
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as wait } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
+import express, { type Request, type Response } from "express";
+import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
+import { type Content, contentOf, type Opened, open, type Purpose, seal } from "../envelope/index.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { commandMediaType, writeCommand } from "../formats/command.ts";
+import type { Log } from "../log.ts";
+import type { Store } from "../store/store.ts";
+import { clearProblem, refusalStatus } from "./problem.ts";
+
+const maxHeaderBytes = 65_536;
+const headersTimeoutMs = 30_000;
+/** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
+const tickMs = 100;
+const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
+
+export type Exchange = {
+  readonly identity: Identity;
+  readonly store: Store;
+  readonly tls: { readonly key: string; readonly certificate: string; readonly ca: string };
+  readonly now: () => Date;
+  readonly log: Log;
+  /** One pass of a station: for the site's metrics. */
+  passed(station: "repository" | "registry", channel: string, outcome: string, ms: number): void;
+};
+
+export type Answer =
+  | { readonly status: 204 }
+  | {
+      readonly status: 200 | 201;
+      readonly purpose: Purpose;
+      readonly messageType: string;
+      readonly content: readonly Content[];
+      readonly origin?: {
+        readonly manifest: Uint8Array;
+        readonly signature: Uint8Array;
+        readonly marks: readonly Uint8Array[];
+      };
+    };
+
+export type Resource = {
+  readonly station: "repository" | "registry";
+  readonly path: string;
+  readonly purposes: readonly Purpose[];
+  answer(opened: Opened): Promise<Answer>;
+};
+
+export type Serving = { readonly address: string; stop(): Promise<void> };
+
+/** Serves the resources under `/semrs/v1` until stopped. `ready` is asked by the public health resource. */
+export async function serve(
+  listen: { readonly host: string; readonly port: number },
+  resources: readonly Resource[],
+  exchange: Exchange,
+  ready: () => boolean,
+): Promise<Serving> {
+  const app = express();
+  app.disable("x-powered-by");
+  app.get("/semrs/v1/health/live", (_request, response) => void response.json({ live: true }));
+  app.get(
+    "/semrs/v1/health/ready",
+    (_request, response) => void response.status(ready() ? 200 : 503).json({ ready: ready() }),
+  );
+  for (const resource of resources) {
+    app.post(`/semrs/v1${resource.path}`, (request, response) => respond(resource, exchange, request, response));
+  }
+  app.use(
+    (_request, response) =>
+      void response.status(404).type("application/problem+json").json({ type: "about:blank", status: 404 }),
+  );
+
+  const { key, certificate, ca } = exchange.tls;
+  const server = createServer(
+    {
+      key,
+      cert: certificate,
+      ca,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: "TLSv1.2",
+      maxHeaderSize: maxHeaderBytes,
+    },
+    app,
+  );
+  server.headersTimeout = headersTimeoutMs;
+  server.requestTimeout = 0;
+  server.listen(listen.port, listen.host);
+  await once(server, "listening").catch((cause: unknown) => {
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${listen.host}:${listen.port} cannot be listened on; is another process there?`,
+      { cause },
+    );
+  });
+  const { address, port } = server.address() as AddressInfo;
+  return {
+    address: `${address}:${port}`,
+    stop: async () => {
+      const closed = once(server, "close");
+      server.close();
+      server.closeIdleConnections();
+      const patience = setTimeout(() => server.closeAllConnections(), 5_000);
+      await closed;
+      clearTimeout(patience);
+    },
+  };
+}
+
+async function respond(resource: Resource, exchange: Exchange, request: Request, response: Response): Promise<void> {
+  const { identity, log } = exchange;
+  const started = performance.now();
+  const peer = tlsPeer(identity, request);
+  let opened: Opened | undefined;
+  try {
+    if (!peer)
+      throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
+    opened = await open(envelopeHeaders(request), request, opening(resource, exchange, peer));
+    const answer = await resource.answer(opened);
+    if (answer.status === 204) response.status(204).end();
+    else await send(exchange, response, answer.status, opened, answer);
+    exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
+  } catch (thrown) {
+    const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
+    log(`${resource.station}.refused`, { ...reason, ...(opened ? { message: opened.manifest.message } : {}) }, "warn");
+    exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
+    if (response.headersSent) response.destroy();
+    else if (opened && !isUnopened(thrown)) await refuse(exchange, response, opened, thrown);
+    else await refuseInClear(response, thrown);
+  }
+}
+
+const isUnopened = (thrown: unknown): boolean => ["ENVELOPE_NOT_OPENED", "ENVELOPE_MALFORMED"].includes(codeOf(thrown));
+
+function opening(resource: Resource, { identity, store, now }: Exchange, peer: Partner) {
+  const { purposes } = resource;
+  return openingFor(identity, {
+    now: now(),
+    purposes,
+    peer: peer.org,
+    hasSeen: (org, id) => store.messages.hasSeen(org, id),
+  });
+}
+
+/** Seals an answer to the one who asked, bound to the request, and streams it. */
+async function send(
+  { identity, store, now }: Exchange,
+  response: Response,
+  status: number,
+  opened: Opened,
+  answer: Exclude<Answer, { status: 204 }>,
+): Promise<void> {
+  const asker = identity.partners.get(opened.org) ?? identity.self;
+  const sealed = await seal(
+    {
+      purpose: answer.purpose,
+      message: store.newId(),
+      sender: identity.org,
+      messageType: answer.messageType,
+      to: [{ org: asker.org, certificate: asker.decrypt }],
+      content: answer.content,
+      inReplyTo: opened.manifest.id,
+      requestDigest: opened.manifestSha256,
+      ...(answer.origin ? { origin: answer.origin } : {}),
+    },
+    identity.signer,
+    now(),
+  );
+  response.status(status);
+  for (const [name, value] of sealed.headers) response.setHeader(name, value);
+  response.setHeader("Content-Length", sealed.contentLength);
+  await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
+}
+
+async function refuse(exchange: Exchange, response: Response, opened: Opened, thrown: unknown): Promise<void> {
+  const status = refusalStatus(thrown);
+  const code = codeOf(thrown);
+  const refusal = {
+    command: "refusal",
+    type: `urn:semrs:problem:${code}`,
+    title: reasonOf(thrown),
+    status,
+    code,
+  } as const;
+  const content = [await contentOf(writeCommand<"refusal">(refusal), "command", commandMediaType)];
+  await send(exchange, response, status, opened, {
+    status: 200,
+    purpose: "refusal",
+    messageType: "refusal",
+    content,
+  }).catch(() => response.destroy());
+}
+
+async function refuseInClear(response: Response, thrown: unknown): Promise<void> {
+  const problem = clearProblem(thrown, randomUUID());
+  await wait(tickMs - (Date.now() % tickMs));
+  if (problem.status === 429 || problem.status === 503) response.setHeader("Retry-After", "5");
+  response.status(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+}
+
+function tlsPeer(identity: Identity, request: Request): Partner | undefined {
+  const sha256 = (request.socket as TLSSocket).getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase();
+  if (sha256 === identity.self.tls) return identity.self;
+  for (const partner of identity.partners.values()) if (partner.tls === sha256) return partner;
+  return undefined;
+}
+
+/** The envelope's own headers, raw and in order: Node joins duplicates in `headers`, and a duplicate must be refused. */
+function envelopeHeaders(request: Request): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let i = 0; i + 1 < request.rawHeaders.length; i += 2) {
+    const name = request.rawHeaders[i] ?? "";
+    if (envelopeHeader.test(name)) headers.push([name, request.rawHeaders[i + 1] ?? ""]);
+  }
+  return headers;
+}

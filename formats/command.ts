@@ -1,0 +1,95 @@
+/**
+ * The JSON commands that travel as part 1 of an envelope where no document does (paper §3.1 (3)–(5)):
+ * register, query, retrieve, addendum, and their answers. Strict both ways: an unknown field is refused, never ignored.
+ */
+import { z } from "zod";
+import { Fault } from "../errors.ts";
+import { documentEntrySchema } from "./document-entry.ts";
+
+/** The EEC forms that the exchange names (the paper's EMR categories); any other document is `other`. */
+export const eecForms: readonly string[] = ["113", "114", "115", "116", "121"];
+
+/** Largest JSON command accepted, octets of clear text. */
+export const maxCommandBytes = 16 * 1024 * 1024;
+const maxEntries = 200;
+const maxPatientIds = 64;
+
+const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const patientId = z.strictObject({ root: z.string().max(256), extension: z.string().max(256) });
+
+const registration = z.strictObject({ entry: documentEntrySchema, manifestSha256: hex64 });
+
+const registered = z.strictObject({
+  id: hex32,
+  /** Who registered it. */
+  org: z.string().max(64),
+  registeredAt: z.string().max(32),
+  manifestSha256: hex64,
+  entry: documentEntrySchema,
+});
+
+const schemas = {
+  /** ITI-42: entries of one submission set; each names the manifest of its record. */
+  register: z.strictObject({
+    command: z.literal("register"),
+    submissionSet: hex32,
+    entries: z.array(registration).min(1).max(maxEntries),
+  }),
+  /** ITI-18 findDocuments: arrays are OR; `since` compares the time of registration; newest first, `latest` at most. */
+  query: z.strictObject({
+    command: z.literal("query"),
+    query: z.literal("findDocuments"),
+    patientIds: z.array(patientId).min(1).max(maxPatientIds),
+    forms: z.array(z.string().max(16)).min(1).max(32).optional(),
+    since: z.string().max(32).optional(),
+    latest: z.int().min(1).max(1000),
+  }),
+  /** The answer to a query. */
+  entries: z.strictObject({ command: z.literal("entries"), entries: z.array(registered).max(1000) }),
+  /** ITI-43: one record. */
+  retrieve: z.strictObject({ command: z.literal("retrieve"), uniqueId: z.string().max(512), manifestSha256: hex64 }),
+  /** Images that came after their document was sealed (IHE XDS association APND). */
+  addendum: z.strictObject({
+    command: z.literal("addendum"),
+    appends: z.string().max(512),
+    /** The addendum's own entry; its hash and size are those of this command. */
+    entry: documentEntrySchema.omit({ hash: true, size: true }),
+  }),
+  /** A signed refusal (RFC 9457 members). */
+  refusal: z.strictObject({
+    command: z.literal("refusal"),
+    type: z.string().max(128),
+    title: z.string().max(256),
+    status: z.int(),
+    code: z.string().max(64),
+  }),
+} as const;
+
+export type CommandName = keyof typeof schemas;
+export type Command<N extends CommandName> = z.output<(typeof schemas)[N]>;
+export type PatientId = z.output<typeof patientId>;
+export type Registered = z.output<typeof registered>;
+
+/** Media type of a command part. */
+export const commandMediaType = "application/vnd.semrs.command+json";
+/** Media type of a receipt part. */
+export const receiptMediaType = "application/vnd.semrs.receipt";
+
+/** A command as the octets of part 1: UTF-8 JSON. */
+export const writeCommand = <N extends CommandName>(command: Command<N>): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(command));
+
+/** Reads part 1 as the command expected at this place; QUERY_INVALID names the first field that is wrong, never its value. */
+export function readCommand<N extends CommandName>(name: N, bytes: Uint8Array): Command<N> {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new Fault("QUERY_INVALID", `the ${name} command is not JSON in UTF-8`, { cause });
+  }
+  const result = schemas[name].safeParse(json);
+  if (result.success) return result.data as Command<N>;
+  const at = result.error.issues[0]?.path.join(".") || "(top)";
+  throw new Fault("QUERY_INVALID", `the ${name} command is not valid at ${at}`);
+}

@@ -1,0 +1,81 @@
+/** Acknowledgements (HL7 v2.5.1 2.9): which are due by MSH-15/16, and how they are written. */
+import { escapeText, hl7Time, type MessageFacts } from "./hl7.ts";
+
+export type AckCode = "AA" | "AE" | "AR" | "CA" | "CE" | "CR";
+/** ERR-3 (HL7 Table 0357) and ERR-8, a text for people without patient data. */
+export type AckError = { readonly code: string; readonly text: string };
+
+/** Which acknowledgements a message asks for: `original` mode when both fields are blank. */
+export function acksOf({ acceptAck, applicationAck }: MessageFacts): {
+  readonly commit: (isAccepted: boolean) => boolean;
+  readonly application: (isAccepted: boolean) => boolean;
+} {
+  if (acceptAck === "" && applicationAck === "") return { commit: () => false, application: () => true };
+  const rule = (value: string) => rules[value] ?? (() => false);
+  return { commit: rule(acceptAck), application: rule(applicationAck) };
+}
+
+/** HL7 Table 0155; blank beside a filled one means never. */
+const rules: Readonly<Record<string, (isAccepted: boolean) => boolean>> = {
+  AL: () => true,
+  NE: () => false,
+  SU: (isAccepted) => isAccepted,
+  ER: (isAccepted) => !isAccepted,
+};
+
+const maxErrors = 16;
+const maxText = 250;
+
+/**
+ * An acknowledgement of this message: the sender's separators, version and charset, MSA-2 its control id. `facts` is undefined
+ * for what could not be read as a message: then MSA-2 is empty and the usual separators are used.
+ */
+export function buildAck(
+  facts: MessageFacts | undefined,
+  answer: {
+    readonly code: AckCode;
+    readonly controlId: string;
+    readonly now: Date;
+    readonly errors?: readonly AckError[];
+  },
+): Uint8Array {
+  const separators = facts?.separators ?? {
+    field: "|",
+    component: "^",
+    repetition: "~",
+    escape: "\\",
+    subcomponent: "&",
+  };
+  const { field, component, repetition, escape, subcomponent } = separators;
+  const event = facts?.messageType.split("^")[1];
+  const msh = [
+    `MSH${field}${component}${repetition}${escape}${subcomponent}`,
+    facts?.receivingApplication ?? "",
+    facts?.receivingFacility ?? "",
+    facts?.sendingApplication ?? "",
+    facts?.sendingFacility ?? "",
+    hl7Time(answer.now),
+    "",
+    event ? ["ACK", event, "ACK"].join(component) : "ACK",
+    answer.controlId,
+    facts?.processingId ?? "P",
+    facts?.version || "2.5.1",
+    ...(facts?.charsetField ? ["", "", "", "", "", facts.charsetField] : []),
+  ].join(field);
+  const msa = ["MSA", answer.code, facts?.controlId ?? ""].join(field);
+  const severity = answer.code === "AA" || answer.code === "CA" ? "W" : "E";
+  const errors = (answer.errors ?? []).slice(0, maxErrors).map(({ code, text }) => {
+    const told = escapeText(text.slice(0, maxText), separators);
+    return ["ERR", "", "", [code, "", "HL70357"].join(component), severity, "", "", told].join(field);
+  });
+  // ACKs are ASCII but for echoed MSH fields, which the sender's own charset can write.
+  const lines = [msh, msa, ...errors].map((line) => `${line}\r`).join("");
+  return encode(lines, facts?.charset ?? "utf-8");
+}
+
+/** Only UTF-8 and ASCII are written; what another charset would need is replaced, since MSA and ERR never do. */
+function encode(text: string, charset: string): Uint8Array {
+  if (charset === "utf-8") return Buffer.from(text, "utf8");
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: everything outside ASCII is what is replaced
+  return Buffer.from(text.replaceAll(/[^\u0000-\u007f]/g, "?"), "latin1");
+}

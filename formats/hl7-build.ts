@@ -1,0 +1,94 @@
+/** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, UTF-8. */
+import { escapeText, hl7Time } from "./hl7.ts";
+
+export type MdmDraft = {
+  /** T02 new, T06 addendum, T10 replacement. */
+  readonly event: "T02" | "T06" | "T10";
+  /** MSH-10, at most 20 characters; the same for every attempt. */
+  readonly controlId: string;
+  readonly now: Date;
+  readonly sendingApplication: string;
+  readonly sendingFacility: string;
+  readonly receivingApplication: string;
+  readonly receivingFacility: string;
+  readonly patient: {
+    readonly identifiers: readonly { readonly id: string; readonly root: string }[];
+    readonly name: string;
+    readonly birthDate: string;
+    readonly sex: string;
+  };
+  readonly document: {
+    readonly bytes: Uint8Array;
+    readonly uniqueId: string;
+    readonly typeCode: string;
+    readonly typeName: string;
+    readonly creationTime: string;
+    /** Of the document that is replaced or appended to (TXA-13). */
+    readonly parentId?: string;
+  };
+};
+
+const separators = { field: "|", component: "^", repetition: "~", escape: "\\", subcomponent: "&" } as const;
+const text = (value: string): string => escapeText(value, separators);
+
+/** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
+export function buildMdm(draft: MdmDraft): Uint8Array {
+  const { patient, document } = draft;
+  const at = hl7Time(draft.now);
+  const identifiers = patient.identifiers.map(({ id, root }) => `${text(id)}^^^&${text(root)}&ISO`).join("~");
+  const head = [
+    [
+      "MSH|^~\\&",
+      text(draft.sendingApplication),
+      text(draft.sendingFacility),
+      text(draft.receivingApplication),
+      text(draft.receivingFacility),
+      at,
+      "",
+      `MDM^${draft.event}^MDM_T02`,
+      draft.controlId,
+      "P",
+      "2.5.1",
+      "",
+      "",
+      "",
+      "",
+      "",
+      "UNICODE UTF-8",
+    ],
+    ["EVN", draft.event, at],
+    ["PID", "1", "", identifiers, "", text(patient.name), "", text(patient.birthDate), text(patient.sex)],
+    ["PV1", "1", "U"],
+    [
+      "TXA",
+      "1",
+      text(document.typeCode),
+      "TEXT",
+      "",
+      "",
+      text(document.creationTime),
+      "",
+      "",
+      "",
+      "",
+      "",
+      text(document.uniqueId),
+      text(document.parentId ?? ""),
+      "",
+      "",
+      "",
+      "AU",
+      "",
+      "AV",
+    ],
+  ]
+    .map((segment) => `${segment.join("|")}\r`)
+    .join("");
+  const name = document.typeCode ? `${text(document.typeCode)}^${text(document.typeName)}^LN` : "DOC^Document^L";
+  const before = `${head}OBX|1|ED|${name}||^TEXT^XML^Base64^`;
+  const payload = Buffer.from(
+    Buffer.from(document.bytes.buffer, document.bytes.byteOffset, document.bytes.length).toString("base64"),
+    "latin1",
+  );
+  return Buffer.concat([Buffer.from(before, "utf8"), payload, Buffer.from("||||||F\r")]);
+}

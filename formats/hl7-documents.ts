@@ -1,0 +1,211 @@
+/** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
+import { createHash } from "node:crypto";
+import { Fault } from "../errors.ts";
+import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
+
+export type Embedded = {
+  readonly kind: "cda" | "pdf" | "other";
+  /** OBX-1. */
+  readonly obx: string;
+  readonly bytes: Uint8Array;
+};
+
+export type DocumentEvent = "new" | "addendum" | "replacement" | "cancel" | "preliminary";
+
+const maxDocuments = 100;
+const encapsulated = "ED";
+/** A value longer than this is not searched as text. */
+const maxTextBytes = 64 * 1024 * 1024;
+/** Charsets whose trail octets include separators: they are decoded before they are split. */
+const splitAfterDecoding = new Set(["big5", "gb18030", "shift_jis", "iso-2022-jp"]);
+
+const mdmEvents: Readonly<Record<string, DocumentEvent>> = {
+  T01: "new",
+  T02: "new",
+  T05: "addendum",
+  T06: "addendum",
+  T09: "replacement",
+  T10: "replacement",
+  T11: "cancel",
+};
+/** OBX-11 (HL7 Table 0085). */
+const resultEvents: Readonly<Record<string, DocumentEvent>> = {
+  P: "preliminary",
+  I: "preliminary",
+  R: "preliminary",
+  S: "preliminary",
+  D: "cancel",
+  X: "cancel",
+  W: "cancel",
+  C: "replacement",
+};
+
+/** What a message does with its document: by event for MDM, by OBX-11 of the document for ORU. */
+export function documentEvent(facts: MessageFacts, message: Uint8Array): DocumentEvent {
+  const [type, event = ""] = facts.messageType.split("^");
+  if (type === "MDM") return mdmEvents[event] ?? "new";
+  for (const segment of segments(message)) {
+    if (segment.name !== "OBX") continue;
+    const { type: valueType, status } = parse(segment, facts);
+    if (valueType === encapsulated) return resultEvents[status] ?? "new";
+  }
+  return "new";
+}
+
+/** The documents of a message; DOCUMENT_MALFORMED names the OBX whose value is not what it says. */
+export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): readonly Embedded[] {
+  const found: Embedded[] = [];
+  for (const segment of segments(message)) {
+    if (segment.name !== "OBX") continue;
+    const { id, type, value } = parse(segment, facts);
+    if (type !== encapsulated || value.length === 0) continue;
+    if (found.length >= maxDocuments)
+      throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
+    found.push(...documentsOf(id, value, facts));
+  }
+  return found;
+}
+
+type Obx = { readonly id: string; readonly type: string; readonly value: Uint8Array; readonly status: string };
+
+/** OBX-1, OBX-2, OBX-5 and OBX-11; a value in a charset that can be split as bytes never becomes a string. */
+function parse(segment: Segment, facts: MessageFacts): Obx {
+  if (splitAfterDecoding.has(facts.charset)) {
+    const fields = fieldsOf(segment, facts);
+    return {
+      id: fields[1] ?? "",
+      type: fields[2] ?? "",
+      value: Buffer.from(fields[5] ?? "", "utf8"),
+      status: fields[11] ?? "",
+    };
+  }
+  const fields: Uint8Array[] = [];
+  const separator = facts.separators.field.charCodeAt(0);
+  for (let start = 0; start <= segment.bytes.length && fields.length < 12; ) {
+    const at = segment.bytes.indexOf(separator, start);
+    const end = at < 0 ? segment.bytes.length : at;
+    fields.push(segment.bytes.subarray(start, end));
+    start = end + 1;
+  }
+  const text = (n: number) => Buffer.from(fields[n] ?? new Uint8Array()).toString("latin1");
+  return { id: text(1), type: text(2), value: fields[5] ?? new Uint8Array(), status: text(11) };
+}
+
+/** ED: source ^ type ^ subtype ^ encoding ^ data; a bare payload in the first component is taken too. */
+function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): readonly Embedded[] {
+  const separator = facts.separators.component.charCodeAt(0);
+  const components: Uint8Array[] = [];
+  let start = 0;
+  for (let i = 0; i < 4; i += 1) {
+    const at = value.indexOf(separator, start);
+    if (at < 0) break;
+    components.push(value.subarray(start, at));
+    start = at + 1;
+  }
+  const data = value.subarray(start);
+  const [, type = "", subtype = "", encoding = ""] = components.map((bytes) =>
+    Buffer.from(bytes).toString("latin1").trim().toLowerCase(),
+  );
+  const isBare = components.length < 4;
+  if (["ap", "im"].includes(type) && subtype === "" && data.length === 0)
+    throw malformed(obx, "a document by reference is not fetched");
+  const bytes =
+    encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(data, facts);
+  if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
+    return packaged(obx, bytes);
+  return [classified(obx, bytes, subtype)];
+}
+
+const isBase64 = (data: Uint8Array): boolean =>
+  data.length > 0 && !Buffer.from(data).includes("<") && data.length % 4 === 0;
+
+/** Strict: white space and \.br\ between lines are dropped, anything else that is not the alphabet is refused. */
+function fromBase64(obx: string, data: Uint8Array, { separators }: MessageFacts): Uint8Array {
+  let text = Buffer.from(data.buffer, data.byteOffset, data.length).toString("latin1");
+  if (text.includes(separators.escape))
+    text = text.replaceAll(`${separators.escape}.br${separators.escape}`, "").replaceAll(/\\X0[DA]\\|\\X0D0A\\/g, "");
+  if (/\s/.test(text)) text = text.replaceAll(/\s+/g, "");
+  const bytes = Buffer.from(text, "base64");
+  const isExact =
+    text.length % 4 === 0 &&
+    bytes.length === (text.length / 4) * 3 - (text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0);
+  if (!isExact || bytes.length === 0 || bytes.toString("base64") !== text)
+    throw malformed(obx, "its Base64 is not valid");
+  return bytes;
+}
+
+function fromText(data: Uint8Array, facts: MessageFacts): Uint8Array {
+  if (data.length > maxTextBytes)
+    throw new Fault("TOO_LARGE", `a document as text over ${maxTextBytes} octets; send it as Base64`);
+  const charset = splitAfterDecoding.has(facts.charset) ? "utf-8" : facts.charset;
+  return Buffer.from(unescapeText(decoderOf(charset).decode(data), facts), "utf8");
+}
+
+/** A MIME package: its first XML part is the document (CDA R2 3, RFC 2557). */
+function packaged(obx: string, bytes: Uint8Array): readonly Embedded[] {
+  const whole = Buffer.from(bytes);
+  const head = whole.subarray(0, 4096).toString("latin1");
+  const [, boundary] = /boundary="?([^"\r\n;]{1,70})"?/i.exec(head) ?? [];
+  if (!boundary) throw malformed(obx, "a multipart package without a boundary");
+  const documents: Embedded[] = [];
+  const mark = `--${boundary}`;
+  for (let at = whole.indexOf(mark); at >= 0 && documents.length < maxDocuments; ) {
+    const next = whole.indexOf(mark, at + mark.length);
+    if (next < 0) break;
+    const part = whole.subarray(at + mark.length, next);
+    const blank = /\r?\n\r?\n/.exec(part.subarray(0, 8192).toString("latin1"));
+    if (blank) {
+      const headers = part.subarray(0, blank.index).toString("latin1").toLowerCase();
+      let body: Buffer = part.subarray(blank.index + blank[0].length);
+      body = body.subarray(0, body.length - (body.at(-2) === 0x0d ? 2 : 1));
+      const isEncoded = /content-transfer-encoding:\s*base64/.test(headers);
+      documents.push(classified(obx, isEncoded ? Buffer.from(body.toString("latin1"), "base64") : body, ""));
+    }
+    at = next;
+  }
+  if (documents.length === 0) throw malformed(obx, "a multipart package without a part");
+  return documents;
+}
+
+/** Sniffed: what it says of itself must not contradict what it is. */
+function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
+  const kind = beginsWith(bytes, "%PDF") ? "pdf" : isXml(bytes) ? "cda" : "other";
+  if (beginsWith(bytes, "PK"))
+    throw malformed(obx, "a ZIP package (IHE XDM) is not read in this version; send the document itself");
+  if (subtype === "xml" && kind === "pdf") throw malformed(obx, "it says XML and is PDF");
+  return { kind: subtype === "xml" && kind === "other" ? "cda" : kind, obx, bytes };
+}
+
+const beginsWith = (bytes: Uint8Array, text: string): boolean =>
+  Buffer.from(bytes.subarray(0, text.length)).toString("latin1") === text;
+
+/** After a byte order mark or white space, `<`; in UTF-16 too. */
+function isXml(bytes: Uint8Array): boolean {
+  const start = Buffer.from(bytes.subarray(0, 64))
+    .toString("latin1")
+    .replace(/^(\u00ef\u00bb\u00bf|\u00ff\u00fe|\u00fe\u00ff)/, "")
+    .replaceAll("\0", "")
+    .trimStart();
+  return start.startsWith("<") && !/^<(!doctype )?html/i.test(start);
+}
+
+const malformed = (obx: string, what: string): Fault => new Fault("DOCUMENT_MALFORMED", `OBX ${obx || "?"}: ${what}`);
+
+/** The message with each document replaced by its digest and size: what the journal keeps once the document is durable. */
+export function payloadlessFrame(message: Uint8Array, facts: MessageFacts): Uint8Array {
+  const lines: Uint8Array[] = [];
+  for (const segment of segments(message)) {
+    const { id, type, value } =
+      segment.name === "OBX" ? parse(segment, facts) : { id: "", type: "", value: new Uint8Array() };
+    const isDocument = type === encapsulated && value.length > 0;
+    const digest = isDocument ? createHash("sha256").update(value).digest("hex") : "";
+    const { field } = facts.separators;
+    lines.push(
+      isDocument
+        ? Buffer.from(["OBX", id, type, "", "", `sha256:${digest};${value.length}`].join(field))
+        : segment.bytes,
+      Uint8Array.of(0x0d),
+    );
+  }
+  return Buffer.concat(lines);
+}

@@ -1,0 +1,225 @@
+/** HL7 v2 messages as bytes: the MSH line, segments and fields read lazily, never more than was asked for. */
+import { Fault } from "../errors.ts";
+
+export { type AckCode, type AckError, acksOf, buildAck } from "./hl7-ack.ts";
+export { buildMdm, type MdmDraft } from "./hl7-build.ts";
+export {
+  type DocumentEvent,
+  documentEvent,
+  type Embedded,
+  embeddedDocuments,
+  payloadlessFrame,
+} from "./hl7-documents.ts";
+
+export type Separators = {
+  readonly field: string;
+  readonly component: string;
+  readonly repetition: string;
+  readonly escape: string;
+  readonly subcomponent: string;
+};
+
+/** What the MSH line says (HL7 v2.5.1 2.15.9). */
+export type MessageFacts = {
+  readonly separators: Separators;
+  readonly sendingApplication: string;
+  readonly sendingFacility: string;
+  readonly receivingApplication: string;
+  readonly receivingFacility: string;
+  readonly dateTime: string;
+  /** MSH-9.1^9.2, such as MDM^T02. */
+  readonly messageType: string;
+  readonly controlId: string;
+  /** MSH-11.1. */
+  readonly processingId: string;
+  readonly version: string;
+  /** MSH-15 and MSH-16; empty when blank. */
+  readonly acceptAck: string;
+  readonly applicationAck: string;
+  /** WHATWG label. */
+  readonly charset: string;
+  /** MSH-18 as it was written. */
+  readonly charsetField: string;
+};
+
+const maxMshBytes = 16 * 1024;
+const maxSegments = 100_000;
+const [cr, lf] = [0x0d, 0x0a];
+
+/** HL7 Table 0211 to WHATWG labels; the last of several repetitions is the one that is switched to. */
+const charsets: Readonly<Record<string, string>> = {
+  "": "utf-8",
+  ASCII: "utf-8",
+  "UNICODE UTF-8": "utf-8",
+  "UTF-8": "utf-8",
+  UTF8: "utf-8",
+  "8859/1": "iso-8859-1",
+  "8859/2": "iso-8859-2",
+  "8859/3": "iso-8859-3",
+  "8859/4": "iso-8859-4",
+  "8859/5": "iso-8859-5",
+  "8859/6": "iso-8859-6",
+  "8859/7": "iso-8859-7",
+  "8859/8": "iso-8859-8",
+  "8859/9": "windows-1254",
+  "8859/15": "iso-8859-15",
+  "BIG-5": "big5",
+  BIG5: "big5",
+  "GB 18030-2000": "gb18030",
+  GB18030: "gb18030",
+  "KS X 1001": "euc-kr",
+  "ISO IR14": "iso-2022-jp",
+  "ISO IR87": "iso-2022-jp",
+  "ISO IR159": "iso-2022-jp",
+  "SHIFT-JIS": "shift_jis",
+};
+
+/** A text decoder that replaces what it cannot read: a name that cannot be decoded is no reason to refuse a document. */
+export const decoderOf = (charset: string): InstanceType<typeof TextDecoder> => new TextDecoder(charset);
+
+/** Reads the MSH line; HL7_MALFORMED when this is no message that could be answered. */
+export function readMsh(message: Uint8Array, options: { readonly charset?: string } = {}): MessageFacts {
+  const end = message.subarray(0, maxMshBytes).findIndex((octet) => octet === cr || octet === lf);
+  const line = message.subarray(0, end < 0 ? Math.min(message.length, maxMshBytes) : end);
+  const latin = Buffer.from(line.buffer, line.byteOffset, line.length).toString("latin1");
+  if (!latin.startsWith("MSH") || latin.length < 9)
+    throw new Fault("HL7_MALFORMED", "not an HL7 message: it does not begin with MSH");
+  const field = latin.charAt(3);
+  const charsetField = latin.split(field)[17] ?? "";
+  const charset = options.charset ?? charsetOf(charsetField);
+  const fields = decoderOf(charset).decode(line).split(field);
+  const [component = "^", repetition = "~", escape = "\\", subcomponent = "&"] = fields[1] ?? "";
+  const at = (n: number): string => fields[n - 1] ?? "";
+  const [type = "", event = ""] = at(9).split(component);
+  if (type === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
+  if (at(10) === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
+  return {
+    separators: { field, component, repetition, escape, subcomponent },
+    sendingApplication: at(3),
+    sendingFacility: at(4),
+    receivingApplication: at(5),
+    receivingFacility: at(6),
+    dateTime: at(7),
+    messageType: event ? `${type}^${event}` : type,
+    controlId: at(10),
+    processingId: at(11).split(component)[0] || "P",
+    version: at(12).split(component)[0] ?? "",
+    acceptAck: at(15),
+    applicationAck: at(16),
+    charset,
+    charsetField,
+  };
+}
+
+function charsetOf(field: string): string {
+  const last = field.split("~").findLast((name) => name.trim() !== "") ?? "";
+  if (last.startsWith("UNICODE") && last !== "UNICODE UTF-8") {
+    throw new Fault("HL7_UNSUPPORTED", "UTF-16 over MLLP cannot be framed; send UNICODE UTF-8");
+  }
+  return charsets[last.trim().toUpperCase()] ?? "utf-8";
+}
+
+export type Segment = { readonly name: string; readonly bytes: Uint8Array };
+
+/** Segments in order; CR ends one, LF and CRLF are taken too. No charset used here has CR or LF inside a character. */
+export function* segments(message: Uint8Array): Generator<Segment> {
+  let count = 0;
+  for (let start = 0; start < message.length; ) {
+    const end = lineEnd(message, start);
+    const bytes = message.subarray(start, end);
+    start = end + 1;
+    if (bytes.length < 3) continue;
+    count += 1;
+    if (count > maxSegments) throw new Fault("HL7_MALFORMED", `more than ${maxSegments} segments`);
+    yield { name: String.fromCharCode(bytes[0] ?? 0, bytes[1] ?? 0, bytes[2] ?? 0), bytes };
+  }
+}
+
+function lineEnd(message: Uint8Array, start: number): number {
+  const byCr = message.indexOf(cr, start);
+  const stop = byCr < 0 ? message.length : byCr;
+  const byLf = message.subarray(start, stop).indexOf(lf);
+  return byLf < 0 ? stop : start + byLf;
+}
+
+/** The fields of a segment as text: index 1 is field 1. */
+export const fieldsOf = ({ bytes }: Segment, { charset, separators }: MessageFacts): readonly string[] =>
+  decoderOf(charset).decode(bytes).split(separators.field);
+
+export type PatientIdentifier = {
+  /** CX-1. */
+  readonly id: string;
+  /** CX-4.1, the namespace; null when blank. */
+  readonly authority: string | null;
+  /** CX-4.2 where CX-4.3 is ISO; null otherwise. */
+  readonly root: string | null;
+};
+
+const maxIdentifiers = 64;
+
+/** The repetitions of PID-3. */
+export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): readonly PatientIdentifier[] {
+  const { repetition, component, subcomponent } = facts.separators;
+  for (const segment of segments(message)) {
+    if (segment.name !== "PID") continue;
+    const field = fieldsOf(segment, facts)[3] ?? "";
+    return field
+      .split(repetition)
+      .slice(0, maxIdentifiers)
+      .map((cx) => {
+        const [id = "", , , authority = ""] = cx.split(component);
+        const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
+        return {
+          id: unescapeText(id, facts),
+          authority: namespace || null,
+          root: type === "ISO" && universal ? universal : null,
+        };
+      })
+      .filter(({ id }) => id !== "");
+  }
+  return [];
+}
+
+/** Text without its escapes (HL7 v2.5.1 2.7); an escape that is not text is dropped. */
+export function unescapeText(text: string, { separators, charset }: MessageFacts): string {
+  const { escape, field, component, repetition, subcomponent } = separators;
+  if (!text.includes(escape)) return text;
+  const plain: Readonly<Record<string, string>> = {
+    F: field,
+    S: component,
+    R: repetition,
+    T: subcomponent,
+    E: escape,
+    ".br": "\r",
+  };
+  const pieces = text.split(escape);
+  // Every second piece stands between two escape characters.
+  return pieces
+    .map((piece, index) => {
+      if (index % 2 === 0) return piece;
+      const hex = /^X((?:[0-9A-Fa-f]{2})+)$/.exec(piece)?.[1];
+      return hex ? decoderOf(charset).decode(Buffer.from(hex, "hex")) : (plain[piece] ?? "");
+    })
+    .join("");
+}
+
+/** A value as it may stand in a field: no separator, no CR (HL7 v2.5.1 2.7.1). */
+export function escapeText(text: string, { field, component, repetition, escape, subcomponent }: Separators): string {
+  const letters: Readonly<Record<string, string>> = {
+    [field]: "F",
+    [component]: "S",
+    [repetition]: "R",
+    [escape]: "E",
+    [subcomponent]: "T",
+    "\r": "X0D",
+    "\n": "X0A",
+    "\u000b": "X0B",
+    "\u001c": "X1C",
+  };
+  return [...text]
+    .map((character) => (letters[character] ? `${escape}${letters[character]}${escape}` : character))
+    .join("");
+}
+
+/** YYYYMMDDHHMMSS+ZZZZ in UTC. */
+export const hl7Time = (at: Date): string => `${at.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "")}+0000`;

@@ -1,0 +1,34 @@
+/** The command line: names the verbs and gives the word to one of them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { demoCommand } from "./commands/demo/index.ts";
+import { journalCommand } from "./commands/journal.ts";
+import { pkiCommand } from "./commands/pki.ts";
+import { runCommand } from "./commands/run.ts";
+import { sendCommand } from "./commands/send.ts";
+
+const exitUsage = 64;
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "package.json"), "utf8")) as { version: string };
+
+const program = new Command("semrs")
+  .description(
+    "Moves medical records between hospitals, sealed: HL7 v2 and DICOM in and out, S/MIME envelopes between.",
+  )
+  .version(version)
+  .addHelpText(
+    "before",
+    "Examples:\n  semrs demo                      three sites on this machine, records travel\n  SITE=hospital-a semrs run       one site from channels.yaml\n",
+  )
+  .exitOverride();
+for (const command of [demoCommand(), runCommand(), sendCommand(), journalCommand(), pkiCommand()]) {
+  program.addCommand(command.exitOverride());
+}
+
+try {
+  await program.parseAsync(process.argv);
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) throw thrown;
+  process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
+}

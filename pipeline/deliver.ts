@@ -1,0 +1,229 @@
+/** Station `deliver`: an opened record to the HIS as a message and to the PACS as instances, then the proof back to its author. */
+
+import type { Item, Outcome } from "../connectors/connector.ts";
+import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { mllpDestination } from "../connectors/mllp/index.ts";
+import { contentOf, openCipher, signReceipt } from "../envelope/index.ts";
+import { codeOf, Fault } from "../errors.ts";
+import { readCda } from "../formats/cda.ts";
+import { receiptMediaType } from "../formats/command.ts";
+import { readMeta } from "../formats/dicom.ts";
+import { buildMdm } from "../formats/hl7.ts";
+import type { BlobName, Change, Delivery, StoredRecord } from "../store/store.ts";
+import type { InboundChannel } from "./config.ts";
+import type { Received, ReceivedFacts } from "./open.ts";
+import { ask } from "./partner.ts";
+import { newDelivery } from "./route.ts";
+import { type Site, utcSeconds } from "./site.ts";
+import { chunks } from "./validate.ts";
+
+/** The deliveries that a received record asks for, in order per patient where the configuration says so. */
+export function deliveriesFor(site: Site, channel: InboundChannel, { record, facts }: Received): readonly Change[] {
+  const { store, config } = site;
+  const order = config.delivery.order === "patient" ? (record.patients[0] ?? null) : null;
+  return channel.deliver.flatMap(({ to }) => {
+    const system = config.own.systems[to];
+    const kind = system?.mllp?.connect ? "message" : "study";
+    const isDue = kind === "message" ? facts.appends === null : facts.instances.length > 0;
+    return isDue
+      ? [store.deliveries.add({ ...newDelivery(site, kind, channel.name, to), record: record.id, order })]
+      : [];
+  });
+}
+
+const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
+
+/** The document, byte for byte, in a message that this HIS understands. */
+export async function deliverMessage(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { store, config, log, now } = site;
+  const { record, facts } = recordOf(site, delivery);
+  const mllp = config.own.systems[delivery.destination]?.mllp;
+  if (!mllp?.connect)
+    throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
+  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const bytes = await clear(site, partOf(record, 1));
+  const cda = readCda(bytes);
+  const related = facts.entry.relatedDocuments[0];
+  const event = related ? events[related.type] : "new";
+  const template = rule?.as?.[event] ?? "MDM^T02";
+  const message = buildMdm({
+    event: template.slice(template.indexOf("^") + 1) as "T02" | "T06" | "T10",
+    // The same for every attempt, so that a HIS that saw it before knows it.
+    controlId: delivery.id.slice(0, 20),
+    now: now(),
+    sendingApplication: "SEMRS",
+    sendingFacility: config.site,
+    receivingApplication: delivery.destination,
+    receivingFacility: config.site,
+    patient: {
+      identifiers: cda.patientIds.map(({ root, extension }) => ({ id: extension || root, root })),
+      name: cda.patientName ?? "",
+      birthDate: cda.birthTime ?? "",
+      sex: cda.gender ?? "",
+    },
+    document: {
+      bytes,
+      uniqueId: facts.entry.uniqueId,
+      typeCode: cda.code.code ?? "",
+      typeName: cda.code.displayName ?? "",
+      creationTime: cda.effectiveTime,
+      ...(related ? { parentId: related.uniqueId } : {}),
+    },
+  });
+  const started = performance.now();
+  const item: Item = { controlId: delivery.id.slice(0, 20), size: message.length, body: () => chunks(message) };
+  let outcome: Outcome | undefined;
+  await mllpDestination.send(
+    mllpDestination.options.parse({ ...mllp, ...mllp.connect }),
+    one(item),
+    (_item, is) => (outcome = is),
+    site,
+  );
+  succeed(outcome);
+  const fields = {
+    channel: delivery.channel,
+    message: record.id,
+    controlId: item.controlId,
+    peer: delivery.destination,
+  };
+  log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
+  return [
+    store.messages.took(delivery.destination, record.key, now().toISOString()),
+    ...completed(site, delivery, record),
+  ];
+}
+
+/** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
+export async function deliverStudy(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { store, config, log, now } = site;
+  const { record, facts } = recordOf(site, delivery);
+  const dicom = config.own.systems[delivery.destination]?.dicom;
+  if (!dicom?.connect)
+    throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
+  const started = performance.now();
+  const ledger = (sop: string) => `${record.id} ${sop}`;
+  const left = facts.instances.filter(
+    ({ sopInstanceUid }) => !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+  );
+  const failures: Fault[] = [];
+  const taken: Promise<void>[] = [];
+  let bytes = 0;
+  const report = (item: Item, outcome: Outcome): void => {
+    try {
+      succeed(outcome);
+      bytes += item.size;
+      taken.push(
+        store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]),
+      );
+    } catch (thrown) {
+      failures.push(thrown as Fault);
+    }
+  };
+  const options = dicomDestination.options.parse({ ...dicom, ...dicom.connect, callingAeTitle: dicom.aeTitle });
+  const send = dicomDestination.send(options, instances(site, record, left), report, site);
+  await send.finally(() => Promise.all(taken));
+  const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
+  if (worst) throw worst;
+  const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
+  log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
+  return completed(site, delivery, record);
+}
+
+/** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
+export async function sendReceipt(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { identity, now, log } = site;
+  const { record } = recordOf(site, delivery);
+  const at = now();
+  const { manifestSha256, id: message } = record;
+  const receipt = await signReceipt(
+    {
+      message,
+      id: message,
+      manifestSha256,
+      from: identity.org,
+      to: record.author,
+      verdict: "delivered",
+      receivedAt: utcSeconds(at),
+      names: [manifestSha256],
+    },
+    identity.signer,
+    at,
+  );
+  await ask(site, delivery.destination, {
+    path: "/repository/receipts",
+    purpose: "receipt",
+    message: site.store.newId(),
+    messageType: "receipt",
+    content: [await contentOf(receipt, "command", receiptMediaType)],
+    answers: ["response"],
+  });
+  log("deliver.receipted", { channel: delivery.channel, message, peer: delivery.destination });
+  return [site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
+}
+
+/** When this was the record's last delivery: it is delivered, and its author is told. */
+function completed(site: Site, delivery: Delivery, record: StoredRecord): readonly Change[] {
+  const { store } = site;
+  const open = store.deliveries
+    .list({ record: record.id, limit: 100 })
+    .filter(({ id, state }) => id !== delivery.id && state !== "delivered");
+  if (open.length > 0) return [];
+  const receipt = { ...newDelivery(site, "receipt", delivery.channel, record.author), record: record.id };
+  return [store.records.mark(record.id, { state: "delivered" }), store.deliveries.add(receipt)];
+}
+
+async function* instances(
+  site: Site,
+  record: StoredRecord,
+  left: ReceivedFacts["instances"],
+): AsyncGenerator<DicomItem> {
+  for (const { n, sopInstanceUid } of left) {
+    const blob = partOf(record, n);
+    const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
+    const body = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
+  }
+}
+
+/** The first verified mebibyte of a blob: File Meta is in it. */
+async function head({ store }: Site, blob: BlobName): Promise<Uint8Array> {
+  for await (const chunk of openCipher(store.blobs.read(blob), store.blobs.facts(blob))) return chunk;
+  return new Uint8Array();
+}
+
+function succeed(outcome: Outcome | undefined): void {
+  if (outcome?.state === "delivered") return;
+  if (outcome?.state === "refused") throw new Fault(outcome.code, outcome.reason);
+  throw new Fault("PEER_AMBIGUOUS", outcome?.reason ?? "the peer gave no answer");
+}
+
+function recordOf(site: Site, { record: id }: Delivery): Received {
+  const record = id === null ? undefined : site.store.records.find(id);
+  if (!record)
+    throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");
+  return { record, facts: record.entry as ReceivedFacts } as Received;
+}
+
+const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel => {
+  const channel = config.own.channels.find(
+    (each): each is InboundChannel => each.kind === "inbound" && each.name === delivery.channel,
+  );
+  if (!channel) throw new Fault("CONFIG_INVALID", `channel ${delivery.channel} is no longer in run; put it back`);
+  return channel;
+};
+
+const partOf = (record: StoredRecord, n: number): BlobName => {
+  const part = record.parts.find((each) => each.n === n);
+  if (!part) throw new Fault("STORE_DAMAGED", `part ${n} of a record is missing; restore the store from a backup`);
+  return part.blob;
+};
+
+async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of openCipher(store.blobs.read(name), store.blobs.facts(name))) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+async function* one<T>(value: T): AsyncGenerator<T> {
+  yield value;
+}

@@ -1,0 +1,109 @@
+/** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
+import { codeOf, consequenceOf, reasonOf } from "../errors.ts";
+import type { Change, Delivery } from "../store/store.ts";
+import type { Station } from "./metrics.ts";
+import { pass, type Site } from "./site.ts";
+
+/** Sends one delivery; resolves with what to commit together with its success. */
+export type Send = (site: Site, delivery: Delivery) => Promise<readonly Change[]>;
+
+export type DeliveryLoop = { wake(): void; stop(): Promise<void> };
+
+const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
+  register: "route",
+  push: "route",
+  fetch: "fetch",
+  retrieve: "open",
+  receipt: "deliver",
+  message: "deliver",
+  study: "deliver",
+};
+/** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
+const maxPerDestination = 4;
+const maxLooked = 256;
+const maxSleepMs = 60_000;
+/** A random share of the pause, so that what failed together does not come back together. */
+const jitter = 0.2;
+
+/** Runs until stopped; `wake` says that something was added. */
+export function openDeliveryLoop(site: Site, sends: Readonly<Record<Delivery["kind"], Send>>): DeliveryLoop {
+  const { store, config, log } = site;
+  const under = new Map<string, Promise<void>>();
+  const load = new Map<string, number>();
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+  let isQueued = false;
+
+  const wake = (): void => {
+    if (isStopped || isQueued) return;
+    isQueued = true;
+    setImmediate(look);
+  };
+
+  const look = (): void => {
+    isQueued = false;
+    if (isStopped) return;
+    clearTimeout(timer);
+    const now = Date.now();
+    for (const delivery of store.deliveries.due(now, maxLooked)) {
+      const busy = load.get(delivery.destination) ?? 0;
+      if (under.has(delivery.id) || busy >= maxPerDestination) continue;
+      load.set(delivery.destination, busy + 1);
+      const done = attempt(delivery).finally(() => {
+        under.delete(delivery.id);
+        load.set(delivery.destination, (load.get(delivery.destination) ?? 1) - 1);
+        wake();
+      });
+      under.set(delivery.id, done);
+    }
+    const next = store.deliveries.nextDue();
+    if (next !== undefined && next > now) timer = setTimeout(wake, Math.min(next - now, maxSleepMs));
+  };
+
+  const attempt = async (queued: Delivery): Promise<void> => {
+    const delivery = { ...queued, attempts: queued.attempts + 1 };
+    const { id, attempts } = delivery;
+    try {
+      await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
+      const changes = await pass(site, stationOf[delivery.kind], delivery.channel, () =>
+        sends[delivery.kind](site, delivery),
+      );
+      await store.commit([...changes, store.deliveries.mark(id, { state: "delivered", code: null, reason: null })]);
+    } catch (thrown) {
+      if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
+    }
+  };
+
+  const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
+    const { first, max, for: within } = config.delivery.retry;
+    const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
+    const isOver = Date.now() - Date.parse(delivery.createdAt) > within;
+    const again = consequenceOf(code).retry && !isOver;
+    const pause = Math.min(max, first * 2 ** Math.min(delivery.attempts - 1, 30)) * (1 + Math.random() * jitter);
+    const state = again ? (code === "PEER_AMBIGUOUS" ? "ambiguous" : "queued") : "parked";
+    const { id, kind, channel, destination: peer, attempts: attemptNumber } = delivery;
+    const fields = {
+      channel,
+      station: kind,
+      message: delivery.record ?? id,
+      peer,
+      code,
+      reason,
+      attempt: attemptNumber,
+    };
+    log(again ? `${stationOf[kind]}.deferred` : `${stationOf[kind]}.parked`, fields, again ? "warn" : "error");
+    await store
+      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause })])
+      .catch((cause: unknown) => log("deliver.unmarked", { message: id, code: codeOf(cause) }, "error"));
+  };
+
+  wake();
+  return {
+    wake,
+    stop: async () => {
+      isStopped = true;
+      clearTimeout(timer);
+      await Promise.all(under.values());
+    },
+  };
+}

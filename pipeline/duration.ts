@@ -1,0 +1,9 @@
+/** Durations as people write them: 250ms, 5s, 1m, 12h, 180d. */
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds, or undefined if this is not a duration. */
+export function parseDuration(text: string): number | undefined {
+  const [, count = "", unit = ""] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const factor = units[unit];
+  return factor === undefined ? undefined : Number(count) * factor;
+}

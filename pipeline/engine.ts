@@ -1,0 +1,92 @@
+/** One running site's pipeline: opens its listeners, its waiting room, its delivery loop and its admin port, and stops them in order. */
+import type { Running } from "../connectors/connector.ts";
+import { dicomSource } from "../connectors/dicom/scp.ts";
+import { mllpSource } from "../connectors/mllp/index.ts";
+import type { Delivery } from "../store/store.ts";
+import { openAdmin } from "./admin.ts";
+import { deliverMessage, deliverStudy, sendReceipt } from "./deliver.ts";
+import { openDeliveryLoop, type Send } from "./delivery.ts";
+import { query } from "./fetch.ts";
+import { openIntake } from "./intake.ts";
+import { openInstanceIntake } from "./intake-instance.ts";
+import { openMessageIntake } from "./intake-message.ts";
+import { openMessages } from "./messages.ts";
+import { retrieve } from "./open.ts";
+import { outbound } from "./outbound.ts";
+import { type Provide, push, register, routeSealed } from "./route.ts";
+import { sealRecord } from "./seal.ts";
+import { pass, type Site } from "./site.ts";
+import { openWaitingRoom } from "./waiting-room.ts";
+
+const sends: Readonly<Record<Delivery["kind"], Send>> = {
+  register,
+  push,
+  fetch: query,
+  retrieve,
+  receipt: sendReceipt,
+  message: deliverMessage,
+  study: deliverStudy,
+};
+
+export type Engine = {
+  /** Addresses as bound: `admin`, and `mllp` or `dicom` of each system that listens. */
+  readonly addresses: {
+    readonly admin: string;
+    readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
+  };
+  stop(): Promise<void>;
+};
+
+/** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
+export async function startEngine(site: Site, provide: Provide, bind: (wake: () => void) => void): Promise<Engine> {
+  const loop = openDeliveryLoop(site, sends);
+  bind(loop.wake);
+  const room = openWaitingRoom(site, (assembled) =>
+    outbound(assembled, {
+      seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
+      route: (sealed) => pass(site, "route", sealed.channel.name, () => routeSealed(site, provide, sealed)),
+    }),
+  );
+  const messages = openMessageIntake(site, openMessages(site, room.arrived));
+  const instances = openInstanceIntake(site, room.arrived);
+  await messages.resume();
+
+  const listeners: Running[] = [];
+  const systems: Record<string, { mllp?: string; dicom?: string }> = {};
+  try {
+    for (const [name, { mllp, dicom }] of Object.entries(site.config.own.systems)) {
+      const deliver = openIntake(name, messages.intake, instances);
+      const addresses: { mllp?: string; dicom?: string } = {};
+      if (mllp?.listen) {
+        const running = await mllpSource.listen(mllpSource.options.parse({ ...mllp, ...mllp.listen }), deliver, site);
+        listeners.push(running);
+        addresses.mllp = running.address;
+      }
+      if (dicom?.listen) {
+        const running = await dicomSource.listen(
+          dicomSource.options.parse({ ...dicom, ...dicom.listen }),
+          deliver,
+          site,
+        );
+        listeners.push(running);
+        addresses.dicom = running.address;
+      }
+      systems[name] = addresses;
+    }
+    const admin = await openAdmin(site, { look: room.look });
+    return {
+      addresses: { admin: admin.address, systems },
+      stop: async () => {
+        await Promise.all(listeners.map((listener) => listener.stop()));
+        await room.stop();
+        await loop.stop();
+        await admin.stop();
+      },
+    };
+  } catch (thrown) {
+    await Promise.all(listeners.map((listener) => listener.stop()));
+    await room.stop();
+    await loop.stop();
+    throw thrown;
+  }
+}

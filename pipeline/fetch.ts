@@ -1,0 +1,119 @@
+/** Station `fetch`: a patient comes to us, the registry is asked who holds what, and each record is asked for (paper steps 4 to 6). */
+import { contentOf } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { commandMediaType, type PatientId, type Registered, readCommand, writeCommand } from "../formats/command.ts";
+import { patientIdentifiers } from "../formats/hl7.ts";
+import type { Change, Delivery } from "../store/store.ts";
+import type { InboundChannel } from "./config.ts";
+import { patientIdsOf } from "./identifiers.ts";
+import type { SpooledMessage } from "./intake-message.ts";
+import { ask, partOne } from "./partner.ts";
+import { newDelivery } from "./route.ts";
+import type { Site } from "./site.ts";
+
+/** What a query asks for, sealed in its delivery. */
+type FetchPayload = { readonly patientIds: readonly PatientId[] };
+/** What a retrieval asks for, sealed in its delivery. */
+export type RetrievePayload = { readonly registered: Registered };
+
+/** An admission: ask now, and again a little later for what is still being registered. */
+export function admit(
+  site: Site,
+  channel: InboundChannel,
+  again: readonly number[],
+  message: SpooledMessage,
+): readonly Change[] {
+  const { ids, unmapped } = patientIdsOf(site.config, patientIdentifiers(message.bytes, message.facts));
+  if (unmapped > 0) {
+    const reason = "PID-3 names an authority without an OID; add it under identifiers";
+    site.log("fetch.warned", { channel: channel.name, message: message.id, count: unmapped, reason }, "warn");
+  }
+  return ids.length === 0 ? [] : request(site, channel, ids, again);
+}
+
+/** Queries for one patient: now and after each of `again` (milliseconds). */
+export function request(
+  site: Site,
+  channel: InboundChannel,
+  patientIds: readonly PatientId[],
+  again: readonly number[],
+): readonly Change[] {
+  const payload: FetchPayload = { patientIds };
+  return [0, ...again].map((later) => {
+    const delivery = newDelivery(site, "fetch", channel.name, site.config.registryPartner);
+    return site.store.deliveries.add({ ...delivery, due: delivery.due + later, payload });
+  });
+}
+
+/** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
+export async function query(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { store, log, now } = site;
+  const { patientIds } = delivery.payload as FetchPayload;
+  const channel = inboundChannel(site, delivery.channel);
+  const changes: Change[] = [];
+  const asked = new Set<string>();
+  for (const rule of channel.fetch.rules) {
+    const started = performance.now();
+    const since = new Date(now().getTime() - rule.since).toISOString();
+    const command = writeCommand<"query">({
+      command: "query",
+      query: "findDocuments",
+      patientIds: [...patientIds],
+      forms: [...rule.documents],
+      since,
+      latest: rule.latest,
+    });
+    log("fetch.queried", {
+      channel: channel.name,
+      message: delivery.id,
+      peer: delivery.destination,
+      bytes: command.length,
+    });
+    const { answer } = await ask(site, delivery.destination, {
+      path: "/registry/queries",
+      purpose: "query",
+      message: store.newId(),
+      messageType: "query",
+      content: [await contentOf(command, "command", commandMediaType)],
+      answers: ["response"],
+    });
+    if (!answer) throw new Fault("PEER_REFUSED", `${delivery.destination} answered a query without entries`);
+    const { entries } = readCommand("entries", await partOne(answer));
+    const ms = Math.round(performance.now() - started);
+    log("fetch.answered", {
+      channel: channel.name,
+      message: delivery.id,
+      peer: delivery.destination,
+      count: entries.length,
+      ms,
+    });
+    for (const registered of entries) {
+      if (isKnown(site, registered) || asked.has(registered.id)) continue;
+      asked.add(registered.id);
+      const retrieval = newDelivery(site, "retrieve", channel.name, registered.entry.repositoryUniqueId);
+      const payload: RetrievePayload = { registered };
+      changes.push(
+        store.deliveries.add({ ...retrieval, payload }),
+        store.messages.took("retrieval", registered.manifestSha256, now().toISOString()),
+      );
+    }
+  }
+  return changes;
+}
+
+/** Ours, asked for already, or here by another way. */
+function isKnown({ store, config }: Site, { org, manifestSha256, entry }: Registered): boolean {
+  if (org === config.site || store.messages.hasTaken("retrieval", manifestSha256)) return true;
+  return store.records
+    .byKey(store.tokens.of("document", "", entry.uniqueId))
+    .some((record) => (record.entry as { hash?: string }).hash === entry.hash);
+}
+
+export function inboundChannel(site: Site, name: string): InboundChannel {
+  const channel = site.config.own.channels.find(
+    (each): each is InboundChannel => each.kind === "inbound" && each.name === name,
+  );
+  if (!channel)
+    throw new Fault("CONFIG_INVALID", `channel ${name} is no longer in run; put it back or discard what waits for it`);
+  return channel;
+}

@@ -1,0 +1,53 @@
+/** Station `filter`: which channel takes a message's document. What no channel takes is acknowledged and counted, not sealed. */
+import type { CdaFacts } from "../formats/cda.ts";
+import { eecForms } from "../formats/command.ts";
+import type { MessageFacts } from "../formats/hl7.ts";
+import type { Config, InboundChannel, OutboundChannel } from "./config.ts";
+
+/** "MDM" takes every MDM; "ORU^R01" that event alone. */
+export const takesMessage = (wanted: readonly string[], messageType: string): boolean =>
+  wanted.some((type) => type === messageType || messageType.startsWith(`${type}^`));
+
+/** The outbound channels of a system that take this kind of message at all, in the order of `run`. */
+export function candidates(config: Config, system: string, message: MessageFacts): readonly OutboundChannel[] {
+  return config.own.channels.filter(
+    (channel): channel is OutboundChannel =>
+      channel.kind === "outbound" &&
+      channel.source.includes(system) &&
+      takesMessage(channel.filter.messages, message.messageType) &&
+      channel.filter.processingId === message.processingId,
+  );
+}
+
+/** The first of the channels that takes this document. */
+export const channelOf = (channels: readonly OutboundChannel[], cda: CdaFacts): OutboundChannel | undefined =>
+  channels.find(({ filter }) => filter.documents.some((wanted) => kinds[wanted]?.(cda) ?? cda.form === wanted));
+
+const kinds: Readonly<Record<string, (cda: CdaFacts) => boolean>> = {
+  "refers-to-study": ({ studyUids, accessionNumbers }) => studyUids.length + accessionNumbers.length > 0,
+  other: ({ form }) => form === null || !eecForms.includes(form),
+};
+
+/** The channel that takes instances from this system. */
+export const instanceChannel = (config: Config, system: string): OutboundChannel | undefined =>
+  config.own.channels.find(
+    (channel): channel is OutboundChannel =>
+      channel.kind === "outbound" && channel.source.includes(system) && channel.assemble !== undefined,
+  );
+
+/** The inbound channel that fetches when this message announces a patient, and how often it asks again. */
+export function admissionChannel(
+  config: Config,
+  system: string,
+  message: MessageFacts,
+): { readonly channel: InboundChannel; readonly again: readonly number[] } | undefined {
+  for (const channel of config.own.channels) {
+    if (channel.kind !== "inbound") continue;
+    for (const when of channel.fetch.when) {
+      if ("admission" in when && when.admission === system && takesMessage(when.messages, message.messageType)) {
+        return { channel, again: when.again };
+      }
+    }
+  }
+  return undefined;
+}

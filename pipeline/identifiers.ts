@@ -1,0 +1,43 @@
+/** How one patient is named on different wires: PID-3 authorities to OIDs, by the configuration's `identifiers` (decision 6). */
+import type { PatientId } from "../formats/command.ts";
+import type { PatientIdentifier } from "../formats/hl7.ts";
+import type { Config } from "./config.ts";
+
+const oid = /^[0-2](\.(0|[1-9][0-9]*)){1,62}$/;
+
+/**
+ * The patient ids (root, extension) of PID-3 repetitions. An authority that nothing maps yields none and is counted.
+ * A PID-3.1 that is itself an OID also names a patient whose CDA id has a root and no extension.
+ */
+export function patientIdsOf(
+  config: Config,
+  identifiers: readonly PatientIdentifier[],
+): { readonly ids: readonly PatientId[]; readonly unmapped: number } {
+  const ids: PatientId[] = [];
+  let unmapped = 0;
+  for (const { id, authority, root } of identifiers) {
+    const roots = root ? [root] : rootsOf(config, authority);
+    for (const each of roots) ids.push({ root: each, extension: id });
+    const isRoot = oid.test(id) && id.includes(".");
+    if (isRoot) ids.push({ root: id, extension: "" });
+    if (roots.length === 0 && !isRoot) unmapped += 1;
+  }
+  return { ids, unmapped };
+}
+
+const rootsOf = (config: Config, authority: string | null): readonly string[] =>
+  authority === null
+    ? []
+    : (config.identifiers.find(({ authorities }) => authorities.includes(authority))?.roots ?? []);
+
+/** Both have an id under the same root, and none of those is equal (decision 6). `comparable` is false when no root is shared. */
+export function comparePatients(
+  one: readonly PatientId[],
+  other: readonly PatientId[],
+): { readonly comparable: boolean; readonly mismatch: boolean } {
+  const shared = one.filter(({ root }) => other.some((id) => id.root === root));
+  const equal = shared.some(({ root, extension }) =>
+    other.some((id) => id.root === root && id.extension === extension),
+  );
+  return { comparable: shared.length > 0, mismatch: shared.length > 0 && !equal };
+}

@@ -1,0 +1,76 @@
+/** Reads a site's keys, its partners' certificates and the trust anchors from the folders that the configuration names. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pemToDer } from "../envelope/certificate.ts";
+import type { Identity, Partner } from "../envelope/identity.ts";
+import { signerFrom, unwrapperFrom } from "../envelope/keys.ts";
+import { Fault } from "../errors.ts";
+import type { Config } from "./config.ts";
+
+/** PEM strings for TLS: what the REST server and client need. */
+export type TlsKeys = { readonly key: string; readonly certificate: string; readonly ca: string };
+
+export type Keys = { readonly identity: Identity; readonly tls: TlsKeys; readonly storageKey: Uint8Array };
+
+/** Everything secret or trusted of one site. CONFIG_INVALID names the file that is missing or unreadable. */
+export function loadKeys(config: Config): Keys {
+  const folder = config.own.keys;
+  const own = (name: string) => text(join(folder, name));
+  const anchors = config.trust.anchors.map(text);
+  const partners = Object.entries(config.partners)
+    .filter(([org]) => org !== config.site)
+    .map(([org, { certificates, profiles }]): [string, Partner] => [org, partner(org, certificates, profiles)]);
+  return {
+    identity: {
+      org: config.site,
+      signer: signerFrom(own("sign.key"), own("sign.crt")),
+      unwrappers: [unwrapperFrom(own("decrypt.key"), own("decrypt.crt"))],
+      trust: {
+        anchors: anchors.flatMap((pem) => pemToDer(pem)),
+        crls: config.trust.crls.flatMap((file) => pemToDer(text(file), "X509 CRL")),
+        revocation: "require",
+      },
+      self: partner(config.site, folder, ["semrs-2"]),
+      partners: new Map(partners),
+    },
+    tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
+    storageKey: storageKey(join(folder, "storage.key")),
+  };
+}
+
+function partner(org: string, folder: string, profiles: readonly string[]): Partner {
+  const certificates = (name: string) => {
+    const file = join(folder, name);
+    const all = pemToDer(text(file));
+    const [first] = all;
+    if (!first) throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ask ${org} for its ${name}`);
+    return { first, all };
+  };
+  return {
+    org,
+    signing: certificates("sign.crt").all.map(sha256),
+    decrypt: certificates("decrypt.crt").first,
+    tls: sha256(certificates("tls.crt").first),
+    profiles,
+  };
+}
+
+function storageKey(file: string): Uint8Array {
+  const key = Buffer.from(text(file).trim(), "hex");
+  if (key.length !== 32)
+    throw new Fault("CONFIG_INVALID", `${file} must hold 32 octets in hexadecimal; restore it from its backup`);
+  return key;
+}
+
+function text(file: string): string {
+  if (!existsSync(file))
+    throw new Fault("CONFIG_INVALID", `${file} does not exist; make keys with "semrs pki init" or correct the path`);
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${file} cannot be read by this user`, { cause });
+  }
+}
+
+const sha256 = (der: Uint8Array): string => createHash("sha256").update(der).digest("hex");

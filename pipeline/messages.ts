@@ -1,0 +1,128 @@
+/** What a message means to this site: documents that leave (outbound), an admission that fetches (inbound), or nothing. */
+import { createHash } from "node:crypto";
+import { sealPart } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { documentEvent, embeddedDocuments, patientIdentifiers, payloadlessFrame } from "../formats/hl7.ts";
+import type { Change, Item } from "../store/store.ts";
+import type { OutboundChannel } from "./config.ts";
+import { admit } from "./fetch.ts";
+import { admissionChannel, candidates, channelOf } from "./filter.ts";
+import { patientIdsOf } from "./identifiers.ts";
+import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
+import { pass, type Site } from "./site.ts";
+import { chunks, rulesOf, type Validated, validateDocument } from "./validate.ts";
+
+/** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
+export const openMessages =
+  (site: Site, kept: (item: Item) => void): TakeMessage =>
+  async (message) => {
+    const admission = admissionChannel(site.config, message.system, message.facts);
+    if (admission) {
+      const changes = admit(site, admission.channel, admission.again, message);
+      return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
+    }
+    const channels = candidates(site.config, message.system, message.facts);
+    return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
+  };
+
+const filtered = (code: string): Settled => ({
+  channel: null,
+  state: "filtered",
+  code,
+  changes: [],
+  begin: () => undefined,
+});
+
+/** Documents of one message: all are kept, or the message is refused. */
+async function leave(
+  site: Site,
+  channels: readonly OutboundChannel[],
+  message: SpooledMessage,
+  kept: (item: Item) => void,
+): Promise<Settled> {
+  const { bytes, facts, id } = message;
+  const event = documentEvent(facts, bytes);
+  if (event === "cancel") {
+    throw new Fault(
+      "HL7_UNSUPPORTED",
+      "a cancelled document is not carried in this version; tell the houses that fetched it",
+    );
+  }
+  if (event === "preliminary") return filtered("PRELIMINARY");
+  const embedded = embeddedDocuments(bytes, facts);
+  const documents = embedded.filter(({ kind }) => kind === "cda");
+  if (documents.length === 0) return filtered("NO_DOCUMENT");
+
+  const patient = patientIdsOf(site.config, patientIdentifiers(bytes, facts)).ids;
+  const taken: Validated[] = [];
+  let channelName: string | null = null;
+  let code: string | undefined;
+  for (const document of documents) {
+    const cda = await pass(site, "validate", channels[0]?.name ?? "", async () => rulesOf(document.bytes));
+    const channel = channelOf(channels, cda);
+    channelName ??= channel?.name ?? null;
+    const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
+    if (!channel || known === "REPEATED" || known === "ECHO" || known === "NO_CHANNEL") {
+      code = known ?? "NO_CHANNEL";
+      continue;
+    }
+    const validated = await validateDocument(site, channel, {
+      arrival: id,
+      bytes: document.bytes,
+      cda,
+      event,
+      patient,
+    });
+    taken.push(known === "CONFLICT" ? conflicting(validated) : validated);
+  }
+  if (documents.length < embedded.length) {
+    code = "ATTACHMENT_NOT_CARRIED";
+    site.log("validate.warned", { message: id, code, reason: "only CDA documents travel in this version" }, "warn");
+  }
+  const items = taken.map(({ item }) => item);
+  return {
+    channel: channelName,
+    state: taken.length > 0 ? "done" : "filtered",
+    ...(code ? { code } : {}),
+    changes: [
+      ...taken.flatMap(({ item, blob }) => [blob.change, ...site.store.items.add(item)]),
+      ...(taken.length > 0 && documents.length === embedded.length ? await withoutPayload(site, message) : []),
+    ],
+    begin: () => items.forEach(kept),
+  };
+}
+
+/** Same id and same bytes: dropped. Same id, other bytes: a person decides. What came from another house is never ours (decision 8). */
+function acquainted(site: Site, uniqueId: string, bytes: Uint8Array): "REPEATED" | "ECHO" | "CONFLICT" | undefined {
+  const { store } = site;
+  const key = store.tokens.of("document", "", uniqueId);
+  if (store.records.byKey(key).some(({ origin }) => origin === "received")) return "ECHO";
+  const same = store.items.byKey("document", key);
+  if (same.length === 0) return undefined;
+  const digest = store.tokens.of("digest", "", createHash("sha256").update(bytes).digest("hex"));
+  return same.some((item) => item.digest === digest) ? "REPEATED" : "CONFLICT";
+}
+
+const conflicting = (validated: Validated): Validated =>
+  ({
+    ...validated,
+    item: {
+      ...validated.item,
+      state: "held",
+      code: "DOCUMENT_CONFLICT",
+      reason: "a document with this id and other bytes was accepted before",
+    },
+  }) as Validated;
+
+/** Once a document's part is durable, its message is kept without the payload (decision 3). */
+async function withoutPayload({ store }: Site, { id, bytes, facts }: SpooledMessage): Promise<readonly Change[]> {
+  const spooled = store.arrivals.find(id)?.blob;
+  if (!spooled) return [];
+  const part = sealPart(chunks(payloadlessFrame(bytes, facts)), "whole");
+  const blob = await store.blobs.put(part.cipher, part.facts);
+  return [
+    blob.change,
+    store.arrivals.settle(id, { blob: blob.name }),
+    ...(blob.name === spooled ? [] : [store.blobs.drop(spooled)]),
+  ];
+}

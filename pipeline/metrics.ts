@@ -1,0 +1,66 @@
+/** One metric a station, plus gauges of what rests: read on the admin port's `/metrics`. Labels never carry data of a message. */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Store } from "../store/store.ts";
+
+export type Station =
+  | "source"
+  | "filter"
+  | "validate"
+  | "assemble"
+  | "seal"
+  | "route"
+  | "fetch"
+  | "open"
+  | "deliver"
+  | "repository"
+  | "registry";
+
+export type Metrics = {
+  readonly registry: Registry;
+  /** One pass of a station: how it ended (`ok` or an error code), and how long it took. */
+  passed(station: Station, channel: string, outcome: string, ms: number): void;
+  /** Octets between sites, by whether TLS carried them. */
+  exchanged(bytes: number, tls: boolean): void;
+};
+
+/** Metrics of one site; gauges are read from the store when somebody looks. */
+export function openMetrics(site: string, store: Store): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ site });
+  const registers = [registry];
+  const seconds = new Histogram({
+    name: "semrs_station_seconds",
+    help: "Duration of one pass of a station.",
+    labelNames: ["channel", "station", "outcome"],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
+    registers,
+  });
+  const bytes = new Counter({
+    name: "semrs_peer_bytes_total",
+    help: "Octets of envelopes between sites, by transport.",
+    labelNames: ["tls"],
+    registers,
+  });
+  const gauge = (name: string, help: string, counts: () => Readonly<Record<string, number>>) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ["state"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [state, count] of Object.entries(counts())) this.set({ state }, count);
+      },
+    });
+  gauge("semrs_arrivals", "Arrivals by state.", () => store.arrivals.counts());
+  gauge("semrs_items", "Documents and instances by state.", () => store.items.counts());
+  gauge("semrs_records", "Sealed records by state.", () => store.records.counts());
+  gauge("semrs_deliveries", "Deliveries by state.", () => store.deliveries.counts());
+  bytes.inc({ tls: "true" }, 0);
+  bytes.inc({ tls: "false" }, 0);
+  return {
+    registry,
+    passed: (station, channel, outcome, ms) => seconds.observe({ channel, station, outcome }, ms / 1000),
+    exchanged: (count, tls) => bytes.inc({ tls: String(tls) }, count),
+  };
+}

@@ -1,0 +1,159 @@
+/**
+ * Station `open`: a record from another house is verified while its ciphertext is kept as it came (paper step 7).
+ * What was not verified to the last octet leaves nothing behind.
+ */
+import { contentOf, type Opened, openCipher } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { readCda } from "../formats/cda.ts";
+import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
+import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
+import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import type { InboundChannel } from "./config.ts";
+import { deliveriesFor } from "./deliver.ts";
+import { inboundChannel, type RetrievePayload } from "./fetch.ts";
+import { ask } from "./partner.ts";
+import { pass, type Site } from "./site.ts";
+import type { At } from "./validate.ts";
+
+/** What delivery needs to know of a received record, sealed beside it. */
+export type ReceivedFacts = {
+  readonly entry: DocumentEntry;
+  /** Null for a document of its own; else the uniqueId of the document these images belong to. */
+  readonly appends: string | null;
+  readonly instances: readonly { readonly n: number; readonly sopInstanceUid: string }[];
+};
+
+/** A record that is verified and durable: only `keep` makes one, and only one of these is delivered. */
+export type Received = At<"opened", { readonly record: StoredRecord; readonly facts: ReceivedFacts }>;
+
+/** Steps 6 and 7: one record asked of its repository, and kept. */
+export async function retrieve(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { registered } = delivery.payload as RetrievePayload;
+  const { uniqueId, hash } = registered.entry;
+  const channel = inboundChannel(site, delivery.channel);
+  const started = performance.now();
+  site.log("fetch.requested", { channel: channel.name, message: delivery.id, peer: delivery.destination });
+  const command = writeCommand<"retrieve">({
+    command: "retrieve",
+    uniqueId,
+    manifestSha256: registered.manifestSha256,
+  });
+  const { answer } = await ask(site, delivery.destination, {
+    path: "/repository/retrievals",
+    purpose: "retrieve",
+    message: site.store.newId(),
+    messageType: "retrieve",
+    content: [await contentOf(command, "command", commandMediaType)],
+    answers: ["response"],
+  });
+  const origin = answer?.origin;
+  // The registry's entry names the author's manifest: the answer must be that record, signed by who registered it.
+  if (!answer || origin?.manifestSha256 !== registered.manifestSha256 || origin.org !== registered.org) {
+    throw new Fault("PEER_REFUSED", `${delivery.destination} answered with another record than was asked for`);
+  }
+  const first = origin.manifest.parts.find(({ n }) => n === 1);
+  if (first && "sha256" in first && first.sha256 !== hash) {
+    throw new Fault("PEER_REFUSED", `the document ${delivery.destination} sent is not the one that was registered`);
+  }
+  const changes = await keep(site, channel, answer, registered.entry);
+  const fields = { channel: channel.name, message: origin.manifest.message, peer: delivery.destination };
+  site.log("open.opened", {
+    ...fields,
+    count: answer.manifest.parts.length,
+    bytes: bytesOf(answer),
+    ms: Math.round(performance.now() - started),
+  });
+  return changes;
+}
+
+/** Keeps a pushed record: in one commit with the receipt that says so. */
+export async function receivePush(site: Site, opened: Opened, changes: readonly Change[]): Promise<void> {
+  const channel = site.config.own.channels.find(
+    (each): each is InboundChannel =>
+      each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(opened.org)),
+  );
+  if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${opened.org} pushes`);
+  await site.store.commit([...changes, ...(await keep(site, channel, opened, undefined))]);
+  site.log("open.opened", {
+    channel: channel.name,
+    message: opened.manifest.message,
+    peer: opened.org,
+    bytes: bytesOf(opened),
+  });
+  site.wake();
+}
+
+/** Every part to a blob while it is verified; then the record and its deliveries, as one set of changes. */
+const keep = (
+  site: Site,
+  channel: InboundChannel,
+  opened: Opened,
+  entry: DocumentEntry | undefined,
+): Promise<readonly Change[]> =>
+  pass(site, "open", channel.name, async () => {
+    const { store, now } = site;
+    const author = opened.origin ?? opened;
+    const parts: { n: number; blob: BlobName }[] = [];
+    const instances: { n: number; sopInstanceUid: string }[] = [];
+    const blobs: Change[] = [];
+    let first: { entry: DocumentEntry; appends: string | null } | undefined;
+    for await (const part of opened.parts()) {
+      const { n } = part.entry;
+      const blob = await store.blobs.put(part.cipher, part.facts);
+      parts.push({ n, blob: blob.name });
+      blobs.push(blob.change);
+      if (part.entry.role === "dicom" && part.entry.sop) instances.push({ n, sopInstanceUid: part.entry.sop });
+      if (n === 1) {
+        await store.commit([blob.change]);
+        first = entryOf(part.entry.role, await clear(site, blob.name), part.entry, author.org, entry);
+      }
+    }
+    if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
+    const facts: ReceivedFacts = { ...first, instances };
+    const id: Id = author.manifest.message;
+    if (store.records.find(id)) return [];
+    const record: StoredRecord = {
+      id,
+      channel: channel.name,
+      origin: "received",
+      author: author.org,
+      manifest: author.manifestBytes,
+      signature: author.signature,
+      manifestSha256: author.manifestSha256,
+      key: store.tokens.of("document", "", facts.entry.uniqueId),
+      parts,
+      patients: facts.entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", "", extension || root)),
+      state: "opened",
+      code: null,
+      reason: null,
+      entry: facts,
+      createdAt: now().toISOString(),
+    };
+    return [...blobs, ...store.records.add(record), ...deliveriesFor(site, channel, { record, facts } as Received)];
+  });
+
+function entryOf(
+  role: string,
+  bytes: Uint8Array,
+  { size, sha256 }: { size: number; sha256?: string },
+  repositoryUniqueId: string,
+  registered: DocumentEntry | undefined,
+): { entry: DocumentEntry; appends: string | null } {
+  const extra = { hash: sha256 ?? "", size };
+  if (role === "command") {
+    const { entry, appends } = readCommand("addendum", bytes);
+    return { entry: { ...entry, ...extra }, appends };
+  }
+  const entry =
+    registered ?? documentEntry(readCda(bytes), { sha256: sha256 ?? "", size, repositoryUniqueId, images: null });
+  return { entry, appends: null };
+}
+
+async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of openCipher(store.blobs.read(name), store.blobs.facts(name))) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+const bytesOf = (opened: Opened): number =>
+  (opened.origin ?? opened).manifest.parts.reduce((sum, part) => sum + ("size" in part ? part.size : 0), 0);

@@ -1,0 +1,170 @@
+/** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
+import { ownerOf } from "../envelope/identity.ts";
+import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { commandMediaType, writeCommand } from "../formats/command.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
+import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
+import { type Asked, ask, partOne } from "./partner.ts";
+import { contentOfBlob, type Sealed } from "./seal.ts";
+import type { Site } from "./site.ts";
+
+/** What the own repository takes: injected, since the pipeline does not know the REST services. */
+export type Provide = (record: {
+  readonly id: Id;
+  readonly channel: string;
+  readonly manifest: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly key: Token;
+  readonly parts: readonly { readonly n: number; readonly blob: BlobName }[];
+  readonly patients: readonly Token[];
+  readonly entry: unknown;
+  readonly createdAt: string;
+  readonly also: readonly Change[];
+}) => Promise<void>;
+
+/** Record, registration, pushes and the items' end of waiting are one commit. */
+export async function routeSealed(site: Site, provide: Provide, sealed: Sealed): Promise<void> {
+  const { store, now, config, log } = site;
+  const { id, channel, manifest, signature, key, parts, patients, entry } = sealed;
+  const createdAt = now().toISOString();
+  const started = performance.now();
+  const delivery = (kind: "register" | "push", destination: string): Change =>
+    store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id });
+  const also = [
+    ...sealed.staged,
+    ...sealed.items.map((item) => store.items.mark(item, { state: "sealed", record: id })),
+    ...channel.route
+      .filter((to) => to !== "none")
+      .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to))),
+  ];
+  await provide({ id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also });
+  const bytes = parts.reduce((sum, { blob }) => sum + store.blobs.facts(blob).size, 0);
+  log("route.provided", {
+    channel: channel.name,
+    message: id,
+    peer: config.site,
+    count: parts.length,
+    bytes,
+    ms: since(started),
+  });
+  site.wake();
+}
+
+/** A delivery that is due now. */
+export function newDelivery(site: Site, kind: Delivery["kind"], channel: string, destination: string): Delivery {
+  const at = site.now();
+  const id = site.store.newId();
+  const fresh = {
+    state: "queued",
+    attempts: 0,
+    due: at.getTime(),
+    code: null,
+    reason: null,
+    createdAt: at.toISOString(),
+  } as const;
+  return { id, kind, channel, destination, order: null, record: null, payload: null, ...fresh };
+}
+
+/** Step 3: the entry goes to the registry until it has signed that it holds it. */
+export async function register(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { store, log } = site;
+  const record = recordOf(site, delivery);
+  const started = performance.now();
+  const command = writeCommand<"register">({
+    command: "register",
+    submissionSet: record.id,
+    entries: [{ entry: record.entry as DocumentEntry, manifestSha256: record.manifestSha256 }],
+  });
+  const asked = await ask(site, delivery.destination, {
+    path: "/registry/submissions",
+    purpose: "register",
+    message: delivery.id,
+    messageType: "register",
+    content: [await contentOf(command, "command", commandMediaType)],
+    answers: ["receipt"],
+  });
+  const receipt = await receiptOf(site, delivery, asked, record.manifestSha256);
+  const { bytes } = asked;
+  log("route.registered", {
+    channel: record.channel,
+    message: record.id,
+    peer: delivery.destination,
+    bytes,
+    ms: since(started),
+  });
+  return [
+    store.records.attach(record.id, { kind: "registered", from: delivery.destination, receipt }),
+    store.records.mark(record.id, { state: "registered" }),
+  ];
+}
+
+/** A record to a partner on our own account: sealed for it now, from the parts as they are. */
+export async function push(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+  const { store, log } = site;
+  const record = recordOf(site, delivery);
+  const started = performance.now();
+  const manifest = readManifest(record.manifest);
+  const content = record.parts.map(({ n, blob }) => {
+    const entry = manifest.parts.find((part) => part.n === n);
+    if (!entry || !("role" in entry)) throw new Fault("STORE_DAMAGED", `part ${n} is not in the record's manifest`);
+    return contentOfBlob(site, blob, {
+      role: entry.role,
+      type: entry.type,
+      ...("sop" in entry && entry.sop ? { sop: entry.sop } : {}),
+    });
+  });
+  const asked = await ask(site, delivery.destination, {
+    path: "/repository/documents",
+    purpose: "push",
+    message: record.id,
+    messageType: manifest.headers["X-EEC-MessageType"],
+    content,
+    answers: ["receipt"],
+  });
+  const receipt = await receiptOf(site, delivery, asked);
+  const { bytes } = asked;
+  log("route.pushed", {
+    channel: record.channel,
+    message: record.id,
+    peer: delivery.destination,
+    bytes,
+    ms: since(started),
+  });
+  return [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
+}
+
+/** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the record it names). */
+async function receiptOf(
+  site: Site,
+  { destination, record }: Delivery,
+  { answer, manifestSha256 }: Asked,
+  names?: string,
+): Promise<Uint8Array> {
+  if (!answer) throw new Fault("PEER_REFUSED", `${destination} answered without a receipt`);
+  const bytes = await partOne(answer);
+  const { identity, now } = site;
+  const { receipt, org } = verifyReceipt(bytes, {
+    trust: identity.trust,
+    now: now(),
+    partner: (sha256) => ownerOf(identity, sha256),
+  });
+  const isForThis = names ? receipt.names.includes(names) : receipt.message === record;
+  // A repetition is answered with the first receipt, which names the first envelope's manifest: the message binds it.
+  if (org !== destination || receipt.to !== identity.org || receipt.verdict !== "stored" || !isForThis) {
+    throw new Fault(
+      "PEER_REFUSED",
+      `the receipt of ${destination} is not for what was sent (${manifestSha256.slice(0, 8)})`,
+    );
+  }
+  return bytes;
+}
+
+function recordOf(site: Site, { record: id }: Delivery): StoredRecord {
+  const record = id === null ? undefined : site.store.records.find(id);
+  if (!record)
+    throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");
+  return record;
+}
+
+const since = (started: number): number => Math.round(performance.now() - started);

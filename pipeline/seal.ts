@@ -1,0 +1,135 @@
+/** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
+import { type Content, type Draft, seal, sealPart } from "../envelope/index.ts";
+import { commandMediaType, writeCommand } from "../formats/command.ts";
+import type { DicomFacts } from "../formats/dicom.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
+import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import type { Site } from "./site.ts";
+import { type At, chunks, type DocumentFacts } from "./validate.ts";
+import type { Assembled } from "./waiting-room.ts";
+
+/** A record that may leave: signed manifest, blobs that hold its parts, and the entry that names it. */
+export type Sealed = At<
+  "sealed",
+  {
+    readonly id: Id;
+    readonly channel: Assembled["channel"];
+    readonly manifest: Uint8Array;
+    readonly signature: Uint8Array;
+    readonly parts: readonly { readonly n: number; readonly blob: BlobName }[];
+    readonly entry: DocumentEntry;
+    readonly key: Token;
+    readonly patients: readonly Token[];
+    /** Items that travel in it. */
+    readonly items: readonly Id[];
+    /** A command part that was made here and has yet to be kept. */
+    readonly staged: readonly Change[];
+  }
+>;
+
+/** Media type of a DICOM Part 10 file (PS3.18 8.7.3). */
+const dicomMediaType = "application/dicom";
+const cdaMediaType = "text/xml";
+
+/** Signs a record for the own repository. The bulk is not read: digests were taken when the bytes came in. */
+export async function sealRecord(site: Site, assembled: Assembled): Promise<Sealed> {
+  const { store, identity, now } = site;
+  const { channel, document, instances, appends } = assembled;
+  const first = appends ? await addendum(site, assembled) : whole(site, assembled);
+  const draft: Draft = {
+    purpose: "provide",
+    message: first.id,
+    sender: identity.org,
+    messageType: first.messageType,
+    to: [{ org: identity.org, certificate: identity.self.decrypt }],
+    content: [
+      first.content,
+      ...instances.map(({ blob, key }) => contentOfBlob(site, blob, { role: "dicom", type: dicomMediaType, sop: key })),
+    ],
+  };
+  const { manifest, signature } = await seal(draft, identity.signer, now());
+  return {
+    id: first.id,
+    channel,
+    manifest,
+    signature,
+    parts: [{ n: 1, blob: first.blob }, ...instances.map(({ blob }, index) => ({ n: index + 5, blob }))],
+    entry: first.entry,
+    key: store.tokens.of("document", "", first.entry.uniqueId),
+    patients: document.patients,
+    items: [
+      ...(appends ? [] : [document.id]),
+      ...instances.filter(({ state }) => state === "waiting").map(({ id }) => id),
+    ],
+    staged: first.staged,
+  } as Partial<Sealed> as Sealed;
+}
+
+type First = {
+  readonly id: Id;
+  readonly content: Content;
+  readonly blob: BlobName;
+  readonly messageType: string;
+  readonly entry: DocumentEntry;
+  readonly staged: readonly Change[];
+};
+
+/** Part 1 is the document as it arrived. */
+function whole(site: Site, { document, instances }: Assembled): First {
+  const { entry, messageType } = document.facts as DocumentFacts;
+  return {
+    id: document.id,
+    blob: document.blob,
+    content: contentOfBlob(site, document.blob, { role: "cda", type: cdaMediaType }),
+    messageType,
+    entry: { ...entry, images: summary(instances) },
+    staged: [],
+  };
+}
+
+/** Part 1 is a command: these images belong to a document that has gone (association APND, decision 5). */
+async function addendum(site: Site, { document, instances }: Assembled): Promise<First> {
+  const { store } = site;
+  const id = store.newId();
+  const { entry: before } = document.facts as DocumentFacts;
+  const {
+    hash: _hash,
+    size: _size,
+    ...entry
+  } = {
+    ...before,
+    uniqueId: `2.25.${BigInt(`0x${id}`)}`,
+    images: summary(instances),
+    relatedDocuments: [{ type: "APND" as const, uniqueId: before.uniqueId }],
+  };
+  const bytes = writeCommand<"addendum">({ command: "addendum", entry, appends: before.uniqueId });
+  const part = sealPart(chunks(bytes), "whole");
+  const blob = await store.blobs.put(part.cipher, part.facts);
+  const facts = part.facts();
+  return {
+    id,
+    blob: blob.name,
+    content: { role: "command", type: commandMediaType, facts, cipher: () => store.blobs.read(blob.name) },
+    messageType: "addendum",
+    entry: { ...entry, hash: facts.sha256 ?? "", size: bytes.length },
+    staged: [blob.change],
+  };
+}
+
+/** A part of an envelope that is a blob of ours. */
+export function contentOfBlob(site: Site, blob: BlobName, part: Pick<Content, "role" | "type" | "sop">): Content {
+  return { ...part, facts: site.store.blobs.facts(blob), cipher: () => site.store.blobs.read(blob) };
+}
+
+/** What the index says of the images, without naming one. */
+function summary(items: readonly Item[]): DocumentEntry["images"] {
+  if (items.length === 0) return null;
+  const instances = items.map(({ facts }) => facts as DicomFacts);
+  const distinct = (values: readonly (string | null)[]) => [...new Set(values.filter((value) => value !== null))];
+  return {
+    studies: distinct(instances.map(({ studyInstanceUid }) => studyInstanceUid)),
+    modalities: distinct(instances.map(({ modality }) => modality)),
+    series: distinct(instances.map(({ seriesInstanceUid }) => seriesInstanceUid)).length,
+    instances: instances.length,
+  };
+}

@@ -1,0 +1,39 @@
+/** What every station of one running site shares. */
+import type { Rest } from "../connectors/rest.ts";
+import type { Identity } from "../envelope/identity.ts";
+import { codeOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Store } from "../store/store.ts";
+import type { Config } from "./config.ts";
+import type { Metrics, Station } from "./metrics.ts";
+
+export type Site = {
+  readonly config: Config;
+  readonly identity: Identity;
+  readonly store: Store;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly now: () => Date;
+  /** Aborted when the site stops. */
+  readonly signal: AbortSignal;
+  /** The REST client of a partner; RECIPIENT_UNKNOWN if the configuration names none. */
+  rest(org: string): Rest;
+  /** Deliveries were added: look now. */
+  wake(): void;
+};
+
+/** Runs one pass of a station and counts how it ended. */
+export async function pass<T>(site: Site, station: Station, channel: string, work: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  try {
+    const result = await work();
+    site.metrics.passed(station, channel, "ok", performance.now() - started);
+    return result;
+  } catch (thrown) {
+    site.metrics.passed(station, channel, codeOf(thrown), performance.now() - started);
+    throw thrown;
+  }
+}
+
+/** Seconds-precision UTC time as manifests and receipts write it. */
+export const utcSeconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;

@@ -1,0 +1,145 @@
+/** Station `validate`: a document's hard rules and its patient, an instance's structure. Grades come from the channel. */
+import { createHash } from "node:crypto";
+import { sealPart } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { type CdaFacts, readCda } from "../formats/cda.ts";
+import type { PatientId } from "../formats/command.ts";
+import type { DicomFacts } from "../formats/dicom.ts";
+import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
+import type { DocumentEvent } from "../formats/hl7.ts";
+import type { Id, Item, StagedBlob, Tokens } from "../store/store.ts";
+import type { OutboundChannel } from "./config.ts";
+import { comparePatients } from "./identifiers.ts";
+import type { Site } from "./site.ts";
+
+declare const stage: unique symbol;
+export type At<S extends string, T> = T & { readonly [stage]: S };
+
+/** What the store keeps, sealed, of a document that waits. */
+export type DocumentFacts = {
+  readonly entry: DocumentEntry;
+  readonly event: DocumentEvent;
+  /** X-EEC-MessageType: the EEC form, else the LOINC code, else `other`. */
+  readonly messageType: string;
+  /** Whether a study is expected with it. */
+  readonly refers: boolean;
+  /** The study's patient may not be another: the document's ids without their roots. */
+  readonly extensions: readonly string[];
+};
+
+/** A document or an instance that passed its channel's rules and is ready to be kept. */
+export type Validated = At<"validated", { readonly item: Item; readonly blob: StagedBlob }>;
+
+export type ReceivedDocument = {
+  readonly arrival: Id;
+  readonly bytes: Uint8Array;
+  readonly cda: CdaFacts;
+  readonly event: DocumentEvent;
+  /** PID-3 as patient ids. */
+  readonly patient: readonly PatientId[];
+};
+
+/** Reads the facts and applies the hard rules (always on): CDA_INVALID says which rule and where. */
+export const rulesOf = (bytes: Uint8Array): CdaFacts => readCda(bytes);
+
+/** A document for a channel: its patient compared with the message's, its bytes sealed. PATIENT_MISMATCH by grade. */
+export async function validateDocument(
+  site: Site,
+  channel: OutboundChannel,
+  received: ReceivedDocument,
+): Promise<Validated> {
+  const { store, config, now } = site;
+  const { cda, bytes } = received;
+  const grade = channel.validate.document.patient;
+  const { comparable, mismatch } = comparePatients(received.patient, cda.patientIds);
+  const contradiction = mismatch && (grade === "reject" || grade === "hold");
+  if (mismatch && grade === "reject") {
+    throw new Fault(
+      "PATIENT_MISMATCH",
+      "PID-3 and the document's recordTarget name different patients under one authority; correct the message",
+    );
+  }
+  if ((mismatch || !comparable) && grade !== "skip") {
+    const code = mismatch ? "PATIENT_MISMATCH" : "PATIENT_NOT_COMPARABLE";
+    site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
+  }
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const part = sealPart(chunks(bytes), "whole");
+  const blob = await store.blobs.put(part.cipher, part.facts);
+  const entry = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
+  const facts: DocumentFacts = {
+    entry,
+    event: received.event,
+    messageType: cda.form ?? cda.code.code ?? "other",
+    refers: channel.assemble !== undefined && cda.studyUids.length + cda.accessionNumbers.length > 0,
+    extensions: cda.patientIds.map(({ root, extension }) => extension || root),
+  };
+  const item: Item = {
+    id: store.newId(),
+    kind: "document",
+    arrival: received.arrival,
+    channel: channel.name,
+    key: store.tokens.of("document", "", cda.uniqueId),
+    digest: store.tokens.of("digest", "", sha256),
+    blob: blob.name,
+    joins: channel.assemble ? joinsOf(store.tokens, channel.assemble.by, cda.studyUids, cda.accessionNumbers) : [],
+    patients: facts.extensions.map((extension) => store.tokens.of("patient", "", extension)),
+    state: contradiction ? "held" : "waiting",
+    code: contradiction ? "PATIENT_MISMATCH" : null,
+    reason: contradiction ? "the message and its document name different patients" : null,
+    since: now().toISOString(),
+    record: null,
+    facts,
+  };
+  return { item, blob } as Validated;
+}
+
+/** An instance whose structure was checked while its bytes came in. */
+export function validateInstance(
+  site: Site,
+  channel: OutboundChannel,
+  arrival: Id,
+  facts: DicomFacts,
+  blob: StagedBlob,
+): Validated {
+  const { store, now } = site;
+  const by = channel.assemble?.by ?? ["studyUid"];
+  const item: Item = {
+    id: store.newId(),
+    kind: "instance",
+    arrival,
+    channel: channel.name,
+    key: facts.sopInstanceUid,
+    digest: store.tokens.of("digest", "", blob.digest),
+    blob: blob.name,
+    joins: joinsOf(store.tokens, by, [facts.studyInstanceUid], facts.accessionNumber ? [facts.accessionNumber] : []),
+    patients: facts.patientId ? [store.tokens.of("patient", "", facts.patientId)] : [],
+    state: "waiting",
+    code: null,
+    reason: null,
+    since: now().toISOString(),
+    record: null,
+    facts,
+  };
+  return { item, blob } as Validated;
+}
+
+/** What joins a document and its study: the study UID, and the accession number as a token. */
+function joinsOf(
+  tokens: Tokens,
+  by: readonly string[],
+  studies: readonly string[],
+  accessions: readonly string[],
+): readonly string[] {
+  return [
+    ...(by.includes("studyUid") ? studies.map((uid) => `study:${uid}`) : []),
+    ...(by.includes("accessionNumber")
+      ? accessions.map((value) => `accession:${tokens.of("reference", "accession", value)}`)
+      : []),
+  ];
+}
+
+/** One value as a stream of chunks that the cipher likes. */
+export async function* chunks(bytes: Uint8Array, size = 1 << 20): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}

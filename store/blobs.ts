@@ -1,0 +1,211 @@
+/** Sealed bodies: small ones inline with their index row, larger ones as files named by a keyed digest. */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { type FileHandle, open, rename, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault } from "../errors.ts";
+import type { StorageKeys } from "./keys.ts";
+import { change, type Database, insert, type Row } from "./sqlite.ts";
+import type { BlobFacts, BlobName, Blobs, StagedBlob } from "./store.ts";
+
+const maxInlineBytes = 64 * 1024;
+/** Chunks are gathered to writes of about this size. */
+const writeBytes = 512 * 1024;
+const readBytes = 1024 * 1024;
+const sweepLimit = 10_000_000;
+
+/** Blobs under `folder/blobs`; temp files and files without a row (a crash between rename and commit) are swept now. */
+export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blobs {
+  const root = join(folder, "blobs");
+  const temporary = join(root, "tmp");
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  sweep(root, db);
+  const fileOf = (name: BlobName): string => join(root, name.slice(0, 2), name);
+  const row = (name: BlobName): Row => {
+    const found = db.get("SELECT * FROM blob WHERE name = ?", name);
+    if (!found)
+      throw new Fault(
+        "STORE_DAMAGED",
+        `blob ${name.slice(0, 8)} is not in the index; restore the data folder from a backup`,
+      );
+    return found;
+  };
+
+  return {
+    put: async (cipher, facts) => {
+      const spooled = await spool(cipher, temporary);
+      try {
+        const sealed = facts();
+        const digest = sealed.sha256 ?? sealed.root ?? "";
+        const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
+        const isKnown = db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
+        if (isKnown) {
+          await spooled.drop();
+          return {
+            name,
+            digest,
+            fresh: false,
+            change: change("UPDATE blob SET size = size WHERE name = ?", name),
+          } satisfies StagedBlob;
+        }
+        // Two copies at once are two ciphertexts: each file has its own name until its row decides which is kept.
+        const file = spooled.file ? `${name}.${randomBytes(4).toString("hex")}` : null;
+        if (file) await spooled.keep(fileOf(file), join(root, name.slice(0, 2)));
+        return {
+          name,
+          digest,
+          fresh: true,
+          change: insertBlob(name, sealed, keys, spooled.inline, file),
+        } satisfies StagedBlob;
+      } catch (thrown) {
+        await spooled.drop();
+        throw thrown;
+      }
+    },
+    facts: (name) => factsOf(row(name), keys),
+    read: (name) => {
+      const found = row(name);
+      const inline = found["inline"] as Uint8Array | null;
+      return inline ? once(inline) : readFile(fileOf(String(found["file"])), Number(found["size"]), name);
+    },
+    drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
+  };
+}
+
+type Spooled = {
+  readonly inline: Uint8Array | null;
+  readonly file: string | null;
+  keep(path: string, folder: string): Promise<void>;
+  drop(): Promise<void>;
+};
+
+/** Takes the ciphertext in; a body that outgrows the inline limit continues as a temp file, written in large pieces. */
+async function spool(cipher: AsyncIterable<Uint8Array>, folder: string): Promise<Spooled> {
+  let gathered: Uint8Array[] = [];
+  let size = 0;
+  let handle: FileHandle | undefined;
+  let writing: Promise<unknown> = Promise.resolve();
+  const path = join(folder, randomBytes(12).toString("hex"));
+  const drop = async (): Promise<void> => {
+    await writing.catch(() => undefined);
+    await handle?.close().catch(() => undefined);
+    if (handle) await unlink(path).catch(() => undefined);
+  };
+  try {
+    for await (const chunk of cipher) {
+      gathered.push(chunk);
+      size += chunk.length;
+      if (size < (handle ? writeBytes : maxInlineBytes + 1)) continue;
+      handle ??= await open(path, "wx", 0o600);
+      // One write under way while the next piece is encrypted.
+      await writing;
+      writing = writeAll(handle, gathered);
+      writing.catch(() => undefined);
+      gathered = [];
+      size = 0;
+    }
+    if (!handle) return { inline: Buffer.concat(gathered, size), file: null, keep: async () => undefined, drop };
+    await writing;
+    if (size > 0) await writeAll(handle, gathered);
+    await handle.datasync();
+    await handle.close();
+  } catch (thrown) {
+    await drop();
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === "ENOSPC") throw new Fault("STORE_FULL", "the disk is full; free space", { cause: thrown });
+    if (code === "EIO")
+      throw new Fault("STORE_DAMAGED", "the disk failed; check it and restart the site", { cause: thrown });
+    throw thrown;
+  }
+  const keep = async (final: string, folder: string): Promise<void> => {
+    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
+    await rename(path, final);
+    const directory = await open(folder, "r");
+    await directory.sync();
+    await directory.close();
+  };
+  return { inline: null, file: path, keep, drop: async () => void (await unlink(path).catch(() => undefined)) };
+}
+
+async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  const size = chunks.reduce((sum, { length }) => sum + length, 0);
+  const { bytesWritten } = await handle.writev(chunks);
+  if (bytesWritten === size) return;
+  // A short write: rare, so the rest is copied once and written piece by piece.
+  const rest = Buffer.concat(chunks).subarray(bytesWritten);
+  for (let at = 0; at < rest.length; ) at += (await handle.write(rest, at)).bytesWritten;
+}
+
+function insertBlob(
+  name: BlobName,
+  facts: BlobFacts,
+  keys: StorageKeys,
+  inline: Uint8Array | null,
+  file: string | null,
+) {
+  const { size, sha256, segs, root, cek, nonce, tag } = facts;
+  // Digests of clear text would confirm to a thief what the blob holds: sealed.
+  const digests = keys.seal(
+    `blob\0${name}\0digests`,
+    Buffer.concat([Buffer.from(sha256 ?? root ?? "", "hex"), segs ?? new Uint8Array()]),
+  );
+  const form = sha256 === null ? "segments" : "whole";
+  const row = { name, form, size, digests, cek: keys.wrap(cek), nonce, tag, inline, file };
+  return insert("blob", row, " ON CONFLICT (name) DO NOTHING");
+}
+
+function factsOf(row: Row, keys: StorageKeys): BlobFacts {
+  const digests = keys.open(`blob\0${String(row["name"])}\0digests`, row["digests"] as Uint8Array);
+  const digest = Buffer.from(digests.subarray(0, 32)).toString("hex");
+  const isWhole = row["form"] === "whole";
+  return {
+    size: Number(row["size"]),
+    sha256: isWhole ? digest : null,
+    segs: isWhole ? null : digests.subarray(32),
+    root: isWhole ? null : digest,
+    cek: keys.unwrap(row["cek"] as Uint8Array),
+    nonce: row["nonce"] as Uint8Array,
+    tag: row["tag"] as Uint8Array,
+  };
+}
+
+async function* readFile(path: string, size: number, name: BlobName): AsyncGenerator<Uint8Array> {
+  const damaged = (what: string) =>
+    new Fault("STORE_DAMAGED", `blob ${name.slice(0, 8)} is ${what}; restore the data folder from a backup`);
+  if ((await stat(path).catch(() => undefined))?.size !== size) throw damaged("missing or has another size");
+  const handle = await open(path, "r");
+  try {
+    for (let at = 0; at < size; ) {
+      const { bytesRead, buffer } = await handle.read({
+        buffer: Buffer.allocUnsafe(Math.min(readBytes, size - at)),
+        position: at,
+      });
+      if (bytesRead === 0) throw damaged("shorter than its index row says");
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+function sweep(root: string, db: Database): void {
+  let swept = 0;
+  for (const folder of readdirSync(root, { withFileTypes: true })) {
+    if (!folder.isDirectory() || folder.name === "tmp") continue;
+    for (const file of readdirSync(join(root, folder.name))) {
+      const isIndexed = db.get(
+        "SELECT 1 FROM blob WHERE name = ? AND file = ?",
+        file.slice(0, file.indexOf(".")),
+        file,
+      );
+      if (!isIndexed && swept < sweepLimit) rmSync(join(root, folder.name, file), { force: true });
+      swept += 1;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/** Deliveries: one row for each thing that has to reach somebody, with what became of every attempt. */
+import type { StorageKeys } from "./keys.ts";
+import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { change, type Database, insert, type Row, update } from "./sqlite.ts";
+import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
+
+/** What a crash left on the wire: nobody knows whether it arrived. */
+export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
+
+export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
+  const read = (row: Row): Delivery => ({
+    id: text(row, "id"),
+    kind: text(row, "kind") as Delivery["kind"],
+    channel: text(row, "channel"),
+    destination: text(row, "destination"),
+    order: textOrNull(row, "sequence"),
+    record: textOrNull(row, "record"),
+    state: text(row, "state") as DeliveryState,
+    attempts: Number(row["attempts"]),
+    due: Number(row["due"]),
+    code: textOrNull(row, "code"),
+    reason: textOrNull(row, "reason"),
+    createdAt: text(row, "created_at"),
+    payload: openJson(keys, "delivery", text(row, "id"), "payload", row),
+  });
+  return {
+    add: (delivery) =>
+      insert("delivery", {
+        id: delivery.id,
+        kind: delivery.kind,
+        channel: delivery.channel,
+        destination: delivery.destination,
+        sequence: delivery.order,
+        record: delivery.record,
+        state: delivery.state,
+        attempts: delivery.attempts,
+        due: Math.round(delivery.due),
+        code: delivery.code,
+        reason: delivery.reason,
+        created_at: delivery.createdAt,
+        payload: sealJson(keys, "delivery", delivery.id, "payload", delivery.payload),
+      }),
+    mark: (id, { payload, due, ...columns }) =>
+      update("delivery", "id", id, {
+        ...columns,
+        ...(due === undefined ? {} : { due: Math.round(due) }),
+        ...(payload === undefined ? {} : { payload: sealJson(keys, "delivery", id, "payload", payload) }),
+      }),
+    find: (id) => {
+      const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
+      return row ? read(row) : undefined;
+    },
+    // One that waits for an earlier one of its key and destination is not due, whatever its time says.
+    due: (now, limit) =>
+      db
+        .all(
+          `SELECT * FROM delivery AS d WHERE state IN ('queued', 'ambiguous') AND due <= ?
+             AND (sequence IS NULL OR NOT EXISTS (
+               SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
+                 AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
+           ORDER BY due, id LIMIT ?`,
+          now,
+          limit,
+        )
+        .map(read),
+    nextDue: () => {
+      const row = db.get("SELECT min(due) AS due FROM delivery WHERE state IN ('queued', 'ambiguous')");
+      return row?.["due"] === null || row === undefined ? undefined : Number(row["due"]);
+    },
+    list: ({ state, record, limit }) =>
+      (record
+        ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT ?", record, limit)
+        : state
+          ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT ?", state, limit)
+          : db.all("SELECT * FROM delivery ORDER BY id LIMIT ?", limit)
+      ).map(read),
+    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM delivery GROUP BY state")),
+  };
+}

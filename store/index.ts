@@ -1,0 +1,98 @@
+/** Opens a site's store: lock, keys, database, accept journal, blobs. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../errors.ts";
+import { readJournal } from "./accept-journal.ts";
+import { openBlobs } from "./blobs.ts";
+import { afterCrash, openDeliveries } from "./deliveries.ts";
+import { openEntries, openMessages } from "./entries.ts";
+import { openArrivals, openItems } from "./journal.ts";
+import { type StorageKeys, storageKeys } from "./keys.ts";
+import { lockFolder } from "./lock.ts";
+import { openRecords } from "./records.ts";
+import { idSource } from "./rows.ts";
+import { change, type Database, openDatabase } from "./sqlite.ts";
+import type { Store } from "./store.ts";
+
+export type StoreOptions = {
+  /** The data folder; made with mode 0700 if it is not there. */
+  readonly folder: string;
+  /** 32 octets from outside the data folder. */
+  readonly key: Uint8Array;
+  readonly now: () => Date;
+  /** The disk reserve: with less than this free, nothing more is accepted. */
+  readonly minFreeBytes?: number;
+};
+
+const defaultMinFreeBytes = 64 * 1024 * 1024;
+const checkText = "semrs";
+
+/** ALREADY_RUNNING, CONFIG_INVALID (another key, a newer format) or STORE_DAMAGED say why a store does not open. */
+export async function openStore({
+  folder,
+  key,
+  now,
+  minFreeBytes = defaultMinFreeBytes,
+}: StoreOptions): Promise<Store> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const unlock = lockFolder(folder);
+  let db: Database | undefined;
+  try {
+    const keys = storageKeys(key);
+    db = openDatabase(folder, minFreeBytes);
+    const isNew = checkKey(db, keys, folder);
+    const { accepted, head } = readJournal(join(folder, "accept.journal"), db.checkpoint);
+    const blobs = openBlobs(folder, db, keys);
+    const arrivals = openArrivals(db, keys, now);
+    const missing = accepted.filter(({ id }) => arrivals.find(id) === undefined);
+    db.begin(head);
+    const database = db;
+    await database.commit([
+      ...(isNew
+        ? [
+            change(
+              "INSERT INTO meta (name, value) VALUES ('key', ?)",
+              keys.seal("meta\0key\0value", Buffer.from(checkText)),
+            ),
+          ]
+        : []),
+      afterCrash,
+      arrivals.forget(),
+    ]);
+    return {
+      commit: database.commit,
+      newId: idSource(now),
+      tokens: keys.tokens,
+      blobs,
+      arrivals,
+      items: openItems(db, keys),
+      records: openRecords(db, keys),
+      deliveries: openDeliveries(db, keys),
+      messages: openMessages(db, keys),
+      entries: openEntries(db, keys),
+      missing: missing.map(({ id, digest }) => ({ id, digest })),
+      close: async () => {
+        await database.close();
+        unlock();
+      },
+    };
+  } catch (thrown) {
+    await db?.close();
+    unlock();
+    throw thrown;
+  }
+}
+
+/** A sealed row tells whether this is the key that the data was sealed under. */
+function checkKey(db: Database, keys: StorageKeys, folder: string): boolean {
+  const row = db.get("SELECT value FROM meta WHERE name = 'key'");
+  if (!row) return true;
+  try {
+    keys.open("meta\0key\0value", row["value"] as Uint8Array);
+    return false;
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `storage.key is not the key of ${folder}; restore storage.key from its backup`, {
+      cause,
+    });
+  }
+}

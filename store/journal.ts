@@ -1,0 +1,114 @@
+/** Arrivals and items: what came in on a wire, and the documents and instances that wait to be sealed. */
+import type { StorageKeys } from "./keys.ts";
+import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { change, type Database, insert, type Row, update } from "./sqlite.ts";
+import type { ArrivalRow, ArrivalState, Arrivals, Item, ItemState, Items } from "./store.ts";
+
+/** A control id may come again after this long (decision 8). */
+const repetitionMs = 24 * 3600 * 1000;
+
+export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): Arrivals {
+  const read = (row: Row): ArrivalRow => ({
+    id: text(row, "id"),
+    source: text(row, "source"),
+    channel: textOrNull(row, "channel"),
+    mediaType: text(row, "media_type"),
+    controlId: text(row, "control_id"),
+    sender: text(row, "sender"),
+    repetition: textOrNull(row, "repetition"),
+    digest: text(row, "digest"),
+    blob: textOrNull(row, "blob"),
+    state: text(row, "state") as ArrivalState,
+    code: textOrNull(row, "code"),
+    reason: textOrNull(row, "reason"),
+    receivedAt: text(row, "received_at"),
+    facts: openJson(keys, "arrival", text(row, "id"), "facts", row),
+  });
+  return {
+    add: (row) =>
+      insert("arrival", {
+        id: row.id,
+        source: row.source,
+        channel: row.channel,
+        media_type: row.mediaType,
+        control_id: row.controlId,
+        sender: row.sender,
+        repetition: row.repetition,
+        digest: row.digest,
+        blob: row.blob,
+        state: row.state,
+        code: row.code,
+        reason: row.reason,
+        received_at: row.receivedAt,
+        facts: sealJson(keys, "arrival", row.id, "facts", row.facts),
+      }),
+    settle: (id, { facts, ...columns }) =>
+      update("arrival", "id", id, {
+        ...columns,
+        ...(facts === undefined ? {} : { facts: sealJson(keys, "arrival", id, "facts", facts) }),
+      }),
+    forget: () =>
+      change("UPDATE arrival SET repetition = NULL WHERE repetition IS NOT NULL AND received_at < ?", before(now)),
+    find: (id) => map(db.get("SELECT * FROM arrival WHERE id = ?", id), read),
+    byRepetition: (token) =>
+      map(db.get("SELECT * FROM arrival WHERE repetition = ? AND received_at >= ?", token, before(now)), read),
+    list: ({ state, after = "", limit }) =>
+      (state
+        ? db.all("SELECT * FROM arrival WHERE state = ? AND id > ? ORDER BY id LIMIT ?", state, after, limit)
+        : db.all("SELECT * FROM arrival WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+      ).map(read),
+    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM arrival GROUP BY state")),
+  };
+}
+
+const before = (now: () => Date): string => new Date(now().getTime() - repetitionMs).toISOString();
+
+export function openItems(db: Database, keys: StorageKeys): Items {
+  const read = (row: Row): Item => ({
+    id: text(row, "id"),
+    kind: text(row, "kind") as Item["kind"],
+    arrival: text(row, "arrival"),
+    channel: text(row, "channel"),
+    key: text(row, "key"),
+    digest: text(row, "digest"),
+    blob: text(row, "blob"),
+    joins: JSON.parse(text(row, "joins")) as string[],
+    patients: JSON.parse(text(row, "patients")) as string[],
+    state: text(row, "state") as ItemState,
+    code: textOrNull(row, "code"),
+    reason: textOrNull(row, "reason"),
+    since: text(row, "since"),
+    record: textOrNull(row, "record"),
+    facts: openJson(keys, "item", text(row, "id"), "facts", row),
+  });
+  return {
+    add: ({ joins, patients, facts, ...item }) => [
+      insert("item", {
+        ...item,
+        joins: JSON.stringify(joins),
+        patients: JSON.stringify(patients),
+        facts: sealJson(keys, "item", item.id, "facts", facts),
+      }),
+      ...joins.map((value) => insert("item_join", { value, item: item.id })),
+    ],
+    mark: (id, columns) => update("item", "id", id, columns),
+    find: (id) => map(db.get("SELECT * FROM item WHERE id = ?", id), read),
+    byKey: (kind, key) => db.all("SELECT * FROM item WHERE kind = ? AND key = ? ORDER BY id", kind, key).map(read),
+    joined: (kind, joins) =>
+      db
+        .all(
+          "SELECT * FROM item WHERE kind = ? AND id IN (SELECT item FROM item_join WHERE value IN (SELECT value FROM json_each(?))) ORDER BY id",
+          kind,
+          JSON.stringify(joins),
+        )
+        .map(read),
+    list: ({ state, kind, limit }) =>
+      (kind
+        ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT ?", state, kind, limit)
+        : db.all("SELECT * FROM item WHERE state = ? ORDER BY kind, id LIMIT ?", state, limit)
+      ).map(read),
+    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM item GROUP BY state")),
+  };
+}
+
+const map = <T>(row: Row | undefined, read: (row: Row) => T): T | undefined => (row ? read(row) : undefined);

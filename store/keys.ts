@@ -1,0 +1,75 @@
+/** The site's storage key and what is derived from it: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { Fault } from "../errors.ts";
+import type { Tokens } from "./store.ts";
+
+const nonceBytes = 12;
+const tagBytes = 16;
+/** RFC 3394 2.2.3.1, the default initial value. */
+const wrapIv = Buffer.alloc(8, 0xa6);
+/** Tokens carry the version of the key that made them, so that a rotation can tell old from new. */
+const tokenVersion = "1";
+
+export type StorageKeys = {
+  readonly tokens: Tokens;
+  /** AES-256-GCM under the row key; `where` (table 00 id 00 column) is authenticated. */
+  seal(where: string, clear: Uint8Array): Uint8Array;
+  /** STORE_DAMAGED when the value was changed or moved to another row. */
+  open(where: string, sealed: Uint8Array): Uint8Array;
+  wrap(cek: Uint8Array): Uint8Array;
+  unwrap(wrapped: Uint8Array): Uint8Array;
+  blobName(form: "whole" | "segments", digest: string): string;
+};
+
+/** `key` is 32 octets; it lives outside the data folder and its backups. */
+export function storageKeys(key: Uint8Array): StorageKeys {
+  if (key.length !== 32) throw new Fault("CONFIG_INVALID", "the storage key must be 32 octets");
+  const derive = (info: string) => Buffer.from(hkdfSync("sha256", key, new Uint8Array(), `semrs-store/${info}`, 32));
+  const [rowKey, wrapKey, tokenKey, blobKey] = [derive("row"), derive("wrap"), derive("token"), derive("blob")];
+  return {
+    tokens: {
+      of: (label, system, value) =>
+        tokenVersion +
+        createHmac("sha256", tokenKey).update(`${label}\0${system}\0${value}`).digest("hex").slice(0, 48),
+    },
+    seal: (where, clear) => {
+      const nonce = randomBytes(nonceBytes);
+      const cipher = createCipheriv("aes-256-gcm", rowKey, nonce, { authTagLength: tagBytes }).setAAD(
+        Buffer.from(where),
+      );
+      return Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
+    },
+    open: (where, sealed) => {
+      try {
+        if (sealed.length < nonceBytes + tagBytes) throw new Error("short");
+        const decipher = createDecipheriv("aes-256-gcm", rowKey, sealed.subarray(0, nonceBytes), {
+          authTagLength: tagBytes,
+        });
+        decipher.setAAD(Buffer.from(where)).setAuthTag(sealed.subarray(-tagBytes));
+        return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+      } catch (cause) {
+        const [table] = where.split("\0");
+        throw new Fault(
+          "STORE_DAMAGED",
+          `a sealed value of table ${table} does not open; restore the data folder from a backup`,
+          { cause },
+        );
+      }
+    },
+    wrap: (cek) => {
+      const cipher = createCipheriv("id-aes256-wrap", wrapKey, wrapIv);
+      return Buffer.concat([cipher.update(cek), cipher.final()]);
+    },
+    unwrap: (wrapped) => {
+      try {
+        const decipher = createDecipheriv("id-aes256-wrap", wrapKey, wrapIv);
+        return Buffer.concat([decipher.update(wrapped), decipher.final()]);
+      } catch (cause) {
+        throw new Fault("STORE_DAMAGED", "the key of a blob does not unwrap; restore the data folder from a backup", {
+          cause,
+        });
+      }
+    },
+    blobName: (form, digest) => createHmac("sha256", blobKey).update(`${form}\0${digest}`).digest("hex").slice(0, 48),
+  };
+}

@@ -1,0 +1,75 @@
+/** Sealed records with the receipts that prove where they went. Manifests name digests, so they rest sealed too. */
+import type { StorageKeys } from "./keys.ts";
+import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { type Database, insert, type Row, update } from "./sqlite.ts";
+import type { Evidence, RecordState, Records, StoredRecord } from "./store.ts";
+
+export function openRecords(db: Database, keys: StorageKeys): Records {
+  const octets = (id: string, column: string, row: Row): Uint8Array =>
+    keys.open(`record\0${id}\0${column}`, row[column] as Uint8Array);
+  const read = (row: Row): StoredRecord => {
+    const id = text(row, "id");
+    return {
+      id,
+      channel: text(row, "channel"),
+      origin: text(row, "origin") as StoredRecord["origin"],
+      author: text(row, "author"),
+      manifest: octets(id, "manifest", row),
+      signature: octets(id, "signature", row),
+      manifestSha256: text(row, "manifest_sha256"),
+      key: text(row, "key"),
+      parts: JSON.parse(text(row, "parts")) as StoredRecord["parts"],
+      patients: JSON.parse(text(row, "patients")) as string[],
+      state: text(row, "state") as RecordState,
+      code: textOrNull(row, "code"),
+      reason: textOrNull(row, "reason"),
+      entry: openJson(keys, "record", id, "entry", row),
+      createdAt: text(row, "created_at"),
+    };
+  };
+  const one = (row: Row | undefined): StoredRecord | undefined => (row ? read(row) : undefined);
+  return {
+    add: (record) => [
+      insert("record", {
+        id: record.id,
+        channel: record.channel,
+        origin: record.origin,
+        author: record.author,
+        manifest: keys.seal(`record\0${record.id}\0manifest`, record.manifest),
+        signature: keys.seal(`record\0${record.id}\0signature`, record.signature),
+        manifest_sha256: record.manifestSha256,
+        key: record.key,
+        parts: JSON.stringify(record.parts),
+        patients: JSON.stringify(record.patients),
+        state: record.state,
+        code: record.code,
+        reason: record.reason,
+        entry: sealJson(keys, "record", record.id, "entry", record.entry),
+        created_at: record.createdAt,
+      }),
+    ],
+    mark: (id, columns) => update("record", "id", id, columns),
+    find: (id) => one(db.get("SELECT * FROM record WHERE id = ?", id)),
+    byKey: (key) => db.all("SELECT * FROM record WHERE key = ? ORDER BY id", key).map(read),
+    byManifest: (manifestSha256) => one(db.get("SELECT * FROM record WHERE manifest_sha256 = ?", manifestSha256)),
+    list: ({ state, limit }) =>
+      (state
+        ? db.all("SELECT * FROM record WHERE state = ? ORDER BY id DESC LIMIT ?", state, limit)
+        : db.all("SELECT * FROM record ORDER BY id DESC LIMIT ?", limit)
+      ).map(read),
+    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM record GROUP BY state")),
+    attach: (id, { kind, from, receipt }) => {
+      const sealed = keys.seal(`evidence\0${id}\0${kind}\0${from}`, receipt);
+      return insert(
+        "evidence",
+        { record: id, kind, org: from, receipt: sealed },
+        " ON CONFLICT (record, kind, org) DO NOTHING",
+      );
+    },
+    evidence: (id) =>
+      db.all("SELECT * FROM evidence WHERE record = ?", id).map((row): Evidence => {
+        const [kind, from] = [text(row, "kind") as Evidence["kind"], text(row, "org")];
+        return { kind, from, receipt: keys.open(`evidence\0${id}\0${kind}\0${from}`, row["receipt"] as Uint8Array) };
+      }),
+  };
+}

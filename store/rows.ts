@@ -1,0 +1,37 @@
+/** Rows and values: what is sealed on its way in and opened on its way out. */
+import { randomBytes } from "node:crypto";
+import type { StorageKeys } from "./keys.ts";
+import type { Row } from "./sqlite.ts";
+import type { Id } from "./store.ts";
+
+const utf8 = new TextDecoder();
+
+/** A value as sealed JSON. */
+export const sealJson = (keys: StorageKeys, table: string, id: string, column: string, value: unknown): Uint8Array =>
+  keys.seal(`${table}\0${id}\0${column}`, Buffer.from(JSON.stringify(value ?? null)));
+
+/** What `sealJson` sealed. */
+export const openJson = (keys: StorageKeys, table: string, id: string, column: string, row: Row): unknown =>
+  JSON.parse(utf8.decode(keys.open(`${table}\0${id}\0${column}`, row[column] as Uint8Array)));
+
+export const text = (row: Row, column: string): string => String(row[column]);
+export const textOrNull = (row: Row, column: string): string | null =>
+  row[column] === null ? null : String(row[column]);
+
+/** Counts by state, from `SELECT state, count(*) AS n … GROUP BY state`. */
+export const countsOf = (rows: readonly Row[]): Readonly<Record<string, number>> =>
+  Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row["n"])]));
+
+/** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
+export function idSource(now: () => Date): () => Id {
+  let last = "";
+  return () => {
+    const ms = now().getTime().toString(16).padStart(12, "0");
+    let id = ms + randomBytes(10).toString("hex");
+    // The clock stood still or went back: count on from the last one.
+    if (id <= last)
+      id = (BigInt(`0x${last}`) + 1n + BigInt(randomBytes(2).readUInt16BE())).toString(16).padStart(32, "0");
+    last = id;
+    return id;
+  };
+}

@@ -1,0 +1,65 @@
+/** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
+
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE blob (
+    name TEXT PRIMARY KEY, form TEXT NOT NULL, size INTEGER NOT NULL, digests BLOB NOT NULL,
+    cek BLOB NOT NULL, nonce BLOB NOT NULL, tag BLOB NOT NULL, inline BLOB, file TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE arrival (
+    id TEXT PRIMARY KEY, source TEXT NOT NULL, channel TEXT, media_type TEXT NOT NULL, control_id TEXT NOT NULL,
+    sender TEXT NOT NULL, repetition TEXT, digest TEXT NOT NULL, blob TEXT, state TEXT NOT NULL, code TEXT, reason TEXT,
+    received_at TEXT NOT NULL, facts BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX arrival_repetition ON arrival (repetition) WHERE repetition IS NOT NULL;
+  CREATE INDEX arrival_open ON arrival (state, id) WHERE state IN ('accepted', 'refused');
+  CREATE TABLE item (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, arrival TEXT NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL,
+    digest TEXT NOT NULL, blob TEXT NOT NULL, joins TEXT NOT NULL, patients TEXT NOT NULL, state TEXT NOT NULL,
+    code TEXT, reason TEXT, since TEXT NOT NULL, record TEXT, facts BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX item_key ON item (kind, key, digest);
+  CREATE INDEX item_open ON item (state, kind, id) WHERE state IN ('waiting', 'held');
+  CREATE TABLE item_join (value TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, item)) STRICT, WITHOUT ROWID;
+  CREATE TABLE record (
+    id TEXT PRIMARY KEY, channel TEXT NOT NULL, origin TEXT NOT NULL, author TEXT NOT NULL, manifest BLOB NOT NULL,
+    signature BLOB NOT NULL, manifest_sha256 TEXT NOT NULL, key TEXT NOT NULL, parts TEXT NOT NULL, patients TEXT NOT NULL,
+    state TEXT NOT NULL, code TEXT, reason TEXT, entry BLOB NOT NULL, created_at TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX record_key ON record (key);
+  CREATE INDEX record_manifest ON record (manifest_sha256);
+  CREATE TABLE evidence (
+    record TEXT NOT NULL, kind TEXT NOT NULL, org TEXT NOT NULL, receipt BLOB NOT NULL, PRIMARY KEY (record, kind, org)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE delivery (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, channel TEXT NOT NULL, destination TEXT NOT NULL, sequence TEXT, record TEXT,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL, code TEXT, reason TEXT, created_at TEXT NOT NULL,
+    payload BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX delivery_due ON delivery (due) WHERE state IN ('queued', 'ambiguous');
+  CREATE INDEX delivery_sequence ON delivery (destination, sequence, id)
+    WHERE sequence IS NOT NULL AND state IN ('queued', 'inflight', 'ambiguous');
+  CREATE INDEX delivery_state ON delivery (state, id);
+  CREATE INDEX delivery_record ON delivery (record);
+  CREATE TABLE message (
+    org TEXT NOT NULL, message TEXT NOT NULL, digest TEXT NOT NULL, receipt BLOB NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (org, message)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE replay (org TEXT NOT NULL, id TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (org, id)) STRICT, WITHOUT ROWID;
+  CREATE TABLE ledger (
+    destination TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (destination, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE patient (token TEXT PRIMARY KEY, number TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE entry (
+    id TEXT PRIMARY KEY, org TEXT NOT NULL, key TEXT NOT NULL UNIQUE, form TEXT NOT NULL, status TEXT NOT NULL,
+    created_at TEXT NOT NULL, manifest_sha256 TEXT NOT NULL, entry BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE entry_patient (
+    patient TEXT NOT NULL, created_at TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (patient, created_at, entry)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE entry_reference (
+    reference TEXT NOT NULL, created_at TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (reference, created_at, entry)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];

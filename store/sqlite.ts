@@ -1,0 +1,167 @@
+/** The database under the store: one connection that reads, one writer thread with group commit (`writer.ts`). */
+import { once } from "node:events";
+import { statfsSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import { Worker } from "node:worker_threads";
+import { Fault } from "../errors.ts";
+import { emptyHead, type Head } from "./accept-journal.ts";
+import { migrations } from "./schema.ts";
+import type { Acceptance, Change } from "./store.ts";
+import type { Commit, Committed, WriterData } from "./writer.ts";
+
+/** What a `Change` is inside the store. */
+export type Statement = { readonly sql: string; readonly params: readonly SQLInputValue[] };
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+export type Database = {
+  all(sql: string, ...params: SQLInputValue[]): readonly Row[];
+  get(sql: string, ...params: SQLInputValue[]): Row | undefined;
+  commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  /** Where the accept journal stood when the last commit was made. */
+  readonly checkpoint: Head;
+  /** Starts the writer at this place of the accept journal. */
+  begin(head: Head): void;
+  close(): Promise<void>;
+};
+
+/** Free space is asked for at most this often. */
+const freeSpaceMs = 1_000;
+const maxPrepared = 500;
+
+export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
+
+/** `UPDATE table SET … WHERE id = ?` for the columns that are given. */
+export function update(
+  table: string,
+  key: string,
+  id: string,
+  columns: Readonly<Record<string, SQLInputValue | undefined>>,
+): Change {
+  const given = Object.entries(columns).filter((column): column is [string, SQLInputValue] => column[1] !== undefined);
+  const sets = given.map(([name]) => `${name} = ?`).join(", ");
+  return change(`UPDATE ${table} SET ${sets} WHERE ${key} = ?`, ...given.map(([, value]) => value), id);
+}
+
+/** `INSERT INTO table` of one row. */
+export function insert(table: string, row: Readonly<Record<string, SQLInputValue>>, conflict = ""): Change {
+  const names = Object.keys(row);
+  const sql = `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})${conflict}`;
+  return change(sql, ...Object.values(row));
+}
+
+/** Opens or makes `semrs.db` in the folder, brought up to this version's tables. */
+export function openDatabase(folder: string, minFreeBytes: number): Database {
+  const path = join(folder, "semrs.db");
+  const reader = new DatabaseSync(path);
+  reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+  migrate(reader, path);
+  reader.exec("PRAGMA query_only = 1");
+  const prepared = new Map<string, StatementSync>();
+  const statement = (sql: string): StatementSync => {
+    const known = prepared.get(sql);
+    if (known) return known;
+    if (prepared.size >= maxPrepared) prepared.clear();
+    const fresh = reader.prepare(sql);
+    prepared.set(sql, fresh);
+    return fresh;
+  };
+
+  let worker: Worker | undefined;
+  let failure: Fault | undefined;
+  let n = 0;
+  const pending = new Map<number, { resolve(): void; reject(fault: Fault): void }>();
+  const settle = ({ n: number, error }: Committed): void => {
+    const waiting = pending.get(number);
+    pending.delete(number);
+    if (error) waiting?.reject(faultOf(error));
+    else waiting?.resolve();
+  };
+  const die = (cause: unknown): void => {
+    failure ??= new Fault("STORE_DAMAGED", "the store's writer ended; restart the site", { cause });
+    for (const [, { reject }] of pending) reject(failure);
+    pending.clear();
+  };
+  const hasSpace = spaceOf(folder, minFreeBytes);
+
+  return {
+    all: (sql, ...params) => statement(sql).all(...params) as Row[],
+    get: (sql, ...params) => statement(sql).get(...params) as Row | undefined,
+    commit: async (changes, accepted = []) => {
+      if (failure) throw failure;
+      if (!worker) throw new Fault("STOPPING", "the store is closed");
+      // Only intake is refused by the reserve: draining needs room for its marks.
+      if (accepted.length > 0 && !hasSpace())
+        throw new Fault("STORE_FULL", "the disk reserve is reached; free space or move the data folder");
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      n += 1;
+      pending.set(n, { resolve, reject });
+      worker.postMessage({ n, statements: changes as unknown as readonly Statement[], accepted } satisfies Commit);
+      await promise;
+    },
+    checkpoint: checkpointOf(reader),
+    begin: (head) => {
+      const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head };
+      worker = new Worker(new URL("./writer.ts", import.meta.url), { workerData: data });
+      worker.on("message", settle);
+      worker.on("error", die);
+    },
+    close: async () => {
+      const closing = worker;
+      worker = undefined;
+      if (closing && !failure) {
+        closing.postMessage("close");
+        await once(closing, "exit");
+      }
+      reader.close();
+    },
+  };
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
+  if (version > migrations.length) {
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${path} was made by a newer semrs (format ${version}, this is ${migrations.length}); run that version`,
+    );
+  }
+  for (const [index, sql] of migrations.entries()) {
+    if (index >= version) db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
+  }
+}
+
+function checkpointOf(db: DatabaseSync): Head {
+  const row = db.prepare("SELECT value FROM meta WHERE name = 'journal'").get() as { value: Uint8Array } | undefined;
+  if (!row) return emptyHead;
+  const { seq, chain, offset } = JSON.parse(Buffer.from(row.value).toString("utf8")) as {
+    seq: number;
+    chain: string;
+    offset: number;
+  };
+  return { seq, chain: Buffer.from(chain, "hex"), offset };
+}
+
+function spaceOf(folder: string, minFreeBytes: number): () => boolean {
+  let asked = Number.NEGATIVE_INFINITY;
+  let isFree = true;
+  return () => {
+    if (performance.now() - asked > freeSpaceMs) {
+      const { bavail, bsize } = statfsSync(folder);
+      isFree = bavail * bsize >= minFreeBytes;
+      asked = performance.now();
+    }
+    return isFree;
+  };
+}
+
+const codes = { conflict: "STORE_CONFLICT", full: "STORE_FULL", damaged: "STORE_DAMAGED" } as const;
+const remedies = {
+  conflict: "a row with this key exists already",
+  full: "the disk is full; free space",
+  damaged: "the store could not write; check the disk and restart the site",
+} as const;
+
+/** SQLite's own text names columns, never values; it is kept as the cause. */
+const faultOf = ({ kind, message }: NonNullable<Committed["error"]>): Fault =>
+  new Fault(codes[kind], remedies[kind], { cause: new Error(message) });
