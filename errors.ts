@@ -64,9 +64,13 @@ export const consequence = (thrown: unknown): Consequence => table[codeOf(thrown
 /** What a code means to every protocol. */
 export const consequenceOf = (code: ErrorCode): Consequence => table[code];
 
-/** A fault's message is written for people; anything else that was thrown may quote data, so only its kind is told. */
-export const reasonOf = (thrown: unknown): string =>
-  thrown instanceof Fault ? thrown.message : `unexpected ${thrown instanceof Error ? thrown.name : typeof thrown}`;
+/** A fault's message is written for people; anything else that was thrown may quote data, so only its kind and place are told. */
+export function reasonOf(thrown: unknown): string {
+  if (thrown instanceof Fault) return thrown.message;
+  if (!(thrown instanceof Error)) return `unexpected ${typeof thrown}`;
+  const place = /([A-Za-z0-9_-]+\.ts:\d+):\d+/.exec(thrown.stack ?? "")?.[1] ?? "an unknown place";
+  return `unexpected ${thrown.name} at ${place}; report it with the version`;
+}
 
 /** All codes, for the reference documentation and the tests that raise each. */
 export const errorCodes = Object.keys(table) as readonly ErrorCode[];

@@ -29,7 +29,7 @@ export type Log = (event: `${string}.${string}`, fields?: LogFields, level?: Lev
 export function openLog(site: string, level: Level = "info"): Log {
   const logger = winston.createLogger({
     level,
-    format: winston.format.printf((info) => JSON.stringify(info["line"])),
+    format: winston.format.printf((info) => JSON.stringify(info.line)),
     transports: [new winston.transports.Console()],
   });
   return (event, fields = {}, at = "info") => {

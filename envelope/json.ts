@@ -5,6 +5,7 @@ const maxDepth = 6;
 const maxInteger = 2 ** 36;
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `manifest: ${what}`);
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what a string may not hold
 const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const integer = /(?:0|[1-9][0-9]*)(?![.0-9eE])/y;
 const space = /[ \t\r\n]*/y;

@@ -43,7 +43,7 @@ export function sealPart(
   const cek = randomBytes(32);
   const nonce = randomBytes(12);
   const digests = digester(form);
-  let tag: Uint8Array | undefined;
+  let sealed: PartFacts | undefined;
   async function* encrypted(): AsyncGenerator<Uint8Array> {
     const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
     for await (const chunk of body) {
@@ -54,13 +54,13 @@ export function sealPart(
     }
     cipher.final();
     if (digests.size() === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
-    tag = cipher.getAuthTag();
+    sealed = { ...digests.done(), cek, nonce, tag: cipher.getAuthTag() };
   }
   return {
     cipher: encrypted(),
     facts: () => {
-      if (!tag) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
-      return { ...digests.done(), cek, nonce, tag };
+      if (!sealed) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
+      return sealed;
     },
   };
 }

@@ -19,11 +19,11 @@ const signing: readonly string[] = ["digitalSignature", "nonRepudiation"];
 const wrapping: readonly string[] = ["keyEncipherment", "keyAgreement"];
 
 /** May sign records: digitalSignature or nonRepudiation, nothing that wraps keys, and no extended key usage at all. */
-export const isSigningCertificate = ({ keyUsage, extendedKeyUsage }: Certificate): boolean =>
-  keyUsage !== null &&
-  keyUsage.some((usage) => signing.includes(usage)) &&
-  !keyUsage.some((usage) => wrapping.includes(usage)) &&
-  extendedKeyUsage.length === 0;
+export const isSigningCertificate = ({ keyUsage, extendedKeyUsage }: Certificate): boolean => {
+  const usages = keyUsage ?? [];
+  const signs = usages.some((usage) => signing.includes(usage));
+  return signs && !usages.some((usage) => wrapping.includes(usage)) && extendedKeyUsage.length === 0;
+};
 
 /** Signature, owner, key usage and path of a detached manifest signature; ENVELOPE_NOT_OPENED with the cause. */
 export function verifySigner(

@@ -23,6 +23,8 @@ const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
 /** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
 const tickMs = 100;
+const sweepMs = 50;
+const patienceMs = 5_000;
 const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
 
 export type Exchange = {
@@ -109,9 +111,11 @@ export async function serve(
     stop: async () => {
       const closed = once(server, "close");
       server.close();
-      server.closeIdleConnections();
-      const patience = setTimeout(() => server.closeAllConnections(), 5_000);
+      // Answers under way are finished; connections that only wait are not waited for.
+      const sweep = setInterval(() => server.closeIdleConnections(), sweepMs);
+      const patience = setTimeout(() => server.closeAllConnections(), patienceMs);
       await closed;
+      clearInterval(sweep);
       clearTimeout(patience);
     },
   };

@@ -1,6 +1,6 @@
 /**
  * The DICOM data set grammar (PS3.5 7) as a coroutine: it says how many octets it needs next, or may be skipped, and is
- * given them. Sequences of undefined length are walked, of defined length skipped; values over a small limit are skipped.
+ * given them. Sequences are walked, whether their length is defined or not; values over a small limit are skipped.
  */
 import { Fault } from "../errors.ts";
 
@@ -54,18 +54,21 @@ const shortVrs = new Set([
 /** Two reserved octets and a length of four (PS3.5 7.1.2). */
 const longVrs = new Set(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]);
 
+/** What modalities write as a number, decimals and commas included; letters are none (PS3.5 6.2 IS). */
+const integerString = /^[0-9 +\-.,eE\\\0]*$/;
+
 const invalid = (what: string, tag?: number): Fault =>
   new Fault("DICOM_INVALID", tag === undefined ? what : `${what} at (${hex(tag >>> 16)},${hex(tag & 0xffff)})`);
 const hex = (value: number): string => value.toString(16).padStart(4, "0");
 
 type Encoding = { readonly isExplicit: boolean; readonly isBig: boolean };
-type Context = { readonly values: Map<number, Uint8Array>; elements: number };
+type Context = { readonly values: Map<number, Uint8Array>; elements: number; offset: number };
 type Tokens<T> = Generator<Need, T, Buffer>;
 
 /** Walks one data set; never returns of itself: the stream's end is the end. */
 export function* tokenize(transferSyntaxUid: string): Tokens<Values> {
   const encoding = { isExplicit: transferSyntaxUid !== implicitLittle, isBig: transferSyntaxUid === explicitBig };
-  const context: Context = { values: new Map(), elements: 0 };
+  const context: Context = { values: new Map(), elements: 0, offset: 0 };
   let last = -1;
   for (;;) {
     const tag = tagOf(yield* take(context, 4, true), encoding);
@@ -90,9 +93,14 @@ function* element(context: Context, tag: number, encoding: Encoding, depth: numb
     // A sequence of unknown VR is written in implicit little endian (PS3.5 6.2.2 note 2).
     return yield* items(context, tag, vr === "UN" ? { isExplicit: false, isBig: false } : encoding, depth + 1);
   }
-  if (isTop && kept.has(tag) && length <= maxKeptBytes)
-    context.values.set(tag, Uint8Array.from(yield* take(context, length)));
-  else yield* skip(context, length, isTop && tag === trailingPadding);
+  if (vr === "SQ") return yield* items(context, tag, encoding, depth + 1, context.offset + length);
+  const isKept = isTop && kept.has(tag) && length <= maxKeptBytes;
+  if (isKept || vr === "IS") {
+    const value = yield* take(context, length);
+    if (vr === "IS" && !integerString.test(value.toString("latin1")))
+      throw invalid("an integer string that is no number", tag);
+    if (isKept) context.values.set(tag, Uint8Array.from(value));
+  } else yield* skip(context, length, isTop && tag === trailingPadding);
 }
 
 function* lengthOf(
@@ -109,26 +117,40 @@ function* lengthOf(
   return { vr, length: isBig ? length.readUInt32BE(0) : length.readUInt32LE(0) };
 }
 
-/** Items of a sequence of undefined length, up to its delimiter. */
-function* items(context: Context, tag: number, encoding: Encoding, depth: number): Tokens<void> {
-  for (;;) {
+/** Items of a sequence: up to its delimiter, or up to `end` where its length is defined. */
+function* items(
+  context: Context,
+  tag: number,
+  encoding: Encoding,
+  depth: number,
+  end = Number.POSITIVE_INFINITY,
+): Tokens<void> {
+  while (context.offset < end) {
     const { marker, length } = yield* markerOf(context, encoding);
-    if (marker === sequenceEnd && length === 0) return;
+    if (marker === sequenceEnd && length === 0 && end === Number.POSITIVE_INFINITY) return;
     if (marker !== item) throw invalid("an item expected in a sequence", tag);
-    if (length !== undefinedLength) {
-      yield* skip(context, length);
-      continue;
-    }
-    for (;;) {
-      const inner = tagOf(yield* take(context, 4), encoding);
-      if (inner === itemEnd) {
-        yield* take(context, 4);
-        break;
-      }
-      if (inner >>> 16 === 0xfffe) throw invalid("a delimiter in the wrong place", tag);
-      yield* element(context, inner, encoding, depth, false);
-    }
+    yield* itemContent(
+      context,
+      tag,
+      encoding,
+      depth,
+      length === undefinedLength ? Number.POSITIVE_INFINITY : context.offset + length,
+    );
   }
+  if (context.offset !== end) throw invalid("items longer than their sequence", tag);
+}
+
+function* itemContent(context: Context, tag: number, encoding: Encoding, depth: number, end: number): Tokens<void> {
+  while (context.offset < end) {
+    const inner = tagOf(yield* take(context, 4), encoding);
+    if (inner === itemEnd && end === Number.POSITIVE_INFINITY) {
+      yield* take(context, 4);
+      return;
+    }
+    if (inner >>> 16 === 0xfffe) throw invalid("a delimiter in the wrong place", tag);
+    yield* element(context, inner, encoding, depth, false);
+  }
+  if (context.offset !== end) throw invalid("elements longer than their item", tag);
 }
 
 /** Encapsulated pixel data (PS3.5 A.4): items of defined length, up to the delimiter. */
@@ -152,10 +174,12 @@ const tagOf = (bytes: Buffer, { isBig }: Encoding): number =>
     ? bytes.readUInt16BE(0) * 65_536 + bytes.readUInt16BE(2)
     : bytes.readUInt16LE(0) * 65_536 + bytes.readUInt16LE(2);
 
-function* take({ values }: Context, count: number, mayEnd = false): Tokens<Buffer> {
-  return count === 0 ? Buffer.alloc(0) : yield { kind: "take", count, mayEnd, values };
+function* take(context: Context, count: number, mayEnd = false): Tokens<Buffer> {
+  context.offset += count;
+  return count === 0 ? Buffer.alloc(0) : yield { kind: "take", count, mayEnd, values: context.values };
 }
 
-function* skip({ values }: Context, count: number, mayEnd = false): Tokens<void> {
-  if (count > 0) yield { kind: "skip", count, mayEnd, values };
+function* skip(context: Context, count: number, mayEnd = false): Tokens<void> {
+  context.offset += count;
+  if (count > 0) yield { kind: "skip", count, mayEnd, values: context.values };
 }

@@ -46,10 +46,10 @@ export function buildAck(
     escape: "\\",
     subcomponent: "&",
   };
-  const { field, component, repetition, escape, subcomponent } = separators;
+  const { field, component, repetition, subcomponent } = separators;
   const event = facts?.messageType.split("^")[1];
   const msh = [
-    `MSH${field}${component}${repetition}${escape}${subcomponent}`,
+    `MSH${field}${component}${repetition}${separators.escape}${subcomponent}`,
     facts?.receivingApplication ?? "",
     facts?.receivingFacility ?? "",
     facts?.sendingApplication ?? "",

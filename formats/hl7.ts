@@ -88,13 +88,13 @@ export function readMsh(message: Uint8Array, options: { readonly charset?: strin
   const charsetField = latin.split(field)[17] ?? "";
   const charset = options.charset ?? charsetOf(charsetField);
   const fields = decoderOf(charset).decode(line).split(field);
-  const [component = "^", repetition = "~", escape = "\\", subcomponent = "&"] = fields[1] ?? "";
+  const [component = "^", repetition = "~", escaper = "\\", subcomponent = "&"] = fields[1] ?? "";
   const at = (n: number): string => fields[n - 1] ?? "";
   const [type = "", event = ""] = at(9).split(component);
   if (type === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
   if (at(10) === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
   return {
-    separators: { field, component, repetition, escape, subcomponent },
+    separators: { field, component, repetition, escape: escaper, subcomponent },
     sendingApplication: at(3),
     sendingFacility: at(4),
     receivingApplication: at(5),
@@ -182,17 +182,17 @@ export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): re
 
 /** Text without its escapes (HL7 v2.5.1 2.7); an escape that is not text is dropped. */
 export function unescapeText(text: string, { separators, charset }: MessageFacts): string {
-  const { escape, field, component, repetition, subcomponent } = separators;
-  if (!text.includes(escape)) return text;
+  const { escape: escaper, field, component, repetition, subcomponent } = separators;
+  if (!text.includes(escaper)) return text;
   const plain: Readonly<Record<string, string>> = {
     F: field,
     S: component,
     R: repetition,
     T: subcomponent,
-    E: escape,
+    E: escaper,
     ".br": "\r",
   };
-  const pieces = text.split(escape);
+  const pieces = text.split(escaper);
   // Every second piece stands between two escape characters.
   return pieces
     .map((piece, index) => {
@@ -204,12 +204,15 @@ export function unescapeText(text: string, { separators, charset }: MessageFacts
 }
 
 /** A value as it may stand in a field: no separator, no CR (HL7 v2.5.1 2.7.1). */
-export function escapeText(text: string, { field, component, repetition, escape, subcomponent }: Separators): string {
+export function escapeText(
+  text: string,
+  { field, component, repetition, escape: escaper, subcomponent }: Separators,
+): string {
   const letters: Readonly<Record<string, string>> = {
     [field]: "F",
     [component]: "S",
     [repetition]: "R",
-    [escape]: "E",
+    [escaper]: "E",
     [subcomponent]: "T",
     "\r": "X0D",
     "\n": "X0A",
@@ -217,7 +220,7 @@ export function escapeText(text: string, { field, component, repetition, escape,
     "\u001c": "X1C",
   };
   return [...text]
-    .map((character) => (letters[character] ? `${escape}${letters[character]}${escape}` : character))
+    .map((character) => (letters[character] ? `${escaper}${letters[character]}${escaper}` : character))
     .join("");
 }
 

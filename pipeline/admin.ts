@@ -192,7 +192,7 @@ const action =
   (_site: Site, work: (id: string, body: unknown) => Promise<unknown>) =>
   async (request: Request, response: Response): Promise<void> => {
     try {
-      response.status(202).json(await work(String(request.params["id"] ?? ""), request.body ?? {}));
+      response.status(202).json(await work(String(request.params.id ?? ""), request.body ?? {}));
     } catch (thrown) {
       refuse(response, thrown);
     }
@@ -200,21 +200,17 @@ const action =
 
 function refuse(response: Response, thrown: unknown): void {
   const isBody = thrown instanceof z.ZodError;
-  response
-    .status(isBody ? 400 : consequence(thrown).http)
-    .json({
-      code: isBody ? "QUERY_INVALID" : codeOf(thrown),
-      reason: isBody ? z.prettifyError(thrown) : reasonOf(thrown),
-    });
+  response.status(isBody ? 400 : consequence(thrown).http).json({
+    code: isBody ? "QUERY_INVALID" : codeOf(thrown),
+    reason: isBody ? z.prettifyError(thrown) : reasonOf(thrown),
+  });
 }
 
 const unauthorized = (response: Response): void =>
-  void response
-    .status(401)
-    .json({
-      code: "NOT_PERMITTED",
-      reason: "send Authorization: Bearer with the token in admin.token of the data folder",
-    });
+  void response.status(401).json({
+    code: "NOT_PERMITTED",
+    reason: "send Authorization: Bearer with the token in admin.token of the data folder",
+  });
 
 function isAuthorized(request: Request, token: string): boolean {
   const digest = (value: string) => createHash("sha256").update(value).digest();

@@ -4,8 +4,9 @@ import { dirname, resolve } from "node:path";
 import { isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { Fault } from "../errors.ts";
+import { channelSchemas } from "./config-channels.ts";
 import { findConflicts } from "./config-rules.ts";
-import { channelSchemas, schema } from "./config-schema.ts";
+import { schema } from "./config-schema.ts";
 
 type File = z.output<typeof schema>;
 export type OutboundChannel = { readonly kind: "outbound"; readonly name: string } & z.output<
@@ -143,12 +144,7 @@ const knownKeys = (() => {
       keys.add(key);
       collect(value);
     }
-    for (const inner of [
-      def?.["innerType"],
-      def?.["element"],
-      def?.["valueType"],
-      ...((def?.["options"] as unknown[]) ?? []),
-    ])
+    for (const inner of [def?.innerType, def?.element, def?.valueType, ...((def?.options as unknown[]) ?? [])])
       if (inner) collect(inner);
   };
   for (const each of [schema, channelSchemas.outbound, channelSchemas.inbound]) collect(each);

@@ -3,11 +3,12 @@ import type { PatientId } from "../formats/command.ts";
 import type { PatientIdentifier } from "../formats/hl7.ts";
 import type { Config } from "./config.ts";
 
-const oid = /^[0-2](\.(0|[1-9][0-9]*)){1,62}$/;
+/** An OID, or a UUID: what may stand as the root of an id without extension (HL7 V3 II). */
+const rootForm = /^([0-2](\.(0|[1-9][0-9]*)){1,62}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$/;
 
 /**
  * The patient ids (root, extension) of PID-3 repetitions. An authority that nothing maps yields none and is counted.
- * A PID-3.1 that is itself an OID also names a patient whose CDA id has a root and no extension.
+ * A PID-3.1 that is itself an OID or a UUID also names a patient whose CDA id has a root and no extension.
  */
 export function patientIdsOf(
   config: Config,
@@ -18,7 +19,7 @@ export function patientIdsOf(
   for (const { id, authority, root } of identifiers) {
     const roots = root ? [root] : rootsOf(config, authority);
     for (const each of roots) ids.push({ root: each, extension: id });
-    const isRoot = oid.test(id) && id.includes(".");
+    const isRoot = rootForm.test(id);
     if (isRoot) ids.push({ root: id, extension: "" });
     if (roots.length === 0 && !isRoot) unmapped += 1;
   }

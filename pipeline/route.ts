@@ -32,7 +32,6 @@ export async function routeSealed(site: Site, provide: Provide, sealed: Sealed):
   const delivery = (kind: "register" | "push", destination: string): Change =>
     store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id });
   const also = [
-    ...sealed.staged,
     ...sealed.items.map((item) => store.items.mark(item, { state: "sealed", record: id })),
     ...channel.route
       .filter((to) => to !== "none")

@@ -3,7 +3,7 @@ import { type Content, type Draft, seal, sealPart } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
-import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import type { BlobName, Id, Item, Token } from "../store/store.ts";
 import type { Site } from "./site.ts";
 import { type At, chunks, type DocumentFacts } from "./validate.ts";
 import type { Assembled } from "./waiting-room.ts";
@@ -22,8 +22,6 @@ export type Sealed = At<
     readonly patients: readonly Token[];
     /** Items that travel in it. */
     readonly items: readonly Id[];
-    /** A command part that was made here and has yet to be kept. */
-    readonly staged: readonly Change[];
   }
 >;
 
@@ -61,7 +59,6 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...(appends ? [] : [document.id]),
       ...instances.filter(({ state }) => state === "waiting").map(({ id }) => id),
     ],
-    staged: first.staged,
   } as Partial<Sealed> as Sealed;
 }
 
@@ -71,7 +68,6 @@ type First = {
   readonly blob: BlobName;
   readonly messageType: string;
   readonly entry: DocumentEntry;
-  readonly staged: readonly Change[];
 };
 
 /** Part 1 is the document as it arrived. */
@@ -83,7 +79,6 @@ function whole(site: Site, { document, instances }: Assembled): First {
     content: contentOfBlob(site, document.blob, { role: "cda", type: cdaMediaType }),
     messageType,
     entry: { ...entry, images: summary(instances) },
-    staged: [],
   };
 }
 
@@ -105,6 +100,7 @@ async function addendum(site: Site, { document, instances }: Assembled): Promise
   const bytes = writeCommand<"addendum">({ command: "addendum", entry, appends: before.uniqueId });
   const part = sealPart(chunks(bytes), "whole");
   const blob = await store.blobs.put(part.cipher, part.facts);
+  await store.commit([blob.change]);
   const facts = part.facts();
   return {
     id,
@@ -112,7 +108,6 @@ async function addendum(site: Site, { document, instances }: Assembled): Promise
     content: { role: "command", type: commandMediaType, facts, cipher: () => store.blobs.read(blob.name) },
     messageType: "addendum",
     entry: { ...entry, hash: facts.sha256 ?? "", size: bytes.length },
-    staged: [blob.change],
   };
 }
 

@@ -105,7 +105,10 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
 
   const arrived = (item: Item): void => {
     if (item.state !== "waiting") return;
-    if (item.kind === "document") return schedule(item.id, Date.now(), () => lookAt(item.id));
+    if (item.kind === "document") {
+      schedule(item.id, Date.now(), () => lookAt(item.id));
+      return;
+    }
     const quiet = Date.now() + (channelOf(item)?.assemble?.study.quiet ?? 0);
     for (const document of store.items.joined("document", item.joins)) {
       if (document.state === "waiting") schedule(document.id, quiet, () => lookAt(document.id));

@@ -66,8 +66,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     facts: (name) => factsOf(row(name), keys),
     read: (name) => {
       const found = row(name);
-      const inline = found["inline"] as Uint8Array | null;
-      return inline ? once(inline) : readFile(fileOf(String(found["file"])), Number(found["size"]), name);
+      const inline = found.inline as Uint8Array | null;
+      return inline ? once(inline) : readFile(fileOf(String(found.file)), Number(found.size), name);
     },
     drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
   };
@@ -156,17 +156,17 @@ function insertBlob(
 }
 
 function factsOf(row: Row, keys: StorageKeys): BlobFacts {
-  const digests = keys.open(`blob\0${String(row["name"])}\0digests`, row["digests"] as Uint8Array);
+  const digests = keys.open(`blob\0${String(row.name)}\0digests`, row.digests as Uint8Array);
   const digest = Buffer.from(digests.subarray(0, 32)).toString("hex");
-  const isWhole = row["form"] === "whole";
+  const isWhole = row.form === "whole";
   return {
-    size: Number(row["size"]),
+    size: Number(row.size),
     sha256: isWhole ? digest : null,
     segs: isWhole ? null : digests.subarray(32),
     root: isWhole ? null : digest,
-    cek: keys.unwrap(row["cek"] as Uint8Array),
-    nonce: row["nonce"] as Uint8Array,
-    tag: row["tag"] as Uint8Array,
+    cek: keys.unwrap(row.cek as Uint8Array),
+    nonce: row.nonce as Uint8Array,
+    tag: row.tag as Uint8Array,
   };
 }
 

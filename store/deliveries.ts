@@ -16,8 +16,8 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
     order: textOrNull(row, "sequence"),
     record: textOrNull(row, "record"),
     state: text(row, "state") as DeliveryState,
-    attempts: Number(row["attempts"]),
-    due: Number(row["due"]),
+    attempts: Number(row.attempts),
+    due: Number(row.due),
     code: textOrNull(row, "code"),
     reason: textOrNull(row, "reason"),
     createdAt: text(row, "created_at"),
@@ -65,7 +65,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         .map(read),
     nextDue: () => {
       const row = db.get("SELECT min(due) AS due FROM delivery WHERE state IN ('queued', 'ambiguous')");
-      return row?.["due"] === null || row === undefined ? undefined : Number(row["due"]);
+      return row?.due === null || row === undefined ? undefined : Number(row.due);
     },
     list: ({ state, record, limit }) =>
       (record

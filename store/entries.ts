@@ -14,7 +14,7 @@ export function openMessages(db: Database, keys: StorageKeys): Messages {
       if (!row) return undefined;
       return {
         digest: text(row, "digest"),
-        receipt: keys.open(`message\0${org}\0${message}`, row["receipt"] as Uint8Array),
+        receipt: keys.open(`message\0${org}\0${message}`, row.receipt as Uint8Array),
       };
     },
     saw: (org, id, until) => insert("replay", { org, id, until: Math.round(until) }),
@@ -79,7 +79,7 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     },
     find: ({ patients, references, forms, status, since, after, limit }) =>
       db.all(findSql, ...findParams({ patients, references, forms, status, since, after, limit })).map(read),
-    count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.["n"] ?? 0),
+    count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };
 }
 

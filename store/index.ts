@@ -88,7 +88,7 @@ function checkKey(db: Database, keys: StorageKeys, folder: string): boolean {
   const row = db.get("SELECT value FROM meta WHERE name = 'key'");
   if (!row) return true;
   try {
-    keys.open("meta\0key\0value", row["value"] as Uint8Array);
+    keys.open("meta\0key\0value", row.value as Uint8Array);
     return false;
   } catch (cause) {
     throw new Fault("CONFIG_INVALID", `storage.key is not the key of ${folder}; restore storage.key from its backup`, {

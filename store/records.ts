@@ -69,7 +69,7 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
     evidence: (id) =>
       db.all("SELECT * FROM evidence WHERE record = ?", id).map((row): Evidence => {
         const [kind, from] = [text(row, "kind") as Evidence["kind"], text(row, "org")];
-        return { kind, from, receipt: keys.open(`evidence\0${id}\0${kind}\0${from}`, row["receipt"] as Uint8Array) };
+        return { kind, from, receipt: keys.open(`evidence\0${id}\0${kind}\0${from}`, row.receipt as Uint8Array) };
       }),
   };
 }

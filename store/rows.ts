@@ -20,7 +20,7 @@ export const textOrNull = (row: Row, column: string): string | null =>
 
 /** Counts by state, from `SELECT state, count(*) AS n … GROUP BY state`. */
 export const countsOf = (rows: readonly Row[]): Readonly<Record<string, number>> =>
-  Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row["n"])]));
+  Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row.n)]));
 
 /** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
 export function idSource(now: () => Date): () => Id {

@@ -46,8 +46,6 @@ export type Tokens = {
   of(label: "patient" | "reference" | "document" | "message" | "digest", system: string, value: string): Token;
 };
 
-// ---------------------------------------------------------------- bytes
-
 /** What opens a sealed blob and proves it. `whole`: sha256 is the digest; `segments`: segs and root are. */
 export type BlobFacts = {
   /** Octets of clear text (the ciphertext has as many). */
@@ -85,8 +83,6 @@ export type Blobs = {
   drop(name: BlobName): Change;
 };
 
-// ---------------------------------------------------------------- journal
-
 export type ArrivalState = "accepted" | "done" | "filtered" | "refused";
 
 /** One thing that arrived on a wire: the durable record of what was acknowledged and what became of it. */
@@ -120,8 +116,6 @@ export type Arrivals = {
   list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];
   counts(): Readonly<Record<string, number>>;
 };
-
-// ---------------------------------------------------------------- documents and instances waiting to be sealed
 
 export type ItemState = "waiting" | "held" | "sealed" | "discarded";
 
@@ -159,8 +153,6 @@ export type Items = {
   list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
   counts(): Readonly<Record<string, number>>;
 };
-
-// ---------------------------------------------------------------- sealed records
 
 export type RecordState = "stored" | "registered" | "opened" | "delivered" | "held";
 
@@ -208,8 +200,6 @@ export type Records = {
   evidence(id: Id): readonly Evidence[];
 };
 
-// ---------------------------------------------------------------- deliveries
-
 /** queued → inflight → delivered | parked (a person decides) | held; `ambiguous` after a crash or a lost answer. */
 export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | "parked" | "discarded";
 
@@ -245,8 +235,6 @@ export type Deliveries = {
   counts(): Readonly<Record<string, number>>;
 };
 
-// ---------------------------------------------------------------- what was seen
-
 export type Messages = {
   /** (org, message) is unique: STORE_CONFLICT on the second. `receipt` is sealed at rest. */
   add(row: {
@@ -266,8 +254,6 @@ export type Messages = {
   took(destination: string, key: string, at: string): Change;
   hasTaken(destination: string, key: string): boolean;
 };
-
-// ---------------------------------------------------------------- registry
 
 export type EntryStatus = "approved" | "deprecated";
 

@@ -3,16 +3,22 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCda } from "../formats/cda.ts";
+import { inspectDicom, part10Header, readHead } from "../formats/dicom.ts";
 import { embeddedDocuments, readMsh } from "../formats/hl7.ts";
 import { dataSetSha256, openExchange, sha256, type TestExchange, testPki, until } from "./exchange.ts";
-import { ctStudy, encapsulatedPdf, mrStudy, multiFrame, type SampleInstance } from "./fixtures/dicom.ts";
-import { adtFor, mdmFor, sampleMessage, sampleMessages } from "./fixtures/documents.ts";
+import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "./fixtures/dicom.ts";
+import { adtFor, cda, chen, mdmFor, sampleMessage, sampleMessages } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
 
 let pki: string;
 beforeAll(async () => {
   pki = await testPki();
 });
+
+const registered = async (exchange: TestExchange, count: number): Promise<boolean> => {
+  const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
+  return (records.registered ?? 0) >= count;
+};
 
 describe("every own fixture arrives as it was sent", () => {
   let exchange: TestExchange;
@@ -21,21 +27,19 @@ describe("every own fixture arrives as it was sent", () => {
   });
   afterAll(() => exchange.close());
 
-  test("documents of all forms, and the studies they refer to", async () => {
+  test("documents of all forms in every carriage, and the studies they refer to", async () => {
     const messages = sampleMessages();
-    const study: SampleInstance[] = [...ctStudy(), ...mrStudy()];
+    const study = [...ctStudy(), ...encapsulatedPdf(), ...multiFrame(), ...mrStudy()];
     const expected = new Set<string>();
     for (const message of messages) {
       expect(await exchange.message(message)).toMatchObject({ state: "delivered" });
       for (const { kind, bytes } of embeddedDocuments(message, readMsh(message)))
         if (kind === "cda") expected.add(sha256(bytes));
     }
+    expect(expected.size).toBe(7);
     for (const outcome of (await exchange.instances(study.map(({ bytes }) => bytes))).values())
       expect(outcome.state).toBe("delivered");
-    await until("all records registered", async () => {
-      const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-      return (records["registered"] ?? 0) === expected.size;
-    });
+    await until("all records registered", () => registered(exchange, expected.size));
     expect(await exchange.message(sampleMessage("adt-a01"), "B_ADT")).toMatchObject({ state: "delivered" });
     expect(await exchange.message(sampleMessage("adt-a01-second"), "B_ADT")).toMatchObject({ state: "delivered" });
     await until("all documents at HIS B", () => exchange.documentsAtB().size >= expected.size);
@@ -44,5 +48,224 @@ describe("every own fixture arrives as it was sent", () => {
     expect(exchange.instancesAtB()).toEqual(
       new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)])),
     );
+    await until("every record delivered and receipted at A", async () => {
+      const records = await exchange
+        .admin("hospital-a")
+        .get<readonly { receipts: readonly { kind: string; from: string }[] }[]>("/records");
+      return records.every(({ receipts }) =>
+        receipts.some(({ kind, from }) => kind === "delivered" && from === "hospital-b"),
+      );
+    });
   });
 });
+
+describe("what waits and what follows", () => {
+  let exchange: TestExchange;
+  beforeAll(async () => {
+    exchange = await openExchange(pki);
+  });
+  afterAll(() => exchange.close());
+
+  test("a study that no document refers to waits at A, and travels with its report when that comes", async () => {
+    const study = ctStudy({ instancesPerSeries: 2 });
+    await exchange.instances(study.map(({ bytes }) => bytes));
+    const { items } = await exchange
+      .admin("hospital-a")
+      .get<{ items: readonly { kind: string; state: string }[] }>("/journal");
+    expect(items.map(({ kind, state }) => `${kind} ${state}`)).toEqual(study.map(() => "instance waiting"));
+    await exchange.message(sampleMessage("mdm-t02-116"));
+    await until("the record registered", () => registered(exchange, 1));
+    await exchange.message(sampleMessage("adt-a01"), "B_ADT");
+    await until("instances at PACS B", () => exchange.instancesAtB().size === study.length);
+  });
+
+  test("images that come after their document went follow as an addendum", async () => {
+    const late = ctStudy({ instancesPerSeries: 1, first: 50 });
+    await exchange.instances(late.map(({ bytes }) => bytes));
+    await until("the addendum registered", () => registered(exchange, 2));
+    await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADTLATE" }), "B_ADT");
+    await until("late instances at PACS B", () =>
+      late.every(({ sopInstanceUid }) => exchange.instancesAtB().has(sopInstanceUid)),
+    );
+    expect(exchange.documentsAtB().size).toBe(1);
+  });
+
+  test("the same message again is answered the same and delivered once; the same document in another message is dropped", async () => {
+    const before = await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts");
+    expect(await exchange.message(sampleMessage("mdm-t02-116"))).toMatchObject({ state: "delivered" });
+    const [document] = embeddedDocuments(sampleMessage("mdm-t02-116"), readMsh(sampleMessage("mdm-t02-116")));
+    expect(await exchange.message(mdmFor(document?.bytes ?? new Uint8Array(), { controlId: "AGAIN" }))).toMatchObject({
+      state: "delivered",
+    });
+    expect((await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts")).items).toEqual(
+      before.items,
+    );
+  });
+
+  test("a study of another patient holds the record until a person releases or discards it", async () => {
+    const study = ctStudy({ instancesPerSeries: 1, studyUid: "2.25.777", patientId: "0099999", accession: "ACC777" });
+    await exchange.instances(study.map(({ bytes }) => bytes));
+    const report = cda({
+      form: "116",
+      extension: "MISMATCH.1",
+      patient: chen,
+      code: "18782-3",
+      display: "x",
+      title: "報告",
+      study: { uid: "2.25.777", accession: "ACC777", series: [], modality: "CT" },
+      body: "x",
+    });
+    await exchange.message(mdmFor(report, { controlId: "MISMATCH" }));
+    const held = async () => {
+      const { items } = await exchange
+        .admin("hospital-a")
+        .get<{ items: readonly { id: string; kind: string; state: string; code: string }[] }>("/journal");
+      return items.find(({ kind, state }) => kind === "document" && state === "held");
+    };
+    await until("the document held", async () => (await held()) !== undefined);
+    const document = await held();
+    expect(document?.code).toBe("PATIENT_MISMATCH");
+    await exchange.admin("hospital-a").post(`/journal/${document?.id}/discard`, { reason: "wrong patient" });
+    expect(await held()).toBeUndefined();
+  });
+
+  test("a message whose PID names another patient than its document is refused, and so is a document that breaks a rule", async () => {
+    const report = cda({
+      form: "113",
+      extension: "OTHER.1",
+      patient: chen,
+      code: "11502-2",
+      display: "x",
+      title: "報告",
+      body: "x",
+    });
+    expect(
+      await exchange.message(mdmFor(report, { controlId: "PIDX", identifiers: "A199999999^^^MOI^NI" })),
+    ).toMatchObject({ state: "refused", detail: "AE 204" });
+    expect(await exchange.message(mdmFor(Buffer.from("<ClinicalDocument/>"), { controlId: "BAD" }))).toMatchObject({
+      state: "refused",
+      detail: "AE 102",
+    });
+  });
+});
+
+/** What the third-party documents get that break a hard rule (`null`: they travel). */
+const refused: Readonly<Record<string, string>> = {
+  "bad-declared-utf8-but-latin1.xml": "not well-formed",
+  "bad-id-nullFlavor.xml": "no id",
+  "bad-ipf-CDADocumentWithXXEInjection.xml": "DOCTYPE",
+  "bad-no-recordTarget.xml": "no patient",
+  "bad-truncated.xml": "not well-formed",
+  "bad-two-recordTargets.xml": "two patients",
+  "bad-two-roots.xml": "not well-formed",
+  "bad-wrong-namespace.xml": "another root",
+  "evil-billion-laughs.xml": "entity bomb",
+  "evil-deep-5000.xml": "too deep",
+  "evil-proto-key.xml": "no id",
+  "evil-xinclude.xml": "no id",
+  "evil-xxe-dtd-loopback.xml": "DOCTYPE",
+  "evil-xxe-file.xml": "DOCTYPE",
+  "hl7-cda-invalid-order.xml": "effectiveTime is no time",
+  "hl7ex-Health_Concerns_Link_to_Problems_Section_C-CDA2.1_.xml": "not well-formed",
+  "hl7ex-Intervention_Planned_Referral_and_Note_Completeting_Referral_C-CDAR2.1_.xml": "another root",
+  "onc-maritalstatus.xml": "no id",
+};
+
+const cdaFolder = fixtures("cda");
+const cdaFiles = cdaFolder.available ? readdirSync(cdaFolder.path).filter((name) => !name.endsWith(".md")) : [];
+
+describe.skipIf(!cdaFolder.available)(`third-party documents, each in a fresh data folder ${cdaFolder.reason}`, () => {
+  test.for(cdaFiles)("%s", async (name) => {
+    const bytes = readFileSync(join(cdaFolder.path, name));
+    const exchange = await openExchange(pki, { STUDY_WAIT: "100ms" });
+    try {
+      const outcome = await exchange.message(mdmFor(bytes, { controlId: "THIRD", identifiers: "X^^^NOBODY" }));
+      if (refused[name] !== undefined) {
+        expect(outcome).toMatchObject({ state: "refused", detail: "AE 102" });
+        return;
+      }
+      expect(outcome).toMatchObject({ state: "delivered" });
+      await until("the record registered", () => registered(exchange, 1));
+      const [id] = readCda(bytes).patientIds;
+      const identifier = id?.extension ? `${id.extension.replaceAll("&", "\\T\\")}^^^&${id.root}&ISO` : `${id?.root}`;
+      await exchange.message(adtFor(identifier, { controlId: "ADTX" }), "B_ADT");
+      await until("the document at HIS B", () => exchange.documentsAtB().size === 1);
+      expect(exchange.documentsAtB()).toEqual(new Set([sha256(bytes)]));
+    } finally {
+      await exchange.close();
+    }
+  });
+});
+
+/** What the third-party instances get that are not stored. */
+const notStored: Readonly<Record<string, string>> = {
+  "charset-empty.dcm": "not sent: no UIDs in its meta information",
+  "charset-per-item.dcm": "C000: no SOP UIDs",
+  "malformed-bad-meta.dcm": "not sent",
+  "malformed-bad-sequence.dcm": "C000: no SOP Instance UID",
+  "malformed-bad-vr.dcm": "C000: a value representation that does not exist",
+  "malformed-j2k-too-short.dcm": "C000: truncated",
+  "malformed-meta-no-ts.dcm": "not sent",
+  "malformed-no-group-length.dcm": "not sent",
+  "malformed-no-meta.dcm": "not sent",
+  "malformed-no-uids-nested-private-sq.dcm": "not sent",
+  "malformed-rtplan-truncated.dcm": "C000: truncated",
+  "malformed-truncated-pixeldata.dcm": "C000: truncated",
+  "rtstruct-no-preamble.dcm": "not sent: not a Part 10 file",
+  DICOMDIR: "C000 or not negotiated: a media directory",
+};
+
+const dicomFolder = fixtures("dicom");
+const dicomFiles = dicomFolder.available ? readdirSync(dicomFolder.path).filter((name) => !name.endsWith(".md")) : [];
+
+describe.skipIf(!dicomFolder.available)(
+  `third-party instances, each in a fresh data folder ${dicomFolder.reason}`,
+  () => {
+    test.for(dicomFiles)("%s", async (name) => {
+      const bytes = readFileSync(join(dicomFolder.path, name));
+      const exchange = await openExchange(pki);
+      try {
+        const outcome = await exchange.instances([bytes]).then(
+          (outcomes) => [...outcomes.values()][0]?.state,
+          () => "not sent",
+        );
+        if (notStored[name] !== undefined) {
+          expect(outcome).not.toBe("delivered");
+          const { items } = await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts");
+          expect(items).toEqual({});
+          return;
+        }
+        expect(outcome).toBe("delivered");
+        const inspector = inspectDicom();
+        const head = readHead(bytes);
+        inspector.push(relabelled(bytes));
+        const { studyInstanceUid, patientId } = inspector.finish();
+        const report = cda({
+          form: "116",
+          extension: "THIRD.1",
+          patient: { ...chen, chart: patientId ?? chen.chart },
+          code: "18782-3",
+          display: "x",
+          title: "報告",
+          study: { uid: studyInstanceUid, accession: "NONE", series: [], modality: "OT" },
+          body: "x",
+        });
+        expect(
+          await exchange.message(mdmFor(report, { controlId: "THIRD", identifiers: `${chen.national}^^^MOI` })),
+        ).toMatchObject({ state: "delivered" });
+        await until("the record registered", () => registered(exchange, 1));
+        await exchange.message(sampleMessage("adt-a01"), "B_ADT");
+        await until("the instance at PACS B", () => exchange.instancesAtB().size === 1);
+        expect(exchange.instancesAtB()).toEqual(new Map([[head.sopInstanceUid, dataSetSha256(bytes)]]));
+      } finally {
+        await exchange.close();
+      }
+    });
+  },
+);
+
+/** A file whose meta information says what its data set says: some third-party files differ there, and an association does not carry it. */
+function relabelled(file: Uint8Array): Uint8Array {
+  const { sopClassUid, sopInstanceUid, transferSyntaxUid, offset } = readHead(file);
+  return Buffer.concat([part10Header(sopClassUid, sopInstanceUid, transferSyntaxUid, "TEST"), file.subarray(offset)]);
+}

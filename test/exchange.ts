@@ -11,7 +11,7 @@ import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { readMeta } from "../formats/dicom.ts";
+import { readHead, readMeta } from "../formats/dicom.ts";
 import { readMsh } from "../formats/hl7.ts";
 import type { Level, LogFields } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
@@ -118,13 +118,13 @@ export async function openExchange(
     instances: async (files) => {
       const options = dicomDestination.options.parse({
         host: "127.0.0.1",
-        port: Number(env["A_PACS"]),
+        port: Number(env.A_PACS),
         callingAeTitle: "PACS_A",
         calledAeTitle: "SEMRS_A",
       });
       const outcomes = new Map<string, Outcome>();
       const items = files.map((bytes): DicomItem => {
-        const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readMeta(bytes);
+        const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
         return {
           controlId: sopInstanceUid,
           size: bytes.length,

@@ -15,7 +15,7 @@ export function peer(name: string): { readonly available: boolean; readonly reas
     execFileSync(...command, { stdio: "ignore" });
     return { available: true, reason: "" };
   } catch {
-    if (process.env["REQUIRE_PEERS"]) throw new Error(`${name} is required here and not installed`);
+    if (process.env.REQUIRE_PEERS) throw new Error(`${name} is required here and not installed`);
     return { available: false, reason: `${name} is not installed` };
   }
 }
@@ -28,6 +28,6 @@ export function fixtures(folder: string): {
 } {
   const path = join(root, "..", "shared", "fixtures", folder);
   if (existsSync(path)) return { available: true, path, reason: "" };
-  if (process.env["REQUIRE_FIXTURES"]) throw new Error(`${path} is required here and missing`);
+  if (process.env.REQUIRE_FIXTURES) throw new Error(`${path} is required here and missing`);
   return { available: false, path, reason: `no third-party test data in ${folder}` };
 }

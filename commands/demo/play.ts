@@ -64,13 +64,13 @@ export async function play(stage: Stage): Promise<Played> {
   await until(
     stage,
     "both records registered",
-    async () => ((await counts(admins["hospital-a"])).records["registered"] ?? 0) >= 2,
+    async () => ((await counts(admins["hospital-a"])).records.registered ?? 0) >= 2,
   );
   story.say("\nHospital B: the patient is admitted; HIS B sends the ADT it sends anyway");
   await sendMessage(stage, b.admissions, sampleMessage("adt-a01"));
   await until(stage, "everything delivered and every queue empty", async () => {
     const [atA, atB] = await Promise.all([counts(admins["hospital-a"]), counts(admins["hospital-b"])]);
-    return (atB.records["delivered"] ?? 0) >= 2 && queued(atA) + queued(atB) === 0;
+    return (atB.records.delivered ?? 0) >= 2 && queued(atA) + queued(atB) === 0;
   }).catch((thrown: unknown) => story.say(String((thrown as Error).message)));
 
   const received = receivedAt(receivers);
@@ -82,7 +82,7 @@ export async function play(stage: Stage): Promise<Played> {
   const open = sum(queued);
   const held = sum(
     ({ items, deliveries, records }) =>
-      (items["held"] ?? 0) + (items["waiting"] ?? 0) + (deliveries["parked"] ?? 0) + (records["held"] ?? 0),
+      (items.held ?? 0) + (items.waiting ?? 0) + (deliveries.parked ?? 0) + (records.held ?? 0),
   );
   const unequal = compared.filter((pair) => pair.received !== pair.sent);
   const failures = [
@@ -103,7 +103,7 @@ export async function play(stage: Stage): Promise<Played> {
 }
 
 const queued = ({ deliveries }: Counts): number =>
-  (deliveries["queued"] ?? 0) + (deliveries["inflight"] ?? 0) + (deliveries["ambiguous"] ?? 0);
+  (deliveries.queued ?? 0) + (deliveries.inflight ?? 0) + (deliveries.ambiguous ?? 0);
 
 const counts = (admin: AdminClient | undefined): Promise<Counts> => {
   if (!admin) throw new Fault("UNEXPECTED", "a site of the demo is missing");

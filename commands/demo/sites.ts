@@ -1,8 +1,7 @@
 /** The demo's three sites: each a process of its own, as it would run in a real house; restarted when it dies. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Fault } from "../../errors.ts";
@@ -34,23 +33,24 @@ const maxRestarts = 50;
 
 /** Ports that are free now; one that the environment names is kept if nobody listens on it. */
 export async function ports(names: readonly string[]): Promise<Record<string, string>> {
-  const chosen: Record<string, string> = {};
-  for (const name of names) chosen[name] = String(await free(name, Number(process.env[name] ?? 0)));
-  return chosen;
+  // All are held open until the last is chosen: no number comes twice.
+  const probes = await Promise.all(
+    names.map(async (name) => [name, await probe(name, Number(process.env[name] ?? 0))] as const),
+  );
+  const chosen = probes.map(([name, server]) => [name, String((server.address() as AddressInfo).port)] as const);
+  await Promise.all(probes.map(async ([, server]) => await once(server.close(), "close")));
+  return Object.fromEntries(chosen);
 }
 
-async function free(name: string, wanted: number): Promise<number> {
-  const probe = createServer().listen(wanted, "127.0.0.1");
-  await once(probe, "listening").catch(() => {
+async function probe(name: string, wanted: number): Promise<Server> {
+  const server = createServer().listen(wanted, "127.0.0.1");
+  await once(server, "listening").catch(() => {
     throw new Fault(
       "CONFIG_INVALID",
       `port ${wanted} (${name}) is busy; stop what listens there, or unset ${name} to have a free one chosen`,
     );
   });
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
+  return server;
 }
 
 /** Starts a site; resolves when it is ready. `lines` receives its log. */

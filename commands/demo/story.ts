@@ -74,7 +74,7 @@ const verifiedSignatures: Readonly<Record<string, number>> = {
 
 /** Writes to `out`, coloured where the reader can show it. Instances on their way in are counted, not listed. */
 export function openStory(out: NodeJS.WriteStream): Story {
-  const isColoured = out.isTTY === true && !process.env["NO_COLOR"];
+  const isColoured = out.isTTY === true && !process.env.NO_COLOR;
   const paint = (code: string, text: string) => (isColoured ? `\u001b[${code}m${text}\u001b[0m` : text);
   let receipts = 0;
   let signatures = 0;

@@ -66,7 +66,7 @@ export const dicomSource: Source<typeof options> = {
         const closed = once(server, "close");
         server.close();
         // An association under way may finish its instance; the peer repeats what was not answered.
-        const patience = setTimeout(() => sockets.forEach((socket) => socket.destroy()), 1_000);
+        const patience = setTimeout(() => [...sockets].map((socket) => socket.destroy()), 1_000);
         await closed;
         clearTimeout(patience);
       },

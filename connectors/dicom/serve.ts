@@ -95,7 +95,8 @@ export function serveAssociation(
     const refusal = refusalOf(read);
     if (refusal) {
       log("dicom.rejected", { peer, code: "NOT_PERMITTED", reason: refusal.why }, "warn");
-      return close(writeReject(refusal.result, refusal.source, refusal.reason));
+      close(writeReject(refusal.result, refusal.source, refusal.reason));
+      return;
     }
     request = read;
     const contexts = negotiate(read.contexts);
@@ -123,10 +124,10 @@ export function serveAssociation(
   };
 
   const control = (type: number, body: Buffer): void => {
-    if (type === pduTypes.associateRq) return associate(body);
-    if (type === pduTypes.abort) return void socket.destroy();
-    if (type === pduTypes.releaseRq && request) return void (responses = responses.then(() => close(releaseRp)));
-    throw new ProtocolError(abortReason.unexpectedPdu, `PDU type ${type} in this state`);
+    if (type === pduTypes.associateRq) associate(body);
+    else if (type === pduTypes.abort) socket.destroy();
+    else if (type === pduTypes.releaseRq && request) responses = responses.then(() => close(releaseRp));
+    else throw new ProtocolError(abortReason.unexpectedPdu, `PDU type ${type} in this state`);
   };
 
   const fragment = ({ contextId, isCommand, isLast, bytes }: Fragment): void => {
@@ -143,7 +144,8 @@ export function serveAssociation(
       const whole = Buffer.concat(command);
       command = [];
       commandBytes = 0;
-      return operate(readCommand(whole), contextId, context);
+      operate(readCommand(whole), contextId, context);
+      return;
     }
     if (!instance || instance.contextId !== contextId)
       throw new ProtocolError(abortReason.unexpectedParameter, "a data set without its command");

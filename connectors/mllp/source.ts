@@ -57,7 +57,7 @@ export const mllpSource: Source<typeof options> = {
         const closed = once(server, "close");
         server.close();
         for (const socket of sockets) socket.end();
-        const patience = setTimeout(() => sockets.forEach((socket) => socket.destroy()), 2_000);
+        const patience = setTimeout(() => [...sockets].map((socket) => socket.destroy()), 2_000);
         await closed;
         clearTimeout(patience);
       },

@@ -1,0 +1,160 @@
+/** The schema of channels: the keys of the outbound corridor or of the inbound one; the order of stations is code, not configuration. */
+import { z } from "zod";
+import { duration, grade, kinds, lasting, name } from "./config-values.ts";
+
+const outbound = z.strictObject({
+  source: z.array(name).min(1).max(16).describe("Systems whose documents and instances this channel takes."),
+  filter: z
+    .strictObject({
+      messages: z
+        .array(z.string().regex(/^[A-Z]{3}(\^[A-Z0-9]{3})?$/))
+        .min(1)
+        .max(32)
+        .default(["MDM", "ORU^R01"])
+        .describe("Message types: MDM, or one event such as ORU^R01."),
+      documents: z
+        .array(kinds(["113", "114", "115", "116", "121", "refers-to-study", "other"]))
+        .min(1)
+        .describe("EEC forms; refers-to-study: any document with a study; other: any other CDA."),
+      processingId: z.enum(["P", "T", "D"]).default("P").describe("MSH-11 taken: P production."),
+    })
+    .describe("What this channel takes."),
+  validate: z
+    .strictObject({
+      document: z
+        .strictObject({
+          rules: z.literal("reject").default("reject").describe("The hard rules of CDA; always on."),
+          schema: z.literal("skip").default("skip").describe("XML Schema validation; not available yet."),
+          patient: grade.default("reject").describe("PID-3 and the document name different patients."),
+        })
+        .prefault({})
+        .describe("Documents."),
+      study: z
+        .strictObject({
+          structure: z.literal("reject").default("reject").describe("Broken DICOM structure; always refused."),
+          iod: z.enum(["warn", "skip"]).default("warn").describe("Findings about the information object."),
+          patient: grade.default("hold").describe("The study's PatientID is none of the document's ids."),
+        })
+        .prefault({})
+        .describe("Instances."),
+    })
+    .prefault({})
+    .describe("Grades of what is checked."),
+  assemble: z
+    .strictObject({
+      by: z
+        .array(z.enum(["studyUid", "accessionNumber"]))
+        .min(1)
+        .default(["studyUid", "accessionNumber"])
+        .describe("What joins a document and its study."),
+      study: z
+        .strictObject({
+          when: z
+            .literal("referenced")
+            .default("referenced")
+            .describe("A document waits for the study that it refers to."),
+          quiet: lasting("60s", "A study is complete after this long without a new instance."),
+          wait: lasting("12h", "How long a document waits for a study that does not come."),
+          // biome-ignore lint/suspicious/noThenProperty: a value of the configuration, never a function
+          then: z.enum(["proceed", "hold"]).default("proceed").describe("What then: travel without images, or hold."),
+        })
+        .prefault({})
+        .describe("Waiting for the study."),
+      document: z
+        .strictObject({
+          wait: lasting("14d", "How long a study waits for a document."),
+          // biome-ignore lint/suspicious/noThenProperty: a value of the configuration, never a function
+          then: z.literal("hold").default("hold").describe("What then."),
+        })
+        .prefault({})
+        .describe("Waiting for the document."),
+      late: z
+        .enum(["addendum", "hold"])
+        .default("addendum")
+        .describe("Images that come after their document was sealed."),
+    })
+    .optional()
+    .describe("Joins a document and its study; without it documents travel at once."),
+  seal: z
+    .strictObject({ profile: z.literal("semrs-2").default("semrs-2").describe("Envelope profile.") })
+    .prefault({})
+    .describe("How it is sealed."),
+  route: z
+    .array(z.string())
+    .min(1)
+    .max(32)
+    .describe("repository: the own one, registered; a partner's name: pushed to it."),
+});
+
+const inbound = z.strictObject({
+  fetch: z
+    .strictObject({
+      when: z
+        .array(
+          z.union([
+            z.strictObject({
+              admission: name.describe("System whose ADT announces a patient."),
+              messages: z
+                .array(z.string())
+                .min(1)
+                .default(["ADT^A01", "ADT^A04", "ADT^A05"])
+                .describe("Which of its messages."),
+              again: z
+                .array(duration)
+                .max(16)
+                .default([])
+                .describe("When to ask again, for what is still being registered."),
+            }),
+            z.strictObject({ request: z.literal("api").describe("A program asks on the admin port.") }),
+            z.strictObject({ push: z.array(name).min(1).describe("Partners that may send on their own account.") }),
+          ]),
+        )
+        .min(1)
+        .describe("What begins a fetch."),
+      rules: z
+        .array(
+          z.strictObject({
+            documents: z
+              .array(kinds(["113", "114", "115", "116", "121", "other"]))
+              .min(1)
+              .describe("Which documents."),
+            since: lasting("180d", "Registered within this time."),
+            latest: z.int().min(1).max(1000).default(50).describe("At most so many, newest first."),
+          }),
+        )
+        .describe("What is fetched; no rule, no fetch."),
+      purpose: z.literal("TREAT").default("TREAT").describe("Purpose of use (HL7 v3 ActReason)."),
+    })
+    .describe("When and what is fetched."),
+  open: z
+    .strictObject({
+      revocation: z.literal("require").default("require").describe("A revocation list must be at hand."),
+      crlStale: lasting("24h", "How long after its nextUpdate a revocation list still counts."),
+    })
+    .prefault({})
+    .describe("How envelopes are verified."),
+  deliver: z
+    .array(
+      z.strictObject({
+        to: name.describe("A system of this site."),
+        as: z
+          .strictObject({
+            new: z.literal("MDM^T02").default("MDM^T02").describe("A new document."),
+            addendum: z.literal("MDM^T06").default("MDM^T06").describe("An addendum."),
+            replacement: z.literal("MDM^T10").default("MDM^T10").describe("A replacement."),
+            cancel: z.literal("MDM^T11").default("MDM^T11").describe("A cancellation; not carried yet."),
+          })
+          .prefault({})
+          .describe("Messages for documents."),
+        identity: z
+          .enum(["ours", "original"])
+          .default("ours")
+          .describe("Whose patient identity is delivered; ours is not available yet."),
+        because: z.string().min(1).optional().describe("Why the original identity is delivered."),
+      }),
+    )
+    .min(1)
+    .describe("Where it is delivered."),
+});
+
+export const channelSchemas = { outbound, inbound } as const;

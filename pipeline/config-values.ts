@@ -1,0 +1,25 @@
+/** Values that channels.yaml writes as text: names, durations, addresses, grades. */
+import { z } from "zod";
+import { parseDuration } from "./duration.ts";
+
+export const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "a name is lower-case letters, digits and hyphens");
+export const oid = z.string().regex(/^[0-2](\.(0|[1-9][0-9]*))+$/, "an OID is digits and dots");
+export const duration = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  if (ms !== undefined) return ms;
+  context.addIssue({ code: "custom", message: "a duration is a number and ms, s, m, h or d, for example 60s" });
+  return z.NEVER;
+});
+/** A duration with a default, which is written as a person would. */
+export const lasting = (text: string, description: string) => duration.prefault(text).describe(description);
+export const listen = z.string().transform((text, context) => {
+  const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  if (host && Number(port) <= 65_535) return { host, port: Number(port) };
+  context.addIssue({ code: "custom", message: "an address is host:port, for example 127.0.0.1:2575" });
+  return z.NEVER;
+});
+/** EEC forms are written as numbers or as text. */
+export const kinds = <T extends readonly [string, ...string[]]>(values: T) =>
+  z.preprocess((value) => (typeof value === "number" ? String(value) : value), z.enum(values));
+export const grade = z.enum(["reject", "hold", "warn", "skip"]);
+export const aeTitle = z.string().regex(/^(?=.*[^ ])[ -[\]-~]{1,16}$/, "an AE title is 1 to 16 characters (PS3.5 6.2)");
