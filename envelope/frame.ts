@@ -1,66 +1,72 @@
 /**
- * The CMS frame of a part: 151 octets of head in which only the key identifier, the wrapped key and the nonce vary, OCTET
- * STRINGs of at most one segment, and a tail with the tag. The reader compares everything else octet by octet.
+ * The CMS frame of a part: AuthEnvelopedData (RFC 5083) with AES-256-GCM (RFC 5084) in indefinite-length BER. The head is
+ * 151 octets of which only the key identifier, the wrapped key and the nonce vary; OCTET STRINGs of one segment each hold
+ * the ciphertext; the tail holds the tag. The reader compares everything else octet by octet.
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { oids } from "./algorithms.ts";
-import { context, integer, lengthOctets, octetString, oid, sequence, setOf, tlv } from "./cms/der.ts";
+import { elements, malformed, type Puller, puller } from "./cms/ber.ts";
+import { lengthOctets } from "./cms/der.ts";
 import { envelopeKey, type PartFacts, segmentBytes } from "./part.ts";
 
+const hex = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(" ", ""), "hex");
+
+/** ContentInfo { id-ct-authEnvelopedData, [0] AuthEnvelopedData { version 0, … */
+const before = hex("3080 060b2a864886f70d0109100117 a080 3080 020100");
+/** … [2] KEKRecipientInfo { version 4, kekid { OCTET STRING of 16 … */
+const kekBefore = hex("a24e 020104 3012 0410");
+/** … id-aes256-wrap without parameters, OCTET STRING of 40 … (RFC 3565 2.3.2) */
+const kekAfter = hex("300b 0609 60864801650304012d 0428");
+/** … EncryptedContentInfo { id-data, aes256-GCM { nonce of 12 … */
+const nonceBefore = hex("3080 0609 2a864886f70d010701 301e 0609 60864801650304012e 3011 040c");
+/** … ICVlen 16 }, [0] … */
+const nonceAfter = hex("020110 a080");
+const endOfContent = hex("0000 0000 0410");
+const endOfPart = hex("0000 0000 0000");
+
+const kekIdBytes = 16;
+const wrappedBytes = 40;
+const nonceBytes = 12;
+const tagBytes = 16;
+const tagOf = { set: 0x31, octetString: 0x04, endOfContents: 0x00 } as const;
+/** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
 const wrapIv = Buffer.alloc(8, 0xa6);
-const endOfContents = Uint8Array.of(0, 0);
-const indefinite = (tagOctet: number): Uint8Array => Uint8Array.of(tagOctet, 0x80);
-const place = { kekId: [33, 49], wrap: [64, 104], nonce: [134, 146] } as const;
-const headBytes = 151;
-/** Two end-of-contents, the mac, three end-of-contents. */
-const tailBytes = 2 + 2 + 18 + 6;
+const maxRecipientsBytes = 256 * 1024;
+const maxRecipients = 64;
 
-const malformed = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `CMS: ${what}`);
+// ---------------------------------------------------------------- writing
 
-/** Head up to the content: ContentInfo { AuthEnvelopedData v0 { recipients, id-data, aes256-GCM { nonce, 16 }, [0] … */
-function headOf(recipients: readonly Uint8Array[], nonce: Uint8Array): Uint8Array {
-  return Buffer.concat([
-    indefinite(0x30),
-    oid(oids.authEnvelopedData),
-    indefinite(context(0)),
-    indefinite(0x30),
-    integer(0),
-    setOf(...recipients),
-    indefinite(0x30),
-    oid(oids.data),
-    sequence(oid(oids.aes256Gcm), sequence(octetString(nonce), integer(16))),
-    indefinite(context(0)),
+/** What stands before the ciphertext. */
+const headOf = (recipients: Uint8Array, nonce: Uint8Array): Uint8Array =>
+  Buffer.concat([
+    before,
+    Uint8Array.of(tagOf.set),
+    lengthOctets(recipients.length),
+    recipients,
+    nonceBefore,
+    nonce,
+    nonceAfter,
   ]);
-}
 
-const kekRecipient = (kekId: Uint8Array, wrapped: Uint8Array): Uint8Array =>
-  tlv(context(2), integer(4), sequence(octetString(kekId)), sequence(oid(oids.aes256Wrap)), octetString(wrapped));
-
-const template = headOf([kekRecipient(new Uint8Array(16), new Uint8Array(40))], new Uint8Array(12));
-
-const tailOf = (tag: Uint8Array): Uint8Array =>
-  Buffer.concat([endOfContents, endOfContents, octetString(tag), endOfContents, endOfContents, endOfContents]);
-
-/** Octets on the wire of a part of this size. */
-export function framedLength(size: number, headLength = headBytes): number {
-  const whole = Math.floor(size / segmentBytes);
-  const rest = size % segmentBytes;
-  const segment = (length: number) => 1 + lengthOctets(length).length + length;
-  return headLength + whole * segment(segmentBytes) + (rest > 0 ? segment(rest) : 0) + tailBytes;
-}
-
-/** The head of a part of this envelope: its key wrapped under the envelope's key-encryption key. */
+/** The head of a part of this envelope: its key under the envelope's key-encryption key. */
 export function partHead({ cek, nonce }: PartFacts, oneTimeKey: Uint8Array, id: string): Uint8Array {
   const cipher = createCipheriv("id-aes256-wrap", envelopeKey(oneTimeKey, id, "wrap"), wrapIv);
-  const wrapped = Buffer.concat([cipher.update(cek), cipher.final()]);
-  return headOf([kekRecipient(Buffer.from(id, "hex"), wrapped)], nonce);
+  return headOf(Buffer.concat([kekBefore, hex(id), kekAfter, cipher.update(cek), cipher.final()]), nonce);
 }
 
-/** The head of part 4: the recipients' own RecipientInfos. */
-export const keyHead = (recipients: readonly Uint8Array[], nonce: Uint8Array): Uint8Array => headOf(recipients, nonce);
+/** The head of part 4: the recipients' own RecipientInfos, in the order of `to` (a SET OF in BER has no order of its own). */
+export const keyHead = (recipients: readonly Uint8Array[], nonce: Uint8Array): Uint8Array =>
+  headOf(Buffer.concat(recipients), nonce);
 
-/** Head, ciphertext in OCTET STRINGs of one segment each, tail. */
+/** Octets of a whole part on the wire, for a ciphertext of this size under a head of this length. */
+export function framedLength(size: number, headBytes: number): number {
+  const rest = size % segmentBytes;
+  const segment = (length: number): number => 1 + lengthOctets(length).length + length;
+  const segments = Math.floor(size / segmentBytes) * segment(segmentBytes) + (rest > 0 ? segment(rest) : 0);
+  return headBytes + segments + endOfContent.length + tagBytes + endOfPart.length;
+}
+
+/** Head, ciphertext, tail; STORE_DAMAGED when the ciphertext is not of the size that was promised. */
 export async function* framed(
   head: Uint8Array,
   cipher: AsyncIterable<Uint8Array>,
@@ -70,160 +76,113 @@ export async function* framed(
   yield head;
   let sent = 0;
   for await (let chunk of cipher) {
+    if (sent + chunk.length > size)
+      throw new Fault("STORE_DAMAGED", "a part has more octets than its size; restore it from a backup");
     while (chunk.length > 0) {
-      if (sent % segmentBytes === 0) {
-        const length = Math.min(segmentBytes, size - sent);
-        yield Buffer.concat([Uint8Array.of(0x04), lengthOctets(length)]);
-      }
-      const piece = chunk.subarray(0, segmentBytes - (sent % segmentBytes));
-      if (sent + piece.length > size) throw new Fault("STORE_DAMAGED", "a part has more octets than its size");
-      yield piece;
+      const left = segmentBytes - (sent % segmentBytes);
+      if (left === segmentBytes)
+        yield Uint8Array.of(tagOf.octetString, ...lengthOctets(Math.min(segmentBytes, size - sent)));
+      const piece = chunk.subarray(0, left);
       sent += piece.length;
       chunk = chunk.subarray(piece.length);
+      yield piece;
     }
   }
-  if (sent !== size) throw new Fault("STORE_DAMAGED", "a part has fewer octets than its size");
-  yield tailOf(tag);
+  if (sent !== size)
+    throw new Fault("STORE_DAMAGED", "a part has fewer octets than its size; restore it from a backup");
+  yield Buffer.concat([endOfContent, tag, endOfPart]);
 }
 
+/** A part as CMS for this envelope: what rests as ciphertext, with head and tail written around it. */
+export const partStream = (
+  cipher: AsyncIterable<Uint8Array>,
+  facts: PartFacts,
+  oneTimeKey: Uint8Array,
+  id: string,
+): AsyncGenerator<Uint8Array> => framed(partHead(facts, oneTimeKey, id), cipher, facts.size, facts.tag);
+
+const headBytes = 151;
+
+/** Octets of CMS for a part of this size. */
+export const partLength = (size: number): number => framedLength(size, headBytes);
+
+// ---------------------------------------------------------------- reading
+
+/** A part whose frame is being read: the key it needs, and the ciphertext. */
 export type Unframed = {
-  /** The wrapped key of a KEK recipient, or the RecipientInfos of part 4. */
-  readonly head: Uint8Array;
   readonly nonce: Uint8Array;
   readonly cipher: AsyncIterable<Uint8Array>;
   /** Known once the ciphertext has ended. */
   tag(): Uint8Array | undefined;
 };
 
-/** Reads a part that was framed for this envelope: the head is the template, whatever else stands there is refused. */
-export async function unframe(part: AsyncIterable<Uint8Array>, id: string): Promise<Unframed> {
+/** Reads a part of this envelope and unwraps its key. ENVELOPE_NOT_OPENED for a head that is not the template. */
+export async function unframe(
+  part: AsyncIterable<Uint8Array>,
+  oneTimeKey: Uint8Array,
+  id: string,
+): Promise<Unframed & { readonly cek: Uint8Array }> {
   const source = puller(part);
-  const head = await source.exactly(headBytes);
-  const expected = Buffer.from(template);
-  expected.set(Buffer.from(id, "hex"), place.kekId[0]);
-  for (const [start, end] of [place.wrap, place.nonce]) expected.set(head.subarray(start, end), start);
-  if (!expected.equals(head)) throw malformed("the head is not that of a part of this envelope");
-  return body(source, head.subarray(...place.wrap), head.subarray(...place.nonce));
+  await literally(source, before, "AuthEnvelopedData of version 0");
+  await literally(
+    source,
+    Uint8Array.of(tagOf.set, kekBefore.length + kekIdBytes + kekAfter.length + wrappedBytes),
+    "one RecipientInfo",
+  );
+  await literally(source, kekBefore, "a KEKRecipientInfo of version 4");
+  await literally(source, hex(id), "the envelope's id as key identifier");
+  await literally(source, kekAfter, "id-aes256-wrap of a key of 32 octets");
+  const wrapped = Uint8Array.from(await source.exactly(wrappedBytes));
+  const unframed = await content(source);
+  return { ...unframed, cek: unwrapKey(wrapped, oneTimeKey, id) };
 }
 
-const maxRecipientsBytes = 256 * 1024;
-
-/** Reads part 4, whose RecipientInfos are of any length: their octets, unparsed, are the head. */
-export async function unframeKey(part: AsyncIterable<Uint8Array>): Promise<Unframed> {
+/** Reads part 4, whose RecipientInfos stand there one by one, unread. */
+export async function unframeKey(
+  part: AsyncIterable<Uint8Array>,
+): Promise<Unframed & { readonly recipients: readonly Uint8Array[] }> {
   const source = puller(part);
-  const before = Buffer.concat([
-    indefinite(0x30),
-    oid(oids.authEnvelopedData),
-    indefinite(context(0)),
-    indefinite(0x30),
-    integer(0),
-  ]);
-  if (!before.equals(await source.exactly(before.length))) throw malformed("part 4 is not AuthEnvelopedData version 0");
-  const set = await definite(source, 0x31, maxRecipientsBytes);
-  const after = headOf([], new Uint8Array(12)).subarray(before.length + 2);
-  const read = Buffer.from(await source.exactly(after.length));
-  const nonceAt = place.nonce[0] - headBytes + after.length;
-  const nonce = Uint8Array.from(read.subarray(nonceAt, nonceAt + 12));
-  read.fill(0, nonceAt, nonceAt + 12);
-  if (!read.equals(after)) throw malformed("part 4 is not encrypted with aes256-GCM, nonce of 12 and tag of 16 octets");
-  return body(source, set, nonce);
+  await literally(source, before, "AuthEnvelopedData of version 0");
+  const { tag, length } = await source.header();
+  if (tag !== tagOf.set || length === 0 || length > maxRecipientsBytes) throw malformed("RecipientInfos expected");
+  const recipients = await elements(await source.exactly(length), maxRecipients);
+  return { ...(await content(source)), recipients };
 }
 
-function body(source: Puller, head: Uint8Array, nonce: Uint8Array): Unframed {
+async function literally(source: Puller, expected: Uint8Array, what: string): Promise<void> {
+  if (!Buffer.from(expected).equals(await source.exactly(expected.length))) throw malformed(`${what} expected`);
+}
+
+async function content(source: Puller): Promise<Unframed> {
+  await literally(source, nonceBefore, "id-data under aes256-GCM with a nonce of 12 octets");
+  const nonce = Uint8Array.from(await source.exactly(nonceBytes));
+  await literally(source, nonceAfter, "a tag of 16 octets");
   let tag: Uint8Array | undefined;
   async function* cipher(): AsyncGenerator<Uint8Array> {
-    let isLast = false;
-    for (;;) {
-      const [tagOctet, first] = await source.exactly(2);
-      if (tagOctet === 0 && first === 0) break;
-      if (tagOctet !== 0x04 || isLast) throw malformed("an OCTET STRING of one segment expected");
-      const length = await lengthFrom(source, first ?? 0);
-      if (length === 0 || length > segmentBytes) throw malformed("a segment that is empty or over one mebibyte");
-      isLast = length < segmentBytes;
-      yield* source.upTo(length);
+    for (let isLast = false; ; ) {
+      const segment = await source.header();
+      if (segment.tag === tagOf.endOfContents && segment.length === 0) break;
+      if (segment.tag !== tagOf.octetString || isLast) throw malformed("an OCTET STRING of one segment expected");
+      if (segment.length === 0 || segment.length > segmentBytes)
+        throw malformed("a segment that is empty or over one mebibyte");
+      isLast = segment.length < segmentBytes;
+      yield* source.streamed(segment.length);
     }
-    const rest = await source.exactly(tailBytes - 2);
-    const expected = tailOf(rest.subarray(4, 20)).subarray(2);
-    if (!Buffer.from(expected).equals(rest)) throw malformed("the tail is not a tag of 16 octets and three ends");
+    await literally(source, endOfContent.subarray(2), "a tag of 16 octets");
+    const read = Uint8Array.from(await source.exactly(tagBytes));
+    await literally(source, endOfPart, "the end of the part");
     await source.end();
-    tag = rest.subarray(4, 20);
+    tag = read;
   }
-  return { head, nonce, cipher: cipher(), tag: () => tag };
+  return { nonce, cipher: cipher(), tag: () => tag };
 }
 
-/** The key of a part; 40 octets unwrap to exactly 32. */
-export function unwrapPart(wrapped: Uint8Array, oneTimeKey: Uint8Array, id: string): Uint8Array {
+/** AES-256-KW (RFC 3394); 40 octets unwrap to 32. */
+function unwrapKey(wrapped: Uint8Array, oneTimeKey: Uint8Array, id: string): Uint8Array {
   try {
     const decipher = createDecipheriv("id-aes256-wrap", envelopeKey(oneTimeKey, id, "wrap"), wrapIv);
     return Buffer.concat([decipher.update(wrapped), decipher.final()]);
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its key does not unwrap", { cause });
   }
-}
-
-async function definite(source: Puller, tagOctet: number, limit: number): Promise<Uint8Array> {
-  const [found, first] = await source.exactly(2);
-  if (found !== tagOctet) throw malformed("SET of RecipientInfos expected");
-  const length = await lengthFrom(source, first ?? 0);
-  if (length === 0 || length > limit) throw malformed(`RecipientInfos of ${length} octets`);
-  return await source.exactly(length);
-}
-
-async function lengthFrom(source: Puller, first: number): Promise<number> {
-  if (first < 0x80) return first;
-  const count = first & 0x7f;
-  if (count === 0 || count > 4) throw malformed("an indefinite or giant length where none is due");
-  const octets = await source.exactly(count);
-  const length = octets.reduce((value, octet) => value * 256 + octet, 0);
-  if (length < 0x80 || length < 256 ** (count - 1)) throw malformed("a length that is not minimal");
-  return length;
-}
-
-type Puller = {
-  exactly(count: number): Promise<Uint8Array>;
-  upTo(count: number): AsyncGenerator<Uint8Array>;
-  /** Nothing may follow. */
-  end(): Promise<void>;
-};
-
-/** Takes counted octets from a stream. */
-function puller(stream: AsyncIterable<Uint8Array>): Puller {
-  const iterator = stream[Symbol.asyncIterator]();
-  let chunk: Uint8Array = new Uint8Array();
-  const fill = async (): Promise<boolean> => {
-    while (chunk.length === 0) {
-      const next = await iterator.next();
-      if (next.done === true) return false;
-      chunk = next.value;
-    }
-    return true;
-  };
-  const take = (count: number): Uint8Array => {
-    const taken = chunk.subarray(0, count);
-    chunk = chunk.subarray(taken.length);
-    return taken;
-  };
-  return {
-    exactly: async (count) => {
-      const pieces: Uint8Array[] = [];
-      for (let left = count; left > 0; ) {
-        if (!(await fill())) throw malformed("the part is truncated");
-        const piece = take(left);
-        pieces.push(piece);
-        left -= piece.length;
-      }
-      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, count);
-    },
-    upTo: async function* (count) {
-      for (let left = count; left > 0; ) {
-        if (!(await fill())) throw malformed("the part is truncated");
-        const piece = take(left);
-        left -= piece.length;
-        yield piece;
-      }
-    },
-    end: async () => {
-      if (await fill()) throw malformed("octets after the end of the part");
-    },
-  };
 }

@@ -1,4 +1,7 @@
-/** The nine header tags, their values encrypted under the one-time key (paper Table 2 step 10), padded so that a length tells little. */
+/**
+ * The nine header tags, their values encrypted under the one-time key (paper Table 1, Table 2), each bound to its name and
+ * padded (ISO/IEC 7816-4) so that a length tells little; and what stands in the clear around them.
+ */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
@@ -39,56 +42,79 @@ export function openHeader(key: Uint8Array, name: HeaderName, sealed: string): s
     const bytes = Buffer.from(sealed.slice(version.length), "base64url");
     if (!sealed.startsWith(version) || bytes.toString("base64url") !== sealed.slice(version.length))
       throw new Error("form");
-    if (bytes.length < nonceBytes + padBytes + tagBytes) throw new Error("length");
+    const paddedBytes = bytes.length - nonceBytes - tagBytes;
+    if (paddedBytes < padBytes || paddedBytes % padBytes !== 0) throw new Error("length");
     const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes });
     decipher.setAAD(additional(name)).setAuthTag(bytes.subarray(-tagBytes));
     const padded = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]);
     const end = padded.lastIndexOf(0x80);
-    if (end < 0 || padded.subarray(end + 1).some((octet) => octet !== 0)) throw new Error("padding");
-    return new TextDecoder("utf-8", { fatal: true }).decode(padded.subarray(0, end));
+    if (end < paddedBytes - padBytes || padded.subarray(end + 1).some((octet) => octet !== 0))
+      throw new Error("padding");
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(padded.subarray(0, end));
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", `header ${name} does not open`, { cause });
   }
 }
 
+/** What an envelope says in the clear. */
 export type ClearHeaders = {
   readonly id: string;
   readonly boundary: string;
   readonly sealed: Readonly<Record<HeaderName, string>>;
 };
 
-/** Which envelope this is, before any cryptography: exactly one profile rule must match (ENVELOPE_UNSUPPORTED otherwise). */
+const multipart = /^multipart\/mixed; ?boundary="([A-Za-z0-9'()+_,./:=?-]{1,70})"$/i;
+const own: ReadonlySet<string> = new Set([
+  "x-semrs-profile",
+  "x-semrs-id",
+  ...headerNames.map((name) => name.toLowerCase()),
+]);
+
+/**
+ * Which envelope this is, before any cryptography. ENVELOPE_UNSUPPORTED unless the rule of this profile, and no other,
+ * matches; ENVELOPE_MALFORMED when a header of the profile is missing, there twice, or not as this profile writes it.
+ */
 export function readHeaders(headers: RawHeaders): ClearHeaders {
-  const byName = new Map<string, string[]>();
-  let size = 0;
-  for (const [name, value] of headers) {
-    size += name.length + value.length + 4;
-    if (Buffer.byteLength(value) > maxValueBytes) throw malformed(`a value over ${maxValueBytes} octets`);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-    if (/[\u0000-\u001f\u007f]/.test(value)) throw malformed("a control character in a value");
-    byName.set(name.toLowerCase(), [...(byName.get(name.toLowerCase()) ?? []), value]);
-  }
-  if (size > maxHeadersBytes) throw malformed(`over ${maxHeadersBytes} octets`);
-  const profiles = byName.get("x-semrs-profile") ?? [];
-  if (profiles.length !== 1 || profiles[0] !== "semrs-2") {
+  const byName = collect(headers);
+  const [type = "", ...moreTypes] = byName.get("content-type") ?? [];
+  const [profile, ...moreProfiles] = byName.get("x-semrs-profile") ?? [];
+  if (profile !== "semrs-2" || moreProfiles.length > 0 || /^application\/pkcs7-mime/i.test(type)) {
     throw new Fault("ENVELOPE_UNSUPPORTED", "no envelope profile that is accepted here; send semrs-2");
   }
+  for (const name of byName.keys())
+    if (/^x-(eec|semrs)-/.test(name) && !own.has(name))
+      throw malformed("an X-EEC or X-SEMRS header that this profile has not");
   const once = (name: string): string => {
     const [value, ...more] = byName.get(name.toLowerCase()) ?? [];
     if (value === undefined || more.length > 0) throw malformed(`${name} must be there exactly once`);
     return value;
   };
-  const allowed = new Set(["x-semrs-profile", "x-semrs-id", ...headerNames.map((name) => name.toLowerCase())]);
-  for (const name of byName.keys())
-    if (/^x-(eec|semrs)-/.test(name) && !allowed.has(name)) throw malformed(`${name} is not of this profile`);
+  if (once("MIME-Version") !== "1.0") throw malformed("MIME-Version must be 1.0");
   const id = once("X-SEMRS-Id");
   if (!/^[0-9a-f]{32}$/.test(id)) throw malformed("X-SEMRS-Id must be 32 lower-case hexadecimal digits");
-  const [, boundary] =
-    /^multipart\/mixed; ?boundary="([A-Za-z0-9'()+_,./:=?-]{1,70})"$/i.exec(once("Content-Type")) ?? [];
-  if (!boundary) throw malformed("Content-Type must be multipart/mixed with one quoted boundary");
+  const [, boundary] = multipart.exec(type) ?? [];
+  if (!boundary || moreTypes.length > 0)
+    throw malformed("Content-Type must be multipart/mixed with one quoted boundary");
   return {
     id,
     boundary,
     sealed: Object.fromEntries(headerNames.map((name) => [name, once(name)])) as Record<HeaderName, string>,
   };
+}
+
+/** Values by lower-case name: printable US-ASCII only, so nothing is folded and no line ends inside (RFC 9110 5.5). */
+function collect(headers: RawHeaders): ReadonlyMap<string, readonly string[]> {
+  const byName = new Map<string, string[]>();
+  let size = 0;
+  for (const [name, value] of headers) {
+    size += name.length + value.length + ": \r\n".length;
+    if (value.length > maxValueBytes) throw malformed(`a value over ${maxValueBytes} octets`);
+    if (size > maxHeadersBytes) throw malformed(`over ${maxHeadersBytes} octets`);
+    if (!/^[\x20-\x7e]*$/.test(value)) throw malformed("a value that is not one line of US-ASCII");
+    const key = name.toLowerCase();
+    const values = byName.get(key) ?? [];
+    values.push(value);
+    byName.set(key, values);
+  }
+  return byName;
 }

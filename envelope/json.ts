@@ -1,39 +1,38 @@
-/** Strict JSON for what is signed: no duplicate key, no number but plain integers, bounded depth, no BOM, nothing after the end. */
+/** Strict JSON (RFC 8259) for what is signed: no duplicate key, no number but plain integers, bounded depth, nothing after the end. */
 import { Fault } from "../errors.ts";
 
 const maxDepth = 6;
 const maxInteger = 2 ** 36;
-
-const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `manifest: ${what}`);
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what a string may not hold
-const string = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-const integer = /(?:0|[1-9][0-9]*)(?![.0-9eE])/y;
-const space = /[ \t\r\n]*/y;
+const maxKeys = 64;
 const literals: readonly (readonly [string, unknown])[] = [
   ["true", true],
   ["false", false],
   ["null", null],
 ];
+const integer = /(?:0|[1-9][0-9]{0,11})(?![.0-9eE])/y;
+const space = /[ \t\r\n]*/y;
 
-/** The value these octets spell in UTF-8; ENVELOPE_NOT_OPENED for anything a careful writer would not produce. */
-export function readStrictJson(bytes: Uint8Array): unknown {
-  let text: string;
+/** The value that these octets spell in UTF-8 without BOM; ENVELOPE_NOT_OPENED, naming `what`, for anything a careful writer would not produce. */
+export function readStrictJson(bytes: Uint8Array, what: string): unknown {
+  const state: State = { text: "", at: 0, what };
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    state.text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new Fault("ENVELOPE_NOT_OPENED", "manifest: not UTF-8", { cause });
+    throw new Fault("ENVELOPE_NOT_OPENED", `${what}: not UTF-8`, { cause });
   }
-  const state = { text, at: 0 };
-  const value = valueAt(state, 0);
+  const value = valueAt(state, 1);
   skip(state);
-  if (state.at !== text.length) throw refuse("text after the end");
+  if (state.at !== state.text.length) throw refuse(state, "something after the end");
   return value;
 }
 
-type State = { readonly text: string; at: number };
+type State = { text: string; at: number; readonly what: string };
+
+const refuse = ({ what, at }: State, why: string): Fault =>
+  new Fault("ENVELOPE_NOT_OPENED", `${what}: ${why} at character ${at}`);
 
 function valueAt(state: State, depth: number): unknown {
-  if (depth > maxDepth) throw refuse(`nested deeper than ${maxDepth}`);
+  if (depth > maxDepth) throw refuse(state, `nested deeper than ${maxDepth}`);
   skip(state);
   const next = state.text[state.at];
   if (next === "{") return objectAt(state, depth);
@@ -44,9 +43,7 @@ function valueAt(state: State, depth: number): unknown {
     state.at += word.length;
     return value;
   }
-  const number = Number(match(state, integer, "a value"));
-  if (number > maxInteger) throw refuse("an integer over 2^36");
-  return number;
+  return integerAt(state);
 }
 
 function objectAt(state: State, depth: number): unknown {
@@ -56,7 +53,8 @@ function objectAt(state: State, depth: number): unknown {
     if (entries.size > 0) expect(state, ",");
     skip(state);
     const key = stringAt(state);
-    if (entries.has(key) || key === "__proto__") throw refuse("a key twice");
+    if (entries.has(key) || key === "__proto__") throw refuse(state, "a key twice, or one that is no key");
+    if (entries.size >= maxKeys) throw refuse(state, `more than ${maxKeys} keys`);
     skip(state);
     expect(state, ":");
     entries.set(key, valueAt(state, depth + 1));
@@ -65,6 +63,7 @@ function objectAt(state: State, depth: number): unknown {
   return Object.fromEntries(entries);
 }
 
+/** As long as the octets allow: each element takes at least two. */
 function arrayAt(state: State, depth: number): unknown {
   const values: unknown[] = [];
   state.at += 1;
@@ -76,18 +75,45 @@ function arrayAt(state: State, depth: number): unknown {
   return values;
 }
 
-const stringAt = (state: State): string => JSON.parse(match(state, string, "a string")) as string;
+/** The end is found by its quote, so that a string of megabytes (segment digests, an origin) costs no backtracking. */
+function stringAt(state: State): string {
+  const { text, at } = state;
+  if (text[at] !== '"') throw refuse(state, "a string expected");
+  let end = at;
+  do end = text.indexOf('"', end + 1);
+  while (end > 0 && isEscaped(text, end, at));
+  if (end < 0) throw refuse(state, "a string without end");
+  try {
+    const value: unknown = JSON.parse(text.slice(at, end + 1));
+    if (typeof value !== "string" || !value.isWellFormed()) throw refuse(state, "a string that is no text");
+    state.at = end + 1;
+    return value;
+  } catch (cause) {
+    // The cause would quote the string.
+    if (cause instanceof Fault) throw cause;
+    throw refuse(state, "a string with a control character or an escape that is none");
+  }
+}
 
-function match(state: State, pattern: RegExp, what: string): string {
-  pattern.lastIndex = state.at;
-  const [found] = pattern.exec(state.text) ?? [];
-  if (found === undefined) throw refuse(`${what} expected at character ${state.at}`);
-  state.at += found.length;
-  return found;
+/** An odd number of backslashes stands before the quote. */
+function isEscaped(text: string, quote: number, start: number): boolean {
+  let at = quote - 1;
+  while (at > start && text[at] === "\\") at -= 1;
+  return (quote - 1 - at) % 2 === 1;
+}
+
+function integerAt(state: State): number {
+  integer.lastIndex = state.at;
+  const [digits] = integer.exec(state.text) ?? [];
+  const value = Number(digits ?? Number.NaN);
+  if (digits === undefined || value > maxInteger)
+    throw refuse(state, "a value, or an integer of at most 2^36, expected");
+  state.at += digits.length;
+  return value;
 }
 
 function expect(state: State, character: string): void {
-  if (state.text[state.at] !== character) throw refuse(`"${character}" expected at character ${state.at}`);
+  if (state.text[state.at] !== character) throw refuse(state, `"${character}" expected`);
   state.at += 1;
 }
 

@@ -18,6 +18,7 @@ export const purposes = [
   "receipt",
   "notify",
 ] as const;
+/** What an envelope is for; each resource takes some of them. */
 export type Purpose = (typeof purposes)[number];
 
 /** The nine header tags of the paper's Table 1, in its order. */
@@ -34,24 +35,33 @@ export const headerNames = [
 ] as const;
 export type HeaderName = (typeof headerNames)[number];
 
+/** Parts that a manifest lists; the envelope has three more. */
 export const maxParts = 25_000;
-const maxRecipients = 64;
+export const maxRecipients = 64;
+/** Octets of a manifest. */
+export const maxManifestBytes = 8 * 1024 * 1024;
+/** Octets of a manifest that has its author's inside. */
+export const maxReaddressedBytes = 16 * 1024 * 1024;
+/** Octets of a header's clear value: sealed it stays below 8 KiB. */
+export const maxHeaderBytes = 4096;
 const maxText = 256;
-/** Largest manifest, octets; with an origin inside it may be twice as large. */
-export const maxManifestBytes = 16 * 1024 * 1024;
 
-const text = z.string().min(1).max(maxText);
+/** An organisation, a media type: no control character, and no comma, which joins receivers. */
+const text = z
+  .string()
+  .max(maxText)
+  .regex(/^[^\p{Cc},]+$/u);
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
 const utc = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
-  .refine((at) => !Number.isNaN(Date.parse(at)));
+  .refine((at) => !Number.isNaN(Date.parse(at)) && new Date(at).toISOString().startsWith(at.slice(0, 19)));
 const base64 = z.string().refine((value) => Buffer.from(value, "base64").toString("base64") === value);
 const n = z
   .int()
   .min(1)
-  .max(maxParts + 4);
+  .max(maxParts + 3);
 
 const whole = z.strictObject({
   n,
@@ -60,24 +70,27 @@ const whole = z.strictObject({
   size: z.int().min(1).max(maxWholeBytes),
   sha256: hex64,
 });
-const segmented = z.strictObject({
+const segments = {
   n,
-  role: z.enum(["dicom", "attachment"]),
   type: text,
   size: z.int().min(1).max(maxPartBytes),
   seg: z.literal(segmentBytes),
   segs: base64,
   root: hex64,
-  sop: z
-    .string()
-    .max(64)
-    .regex(/^[0-9.]+$/)
-    .optional(),
+};
+const instance = z.strictObject({
+  ...segments,
+  role: z.literal("dicom"),
+  sop: z.string().regex(/^[0-9][0-9.]{0,63}$/),
 });
+const attachment = z.strictObject({ ...segments, role: z.literal("attachment") });
 const readdressed = z.strictObject({ n, of: n });
 
 const headers = z.strictObject(
-  Object.fromEntries(headerNames.map((name) => [name, z.string().max(8192)])) as Record<HeaderName, z.ZodString>,
+  Object.fromEntries(headerNames.map((name) => [name, z.string().max(maxHeaderBytes)])) as Record<
+    HeaderName,
+    z.ZodString
+  >,
 );
 
 const schema = z.strictObject({
@@ -96,7 +109,7 @@ const schema = z.strictObject({
     .max(maxRecipients),
   headers,
   parts: z
-    .array(z.union([whole, segmented, readdressed]))
+    .array(z.union([instance, whole, attachment, readdressed]))
     .min(1)
     .max(maxParts),
   origin: z.strictObject({ manifest: base64, signature: base64, marks: z.array(base64).max(maxRecipients) }).nullable(),
@@ -105,23 +118,27 @@ const schema = z.strictObject({
 
 export type Manifest = z.output<typeof schema>;
 /** A part that is described by its own digests, not by reference to an origin. */
-export type PartEntry = z.output<typeof whole> | z.output<typeof segmented>;
+export type PartEntry = z.output<typeof whole> | z.output<typeof instance> | z.output<typeof attachment>;
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `manifest: ${what}`);
 
 /** Reads a manifest; ENVELOPE_NOT_OPENED names the first thing that does not hold. */
 export function readManifest(bytes: Uint8Array): Manifest {
-  if (bytes.length > maxManifestBytes) throw refuse(`over ${maxManifestBytes} octets`);
-  const result = schema.safeParse(readStrictJson(bytes));
-  if (!result.success) throw refuse(`not valid at ${result.error.issues[0]?.path.join(".") || "(top)"}`);
+  if (bytes.length > maxReaddressedBytes) throw refuse(`over ${maxReaddressedBytes} octets`);
+  const result = schema.safeParse(readStrictJson(bytes, "manifest"));
+  if (!result.success) throw refuse(`not valid at ${result.error.issues[0]?.path.join(".") || "its top"}`);
   const manifest = result.data;
+  if (!manifest.origin && bytes.length > maxManifestBytes) throw refuse(`over ${maxManifestBytes} octets`);
   for (const [index, part] of manifest.parts.entries()) checkPart(part, index, manifest.origin !== null);
   return manifest;
 }
 
-/** n is 1, 5, 6, … without gaps; part 1 is the document or the command, the others are not; digests fit the size. */
+/** n is 1, 5, 6, … without gaps: 2 to 4 are the envelope's own. */
+export const partNumber = (index: number): number => (index === 0 ? 1 : index + 4);
+
+/** Part 1 is the document or the command, the others are not; digests fit the size. */
 function checkPart(part: Manifest["parts"][number], index: number, hasOrigin: boolean): void {
-  if (part.n !== (index === 0 ? 1 : index + 4)) throw refuse("part numbers with a gap");
+  if (part.n !== partNumber(index)) throw refuse("part numbers with a gap");
   if ("of" in part !== hasOrigin)
     throw refuse(hasOrigin ? "a part that is not the origin's" : "a part of an origin that is not there");
   if ("of" in part) return;
@@ -136,14 +153,22 @@ function checkPart(part: Manifest["parts"][number], index: number, hasOrigin: bo
 /** The octets that are signed. */
 export const writeManifest = (manifest: Manifest): Uint8Array => new TextEncoder().encode(JSON.stringify(manifest));
 
-/** What makes two envelopes of one message the same: SHA-256 over (role 00 u64 size, digest of record) of each part, hex. */
-export function contentDigest({ parts, origin }: Manifest): string {
+/** The parts in order, a re-addressed one as its author describes it. */
+export function entriesOf({ parts, origin }: Pick<Manifest, "parts" | "origin">): readonly PartEntry[] {
+  const author = origin ? readManifest(Buffer.from(origin.manifest, "base64")).parts : [];
+  const byNumber = new Map(author.map((part) => [part.n, part]));
+  return parts.map((part) => {
+    if (!("of" in part)) return part;
+    const found = byNumber.get(part.of);
+    if (!found || "of" in found) throw refuse("a part of the origin that is not there");
+    return found;
+  });
+}
+
+/** What makes two envelopes of one message the same: SHA-256 over role 00 u64 size and digest of record of each part, hex. */
+export function contentDigest(manifest: Pick<Manifest, "parts" | "origin">): string {
   const hash = createHash("sha256");
-  for (const part of parts) {
-    if ("of" in part) {
-      hash.update(`of\0${part.of}\0${origin?.manifest ?? ""}`);
-      continue;
-    }
+  for (const part of entriesOf(manifest)) {
     const size = Buffer.alloc(8);
     size.writeBigUInt64BE(BigInt(part.size));
     hash

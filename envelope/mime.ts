@@ -1,131 +1,143 @@
-/** multipart/mixed as this project writes it (RFC 2046 5.1): no preamble, no epilogue, two headers a part, binary. */
+/**
+ * multipart/mixed as this profile writes it (RFC 2046 5.1): no preamble, no epilogue, two headers a part, binary. The reader
+ * also takes base64 parts, which a mail gateway makes of binary ones, in their one canonical form.
+ */
 import { Fault } from "../errors.ts";
+import { canonicalBase64 } from "./mime-base64.ts";
 
-const partHeaders =
-  "Content-Type: application/pkcs7-mime; smime-type=authEnveloped-data\r\nContent-Transfer-Encoding: binary\r\n\r\n";
-const expectedHeaders: ReadonlyMap<string, string> = new Map([
-  ["content-type", "application/pkcs7-mime; smime-type=authenveloped-data"],
-  ["content-transfer-encoding", "binary"],
-]);
+const partType = "application/pkcs7-mime; smime-type=authEnveloped-data";
+const partHeaders = `Content-Type: ${partType}\r\nContent-Transfer-Encoding: binary\r\n\r\n`;
+const endOfLine = Buffer.from("\r\n");
+const endOfHeaders = Buffer.from("\r\n\r\n");
 const maxPartHeaderBytes = 1024;
 
 const malformed = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `MIME: ${what}`);
 
-/** What stands before part `n` (counted from 0), and after the last. */
-export const opening = (boundary: string, n: number): Uint8Array =>
-  Buffer.from(`${n === 0 ? "" : "\r\n"}--${boundary}\r\n${partHeaders}`);
+/** What stands before part `index`, counted from 0. */
+export const opening = (boundary: string, index: number): Uint8Array =>
+  Buffer.from(`${index === 0 ? "" : "\r\n"}--${boundary}\r\n${partHeaders}`);
+/** What stands after the last part. */
 export const closing = (boundary: string): Uint8Array => Buffer.from(`\r\n--${boundary}--\r\n`);
 
-/** The parts of a body, in order. Each part must be read to its end before the next is asked for. */
+/**
+ * The bodies of the parts, in order; each must be read to its end before the next is asked for. ENVELOPE_MALFORMED for
+ * anything else than this profile writes; the generator ends only after the closing boundary, with nothing after it.
+ */
 export async function* readParts(
   source: AsyncIterable<Uint8Array>,
   boundary: string,
   maxParts: number,
 ): AsyncGenerator<AsyncIterable<Uint8Array>> {
-  const reader = new Reader(source);
+  const lines = reader(source);
   const delimiter = Buffer.from(`\r\n--${boundary}`);
-  const first = Buffer.from(`--${boundary}`);
-  if (!first.equals(await reader.exactly(first.length))) throw malformed("something before the first boundary");
+  if (!(await lines.exactly(delimiter.length - 2)).equals(delimiter.subarray(2)))
+    throw malformed("something before the first boundary");
   for (let count = 0; ; count += 1) {
-    const after = await reader.exactly(2);
-    if (after.equals(Buffer.from("--"))) {
-      if (!(await reader.exactly(2)).equals(Buffer.from("\r\n"))) throw malformed("the closing boundary is not closed");
-      if (await reader.hasMore()) throw malformed("something after the closing boundary");
-      return;
-    }
-    if (!after.equals(Buffer.from("\r\n"))) throw malformed("a boundary that does not end its line");
-    if (count >= maxParts) throw malformed(`more than ${maxParts} parts`);
-    checkHeaders(await reader.upTo(Buffer.from("\r\n\r\n"), maxPartHeaderBytes));
+    const after = await lines.exactly(2);
+    if (after.equals(Buffer.from("--"))) break;
+    if (!after.equals(endOfLine)) throw malformed("a boundary that does not end its line");
+    if (count >= maxParts) throw new Fault("TOO_LARGE", `MIME: more than ${maxParts} parts`);
+    const encoding = encodingOf(await lines.before(endOfHeaders, maxPartHeaderBytes));
     let isRead = false;
-    yield (async function* () {
-      yield* reader.until(delimiter);
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield* lines.until(delimiter);
       isRead = true;
-    })();
+    };
+    yield encoding === "base64" ? canonicalBase64(body()) : body();
     if (!isRead) throw new Fault("UNEXPECTED", "a part was left before its end");
   }
+  if (!(await lines.exactly(2)).equals(endOfLine)) throw malformed("the closing boundary does not end its line");
+  if (await lines.hasMore()) throw malformed("something after the closing boundary");
 }
 
-function checkHeaders(block: Buffer): void {
-  const seen = new Set<string>();
-  for (const line of block.toString("latin1").split("\r\n")) {
-    const colon = line.indexOf(":");
-    const name = line.slice(0, colon).toLowerCase();
-    const value = line
-      .slice(colon + 1)
-      .trim()
-      .toLowerCase();
-    if (colon < 1 || seen.has(name) || expectedHeaders.get(name) !== value)
-      throw malformed("a part header that does not belong there");
-    seen.add(name);
+/** Content-Type and Content-Transfer-Encoding, once each, and nothing else. */
+function encodingOf(block: Buffer): "binary" | "base64" {
+  const lines = block.toString("latin1").split("\r\n");
+  const values = new Map(
+    lines.map((line) => [
+      line.slice(0, Math.max(0, line.indexOf(":"))).toLowerCase(),
+      line.slice(line.indexOf(":") + 1).trim(),
+    ]),
+  );
+  const encoding = values.get("content-transfer-encoding")?.toLowerCase();
+  if (lines.length !== 2 || values.get("content-type")?.toLowerCase() !== partType.toLowerCase()) {
+    throw malformed(
+      "a part's headers must be Content-Type, of this profile's only type, and Content-Transfer-Encoding",
+    );
   }
-  if (seen.size !== expectedHeaders.size) throw malformed("a part header is missing");
+  if (encoding !== "binary" && encoding !== "base64")
+    throw malformed("a part's Content-Transfer-Encoding must be binary or base64");
+  return encoding;
 }
 
-/** Buffered reading of a byte stream: state and a search that never scans an octet twice needs identity. */
-class Reader {
-  readonly #iterator: AsyncIterator<Uint8Array>;
-  #buffer: Buffer = Buffer.alloc(0);
-  #isEnded = false;
+type Reader = {
+  exactly(count: number): Promise<Buffer>;
+  /** Octets before a mark, which is taken too. */
+  before(mark: Buffer, limit: number): Promise<Buffer>;
+  /** The same as a stream; what could be the beginning of the mark is kept back. */
+  until(mark: Buffer): AsyncGenerator<Uint8Array>;
+  hasMore(): Promise<boolean>;
+};
 
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#iterator = source[Symbol.asyncIterator]();
-  }
-
-  async #more(): Promise<boolean> {
-    if (this.#isEnded) return false;
-    const next = await this.#iterator.next();
-    if (next.done === true) {
-      this.#isEnded = true;
-      return false;
-    }
-    const chunk = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.length);
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
-    return true;
-  }
-
-  async hasMore(): Promise<boolean> {
-    while (this.#buffer.length === 0) if (!(await this.#more())) return false;
-    return true;
-  }
-
-  async exactly(count: number): Promise<Buffer> {
-    while (this.#buffer.length < count) if (!(await this.#more())) throw malformed("the body ends too early");
-    const taken = this.#buffer.subarray(0, count);
-    this.#buffer = this.#buffer.subarray(count);
+function reader(source: AsyncIterable<Uint8Array>): Reader {
+  const iterator = source[Symbol.asyncIterator]();
+  let held: Buffer = Buffer.alloc(0);
+  const take = (count: number, skipped = 0): Buffer => {
+    const taken = held.subarray(0, count);
+    held = held.subarray(count + skipped);
     return taken;
-  }
+  };
+  const next = async (): Promise<Buffer | undefined> => {
+    const { done, value } = await iterator.next();
+    return done === true ? undefined : Buffer.from(value.buffer, value.byteOffset, value.length);
+  };
+  const more = async (what: string): Promise<void> => {
+    const chunk = await next();
+    if (!chunk) throw malformed(what);
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+  };
+  return {
+    exactly: async (count) => {
+      while (held.length < count) await more("the body ends too early");
+      return take(count);
+    },
+    before: async (mark, limit) => {
+      for (;;) {
+        const at = held.indexOf(mark);
+        if (at > limit || (at < 0 && held.length > limit)) throw malformed(`part headers over ${limit} octets`);
+        if (at >= 0) return take(at, mark.length);
+        await more("the body ends within a part's headers");
+      }
+    },
+    until: async function* (mark) {
+      for (;;) {
+        const at = held.indexOf(mark);
+        if (at >= 0) {
+          if (at > 0) yield take(at);
+          take(mark.length);
+          return;
+        }
+        // Only a mark's beginning at the very end can still become one.
+        const start = possibleStart(held, mark);
+        if (start > 0) yield take(start);
+        await more("the body ends before the closing boundary");
+      }
+    },
+    hasMore: async () => {
+      for (;;) {
+        if (held.length > 0) return true;
+        const chunk = await next();
+        if (!chunk) return false;
+        held = chunk;
+      }
+    },
+  };
+}
 
-  /** Octets before the mark, which is taken too. */
-  async upTo(mark: Buffer, limit: number): Promise<Buffer> {
-    for (;;) {
-      const at = this.#buffer.indexOf(mark);
-      if (at > limit || (at < 0 && this.#buffer.length > limit)) throw malformed(`part headers over ${limit} octets`);
-      if (at >= 0) {
-        const taken = this.#buffer.subarray(0, at);
-        this.#buffer = this.#buffer.subarray(at + mark.length);
-        return taken;
-      }
-      if (!(await this.#more())) throw malformed("the body ends too early");
-    }
+/** Where the mark could begin so close to the end that the rest of it has yet to come; the length if nowhere. */
+function possibleStart(held: Buffer, mark: Buffer): number {
+  for (let at = Math.max(0, held.length - mark.length + 1); at < held.length; at += 1) {
+    if (held[at] === mark[0] && mark.subarray(0, held.length - at).equals(held.subarray(at))) return at;
   }
-
-  /** Streams octets before the mark, which is taken too. What could be the mark's beginning is kept back. */
-  async *until(mark: Buffer): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const at = this.#buffer.indexOf(mark);
-      if (at >= 0) {
-        const taken = this.#buffer.subarray(0, at);
-        this.#buffer = this.#buffer.subarray(at + mark.length);
-        if (taken.length > 0) yield taken;
-        return;
-      }
-      const safe = this.#buffer.length - (mark.length - 1);
-      if (safe > 0) {
-        const taken = this.#buffer.subarray(0, safe);
-        this.#buffer = this.#buffer.subarray(safe);
-        yield taken;
-      }
-      if (!(await this.#more())) throw malformed("the body ends before the closing boundary");
-    }
-  }
+  return held.length;
 }

@@ -3,7 +3,7 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import { createCipheriv, createDecipheriv, createHash, type Hash, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hash as digestOf, hkdfSync, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 
 /** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
@@ -14,6 +14,7 @@ export const maxPartBytes = 2 ** 36 - 32;
 export const maxWholeBytes = 64 * 1024 * 1024;
 
 const tagBytes = 16;
+const digestBytes = 32;
 const rootLabel = "semrs-2/root\0";
 
 /** What opens a part and proves it. `whole`: sha256; `segments`: segs (SHA-256 of each segment) and root. Digests in hex. */
@@ -34,33 +35,38 @@ export type SealedPart = {
   facts(): PartFacts;
 };
 
-/** Digests and encrypts a body in one pass. Key and nonce are drawn here, never given, and used for this body alone. */
+/**
+ * Digests and encrypts a body in one pass. Key and nonce are drawn here, never given, and used for this body alone. The
+ * ciphertext throws TOO_LARGE beyond `limit` octets (64 MiB `whole`, 64 GiB − 32 in `segments` at most) and
+ * ENVELOPE_MALFORMED for an empty body.
+ */
 export function sealPart(
   body: AsyncIterable<Uint8Array>,
   form: "whole" | "segments",
-  limit = form === "whole" ? maxWholeBytes : maxPartBytes,
+  limit: number = Number.POSITIVE_INFINITY,
 ): SealedPart {
+  const most = Math.min(limit, form === "whole" ? maxWholeBytes : maxPartBytes);
   const cek = randomBytes(32);
   const nonce = randomBytes(12);
   const digests = digester(form);
-  let sealed: PartFacts | undefined;
+  let facts: PartFacts | undefined;
   async function* encrypted(): AsyncGenerator<Uint8Array> {
     const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
     for await (const chunk of body) {
       if (chunk.length === 0) continue;
+      if (digests.size() + chunk.length > most) throw new Fault("TOO_LARGE", `the part is over ${most} octets`);
       digests.update(chunk);
-      if (digests.size() > limit) throw new Fault("TOO_LARGE", `the part is over ${limit} octets`);
       yield cipher.update(chunk);
     }
     cipher.final();
     if (digests.size() === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
-    sealed = { ...digests.done(), cek, nonce, tag: cipher.getAuthTag() };
+    facts = { ...digests.done(), cek, nonce, tag: cipher.getAuthTag() };
   }
   return {
     cipher: encrypted(),
     facts: () => {
-      if (!sealed) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
-      return sealed;
+      if (!facts) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
+      return facts;
     },
   };
 }
@@ -87,52 +93,58 @@ async function* verified(
   tag: () => Uint8Array | undefined,
 ): AsyncGenerator<{ readonly cipher: Uint8Array; readonly clear: Uint8Array }> {
   const decipher = createDecipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
   const unit = segs ? segmentBytes : maxWholeBytes;
   let seen = 0;
-  let held: { readonly cipher: Uint8Array; readonly clear: Uint8Array } | undefined;
-  for await (const cipher of units(source, unit)) {
-    if (seen + cipher.length > size) throw refuse("more octets than its size");
+  let last: { readonly cipher: Uint8Array; readonly clear: Uint8Array } | undefined;
+  for await (const cipher of units(source, unit, size)) {
     const clear = decipher.update(cipher);
-    const digest = createHash("sha256").update(clear).digest();
-    const index = Math.floor(seen / unit);
-    const expected = segs ? segs.subarray(index * 32, index * 32 + 32) : Buffer.from(sha256 ?? "", "hex");
+    const at = (seen / unit) * digestBytes;
+    if (!digestOf("sha256", clear, "buffer").equals(expected.subarray(at, at + digestBytes)))
+      throw refuse("a digest differs from what was signed");
     seen += cipher.length;
-    // The last one waits for the tag; those before are authorised by the signed digest.
-    if (!digest.equals(expected)) throw refuse("a digest differs from what was signed");
-    if (held) yield held;
-    held = { cipher, clear };
+    // The signed digest authorises each segment; the last one waits for the tag as well.
+    if (seen < size) yield { cipher, clear };
+    else last = { cipher, clear };
   }
-  if (seen !== size) throw refuse("fewer octets than its size");
+  if (!last || seen !== size) throw refuse("fewer octets than its size");
   try {
-    decipher.setAuthTag(tag() ?? new Uint8Array(tagBytes));
+    decipher.setAuthTag(tag() ?? new Uint8Array());
     decipher.final();
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
   }
-  if (held) yield held;
+  yield last;
 }
 
-/** The same octets in pieces of exactly `unit`, the last one shorter. */
-async function* units(source: AsyncIterable<Uint8Array>, unit: number): AsyncGenerator<Uint8Array> {
-  let gathered: Uint8Array[] = [];
-  let size = 0;
+/** The same octets in pieces of exactly `unit`, the last one shorter, however finely they come; at most `size` in all. */
+async function* units(source: AsyncIterable<Uint8Array>, unit: number, size: number): AsyncGenerator<Uint8Array> {
+  let left = size;
+  let gathered = new Uint8Array();
+  let filled = 0;
   for await (let chunk of source) {
-    while (size + chunk.length >= unit) {
-      const rest = unit - size;
-      gathered.push(chunk.subarray(0, rest));
-      yield joined(gathered, unit);
-      chunk = chunk.subarray(rest);
-      gathered = [];
-      size = 0;
+    if (chunk.length > left - filled) throw refuse("more octets than its size");
+    while (chunk.length > 0) {
+      const due = Math.min(unit, left);
+      if (filled === 0 && chunk.length >= due) {
+        yield chunk.subarray(0, due);
+        left -= due;
+        chunk = chunk.subarray(due);
+        continue;
+      }
+      if (filled === 0) gathered = Buffer.allocUnsafeSlow(due);
+      const piece = chunk.subarray(0, due - filled);
+      gathered.set(piece, filled);
+      filled += piece.length;
+      chunk = chunk.subarray(piece.length);
+      if (filled < due) continue;
+      yield gathered;
+      left -= due;
+      filled = 0;
     }
-    if (chunk.length > 0) gathered.push(chunk);
-    size += chunk.length;
   }
-  if (size > 0) yield joined(gathered, size);
+  if (filled > 0) throw refuse("fewer octets than its size");
 }
-
-const joined = (chunks: readonly Uint8Array[], size: number): Uint8Array =>
-  chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size);
 
 type Digester = {
   update(chunk: Uint8Array): void;
@@ -141,33 +153,27 @@ type Digester = {
 };
 
 function digester(form: "whole" | "segments"): Digester {
+  const unit = form === "whole" ? maxPartBytes : segmentBytes;
+  const digests: Uint8Array[] = [];
+  let hash = createHash("sha256");
   let size = 0;
-  let hash: Hash | undefined;
-  const segments: Uint8Array[] = [];
-  const whole = createHash("sha256");
-  const bySegments = (chunk: Uint8Array): void => {
-    for (let rest = chunk; rest.length > 0; ) {
-      hash ??= createHash("sha256");
-      const room = segmentBytes - (size % segmentBytes);
-      const piece = rest.subarray(0, room);
-      hash.update(piece);
-      size += piece.length;
-      rest = rest.subarray(piece.length);
-      if (size % segmentBytes !== 0) continue;
-      segments.push(hash.digest());
-      hash = undefined;
-    }
-  };
   return {
     update: (chunk) => {
-      if (form === "segments") return bySegments(chunk);
-      whole.update(chunk);
-      size += chunk.length;
+      for (let rest = chunk; rest.length > 0; ) {
+        const piece = rest.subarray(0, unit - (size % unit));
+        hash.update(piece);
+        size += piece.length;
+        rest = rest.subarray(piece.length);
+        if (size % unit !== 0) continue;
+        digests.push(hash.digest());
+        hash = createHash("sha256");
+      }
     },
     size: () => size,
     done: () => {
-      if (form === "whole") return { size, sha256: whole.digest("hex"), segs: null, root: null };
-      const segs = Buffer.concat([...segments, ...(hash ? [hash.copy().digest()] : [])]);
+      if (size % unit !== 0) digests.push(hash.digest());
+      const segs = Buffer.concat(digests);
+      if (form === "whole") return { size, sha256: segs.toString("hex"), segs: null, root: null };
       return { size, sha256: null, segs, root: rootOf(size, segs) };
     },
   };

@@ -1,15 +1,18 @@
 /** Receipts: signed proof, complete in itself, of what was received, by whom and when. Made once, kept as long as the record. */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
-import { readCertificate } from "./certificate.ts";
 import { readStrictJson } from "./json.ts";
 import type { Signer } from "./keys.ts";
-import { type Trust, validatePath } from "./path.ts";
+import type { Trust } from "./path.ts";
 import { receiptContentType, signAttached, verifySignedData } from "./signed-data.ts";
-import { isSigningCertificate } from "./signer.ts";
+import { trustedOwner } from "./signer.ts";
 
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const org = z
+  .string()
+  .max(256)
+  .regex(/^[^\p{Cc},]+$/u);
 const maxNames = 200;
 const maxReceiptBytes = 256 * 1024;
 
@@ -18,25 +21,36 @@ const schema = z.strictObject({
   /** Of the envelope that was received. */
   id: hex32,
   manifestSha256: hex64,
-  from: z.string().min(1).max(256),
-  to: z.string().min(1).max(256),
+  from: org,
+  to: org,
   verdict: z.enum(["stored", "delivered", "refused"]),
-  receivedAt: z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+  receivedAt: z
+    .string()
+    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
+    .refine((at) => !Number.isNaN(Date.parse(at))),
   /** SHA-256 of the authors' manifests it vouches for: a registry's receipt dates them (the marks). */
-  names: z.array(hex64).max(maxNames),
+  names: z.array(hex64).max(maxNames).readonly(),
 });
+/** Digests in hex, `receivedAt` in whole seconds UTC. */
 export type Receipt = z.output<typeof schema>;
 
 export type ReceiptChecks = {
   readonly trust: Trust;
   readonly now: Date;
-  /** Owner of a signing certificate. */
+  /** Owner of a signing certificate (SHA-256, hex). */
   partner(certificateSha256: string): { readonly org: string } | undefined;
 };
 
-/** Attached SignedData over the receipt's JSON. */
-export const signReceipt = (receipt: Receipt, signer: Signer, at: Date): Promise<Uint8Array> =>
-  signAttached(new TextEncoder().encode(JSON.stringify(schema.parse(receipt))), receiptContentType, signer, at);
+/** Attached SignedData over the receipt's JSON; ENVELOPE_MALFORMED for what no reader would take. */
+export async function signReceipt(receipt: Receipt, signer: Signer, at: Date): Promise<Uint8Array> {
+  const parsed = schema.safeParse(receipt);
+  if (!parsed.success)
+    throw new Fault(
+      "ENVELOPE_MALFORMED",
+      `receipt: not valid at ${parsed.error.issues[0]?.path.join(".") || "its top"}`,
+    );
+  return await signAttached(new TextEncoder().encode(JSON.stringify(parsed.data)), receiptContentType, signer, at);
+}
 
 /** The receipt and the organisation that signed it, which is the one it is from. ENVELOPE_NOT_OPENED says why not. */
 export function verifyReceipt(
@@ -45,17 +59,13 @@ export function verifyReceipt(
 ): { readonly receipt: Receipt; readonly org: string } {
   if (bytes.length > maxReceiptBytes) throw new Fault("ENVELOPE_NOT_OPENED", `receipt: over ${maxReceiptBytes} octets`);
   const { content, signer, certificates } = verifySignedData(bytes, receiptContentType);
-  const certificate = readCertificate(signer);
-  const owner = partner(certificate.sha256);
-  if (!owner || !isSigningCertificate(certificate))
-    throw new Fault("ENVELOPE_NOT_OPENED", "receipt: signed by nobody known");
-  try {
-    validatePath(signer, certificates, trust, now);
-  } catch (cause) {
-    throw new Fault("ENVELOPE_NOT_OPENED", `receipt: ${(cause as Error).message}`, { cause });
-  }
-  const parsed = schema.safeParse(readStrictJson(content));
-  if (!parsed.success || parsed.data.from !== owner.org)
-    throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
+  const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, partner });
+  const parsed = schema.safeParse(readStrictJson(content, "receipt"));
+  if (!parsed.success)
+    throw new Fault(
+      "ENVELOPE_NOT_OPENED",
+      `receipt: not valid at ${parsed.error.issues[0]?.path.join(".") || "its top"}`,
+    );
+  if (parsed.data.from !== owner.org) throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
   return { receipt: parsed.data, org: owner.org };
 }

@@ -1,14 +1,15 @@
 /** Seals an envelope (paper Table 2): headers, manifest, signature and one-time key around parts that are already ciphertext. */
 import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { readCertificate } from "./certificate.ts";
+import { each } from "./cms/ber.ts";
 import { framed, framedLength, keyHead, partHead } from "./frame.ts";
 import { headerKey, type RawHeaders, sealHeader } from "./headers.ts";
 import type { Signer } from "./keys.ts";
-import { type HeaderName, headerNames, type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
+import { headerNames, type Purpose, readManifest, writeManifest } from "./manifest.ts";
+import { manifestOf } from "./manifest-of.ts";
 import { closing, opening } from "./mime.ts";
 import { type PartFacts, sealPart, segmentBytes } from "./part.ts";
-import { asymmetricAlgorithm, wrapFor } from "./recipient.ts";
+import { wrapFor } from "./recipient.ts";
 import { manifestContentType, signDetached } from "./signed-data.ts";
 
 /** One part: what it is, its digests and key, and where its ciphertext comes from. */
@@ -16,7 +17,7 @@ export type Content = {
   readonly role: "cda" | "command" | "dicom" | "attachment";
   /** Media type. */
   readonly type: string;
-  /** SOP Instance UID of a DICOM part. */
+  /** SOP Instance UID: of a DICOM part, and only of one. */
   readonly sop?: string;
   readonly facts: PartFacts;
   cipher(): AsyncIterable<Uint8Array>;
@@ -36,8 +37,9 @@ export type Draft = {
   readonly sender: string;
   /** X-EEC-MessageType: the EEC form, a LOINC code, or a command. */
   readonly messageType: string;
+  /** DER of each receiver's decrypt certificate. */
   readonly to: readonly { readonly org: string; readonly certificate: Uint8Array }[];
-  /** Part 1 first. */
+  /** Part 1 first, then 5, 6, …; with an origin, each is one of the origin's. */
   readonly content: readonly Content[];
   readonly inReplyTo?: string;
   readonly requestDigest?: string;
@@ -51,57 +53,44 @@ export type Sealed = {
   /** Hex. */
   readonly manifestSha256: string;
   readonly headers: RawHeaders;
+  /** Octets of the body. */
   readonly contentLength: number;
-  /** The multipart body; reads the parts' ciphertext as it goes. */
+  /** The multipart body, once; the ciphertext of the parts is read as it goes, and not at all if this is never called. */
   body(): AsyncIterable<Uint8Array>;
 };
 
 const dayMs = 24 * 3600 * 1000;
 const maxLifetimeMs = 7 * dayMs;
+const oneTimeKeyBytes = 32;
 
-/** Draws id and one-time key, signs the manifest, wraps the key for each recipient. The parts are read only by `body`. */
+/**
+ * Draws id and one-time key, signs the manifest, wraps the key for each recipient. ENVELOPE_MALFORMED when the draft makes
+ * no manifest that a reader would take; CERTIFICATE_INVALID for a recipient whose certificate cannot be read.
+ */
 export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Sealed> {
-  if (lifetimeMs > maxLifetimeMs) throw new Fault("CONFIG_INVALID", "an envelope lives for seven days at most");
+  if (!(lifetimeMs >= 1000 && lifetimeMs <= maxLifetimeMs))
+    throw new Fault("CONFIG_INVALID", "an envelope lives for one second to seven days");
   const id = now.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
-  const oneTimeKey = randomBytes(32);
-  const manifest = manifestOf(draft, signer, id, now, lifetimeMs);
+  const oneTimeKey = randomBytes(oneTimeKeyBytes);
+  const manifest = manifestOf(draft, signer, id, { created: now, expires: new Date(now.getTime() + lifetimeMs) });
   const octets = writeManifest(manifest);
+  checkReadable(octets);
   const signature = await signDetached(octets, manifestContentType, signer, now);
+
+  const ofEnvelope = (part: Encrypted): Framed => ({ ...part, head: partHead(part.facts, oneTimeKey, id) });
   // Part 4 holds the one-time key, under a key of its own that each recipient unwraps.
-  const fourth = await small(oneTimeKey);
+  const fourth = await encrypted(oneTimeKey);
   const recipients = await Promise.all(draft.to.map(({ certificate }) => wrapFor(certificate, fourth.facts.cek)));
+  const [first, ...others] = draft.content.map(ofEnvelope);
+  const parts: readonly Framed[] = [
+    ...(first ? [first] : []),
+    ofEnvelope(await encrypted(octets)),
+    ofEnvelope(await encrypted(signature)),
+    { ...fourth, head: keyHead(recipients, fourth.facts.nonce) },
+    ...others,
+  ];
   const boundary = `semrs-${randomBytes(16).toString("hex")}`;
-
-  const [second, third] = [await small(octets), await small(signature)];
-  const keyPart = {
-    head: keyHead(recipients, fourth.facts.nonce),
-    facts: fourth.facts,
-    cipher: () => once(fourth.cipher),
-  };
-  const contents = draft.content.map(({ facts, cipher }) => ({ head: partHead(facts, oneTimeKey, id), facts, cipher }));
-  const [first, ...images] = contents;
-  if (!first) throw new Fault("UNEXPECTED", "an envelope has at least part 1");
-  const ofSmall = ({ facts, cipher }: Small) => ({
-    head: partHead(facts, oneTimeKey, id),
-    facts,
-    cipher: () => once(cipher),
-  });
-  const parts = [first, ofSmall(second), ofSmall(third), keyPart, ...images];
-
   const key = headerKey(oneTimeKey, id);
-  const sealedHeaders = headerNames.map((name): [string, string] => [
-    name,
-    sealHeader(key, name, manifest.headers[name]),
-  ]);
-  const openings = parts.map((_, n) => opening(boundary, n));
-  const lengths = parts.map(({ head, facts }, n) => (openings[n]?.length ?? 0) + framedLength(facts.size, head.length));
-  async function* body(): AsyncGenerator<Uint8Array> {
-    for (const [n, { head, facts, cipher }] of parts.entries()) {
-      yield openings[n] ?? new Uint8Array();
-      yield* framed(head, cipher(), facts.size, facts.tag);
-    }
-    yield closing(boundary);
-  }
   return {
     id,
     manifest: octets,
@@ -111,95 +100,54 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
       ["MIME-Version", "1.0"],
       ["X-SEMRS-Profile", "semrs-2"],
       ["X-SEMRS-Id", id],
-      ...sealedHeaders,
+      ...headerNames.map((name): [string, string] => [name, sealHeader(key, name, manifest.headers[name])]),
       ["Content-Type", `multipart/mixed; boundary="${boundary}"`],
     ],
-    contentLength: lengths.reduce((sum, length) => sum + length, closing(boundary).length),
-    body,
+    contentLength: bodyLength(parts, boundary),
+    body: () => bodyOf(parts, boundary),
   };
+}
+
+type Encrypted = Pick<Content, "facts" | "cipher">;
+type Framed = Encrypted & { readonly head: Uint8Array };
+
+function bodyLength(parts: readonly Framed[], boundary: string): number {
+  const lengths = parts.map(
+    ({ head, facts }, index) => opening(boundary, index).length + framedLength(facts.size, head.length),
+  );
+  return lengths.reduce((sum, length) => sum + length, closing(boundary).length);
+}
+
+async function* bodyOf(parts: readonly Framed[], boundary: string): AsyncGenerator<Uint8Array> {
+  for (const [index, { head, facts, cipher }] of parts.entries()) {
+    yield opening(boundary, index);
+    yield* framed(head, cipher(), facts.size, facts.tag);
+  }
+  yield closing(boundary);
+}
+
+/** What the own reader refuses is not sent: it would be refused at the other end, after the bulk was. */
+function checkReadable(octets: Uint8Array): void {
+  try {
+    readManifest(octets);
+  } catch (cause) {
+    throw new Fault("ENVELOPE_MALFORMED", `the draft makes no envelope: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** A command or receipt as part 1. */
 export async function contentOf(bytes: Uint8Array, role: "command", type: string): Promise<Content> {
-  const { facts, cipher } = await small(bytes);
-  return { role, type, facts, cipher: () => once(cipher) };
+  return { role, type, ...(await encrypted(bytes)) };
 }
 
-type Small = { readonly facts: PartFacts; readonly cipher: Uint8Array };
-
-async function small(bytes: Uint8Array): Promise<Small> {
-  const part = sealPart(once(bytes), "whole");
-  const pieces: Uint8Array[] = [];
-  for await (const piece of part.cipher) pieces.push(piece);
-  return { facts: part.facts(), cipher: Buffer.concat(pieces) };
+/** Octets that are at hand, under a fresh key. */
+async function encrypted(bytes: Uint8Array): Promise<Encrypted> {
+  const part = sealPart(each(chunks(bytes)), "whole");
+  const pieces = await Array.fromAsync(part.cipher);
+  return { facts: part.facts(), cipher: () => each(pieces) };
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += segmentBytes) yield bytes.subarray(at, at + segmentBytes);
-}
-
-function manifestOf(draft: Draft, signer: Signer, id: string, now: Date, lifetimeMs: number): Manifest {
-  const { sha256: cert } = readCertificate(signer.certificate);
-  const seconds = (at: number) => `${new Date(at).toISOString().slice(0, 19)}Z`;
-  const algorithms = new Set(draft.to.map(({ certificate }) => asymmetricAlgorithm(certificate)));
-  const headers: Record<HeaderName, string> = {
-    "X-EEC-Sender": draft.sender,
-    "X-EEC-Receiver": draft.to.map(({ org }) => org).join(","),
-    "X-EEC-SymmetricAlg": "aes-256-gcm",
-    "X-EEC-AsymmetricAlg": [...algorithms].join(","),
-    "X-EEC-DistAlg": "sha-256",
-    "X-EEC-SignAlg": signer.algorithm,
-    "X-EEC-BodypartCnt": String(draft.content.length + 3),
-    "X-EEC-HeaderCnt": String(headerNames.length),
-    "X-EEC-MessageType": draft.messageType,
-  };
-  const { origin } = draft;
-  return {
-    profile: "semrs-2",
-    id,
-    message: draft.message,
-    created: seconds(now.getTime()),
-    expires: seconds(now.getTime() + lifetimeMs),
-    purpose: draft.purpose,
-    inReplyTo: draft.inReplyTo ?? null,
-    requestDigest: draft.requestDigest ?? null,
-    sender: { org: draft.sender, cert },
-    to: draft.to.map(({ org, certificate }) => {
-      const { sha256, ski } = readCertificate(certificate);
-      return { org, cert: sha256, ski };
-    }),
-    headers,
-    parts: origin ? referTo(draft.content, origin) : draft.content.map(describe),
-    origin: origin
-      ? { manifest: base64(origin.manifest), signature: base64(origin.signature), marks: origin.marks.map(base64) }
-      : null,
-    log: null,
-  };
-}
-
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
-const numberOf = (index: number): number => (index === 0 ? 1 : index + 4);
-
-function describe({ role, type, sop, facts }: Content, index: number): Manifest["parts"][number] {
-  const { size, sha256, segs, root } = facts;
-  const n = numberOf(index);
-  if ((role === "cda" || role === "command") && sha256 !== null) return { n, role, type, size, sha256 };
-  if ((role === "dicom" || role === "attachment") && segs !== null && root !== null) {
-    return { n, role, type, size, seg: segmentBytes, segs: base64(segs), root, ...(sop ? { sop } : {}) };
-  }
-  throw new Fault("UNEXPECTED", `a ${role} part was sealed with the digests of another role`);
-}
-
-/** Re-addressing: each part is one of the origin's, found by its digest of record. */
-function referTo(content: readonly Content[], origin: Origin): Manifest["parts"] {
-  const { parts } = readManifest(origin.manifest);
-  const left = [...parts];
-  return content.map(({ facts }, index) => {
-    const at = left.findIndex((part) =>
-      "sha256" in part ? part.sha256 === facts.sha256 : "root" in part && part.root === facts.root,
-    );
-    const [found] = at < 0 ? [] : left.splice(at, 1);
-    if (!found) throw new Fault("STORE_DAMAGED", "a part is not one of the author's manifest");
-    return { n: numberOf(index), of: found.n };
-  });
+function chunks(bytes: Uint8Array): readonly Uint8Array[] {
+  const count = Math.ceil(bytes.length / segmentBytes);
+  return Array.from({ length: count }, (_, index) => bytes.subarray(index * segmentBytes, (index + 1) * segmentBytes));
 }

@@ -4,47 +4,56 @@ import { type Certificate, readCertificate } from "./certificate.ts";
 import { type Trust, validatePath } from "./path.ts";
 import { manifestContentType, verifySignedData } from "./signed-data.ts";
 
+/** An organisation, and the profiles that it and we agreed on. */
 export type Owner = { readonly org: string; readonly profiles: readonly string[] };
 
-export type SignerChecks = {
+export type SignerChecks<O> = {
   readonly trust: Trust;
   /** When the path must hold. */
   readonly at: Date;
   /** When revocation lists must be current; the same as `at` unless a mark dates an older signature. */
   readonly now: Date;
-  partner(certificateSha256: string): Owner | undefined;
+  /** Owner of a signing certificate (SHA-256, hex). */
+  partner(certificateSha256: string): O | undefined;
 };
+
+export type VerifiedSigner = { readonly owner: Owner; readonly certificate: Certificate; readonly signingTime: Date };
+
+/** Signature, owner, key usage and path of a manifest's detached signature; ENVELOPE_NOT_OPENED with the cause. */
+export function verifySigner(manifest: Uint8Array, signature: Uint8Array, checks: SignerChecks<Owner>): VerifiedSigner {
+  const { signer, certificates, signingTime } = verifySignedData(signature, manifestContentType, manifest);
+  return { ...trustedOwner(signer, certificates, checks), signingTime };
+}
 
 const signing: readonly string[] = ["digitalSignature", "nonRepudiation"];
 const wrapping: readonly string[] = ["keyEncipherment", "keyAgreement"];
 
-/** May sign records: digitalSignature or nonRepudiation, nothing that wraps keys, and no extended key usage at all. */
-export const isSigningCertificate = ({ keyUsage, extendedKeyUsage }: Certificate): boolean => {
-  const usages = keyUsage ?? [];
-  const signs = usages.some((usage) => signing.includes(usage));
-  return signs && !usages.some((usage) => wrapping.includes(usage)) && extendedKeyUsage.length === 0;
-};
-
-/** Signature, owner, key usage and path of a detached manifest signature; ENVELOPE_NOT_OPENED with the cause. */
-export function verifySigner(
-  manifest: Uint8Array,
-  signature: Uint8Array,
-  { trust, at, now, partner }: SignerChecks,
-): { readonly owner: Owner; readonly certificate: Certificate; readonly signingTime: Date } {
-  const { signer, certificates, signingTime } = verifySignedData(signature, manifestContentType, manifest);
-  const certificate = readCertificate(signer);
-  const owner = partner(certificate.sha256);
-  if (!owner)
+/** Whose certificate this is, if it may sign records and its path holds; ENVELOPE_NOT_OPENED otherwise. */
+export function trustedOwner<O>(
+  signer: Uint8Array,
+  certificates: readonly Uint8Array[],
+  { trust, at, now, partner }: SignerChecks<O>,
+): { readonly owner: O; readonly certificate: Certificate } {
+  try {
+    const certificate = readCertificate(signer);
+    const owner = partner(certificate.sha256);
+    if (!owner)
+      throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} belongs to no partner`);
+    if (!isForSigning(certificate))
+      throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} is not for signing`);
+    validatePath(signer, certificates, trust, at, now);
+    return { owner, certificate };
+  } catch (cause) {
     throw new Fault(
       "ENVELOPE_NOT_OPENED",
-      `signature: certificate ${certificate.sha256.slice(0, 8)} belongs to no partner`,
+      `signature: ${cause instanceof Fault ? cause.message : "its certificate cannot be read"}`,
+      { cause },
     );
-  if (!isSigningCertificate(certificate))
-    throw new Fault("ENVELOPE_NOT_OPENED", "signature: the certificate is not for signing");
-  try {
-    validatePath(signer, certificates, trust, at, now);
-  } catch (cause) {
-    throw new Fault("ENVELOPE_NOT_OPENED", `signature: ${(cause as Error).message}`, { cause });
   }
-  return { owner, certificate, signingTime };
 }
+
+/** digitalSignature or nonRepudiation, nothing that wraps keys, and no extended key usage at all (RFC 5280 4.2.1.3, 4.2.1.12). */
+const isForSigning = ({ keyUsage, extendedKeyUsage }: Certificate): boolean =>
+  (keyUsage ?? []).some((usage) => signing.includes(usage)) &&
+  !(keyUsage ?? []).some((usage) => wrapping.includes(usage)) &&
+  extendedKeyUsage.length === 0;

@@ -23,6 +23,7 @@ const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
 /** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
 const tickMs = 100;
+const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
 const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
@@ -129,7 +130,7 @@ async function respond(resource: Resource, exchange: Exchange, request: Request,
   try {
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
-    opened = await open(envelopeHeaders(request), request, opening(resource, exchange, peer));
+    opened = await open(envelopeHeaders(request), unread(request), opening(resource, exchange, peer));
     const answer = await resource.answer(opened);
     if (answer.status === 204) response.status(204).end();
     else await send(exchange, response, answer.status, opened, answer);
@@ -138,9 +139,28 @@ async function respond(resource: Resource, exchange: Exchange, request: Request,
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(opened ? { message: opened.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
+    await drain(request);
     if (response.headersSent) response.destroy();
     else if (opened && !isUnopened(thrown)) await refuse(exchange, response, opened, thrown);
     else await refuseInClear(response, thrown);
+  }
+}
+
+/** The body, left open when it is not read to its end: the answer still has to go out on its connection. */
+const unread = (request: Request): AsyncIterable<Uint8Array> => ({
+  [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
+});
+
+/** A peer reads no answer before it has sent its request: a little more of that is taken, a flood is not. */
+async function drain(request: Request): Promise<void> {
+  let taken = 0;
+  try {
+    for await (const chunk of unread(request)) {
+      taken += (chunk as Uint8Array).length;
+      if (taken > maxDrainedBytes) return;
+    }
+  } catch {
+    // The peer is gone: nobody reads the answer.
   }
 }
 
@@ -213,7 +233,7 @@ async function refuseInClear(response: Response, thrown: unknown): Promise<void>
 }
 
 function tlsPeer(identity: Identity, request: Request): Partner | undefined {
-  const sha256 = (request.socket as TLSSocket).getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase();
+  const sha256 = (request.socket as TLSSocket).getPeerCertificate()?.fingerprint256?.replaceAll(":", "").toLowerCase();
   if (sha256 === identity.self.tls) return identity.self;
   for (const partner of identity.partners.values()) if (partner.tls === sha256) return partner;
   return undefined;

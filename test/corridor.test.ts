@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCda } from "../formats/cda.ts";
 import { inspectDicom, part10Header, readHead } from "../formats/dicom.ts";
 import { embeddedDocuments, readMsh } from "../formats/hl7.ts";
-import { dataSetSha256, openExchange, sha256, type TestExchange, testPki, until } from "./exchange.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "./fixtures/dicom.ts";
 import { adtFor, cda, chen, mdmFor, sampleMessage, sampleMessages } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
+import { dataSetSha256, openExchange, sha256, type TestExchange, testPki, until } from "./sites.ts";
 
 let pki: string;
 beforeAll(async () => {

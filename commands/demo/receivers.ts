@@ -14,19 +14,23 @@ export type Receivers = {
   stop(): Promise<void>;
 };
 
-/** Starts both on free ports; they answer AA and Success only when the file is on disk. */
-export async function startReceivers(folder: string, signal: AbortSignal): Promise<Receivers> {
+/** Starts both, on free ports unless said; they answer AA and Success only when the file is on disk. */
+export async function startReceivers(
+  folder: string,
+  signal: AbortSignal,
+  ports = { his: 0, pacs: 0 },
+): Promise<Receivers> {
   const his = join(folder, "his");
   const pacs = join(folder, "pacs");
   await Promise.all([mkdir(his, { recursive: true }), mkdir(pacs, { recursive: true })]);
   const log: Log = () => undefined;
   const host = "127.0.0.1";
-  const hisRunning = await mllpSource.listen(mllpSource.options.parse({ host, port: 0 }), keepMessage(his), {
+  const hisRunning = await mllpSource.listen(mllpSource.options.parse({ host, port: ports.his }), keepMessage(his), {
     log,
     signal,
   });
   const pacsRunning = await dicomSource.listen(
-    dicomSource.options.parse({ host, port: 0, aeTitle: "PACS_B" }),
+    dicomSource.options.parse({ host, port: ports.pacs, aeTitle: "PACS_B" }),
     keepInstance(pacs),
     { log, signal },
   );

@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { initPki } from "../../commands/pki.ts";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
-import { type Content, type Draft, type Opening, type Sealed, seal, sealPart, type Trust } from "../../envelope/index.ts";
+import {
+  type Content,
+  type Draft,
+  type Opening,
+  type Sealed,
+  seal,
+  sealPart,
+  type Trust,
+} from "../../envelope/index.ts";
 import { type Signer, signerFrom, type Unwrapper, unwrapperFrom } from "../../envelope/keys.ts";
 
 export type Sides = {
@@ -23,7 +31,9 @@ export async function people({ rsa = false }: { rsa?: boolean } = {}): Promise<S
   const read = (file: string) => readFileSync(join(folder, file), "utf8");
   const each = <T>(of: (name: string) => T) => Object.fromEntries(names.map((name) => [name, of(name)]));
   const signers = each((name) => signerFrom(read(`${name}/sign.key`), read(`${name}/sign.crt`)));
-  const owners = new Map(names.map((name) => [readCertificate(signers[name]?.certificate ?? new Uint8Array()).sha256, name]));
+  const owners = new Map(
+    names.map((name) => [readCertificate(signers[name]?.certificate ?? new Uint8Array()).sha256, name]),
+  );
   return {
     folder,
     signers,
@@ -62,10 +72,15 @@ export async function contentFrom(bytes: Uint8Array, role: "cda" | "dicom", sop?
 }
 
 /** Deterministic octets of a size. */
-export const octets = (size: number, seed: number): Buffer => Buffer.alloc(size, Buffer.from(`${seed} `.repeat(17) + seed * 31));
+export const octets = (size: number, seed: number): Buffer =>
+  Buffer.alloc(size, Buffer.from(`${seed} `.repeat(17) + seed * 31));
 
 /** An envelope from a to b: a document, an image of exactly two segments, and one of two and a bit. */
-export async function sealedFor(sides: Sides, change: Partial<Draft> = {}, now = new Date()): Promise<{ sealed: Sealed; clear: readonly Buffer[] }> {
+export async function sealedFor(
+  sides: Sides,
+  change: Partial<Draft> = {},
+  now = new Date(),
+): Promise<{ sealed: Sealed; clear: readonly Buffer[] }> {
   const clear = [octets(30_000, 1), octets(2 * 1_048_576, 2), octets(2 * 1_048_576 + 77, 3)];
   const [document, first, second] = clear;
   const content = [

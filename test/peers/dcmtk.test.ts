@@ -8,10 +8,10 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ports } from "../../commands/demo/sites.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { readHead } from "../../formats/dicom.ts";
-import { openExchange, type TestExchange, testPki, until } from "../exchange.ts";
 import { ctStudy, encapsulatedPdf, multiFrame } from "../fixtures/dicom.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
+import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
 
 const run = promisify(execFile);
 /** As packaged, each instance waits 45 ms for Nagle. */
@@ -38,7 +38,14 @@ function files(): string[] {
 
 async function listening(child: ChildProcess, port: string): Promise<void> {
   stops.push(() => child.kill("SIGKILL"));
-  await until("the peer listens", async () => await run("echoscu", ["-aec", "PACS_B", "127.0.0.1", port], { env }).then(() => true, () => false));
+  await until(
+    "the peer listens",
+    async () =>
+      await run("echoscu", ["-aec", "PACS_B", "127.0.0.1", port], { env }).then(
+        () => true,
+        () => false,
+      ),
+  );
 }
 
 /** Sends the study with storescu and its report, admits the patient at B. */
@@ -57,7 +64,10 @@ describe.skipIf(!dcmtk.available)(`DCMTK ${dcmtk.reason}`, () => {
   test("storescu into hospital A, storescp +B at hospital B: every data set identical", async () => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-storescp-"));
     const { B_PACS = "" } = await ports(["B_PACS"]);
-    await listening(spawn("storescp", ["+B", "-aet", "PACS_B", "--output-directory", folder, B_PACS], { env, stdio: "ignore" }), B_PACS);
+    await listening(
+      spawn("storescp", ["+B", "-aet", "PACS_B", "--output-directory", folder, B_PACS], { env, stdio: "ignore" }),
+      B_PACS,
+    );
     const exchange = await openExchange(pki, { B_PACS });
     stops.push(() => exchange.close());
     await travel(exchange);
@@ -66,10 +76,17 @@ describe.skipIf(!dcmtk.available)(`DCMTK ${dcmtk.reason}`, () => {
       const { records } = await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts");
       return records.delivered === 1;
     });
-    const received = new Map(readdirSync(folder).map((name) => [readHead(readFileSync(join(folder, name))).sopInstanceUid, readFileSync(join(folder, name))]));
+    const received = new Map(
+      readdirSync(folder).map((name) => [
+        readHead(readFileSync(join(folder, name))).sopInstanceUid,
+        readFileSync(join(folder, name)),
+      ]),
+    );
     for (const { bytes, sopInstanceUid } of study) {
       const got = received.get(sopInstanceUid) ?? Buffer.alloc(0);
-      expect(Buffer.compare(got.subarray(readHead(got).offset), Buffer.from(bytes).subarray(readHead(bytes).offset))).toBe(0);
+      expect(
+        Buffer.compare(got.subarray(readHead(got).offset), Buffer.from(bytes).subarray(readHead(bytes).offset)),
+      ).toBe(0);
     }
   });
 
@@ -77,11 +94,17 @@ describe.skipIf(!dcmtk.available)(`DCMTK ${dcmtk.reason}`, () => {
     for (const file of files()) expect((await run("dcmdump", ["-q", file])).stderr).toBe("");
     const context = { log: () => undefined, signal: new AbortController().signal };
     const options = dicomSource.options.parse({ port: 0, aeTitle: "SEMRS_A" });
-    const source = await dicomSource.listen(options, () => Promise.reject(new Error("nothing is stored here")), context);
+    const source = await dicomSource.listen(
+      options,
+      () => Promise.reject(new Error("nothing is stored here")),
+      context,
+    );
     stops.push(() => source.stop());
     const port = source.address.split(":")[1] ?? "";
     await run("echoscu", ["-aec", "SEMRS_A", "127.0.0.1", port]);
-    await expect(run("echoscu", ["-aec", "OTHER", "127.0.0.1", port])).rejects.toThrow(/Called AE Title Not Recognized/);
+    await expect(run("echoscu", ["-aec", "OTHER", "127.0.0.1", port])).rejects.toThrow(
+      /Called AE Title Not Recognized/,
+    );
   });
 });
 
@@ -91,7 +114,15 @@ describe.skipIf(!orthanc.available)(`Orthanc ${orthanc.reason}`, () => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-orthanc-"));
     const { B_PACS = "", HTTP = "" } = await ports(["B_PACS", "HTTP"]);
     mkdirSync(join(folder, "db"));
-    const configuration = { StorageDirectory: join(folder, "db"), DicomPort: Number(B_PACS), HttpPort: Number(HTTP), DicomAet: "PACS_B", RemoteAccessAllowed: false, AuthenticationEnabled: false, Plugins: [] };
+    const configuration = {
+      StorageDirectory: join(folder, "db"),
+      DicomPort: Number(B_PACS),
+      HttpPort: Number(HTTP),
+      DicomAet: "PACS_B",
+      RemoteAccessAllowed: false,
+      AuthenticationEnabled: false,
+      Plugins: [],
+    };
     writeFileSync(join(folder, "orthanc.json"), JSON.stringify(configuration));
     await listening(spawn("Orthanc", [join(folder, "orthanc.json")], { env, stdio: "ignore" }), B_PACS);
     const exchange = await openExchange(pki, { B_PACS });

@@ -1,0 +1,64 @@
+/** The parts of an envelope whose manifest is verified, one after the other: nothing is handed on before its signed digest matched. */
+import { Fault } from "../errors.ts";
+import { each } from "./cms/ber.ts";
+import { type Unframed, unframe } from "./frame.ts";
+import type { PartEntry } from "./manifest.ts";
+import { openCipher, type PartFacts, verifiedCipher } from "./part.ts";
+
+export type OpenedPart = {
+  /** As signed; a re-addressed part has the origin's role, type, size, digests and sop, and its number there. */
+  readonly entry: PartEntry;
+  /** Ciphertext, each segment handed on only after the digest of its clear text matched; must be read to its end. */
+  readonly cipher: AsyncIterable<Uint8Array>;
+  /** Known once the ciphertext has ended: digests and tag are verified. */
+  facts(): PartFacts;
+  /** Clear text of a part of at most `limit` octets, instead of `cipher`; TOO_LARGE before anything is read. */
+  bytes(limit: number): Promise<Uint8Array>;
+};
+
+/**
+ * Yields one part for each entry and ends only when nothing follows the last. ENVELOPE_NOT_OPENED for anything else than
+ * what was signed, UNEXPECTED when the caller asks for the next part before it has read this one.
+ */
+export async function* openParts(
+  entries: readonly PartEntry[],
+  bodies: AsyncIterator<AsyncIterable<Uint8Array>>,
+  oneTimeKey: Uint8Array,
+  id: string,
+): AsyncGenerator<OpenedPart> {
+  for (const entry of entries) {
+    const body = await bodies.next();
+    if (body.done === true) throw new Fault("ENVELOPE_NOT_OPENED", "fewer parts than the manifest signs");
+    const { part, isRead } = partOf(entry, await unframe(body.value, oneTimeKey, id));
+    yield part;
+    if (!isRead()) throw new Fault("UNEXPECTED", `part ${entry.n} was left before its end`);
+  }
+  if ((await bodies.next()).done !== true) throw new Fault("ENVELOPE_NOT_OPENED", "more parts than the manifest signs");
+}
+
+function partOf(
+  entry: PartEntry,
+  { nonce, cek, cipher, tag }: Unframed & { readonly cek: Uint8Array },
+): { readonly part: OpenedPart; isRead(): boolean } {
+  const digests =
+    "sha256" in entry
+      ? { sha256: entry.sha256, segs: null, root: null }
+      : { sha256: null, segs: Buffer.from(entry.segs, "base64"), root: entry.root };
+  const signed = { size: entry.size, ...digests, cek, nonce };
+  let read: PartFacts | undefined;
+  async function* verified(): AsyncGenerator<Uint8Array> {
+    yield* verifiedCipher(cipher, signed, tag);
+    read = { ...signed, tag: tag() ?? new Uint8Array() };
+  }
+  const ciphertext = verified();
+  const facts = (): PartFacts => {
+    if (!read) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
+    return read;
+  };
+  const bytes = async (limit: number): Promise<Uint8Array> => {
+    if (entry.size > limit) throw new Fault("TOO_LARGE", `part ${entry.n} is over ${limit} octets`);
+    const pieces = await Array.fromAsync(ciphertext);
+    return Buffer.concat(await Array.fromAsync(openCipher(each(pieces), facts())));
+  };
+  return { part: { entry, cipher: ciphertext, facts, bytes }, isRead: () => read !== undefined };
+}

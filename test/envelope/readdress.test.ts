@@ -1,0 +1,236 @@
+/** Re-addressing (paper step 7): the author's record under a new key for somebody else, its ciphertext copied unread. */
+import { beforeAll, describe, expect, test } from "vitest";
+import {
+  type Content,
+  contentDigest,
+  type Draft,
+  type Opening,
+  type Origin,
+  open,
+  type Receipt,
+  readManifest,
+  seal,
+  signReceipt,
+} from "../../envelope/index.ts";
+import type { Manifest } from "../../envelope/manifest.ts";
+import { openOrigin } from "../../envelope/origin.ts";
+import { forge } from "./forge.ts";
+import { a, b, c, ca, dayMs, later, now, openingOf, ownerAmong, parties, party, registry, trust } from "./parties.ts";
+import {
+  bodyOf,
+  cda,
+  clearParts,
+  document,
+  draftOf,
+  inPieces,
+  instance,
+  mebibyte,
+  message,
+  octets,
+  record,
+} from "./samples.ts";
+
+let content: readonly Content[];
+/** What hospital A sealed for its own repository, some days ago. */
+let origin: Origin;
+let authorsSha256: string;
+const provided = later(-3 * dayMs);
+
+beforeAll(async () => {
+  content = await record(mebibyte + 10, 2 * mebibyte);
+  const draft = draftOf(content, { purpose: "provide", to: [{ org: a.org, certificate: a.unwrapper.certificate }] });
+  const { manifest, signature, manifestSha256 } = await seal(draft, a.signer, provided);
+  origin = { manifest, signature, marks: [] };
+  authorsSha256 = manifestSha256;
+});
+
+const receiptOf = (changes: Partial<Receipt> = {}): Receipt => ({
+  message,
+  id: "0".repeat(32),
+  manifestSha256: "0".repeat(64),
+  from: registry.org,
+  to: a.org,
+  verdict: "stored",
+  receivedAt: "2026-05-02T08:00:00Z",
+  names: [authorsSha256],
+  ...changes,
+});
+
+const answerTo = (changes: Partial<Draft> = {}): Draft => draftOf(content, { purpose: "response", origin, ...changes });
+const opening = (changes: Partial<Opening> = {}): Opening => openingOf(b, { purposes: ["response"], ...changes });
+
+async function readdressed(draft: Draft, changes?: Partial<Opening>) {
+  const envelope = await seal(draft, a.signer, now);
+  return await open(envelope.headers, inPieces(await bodyOf(envelope)), opening(changes));
+}
+
+describe("a record that is sealed anew for another house", () => {
+  test("arrives octet for octet, with its author's manifest and signature", async () => {
+    const opened = await readdressed(answerTo());
+    expect(opened.origin).toMatchObject({ org: a.org, manifestSha256: authorsSha256, markedAt: null });
+    expect(Buffer.from(opened.origin?.manifestBytes ?? []).equals(origin.manifest)).toBe(true);
+    expect(Buffer.from(opened.origin?.signature ?? []).equals(origin.signature)).toBe(true);
+    const [first, ...images] = await clearParts(opened);
+    expect(cda.equals(first ?? octets(1))).toBe(true);
+    expect(
+      images.map((image, n) => Buffer.from(image).equals(octets(n === 0 ? mebibyte + 10 : 2 * mebibyte, n + 2))),
+    ).toEqual([true, true]);
+  });
+
+  test("describes each part as its author did", async () => {
+    const entries = [];
+    for await (const part of (await readdressed(answerTo())).parts()) {
+      entries.push(part.entry);
+      await part.bytes(4 * mebibyte);
+    }
+    expect(entries).toEqual(readManifest(origin.manifest).parts);
+  });
+
+  test("copies the ciphertext as it is", async () => {
+    const envelope = await seal(answerTo(), a.signer, now);
+    const body = await bodyOf(envelope);
+    const last = await Array.fromAsync(content[2]?.cipher() ?? []);
+    expect(body.includes(Buffer.concat(last).subarray(0, 65_536))).toBe(true);
+  });
+
+  test("has the content digest of the original, in whatever order its parts come", async () => {
+    const { manifest } = await readdressed(answerTo());
+    expect(contentDigest(manifest)).toBe(contentDigest(readManifest(origin.manifest)));
+    const [first, one, two] = content;
+    const swapped = [first, two, one].filter((part) => part !== undefined);
+    const opened = await readdressed(answerTo({ content: swapped }));
+    const sizes = (await clearParts(opened)).map(({ length }) => length);
+    expect(sizes).toEqual([cda.length, 2 * mebibyte, mebibyte + 10]);
+  });
+
+  test("keeps equal images apart", async () => {
+    const same = [await document(cda), await instance(octets(9), "1.2.3"), await instance(octets(9), "1.2.4")];
+    const { manifest, signature } = await seal(draftOf(same, { purpose: "provide" }), a.signer, now);
+    const opened = await readdressed(answerTo({ content: same, origin: { manifest, signature, marks: [] } }));
+    expect(opened.manifest.parts).toEqual([
+      { n: 1, of: 1 },
+      { n: 5, of: 5 },
+      { n: 6, of: 6 },
+    ]);
+    expect(await clearParts(opened)).toHaveLength(3);
+  });
+
+  test("is not sealed with a part that its author did not sign, nor with a re-addressed origin", async () => {
+    const foreign = [...content.slice(0, 2), await instance(octets(77), "1.2.9")];
+    await expect(seal(answerTo({ content: foreign }), a.signer, now)).rejects.toMatchObject({
+      code: "ENVELOPE_MALFORMED",
+    });
+    const again = await seal(answerTo(), a.signer, now);
+    const nested = { manifest: again.manifest, signature: again.signature, marks: [] };
+    await expect(seal(answerTo({ origin: nested }), a.signer, now)).rejects.toMatchObject({
+      code: "ENVELOPE_MALFORMED",
+    });
+  });
+});
+
+describe("91 an origin that does not hold is refused", () => {
+  const refused = async (changes: (manifest: Manifest) => unknown, draft: Partial<Draft> = {}): Promise<void> => {
+    const forged = await forge({ draft: { content, purpose: "response", origin, ...draft }, manifest: changes });
+    await expect(open(forged.headers, inPieces(forged.body), opening()).then(clearParts)).rejects.toMatchObject({
+      code: "ENVELOPE_NOT_OPENED",
+    });
+  };
+  const parts = (change: (parts: Manifest["parts"]) => unknown) => (manifest: Manifest) => ({
+    ...manifest,
+    parts: change(manifest.parts),
+  });
+
+  test("control: unchanged, it is opened", async () => {
+    const forged = await forge({ draft: { content, purpose: "response", origin } });
+    expect(await clearParts(await open(forged.headers, inPieces(forged.body), opening()))).toHaveLength(3);
+  });
+
+  test("origin stripped", () => refused((manifest) => ({ ...manifest, origin: null })));
+  test("of twice", () => refused(parts(([one, two, three]) => [one, two, { ...three, of: 5 }])));
+  test("of twice, beside the whole record", async () => {
+    const { manifest } = await readdressed(answerTo());
+    const outer = { ...manifest, parts: [...manifest.parts, { n: 7, of: 6 }] };
+    const checks = { trust, now, partner: ownerAmong(parties) };
+    expect(openOrigin(manifest, a.org, checks)).toMatchObject({ org: a.org });
+    expect(() => openOrigin(outer, a.org, checks)).toThrow("a part twice, or not all of its parts");
+  });
+  test("of something that is not there", () => refused(parts(([one, two, three]) => [one, two, { ...three, of: 7 }])));
+  test("references swapped", () =>
+    refused(parts(([one, two, three]) => [one, { ...two, of: 6 }, { ...three, of: 5 }])));
+  test("a document part without of", () =>
+    refused(parts(([, ...rest]) => [readManifest(origin.manifest).parts[0], ...rest])));
+  test("a part missing", () => refused(parts(([one, two]) => [one, two])));
+  test("a signature of other octets", () =>
+    refused(({ origin: claimed, ...manifest }) => ({
+      ...manifest,
+      origin: { ...claimed, manifest: twisted(origin.manifest) },
+    })));
+
+  test("the origin of another record", async () => {
+    const other = await record(30);
+    const { manifest, signature } = await seal(draftOf(other, { purpose: "provide" }), a.signer, now);
+    await refused(({ origin: _, ...rest }) => ({
+      ...rest,
+      origin: { manifest: base64(manifest), signature: base64(signature), marks: [] },
+    }));
+  });
+
+  test("a command as origin", async () => {
+    const { manifest, signature } = await seal(draftOf(content, { purpose: "query" }), a.signer, now);
+    await refused((outer) => outer, { origin: { manifest, signature, marks: [] } });
+  });
+
+  test("a relay that is not the author", async () => {
+    const envelope = await seal(answerTo({ sender: c.org }), c.signer, now);
+    await expect(open(envelope.headers, inPieces(await bodyOf(envelope)), opening())).rejects.toMatchObject({
+      code: "ENVELOPE_NOT_OPENED",
+      message: "origin: hospital-c is no relay of hospital-a",
+    });
+  });
+});
+
+describe("a mark", () => {
+  const mark = (changes: Partial<Receipt> = {}, signer = registry.signer) =>
+    signReceipt(receiptOf(changes), signer, now);
+  const withMarks = (...marks: readonly Uint8Array[]) => readdressed(answerTo({ origin: { ...origin, marks } }));
+
+  test("dates the author's signature: the earliest one that names the manifest counts", async () => {
+    const marks = [
+      await mark(),
+      await mark({ receivedAt: "2026-05-01T23:00:00Z" }),
+      await mark({ receivedAt: "2026-05-01T01:00:00Z", names: [] }),
+    ];
+    expect((await withMarks(...marks)).origin?.markedAt).toBe("2026-05-01T23:00:00Z");
+  });
+
+  test("does not count when the author made it, or when it says refused", async () => {
+    const own = await mark({ from: a.org }, a.signer);
+    const refusal = await mark({ verdict: "refused" });
+    expect((await withMarks(own, refusal)).origin?.markedAt).toBeNull();
+  });
+
+  test("that is not what its signer signed refuses the whole envelope", async () => {
+    const forged = await mark({ from: registry.org }, c.signer);
+    await expect(withMarks(forged)).rejects.toMatchObject({ code: "ENVELOPE_NOT_OPENED" });
+  });
+
+  test("before the author's certificate was revoked keeps the record readable; without it the record is refused", async () => {
+    const revoked = { ...trust, crls: [ca.crl([a.signer.certificate])] };
+    // The relay signs with a certificate of the same house that is still good.
+    const renewed = party(a.org, ca);
+    const known = { trust: revoked, partner: ownerAmong([a, renewed, registry]) };
+    const sealedAgain = async (marks: readonly Uint8Array[]) => {
+      const envelope = await seal(answerTo({ origin: { ...origin, marks } }), renewed.signer, now);
+      return await open(envelope.headers, inPieces(await bodyOf(envelope)), opening(known));
+    };
+    expect((await sealedAgain([await mark()])).origin?.markedAt).toBe("2026-05-02T08:00:00Z");
+    await expect(sealedAgain([])).rejects.toMatchObject({
+      code: "ENVELOPE_NOT_OPENED",
+      message: expect.stringContaining("revoked"),
+    });
+  });
+});
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+const twisted = (manifest: Uint8Array): string =>
+  base64(Buffer.from(Buffer.from(manifest).toString().replace('"116"', '"113"')));

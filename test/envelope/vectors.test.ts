@@ -1,0 +1,50 @@
+/** Envelopes that were sealed once and lie in test/vectors: whoever changes the format learns it here. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { open } from "../../envelope/index.ts";
+import { unwrapperFrom } from "../../envelope/keys.ts";
+import { codeOf } from "../../errors.ts";
+import type { Vector } from "../vectors/make.ts";
+import { clearParts, inPieces, sha256 } from "./samples.ts";
+
+const folder = join(import.meta.dirname, "..", "vectors");
+const names = readdirSync(folder).filter((name) => /^envelope-.*\.json$/.test(name));
+const octets = (base64: string): Uint8Array => Buffer.from(base64, "base64");
+
+async function outcomeOf(vector: Vector, step: number) {
+  const { self, purpose, owners } = vector;
+  const body = octets(vector.body);
+  const opened = await open(vector.headers, inPieces(body, step === 0 ? body.length : step), {
+    self,
+    unwrappers: [unwrapperFrom(vector.decryptKey, vector.decryptCertificate)],
+    trust: { anchors: [octets(vector.anchor)], crls: [octets(vector.crl)], revocation: "require" },
+    now: new Date(vector.now),
+    purposes: [purpose],
+    partner: (certificate) => {
+      const org = owners[certificate];
+      return org === undefined ? undefined : { org, profiles: ["semrs-2"] };
+    },
+    hasSeen: () => false,
+  });
+  const parts = (await clearParts(opened)).map(sha256);
+  return { manifestSha256: opened.manifestSha256, parts, markedAt: opened.origin?.markedAt ?? null };
+}
+
+describe.each(names)("%s", (name) => {
+  const vector = JSON.parse(readFileSync(join(folder, name), "utf8")) as Vector;
+  test.each([
+    ["whole", 0],
+    ["in pieces of 700 octets", 700],
+    ["octet by octet", 1],
+  ])(`${vector.about} (%s)`, async (_, step) => {
+    if (vector.outcome !== "opened")
+      return await expect(outcomeOf(vector, step).catch(codeOf)).resolves.toBe(vector.outcome);
+    const { manifestSha256, parts, markedAt } = vector;
+    expect(await outcomeOf(vector, step)).toEqual({ manifestSha256, parts, markedAt });
+  });
+});
+
+test("there are vectors", () => {
+  expect(names.length).toBeGreaterThanOrEqual(6);
+});

@@ -1,0 +1,166 @@
+/** What a repository is sent that it must not take: refused, nothing delivered, one answer for everything cryptographic. */
+import { readFileSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { initPki } from "../../commands/pki.ts";
+import { pemToDer } from "../../envelope/certificate.ts";
+import { type Draft, type Sealed, seal } from "../../envelope/index.ts";
+import { signerFrom } from "../../envelope/keys.ts";
+import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
+import { cda, chen } from "../fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+
+let pki: string;
+let exchange: TestExchange;
+let message = 0;
+
+beforeAll(async () => {
+  pki = await testPki();
+  exchange = await openExchange(pki);
+});
+afterAll(() => exchange.close());
+
+const read = (folder: string, name: string): string => readFileSync(join(folder, name), "utf8");
+const certificate = (folder: string, name: string): Uint8Array => pemToDer(read(folder, name))[0] ?? new Uint8Array();
+
+/** A record as hospital A would push it to hospital B. */
+async function push(change: Partial<Draft> = {}, keys = join(pki, "hospital-a")): Promise<Sealed> {
+  message += 1;
+  const report = cda({
+    form: "116",
+    extension: `PUSH.${message}`,
+    patient: chen,
+    code: "18782-3",
+    display: "x",
+    title: "報告",
+    body: "x",
+  });
+  const draft: Draft = {
+    purpose: "push",
+    message: message.toString(16).padStart(32, "0"),
+    sender: "hospital-a",
+    messageType: "116",
+    to: [{ org: "hospital-b", certificate: certificate(join(pki, "hospital-b"), "decrypt.crt") }],
+    content: [
+      await contentFrom(report, "cda"),
+      await contentFrom(octets(1_200_000, message), "dicom", `1.2.3.${message}`),
+    ],
+    ...change,
+  };
+  return await seal(draft, signerFrom(read(keys, "sign.key"), read(keys, "sign.crt")), new Date());
+}
+
+type Answer = { readonly status: number; readonly profile: string | undefined; readonly problem: string };
+
+/** Posts to hospital B's repository over a TLS connection of `as`. */
+async function post(
+  headers: readonly (readonly [string, string])[],
+  body: Buffer,
+  as = join(pki, "hospital-a"),
+  path = "/repository/documents",
+): Promise<Answer> {
+  return await new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        host: "127.0.0.1",
+        port: exchange.env.B_PORT,
+        path: `/semrs/v1${path}`,
+        method: "POST",
+        key: read(as, "tls.key"),
+        cert: read(as, "tls.crt"),
+        ca: read(pki, "ca.crt"),
+        headers: { ...Object.fromEntries(headers), "Content-Length": body.length },
+      },
+      (response) => {
+        const parts: Buffer[] = [];
+        response.on("data", (part: Buffer) => parts.push(part));
+        response.on("end", () => {
+          const text = Buffer.concat(parts).toString("latin1");
+          const profile = response.headers["x-semrs-profile"] as string | undefined;
+          resolve({ status: response.statusCode ?? 0, profile, problem: profile ? "" : text });
+        });
+        response.on("error", reject);
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
+
+const records = async (): Promise<number> =>
+  Object.values(
+    (await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts")).records,
+  ).reduce((sum, count) => sum + count, 0);
+
+test("an untouched push is taken, receipted and delivered; the very same envelope again is refused", async () => {
+  const sealed = await push();
+  const body = await bytesOf(sealed.body());
+  expect(await post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
+  await until("the document at HIS B", () => exchange.documentsAtB().size === 1);
+  expect((await post(sealed.headers, body)).status).toBe(422);
+  expect(await records()).toBe(1);
+});
+
+test("a bit flipped in any part is refused with one answer, and nothing is kept", async () => {
+  const sealed = await push();
+  const body = await bytesOf(sealed.body());
+  const boundary = /boundary="([^"]+)"/.exec(sealed.headers.at(-1)?.[1] ?? "")?.[1] ?? "";
+  const problems = new Set<string>();
+  let parts = 0;
+  for (let at = body.indexOf(`--${boundary}\r\n`); at >= 0; at = body.indexOf(`--${boundary}\r\n`, at + 1)) {
+    const flipped = Buffer.from(body);
+    const place = body.indexOf("\r\n\r\n", at) + 4 + 170;
+    flipped[place] = (flipped[place] ?? 0) ^ 1;
+    const { status, problem } = await post(sealed.headers, flipped);
+    expect(status).toBe(422);
+    problems.add(problem.replace(/urn:uuid:[0-9a-f-]+/, ""));
+    parts += 1;
+  }
+  expect(parts).toBe(5);
+  expect([...problems]).toEqual([
+    '{"type":"urn:semrs:problem:unopenable","title":"The envelope could not be opened.","status":422,"instance":""}',
+  ]);
+  expect(await records()).toBe(1);
+});
+
+test("an envelope for another receiver, of an untrusted signer, or with a purpose that has no place here is refused", async () => {
+  const registry = certificate(join(pki, "registry"), "decrypt.crt");
+  const forRegistry = await push({ to: [{ org: "registry", certificate: registry }] });
+  expect((await post(forRegistry.headers, await bytesOf(forRegistry.body()))).status).toBe(422);
+
+  const foreign = `${pki}-foreign-${Date.now()}`;
+  await initPki(foreign, ["hospital-a"], { now: new Date() });
+  const untrusted = await push({}, join(foreign, "hospital-a"));
+  expect((await post(untrusted.headers, await bytesOf(untrusted.body()))).status).toBe(422);
+
+  const provided = await push({ purpose: "provide" });
+  expect((await post(provided.headers, await bytesOf(provided.body()))).status).toBe(422);
+  expect(await records()).toBe(1);
+});
+
+test("signed by hospital A but sent over the registry's connection is refused", async () => {
+  const sealed = await push();
+  expect((await post(sealed.headers, await bytesOf(sealed.body()), join(pki, "registry"))).status).toBe(422);
+});
+
+test("the same message sealed anew gets the same receipt, other content under it is refused, signed", async () => {
+  const first = await push();
+  expect((await post(first.headers, await bytesOf(first.body()))).status).toBe(201);
+  const { message: same } = JSON.parse(Buffer.from(first.manifest).toString("utf8")) as { message: string };
+  const other = await push({ message: same });
+  expect(await post(other.headers, await bytesOf(other.body()))).toMatchObject({ status: 409, profile: "semrs-2" });
+});
+
+test("no envelope at all, and no client certificate, are refused in clear", async () => {
+  expect((await post([["Content-Type", "text/plain"]], Buffer.from("hello"))).status).toBe(415);
+  const refused = new Promise((resolve) => {
+    const outgoing = request(
+      { host: "127.0.0.1", port: exchange.env.B_PORT, path: "/semrs/v1/health/live", ca: read(pki, "ca.crt") },
+      (response) => resolve(response.statusCode),
+    );
+    outgoing.on("error", (cause: NodeJS.ErrnoException) => resolve(cause.code));
+    outgoing.end();
+  });
+  expect(String(await refused)).toMatch(/ECONNRESET|ERR_SSL|EPIPE/);
+});
