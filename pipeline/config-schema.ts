@@ -51,9 +51,16 @@ const dicom = z.strictObject({
   clearText,
 });
 
+const directory = z.strictObject({
+  path: z.string().min(1).describe("Folder whose finished files are taken."),
+  mediaType: z.enum(["application/hl7-v2", "application/dicom"]).describe("What the files are."),
+  everySeconds: z.number().positive().default(1).describe("How often to look."),
+});
+
 const system = z.strictObject({
   mllp: mllp.optional().describe("HL7 v2 over MLLP."),
   dicom: dicom.optional().describe("DICOM: C-STORE and C-ECHO."),
+  directory: directory.optional().describe("Files in a folder; moved to done/ or refused/."),
 });
 
 const service = z.strictObject({

@@ -1,6 +1,8 @@
 /** One running site's pipeline: opens its listeners, its waiting room, its delivery loop and its admin port, and stops them in order. */
+import { dirname, resolve } from "node:path";
 import type { Running } from "../connectors/connector.ts";
 import { dicomSource } from "../connectors/dicom/scp.ts";
+import { directorySource } from "../connectors/directory.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
@@ -54,7 +56,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   const listeners: Running[] = [];
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
-    for (const [name, { mllp, dicom }] of Object.entries(site.config.own.systems)) {
+    for (const [name, { mllp, dicom, directory }] of Object.entries(site.config.own.systems)) {
       const deliver = openIntake(name, messages.intake, instances);
       const addresses: { mllp?: string; dicom?: string } = {};
       if (mllp?.listen) {
@@ -70,6 +72,10 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
         );
         listeners.push(running);
         addresses.dicom = running.address;
+      }
+      if (directory) {
+        const path = resolve(dirname(site.config.file), directory.path);
+        listeners.push(await directorySource.listen({ ...directory, path }, deliver, site));
       }
       systems[name] = addresses;
     }

@@ -1,0 +1,127 @@
+/** Directory: a source that takes finished files, and a destination that leaves whole ones. Nobody ever sees half a file. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
+import type { Context, Deliver, Destination, Item, Source, Verdict } from "./connector.ts";
+
+const sourceOptions = z.object({
+  path: z
+    .string()
+    .describe("Folder to watch. A file is taken once its size has not changed between two looks; a rename in is best."),
+  mediaType: z.enum(["application/hl7-v2", "application/dicom"]).describe("What the files are."),
+  everySeconds: z.number().positive().default(1).describe("How often to look."),
+});
+
+const destinationOptions = z.object({ path: z.string().describe("Folder to leave files in.") });
+
+/** Names that may be looked at; anything that begins with a dot is still being written. */
+const plainName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
+
+export const directorySource: Source<typeof sourceOptions> = {
+  name: "directory",
+  summary: "finished files in a folder; moved to done/ or refused/ with the reason",
+  options: sourceOptions,
+  example: "directory: { path: incoming, mediaType: application/hl7-v2 }",
+  listen: async (settings, deliver, context) => {
+    for (const folder of ["done", "refused"]) await mkdir(join(settings.path, folder), { recursive: true });
+    const sizes = new Map<string, number>();
+    let isStopped = false;
+    let timer: NodeJS.Timeout | undefined;
+    let running: Promise<void> = Promise.resolve();
+    const look = async (): Promise<void> => {
+      for (const name of await readdir(settings.path)) {
+        if (isStopped || !plainName.test(name)) continue;
+        const file = await stat(join(settings.path, name)).catch(() => undefined);
+        if (!file?.isFile()) continue;
+        const isFinished = sizes.get(name) === file.size;
+        sizes.set(name, file.size);
+        if (!isFinished) continue;
+        sizes.delete(name);
+        await take(settings.path, name, settings.mediaType, deliver, context);
+      }
+    };
+    const again = (): void => {
+      if (isStopped) return;
+      timer = setTimeout(() => {
+        running = look()
+          .catch((thrown: unknown) =>
+            context.log("directory.failed", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+          )
+          .finally(again);
+      }, settings.everySeconds * 1000);
+    };
+    again();
+    return {
+      address: settings.path,
+      stop: async () => {
+        isStopped = true;
+        clearTimeout(timer);
+        await running;
+      },
+    };
+  },
+};
+
+/** One file: delivered, then moved where its verdict says. A failure that may pass leaves it for the next look. */
+async function take(
+  folder: string,
+  name: string,
+  mediaType: "application/hl7-v2" | "application/dicom",
+  deliver: Deliver,
+  { log }: Context,
+): Promise<void> {
+  const path = join(folder, name);
+  const verdict = await deliver({ body: createReadStream(path), mediaType, controlId: name, sender: folder })
+    .then(async ({ answer }) => await answer)
+    .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }));
+  if (verdict.accepted) return await rename(path, join(folder, "done", name));
+  log(
+    "directory.refused",
+    { controlId: name, code: verdict.code ?? "UNEXPECTED", reason: verdict.reason ?? "" },
+    "warn",
+  );
+  if (verdict.code === "STORE_FULL" || verdict.code === "STOPPING") return;
+  await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
+  await rename(path, join(folder, "refused", name));
+}
+
+export const directoryDestination: Destination<typeof destinationOptions> = {
+  name: "directory",
+  summary: "files in a folder, whole or not at all",
+  options: destinationOptions,
+  example: "directory: { path: outgoing }",
+  send: async ({ path }, items, report) => {
+    await mkdir(path, { recursive: true });
+    for await (const item of items) {
+      try {
+        await leave(path, item);
+      } catch (cause) {
+        const { code } = cause as NodeJS.ErrnoException;
+        if (code === "ENOSPC") throw new Fault("PEER_BUSY", `${path} is full; free space`, { cause });
+        throw cause instanceof Fault ? cause : new Fault("PEER_UNREACHABLE", `${path} cannot be written`, { cause });
+      }
+      report(item, { state: "delivered" });
+    }
+  },
+};
+
+async function leave(folder: string, item: Item): Promise<void> {
+  const name = plainName.test(item.controlId)
+    ? item.controlId
+    : createHash("sha256").update(item.controlId).digest("hex");
+  const temporary = join(folder, `.${name}.${process.hrtime.bigint()}`);
+  const file = await open(temporary, "wx", 0o600);
+  try {
+    for await (const chunk of item.body()) await file.write(chunk);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, join(folder, name));
+  const directory = await open(folder, "r");
+  await directory.sync();
+  await directory.close();
+}

@@ -1,0 +1,103 @@
+/** Who may import whom, how long a file may be, and that generated documents and samples are current. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { references } from "../commands/reference.ts";
+import { errorCodes } from "../errors.ts";
+import { files as samples } from "./fixtures/documents.ts";
+
+const root = join(import.meta.dirname, "..");
+const skipped = new Set(["node_modules", ".git", ".semrs", "dist", "coverage", "data", "pki"]);
+
+function sources(folder = root): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (skipped.has(entry.name)) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? sources(path) : entry.name.endsWith(".ts") ? [relative(root, path)] : [];
+  });
+}
+
+const all = sources();
+const text = (file: string): string => readFileSync(join(root, file), "utf8");
+const importsOf = (file: string): string[] =>
+  [...text(file).matchAll(/(?:from|import\() ?"([^"]+)"/g)].map(([, target = ""]) => target);
+const layerOf = (file: string): string => (file.includes("/") ? (file.split("/")[0] ?? "") : file);
+
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  "errors.ts": [],
+  "log.ts": [],
+  envelope: ["errors.ts"],
+  formats: ["errors.ts"],
+  store: ["errors.ts"],
+  connectors: ["errors.ts", "log.ts", "formats"],
+  exchange: ["errors.ts", "log.ts", "formats", "envelope", "store"],
+  pipeline: ["errors.ts", "log.ts", "connectors", "formats", "envelope", "store"],
+};
+
+/** Where a third-party package may be imported; zod wherever a schema lives. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  winston: ["log.ts"],
+  "libxml2-wasm": ["formats"],
+  yaml: ["pipeline"],
+  express: ["exchange", "pipeline"],
+  "prom-client": ["pipeline"],
+  commander: ["commands", "main.ts"],
+  zod: ["connectors", "envelope", "formats", "pipeline"],
+};
+
+describe("layers", () => {
+  test.each(all.filter((file) => mayImport[layerOf(file)]))("%s imports only what its layer may", (file) => {
+    const layer = layerOf(file);
+    for (const target of importsOf(file).filter((each) => each.startsWith("."))) {
+      const other = layerOf(relative(root, resolve(join(root, dirname(file)), target)));
+      expect([layer, ...(mayImport[layer] ?? [])], `${file} imports ${target}`).toContain(other);
+    }
+  });
+
+  test("a connector imports no other connector", () => {
+    for (const file of all.filter((each) => each.startsWith("connectors/") && each !== "connectors/index.ts")) {
+      const [, own = ""] = file.split("/");
+      for (const target of importsOf(file).filter((each) => each.startsWith("."))) {
+        const path = relative(root, resolve(join(root, dirname(file)), target));
+        const [layer, other = ""] = path.split("/");
+        if (layer === "connectors") expect([own, "connector.ts"], `${file} imports ${target}`).toContain(other);
+      }
+    }
+  });
+
+  test("a third-party package is imported where it belongs", () => {
+    for (const file of all.filter((each) => !each.startsWith("test/") && each !== "vitest.config.ts")) {
+      for (const target of importsOf(file).filter((each) => !each.startsWith(".") && !each.startsWith("node:"))) {
+        expect(packages[target] ?? [], `${file} imports ${target}`).toContain(layerOf(file));
+      }
+    }
+  });
+
+  test("envelope takes time, chance and files from nobody: no clock, no disk, no network", () => {
+    for (const file of all.filter((each) => each.startsWith("envelope/"))) {
+      expect(text(file), file).not.toMatch(/new Date\(\)|Date\.now|node:(fs|net|tls|http|https|timers)/);
+    }
+  });
+});
+
+test("no file is over 300 lines, and none writes to the console", () => {
+  const long = all.filter((file) => text(file).split("\n").length > 301 && !file.startsWith("test/"));
+  expect(long).toEqual([]);
+  expect(all.filter((file) => /\bconsole\./.test(text(file)) && file !== "test/architecture.test.ts")).toEqual([]);
+});
+
+test.each(Object.keys(references))("%s is what the schemas say (node commands/reference.ts)", (file) => {
+  expect(text(file)).toBe(references[file]?.());
+});
+
+test("every error code is documented", () => {
+  for (const code of errorCodes) expect(text("docs/errors.md")).toContain(`\`${code}\``);
+});
+
+test("the sample files are what their script makes (node test/fixtures/documents.ts)", () => {
+  for (const [name, bytes] of Object.entries(samples)) {
+    const file = join(root, "test", "fixtures", name);
+    expect(statSync(file).isFile()).toBe(true);
+    expect(Buffer.compare(readFileSync(file), bytes), name).toBe(0);
+  }
+});
