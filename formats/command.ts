@@ -44,6 +44,8 @@ const schemas = {
     forms: z.array(z.string().max(16)).min(1).max(32).optional(),
     since: z.string().max(32).optional(),
     latest: z.int().min(1).max(1000),
+    /** HL7 v3 ActReason. */
+    purposeOfUse: z.literal("TREAT"),
   }),
   /** The answer to a query. */
   entries: z.strictObject({ command: z.literal("entries"), entries: z.array(registered).max(1000) }),

@@ -7,6 +7,8 @@ export type MdmDraft = {
   /** MSH-10, at most 20 characters; the same for every attempt. */
   readonly controlId: string;
   readonly now: Date;
+  /** IANA name of the house's time zone. */
+  readonly timeZone: string;
   readonly sendingApplication: string;
   readonly sendingFacility: string;
   readonly receivingApplication: string;
@@ -34,7 +36,7 @@ const text = (value: string): string => escapeText(value, separators);
 /** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
 export function buildMdm(draft: MdmDraft): Uint8Array {
   const { patient, document } = draft;
-  const at = hl7Time(draft.now);
+  const at = hl7Time(draft.now, draft.timeZone);
   const identifiers = patient.identifiers.map(({ id, root }) => `${text(id)}^^^&${text(root)}&ISO`).join("~");
   const head = [
     [

@@ -224,5 +224,11 @@ export function escapeText(
     .join("");
 }
 
-/** YYYYMMDDHHMMSS+ZZZZ in UTC. */
-export const hl7Time = (at: Date): string => `${at.toISOString().slice(0, 19).replaceAll(/[-:T]/g, "")}+0000`;
+/** YYYYMMDDHHMMSS+ZZZZ on the clocks of a time zone (IANA name). */
+export function hl7Time(at: Date, timeZone = "UTC"): string {
+  const format = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
+  const local = format.format(at).replaceAll(/\D/g, "");
+  const minutes = Math.round((Date.parse(`${format.format(at).replace(" ", "T")}Z`) - at.getTime()) / 60_000);
+  const offset = `${String(Math.floor(Math.abs(minutes) / 60)).padStart(2, "0")}${String(Math.abs(minutes) % 60).padStart(2, "0")}`;
+  return `${local}${minutes < 0 ? "-" : "+"}${offset}`;
+}

@@ -32,7 +32,10 @@ const outbound = z.strictObject({
       study: z
         .strictObject({
           structure: z.literal("reject").default("reject").describe("Broken DICOM structure; always refused."),
-          iod: z.enum(["warn", "skip"]).default("warn").describe("Findings about the information object."),
+          iod: z
+            .enum(["warn", "skip"])
+            .default("warn")
+            .describe("Findings about the information object; none are made yet."),
           patient: grade.default("hold").describe("The study's PatientID is none of the document's ids."),
         })
         .prefault({})

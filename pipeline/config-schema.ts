@@ -8,6 +8,14 @@ const clearText = z
   .optional()
   .describe("Why this listener or peer off this machine speaks without TLS; required where it does.");
 
+const isTimeZone = (name: string): boolean => {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
+  } catch {
+    return false;
+  }
+};
+
 const mllp = z.strictObject({
   listen: listen.optional().describe("Where this site listens for the system's HL7 v2 messages."),
   connect: listen.optional().describe("Where the system listens for ours."),
@@ -89,7 +97,11 @@ const site = z.strictObject({
 
 export const schema = z.strictObject({
   site: name.describe("Which of the sites below this process is."),
-  timeZone: z.string().default("Asia/Taipei").describe("Time zone of the house's HL7 times."),
+  timeZone: z
+    .string()
+    .default("Asia/Taipei")
+    .refine(isTimeZone, "a time zone is an IANA name, for example Asia/Taipei")
+    .describe("Time zone in which our HL7 messages are written."),
   identifiers: z
     .record(
       name,

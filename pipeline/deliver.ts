@@ -51,6 +51,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<re
     // The same for every attempt, so that a HIS that saw it before knows it.
     controlId: delivery.id.slice(0, 20),
     now: now(),
+    timeZone: config.timeZone,
     sendingApplication: "SEMRS",
     sendingFacility: config.site,
     receivingApplication: delivery.destination,

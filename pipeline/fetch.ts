@@ -62,6 +62,7 @@ export async function query(site: Site, delivery: Delivery): Promise<readonly Ch
       forms: [...rule.documents],
       since,
       latest: rule.latest,
+      purposeOfUse: channel.fetch.purpose,
     });
     log("fetch.queried", {
       channel: channel.name,

@@ -11,6 +11,8 @@ import type { Config } from "./config.ts";
 /** PEM strings for TLS: what the REST server and client need. */
 export type TlsKeys = { readonly key: string; readonly certificate: string; readonly ca: string };
 
+const defaultCrlStaleMs = 24 * 3600 * 1000;
+
 export type Keys = { readonly identity: Identity; readonly tls: TlsKeys; readonly storageKey: Uint8Array };
 
 /** Everything secret or trusted of one site. CONFIG_INVALID names the file that is missing or unreadable. */
@@ -30,6 +32,7 @@ export function loadKeys(config: Config): Keys {
         anchors: anchors.flatMap((pem) => pemToDer(pem)),
         crls: config.trust.crls.flatMap((file) => pemToDer(text(file), "X509 CRL")),
         revocation: "require",
+        crlStaleMs: crlStaleOf(config),
       },
       self: partner(config.site, folder, ["semrs-2"]),
       partners: new Map(partners),
@@ -37,6 +40,12 @@ export function loadKeys(config: Config): Keys {
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
     storageKey: storageKey(join(folder, "storage.key")),
   };
+}
+
+/** One list of revocations serves the whole site: the strictest channel says how stale it may be. */
+function crlStaleOf({ own }: Config): number {
+  const limits = own.channels.flatMap((channel) => (channel.kind === "inbound" ? [channel.open.crlStale] : []));
+  return limits.length === 0 ? defaultCrlStaleMs : Math.min(...limits);
 }
 
 function partner(org: string, folder: string, profiles: readonly string[]): Partner {
