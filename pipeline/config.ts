@@ -97,7 +97,8 @@ export function loadConfig(file: string, env: Environment): Config {
     const channel = readChannel(name, value, at);
     if (channel) channels.push(channel);
   }
-  for (const problem of findConflicts(parsed.data, channels)) at(problem);
+  // A channel that cannot be read is told once, not again wherever it is named.
+  if (problems.length === 0) for (const problem of findConflicts(parsed.data, channels)) at(problem);
   if (problems.length > 0) throw invalid(problems);
   return resolved(path, parsed.data, channels);
 }
@@ -158,19 +159,27 @@ function suggestion(key: string): string {
   return best && best.far <= 2 ? `; did you mean "${best.known}"?` : "";
 }
 
-/** Edits between two words (Levenshtein). */
+/** Edits between two words; two letters swapped are one edit (optimal string alignment). */
 function distance(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, i) => i);
+  const rows: number[][] = [Array.from({ length: other.length + 1 }, (_, i) => i)];
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? Number.POSITIVE_INFINITY;
   for (let i = 1; i <= one.length; i += 1) {
-    const next = [i];
+    const row = [i];
+    rows.push(row);
     for (let j = 1; j <= other.length; j += 1) {
-      next.push(
-        Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (one[i - 1] === other[j - 1] ? 0 : 1)),
+      const isSwapped = one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1];
+      const cost = one[i - 1] === other[j - 1] ? 0 : 1;
+      row.push(
+        Math.min(
+          at(i - 1, j) + 1,
+          at(i, j - 1) + 1,
+          at(i - 1, j - 1) + cost,
+          isSwapped ? at(i - 2, j - 2) + 1 : Number.POSITIVE_INFINITY,
+        ),
       );
     }
-    row = next;
   }
-  return row[other.length] ?? 0;
+  return at(one.length, other.length);
 }
 
 /** Where in the file a path of keys is; the nearest parent if the key itself is not there. */

@@ -34,12 +34,13 @@ const maxRestarts = 50;
 /** Ports that are free now; one that the environment names is kept if nobody listens on it. */
 export async function ports(names: readonly string[]): Promise<Record<string, string>> {
   // All are held open until the last is chosen: no number comes twice.
-  const probes = await Promise.all(
-    names.map(async (name) => [name, await probe(name, Number(process.env[name] ?? 0))] as const),
-  );
-  const chosen = probes.map(([name, server]) => [name, String((server.address() as AddressInfo).port)] as const);
-  await Promise.all(probes.map(async ([, server]) => await once(server.close(), "close")));
-  return Object.fromEntries(chosen);
+  const probes = await Promise.allSettled(names.map((name) => probe(name, Number(process.env[name] ?? 0))));
+  const servers = probes.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const chosen = servers.map((server) => String((server.address() as AddressInfo).port));
+  await Promise.all(servers.map(async (server) => await once(server.close(), "close")));
+  const busy = probes.find((each) => each.status === "rejected");
+  if (busy) throw busy.reason;
+  return Object.fromEntries(names.map((name, index) => [name, chosen[index] ?? ""]));
 }
 
 async function probe(name: string, wanted: number): Promise<Server> {

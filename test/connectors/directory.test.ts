@@ -1,0 +1,65 @@
+/** Directory: whole files only, moved where their verdict says. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { directoryDestination, directorySource } from "../../connectors/directory.ts";
+import { Fault } from "../../errors.ts";
+import { wire } from "../envelope/people.ts";
+import { until } from "../sites.ts";
+
+const context = { log: () => undefined, signal: new AbortController().signal };
+
+test("finished files are delivered and moved to done/ or, with the reason, to refused/", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+  const seen = new Map<string, string>();
+  const options = directorySource.options.parse({ path: folder, mediaType: "application/hl7-v2", everySeconds: 0.02 });
+  const source = await directorySource.listen(
+    options,
+    async ({ body, controlId }) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of body) pieces.push(piece);
+      seen.set(controlId, Buffer.concat(pieces).toString());
+      if (controlId === "bad.hl7") throw new Fault("HL7_MALFORMED", "no message");
+      return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+    },
+    context,
+  );
+  for (const name of ["good.hl7", "bad.hl7", ".hidden"]) {
+    writeFileSync(join(folder, `.${name}`), name);
+    if (name !== ".hidden") renameSync(join(folder, `.${name}`), join(folder, name));
+  }
+  await until(
+    "both are moved",
+    () => existsSync(join(folder, "done", "good.hl7")) && existsSync(join(folder, "refused", "bad.hl7")),
+  );
+  await source.stop();
+  expect([...seen].sort()).toEqual([
+    ["bad.hl7", "bad.hl7"],
+    ["good.hl7", "good.hl7"],
+  ]);
+  expect(readFileSync(join(folder, "refused", "bad.hl7.reason.txt"), "utf8")).toBe("HL7_MALFORMED: no message\n");
+});
+
+test("files are left whole, under names that lead nowhere else", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+  const items = ["M1", "../../etc/passwd"].map((controlId) => ({
+    controlId,
+    size: 3,
+    body: () => wire(Buffer.from("abc")),
+  }));
+  const told: string[] = [];
+  await directoryDestination.send(
+    { path: folder },
+    (async function* () {
+      yield* items;
+    })(),
+    (_item, { state }) => told.push(state),
+    context,
+  );
+  expect(told).toEqual(["delivered", "delivered"]);
+  const names = readdirSync(folder).sort();
+  expect(names).toHaveLength(2);
+  expect(names).toContain("M1");
+  for (const name of names) expect(readFileSync(join(folder, name), "utf8")).toBe("abc");
+});

@@ -1,0 +1,72 @@
+/** DICOM Part 10 files: facts in any chunking, and only typed faults for what is broken. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Fault } from "../../errors.ts";
+import { type DicomFacts, inspectDicom, readMeta } from "../../formats/dicom.ts";
+import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
+
+function inspect(bytes: Uint8Array, size = bytes.length): DicomFacts {
+  const inspector = inspectDicom();
+  for (let at = 0; at < bytes.length; at += size) inspector.push(bytes.subarray(at, at + size));
+  return inspector.finish();
+}
+const [ct] = ctStudy({ instancesPerSeries: 1, size: 8 });
+const file = Buffer.from(ct?.bytes ?? Buffer.alloc(0));
+const metaEnd = readMeta(file).offset;
+
+test("every sample is read, with its own UIDs", () => {
+  for (const { bytes, sopInstanceUid, studyInstanceUid } of [
+    ...ctStudy(),
+    ...mrStudy(),
+    ...encapsulatedPdf(),
+    ...multiFrame(),
+  ]) {
+    expect(inspect(bytes)).toMatchObject({ sopInstanceUid, studyInstanceUid });
+  }
+  expect(inspect(file)).toMatchObject({ patientId: "0034567", accessionNumber: "ACC20260116", modality: "CT" });
+});
+
+test("the pieces it comes in change nothing", () => {
+  const whole = inspect(file);
+  fc.assert(fc.property(fc.integer({ min: 1, max: 400 }), (size) => void expect(inspect(file, size)).toEqual(whole)));
+});
+
+test("cut off anywhere in its data set it is truncated", () => {
+  for (let end = metaEnd + 1; end < file.length; end += 7) {
+    // At an element's border a data set may end; then what must be there is missing.
+    try {
+      inspect(file.subarray(0, end));
+    } catch (thrown) {
+      expect(thrown).toMatchObject({ code: "DICOM_INVALID" });
+    }
+  }
+  expect(() => inspect(file.subarray(0, file.length - 1))).toThrow(/truncated/);
+});
+
+test("flipped bits give facts or a typed fault, never anything else", () => {
+  fc.assert(
+    fc.property(fc.nat(file.length * 8 - 1), (bit) => {
+      const copy = Buffer.from(file);
+      copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      try {
+        inspect(copy, 97);
+      } catch (thrown) {
+        expect(thrown).toBeInstanceOf(Fault);
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("elements out of order, and UIDs that differ from the meta information, are refused", () => {
+  const swapped = Buffer.concat([
+    file.subarray(0, metaEnd),
+    file.subarray(metaEnd + 18),
+    file.subarray(metaEnd, metaEnd + 18),
+  ]);
+  expect(() => inspect(swapped)).toThrow(Fault);
+  const other = Buffer.from(file);
+  const at = other.indexOf("2.25.116001", metaEnd);
+  other.write("9", at);
+  expect(() => inspect(other)).toThrow(expect.objectContaining({ code: "DICOM_MISMATCH" }));
+});

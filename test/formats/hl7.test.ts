@@ -1,0 +1,152 @@
+/** HL7 v2: what messages say, how documents travel in them, and what third-party messages get. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { codeOf } from "../../errors.ts";
+import {
+  buildAck,
+  buildMdm,
+  documentEvent,
+  embeddedDocuments,
+  escapeText,
+  patientIdentifiers,
+  payloadlessFrame,
+  readMsh,
+  unescapeText,
+} from "../../formats/hl7.ts";
+import { adtFor, documents, mdmFor } from "../fixtures/documents.ts";
+import { fixtures } from "../peers.ts";
+
+const read = (bytes: Uint8Array) => embeddedDocuments(bytes, readMsh(bytes));
+
+describe("documents", () => {
+  test.for(["base64", "text", "multipart"] as const)("carried as %s come out as they went in", (carriage) => {
+    const [document] = read(mdmFor(documents["116"], { controlId: "1", carriage }));
+    expect(document?.kind).toBe("cda");
+    expect(Buffer.compare(document?.bytes ?? Buffer.alloc(0), documents["116"])).toBe(0);
+  });
+
+  test("Base64 is strict, but for line breaks", () => {
+    const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("latin1");
+    const at = whole.indexOf("Base64^") + 40;
+    const broken = (piece: string) => Buffer.from(whole.slice(0, at) + piece + whole.slice(at), "latin1");
+    expect(Buffer.compare(read(broken("\\.br\\"))[0]?.bytes ?? Buffer.alloc(0), documents["113"])).toBe(0);
+    for (const piece of ["*", "=", "A", "-"]) expect(() => read(broken(piece)), piece).toThrow(/Base64 is not valid/);
+  });
+
+  test("what says XML and is PDF is refused, and so is a ZIP", () => {
+    expect(() => read(mdmFor(Buffer.from("%PDF-1.4"), { controlId: "1" }))).toThrow(/says XML and is PDF/);
+    expect(() => read(mdmFor(Buffer.from("PK\u0003\u0004"), { controlId: "1" }))).toThrow(/ZIP/);
+  });
+
+  test("the frame that is kept has digests where its documents were", () => {
+    const message = mdmFor(documents["116"], { controlId: "1" });
+    const kept = Buffer.from(payloadlessFrame(message, readMsh(message))).toString("utf8");
+    expect(kept).toMatch(/OBX\|1\|ED\|\|\|sha256:[0-9a-f]{64};\d+\r$/);
+    expect(kept).toContain("PID|1||");
+    expect(kept.length).toBeLessThan(600);
+  });
+});
+
+test("patient identifiers: names, OIDs, and roots alone", () => {
+  const message = adtFor("A1^^^MOI^NI~X2^^^&1.2.3&ISO~1.2.3.4.5");
+  expect(patientIdentifiers(message, readMsh(message))).toEqual([
+    { id: "A1", authority: "MOI", root: null },
+    { id: "X2", authority: null, root: "1.2.3" },
+    { id: "1.2.3.4.5", authority: null, root: null },
+  ]);
+});
+
+test("escaping is undone by unescaping, and no value becomes a segment", () => {
+  const facts = readMsh(mdmFor(documents["113"], { controlId: "1" }));
+  const nasty = "a|b^c~d\\e&f\rMSH|g\nh";
+  const escaped = escapeText(nasty, facts.separators);
+  expect(escaped).not.toMatch(/[|^~&\r\n]/);
+  expect(unescapeText(escaped, facts)).toBe(nasty);
+});
+
+test("a message of ours carries the document as it is, and its values escaped", () => {
+  const built = buildMdm({
+    event: "T02",
+    controlId: "C1",
+    now: new Date("2026-01-16T01:02:03Z"),
+    timeZone: "Asia/Taipei",
+    sendingApplication: "SEMRS",
+    sendingFacility: "b",
+    receivingApplication: "his",
+    receivingFacility: "b",
+    patient: { identifiers: [{ id: "A&1", root: "1.2" }], name: "林|志明", birthDate: "19701103", sex: "M" },
+    document: {
+      bytes: documents.bare,
+      uniqueId: "1.2^3",
+      typeCode: "18747-6",
+      typeName: "CT/MR",
+      creationTime: "20260116",
+    },
+  });
+  const facts = readMsh(built);
+  expect([facts.messageType, facts.controlId, facts.dateTime]).toEqual(["MDM^T02", "C1", "20260116090203+0800"]);
+  expect(patientIdentifiers(built, facts)).toEqual([{ id: "A&1", authority: null, root: "1.2" }]);
+  expect(Buffer.compare(read(built)[0]?.bytes ?? Buffer.alloc(0), documents.bare)).toBe(0);
+});
+
+test("an acknowledgement echoes the control id, and is in the sender's words", () => {
+  const facts = readMsh(mdmFor(documents["113"], { controlId: "ID 7" }));
+  const ack = buildAck(facts, {
+    code: "AE",
+    controlId: "OURS",
+    now: new Date(),
+    errors: [{ code: "102", text: "line 3 | x" }],
+  });
+  const lines = Buffer.from(ack).toString("utf8").split("\r");
+  expect(lines[0]).toMatch(
+    /^MSH\|\^~\\&\|SEMRS\|HOSPA\|HIS\|HOSPA\|\d{14}\+0000\|\|ACK\^T02\^ACK\|OURS\|P\|2\.5\.1\|\|\|\|\|\|UNICODE UTF-8$/,
+  );
+  expect(lines.slice(1)).toEqual(["MSA|AE|ID 7", "ERR|||102^^HL70357|E|||line 3 \\F\\ x", ""]);
+});
+
+/** What third-party messages hold: documents by kind, or the code that refuses them; everything else is read and holds none. */
+const expected: Readonly<Record<string, string>> = {
+  "cosyte-count-mismatch.hl7": "HL7_MALFORMED",
+  "cosyte-malformed-mid-batch.hl7": "HL7_MALFORMED",
+  "cosyte-single-batch.hl7": "HL7_MALFORMED",
+  "hapi-uuencoded.txt": "HL7_MALFORMED",
+  "fr-message_MDM_CR_Radio_DEL_N1.er7": "DOCUMENT_MALFORMED",
+  "fr-message_MDM__LPS_MSS_CR_Radio_DEL_N1.er7": "DOCUMENT_MALFORMED",
+  "fr-message_MDM__LPS_MSS_CR_Radio_RPLC_N1.er7": "DOCUMENT_MALFORMED",
+  "fr-message_ORU_CR_Bio_INIT_N3_SEGUR.hl7": "DOCUMENT_MALFORMED",
+  "fr-message_MDM_CR_Radio_INIT_N1.er7": "new cda other",
+  "fr-message_MDM_CR_Radio_INIT_N1_Base64.er7": "new cda other",
+  "fr-message_MDM_CR_Radio_RPLC_N1.er7": "replacement cda other",
+  "fr-message_MDM__LPS_MSS_CR_Radio_INIT_N1.er7": "new cda other",
+  "made-bad-base64.hl7": "DOCUMENT_MALFORMED",
+  "made-bad-pid-mismatch.hl7": "new cda",
+  "made-enhanced-al-al.hl7": "new cda",
+  "made-enhanced-ne-ne.hl7": "new cda",
+  "made-mdm-t02-base64-tw.hl7": "new cda",
+  "made-mdm-t02-big5.hl7": "new cda",
+  "made-mdm-t02-escaped-text.hl7": "new cda",
+  "made-mdm-t02-lf-base64-lines.hl7": "new cda",
+  "made-mdm-t02-multipart-related.hl7": "new cda other",
+  "made-mdm-t02-sjis-in-2022.hl7": "new cda",
+  "made-mdm-t06-addendum.hl7": "addendum cda",
+  "made-mdm-t10-replace.hl7": "replacement cda",
+  "made-mdm-t11-cancel.hl7": "cancel",
+  "made-oru-r01-ed-cda-and-pdf.hl7": "new cda pdf",
+};
+const folder = fixtures("hl7v2");
+const names = folder.available ? readdirSync(folder.path).filter((name) => !/\.(md|mllp)$/.test(name)) : [];
+
+describe.skipIf(!folder.available)(`third-party messages ${folder.reason}`, () => {
+  test.for(names)("%s", (name) => {
+    const bytes = readFileSync(join(folder.path, name));
+    let got: string;
+    try {
+      const facts = readMsh(bytes);
+      got = [documentEvent(facts, bytes), ...embeddedDocuments(bytes, facts).map(({ kind }) => kind)].join(" ");
+    } catch (thrown) {
+      got = codeOf(thrown);
+    }
+    expect(got).toBe(expected[name] ?? "new");
+  });
+});

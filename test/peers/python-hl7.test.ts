@@ -1,0 +1,53 @@
+/** python3-hl7 reads what we write: acknowledgements and messages. */
+import { execFileSync } from "node:child_process";
+import { expect, test } from "vitest";
+import { buildAck, buildMdm, readMsh } from "../../formats/hl7.ts";
+import { documents, sampleMessage } from "../fixtures/documents.ts";
+import { peer } from "../peers.ts";
+
+const python = peer("python3:hl7");
+const parse = (message: Uint8Array, ...fields: readonly string[]): string[] =>
+  JSON.parse(
+    execFileSync(
+      "/usr/bin/python3",
+      [
+        "-c",
+        "import hl7, json, sys\nm = hl7.parse(sys.stdin.buffer.read().decode('utf-8'))\nprint(json.dumps([str(m.extract_field(*(f.split('.')[0], 1, int(f.split('.')[1])))) for f in sys.argv[1:]]))",
+        ...fields,
+      ],
+      { input: Buffer.from(message) },
+    ).toString(),
+  ) as string[];
+
+test.skipIf(!python.available)(`acknowledgements ${python.reason}`, () => {
+  const facts = readMsh(sampleMessage("mdm-t02-116"));
+  const ack = buildAck(facts, {
+    code: "AE",
+    controlId: "OURS",
+    now: new Date(),
+    errors: [{ code: "102", text: "line | 3" }],
+  });
+  expect(parse(ack, "MSA.1", "MSA.2", "ERR.3", "MSH.10")).toEqual(["AE", "S116", "102", "OURS"]);
+});
+
+test.skipIf(!python.available)(`messages of ours ${python.reason}`, () => {
+  const built = buildMdm({
+    event: "T02",
+    controlId: "C1",
+    now: new Date(),
+    timeZone: "Asia/Taipei",
+    sendingApplication: "SEMRS",
+    sendingFacility: "b",
+    receivingApplication: "his",
+    receivingFacility: "b",
+    patient: { identifiers: [{ id: "A1", root: "1.2" }], name: "林志明", birthDate: "19701103", sex: "M" },
+    document: {
+      bytes: documents.bare,
+      uniqueId: "1.2^3",
+      typeCode: "18747-6",
+      typeName: "CT/MR",
+      creationTime: "20260116",
+    },
+  });
+  expect(parse(built, "MSH.10", "PID.5", "PID.8", "OBX.2")).toEqual(["C1", "林志明", "M", "ED"]);
+});

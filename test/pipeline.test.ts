@@ -1,0 +1,225 @@
+/** Configuration errors, the decisions of the waiting room, and whose id is whose. */
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type AssembleRules, decide, decideLate } from "../pipeline/assemble.ts";
+import { loadConfig } from "../pipeline/config.ts";
+import { parseDuration } from "../pipeline/duration.ts";
+import { comparePatients, patientIdsOf } from "../pipeline/identifiers.ts";
+import type { Item } from "../store/store.ts";
+
+const root = join(import.meta.dirname, "..");
+const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
+
+/** What is said of the shipped file after one edit, without the folder. */
+function problems(from: string | RegExp, to: string, site = "hospital-a"): string {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-config-")), "channels.yaml");
+  const text = shipped.replace(from, to);
+  expect(text).not.toBe(shipped);
+  writeFileSync(file, text);
+  try {
+    loadConfig(file, { SITE: site });
+    return "";
+  } catch (thrown) {
+    return (thrown as Error).message.replaceAll(file, "channels.yaml");
+  }
+}
+
+// biome-ignore-start lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
+describe("channels.yaml", () => {
+  test("the shipped files are valid, for each site", () => {
+    expect(
+      loadConfig(join(root, "channels.yaml"), { SITE: "hospital-a" }).own.channels.map(({ name }) => name),
+    ).toEqual(["imaging", "documents"]);
+    expect(
+      loadConfig(join(root, "channels.yaml"), { SITE: "hospital-b" }).own.channels.map(({ kind }) => kind),
+    ).toEqual(["inbound"]);
+    expect(loadConfig(join(root, "examples/registry.yaml"), {}).own.registry).toEqual({
+      host: "127.0.0.1",
+      port: 8440,
+    });
+  });
+
+  test.for([
+    [
+      "an unknown key, with what was meant",
+      "quiet:",
+      "quite:",
+      /^channels\.yaml:\d+:\d+ {2}channels\.imaging\.assemble\.study\.quite: unknown key; did you mean "quiet"\?/,
+    ],
+    [
+      "a wrong value",
+      "answer: validated",
+      "answer: maybe",
+      /channels\.yaml:\d+:\d+ {2}sites\.hospital-a\.systems\.his\.mllp\.answer: /,
+    ],
+    ["a duration that is none", "wait: 14d", "wait: soon", /a duration is a number and ms, s, m, h or d/],
+    ["a port twice", "A_PACS:11112", "A_PACS:2575", /port 2575 is taken by systems\.his\.mllp already/],
+    [
+      "off this machine without a reason",
+      "127.0.0.1:${A_HIS:2575}",
+      "0.0.0.0:${A_HIS:2575}",
+      /without TLS: say why with clearText/,
+    ],
+    ["an admin port off this machine", "127.0.0.1:${A_ADMIN:9441}", "0.0.0.0:9441", /admin port must be on loopback/],
+    [
+      "a channel that is not there",
+      "run: [imaging, documents]",
+      "run: [imaging, reports]",
+      /run\.1: no channel reports/,
+    ],
+    ["a system that is not there", "source: [his, pacs]", "source: [ris, pacs]", /hospital-a has no system ris/],
+    ["a partner that is not there", "route: [repository]", "route: [repository, hospital-c]", /no partner hospital-c/],
+    [
+      "both corridors in one channel",
+      "    route: [repository]",
+      "    route: [repository]\n    deliver: []",
+      /unknown key/,
+    ],
+    [
+      "an identity without its reason",
+      'identity: original, because: "this PACS keeps issuers apart"',
+      "identity: original",
+      /identity: original needs because/,
+    ],
+    [
+      "an identity that is not available",
+      'identity: original, because: "this PACS keeps issuers apart"',
+      "identity: ours",
+      /not available in this version/,
+    ],
+    ["clear text between sites", "https://127.0.0.1:${A_PORT:8441}", "http://127.0.0.1:8441", /an URL is https/],
+    ["YAML that is none", "partners:", "partners: [", /channels\.yaml:\d+:\d+/],
+    ["a key twice", "timeZone: Asia/Taipei", "timeZone: Asia/Taipei\ntimeZone: Asia/Tokyo", /unique/],
+    ["a time zone that does not exist", "timeZone: Asia/Taipei", "timeZone: Asia/Atlantis", /IANA/],
+  ] as const)("%s", ([, from, to, message]) => expect(problems(from, to)).toMatch(message));
+
+  test("all problems are told at once, in the order of the file", () => {
+    const told = problems(/quiet:|answer: validated/g, "wrong: 1").split("\n");
+    expect(told.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("a variable that is not set is named with its place", () => {
+    expect(() => loadConfig(join(root, "channels.yaml"), {})).toThrow(/channels\.yaml:4:7 {2}\$\{SITE\} is not set/);
+  });
+});
+
+// biome-ignore-end lint/suspicious/noTemplateCurlyInString: .
+
+test.for([
+  ["250ms", 250],
+  ["5s", 5_000],
+  ["1m", 60_000],
+  ["12h", 43_200_000],
+  ["14d", 1_209_600_000],
+  ["5", undefined],
+  ["-5s", undefined],
+  ["1w", undefined],
+] as const)("a duration of %s", ([text, ms]) => {
+  expect(parseDuration(text)).toBe(ms);
+});
+
+// biome-ignore-start lint/suspicious/noThenProperty: a value of the configuration, never a function
+describe("the waiting room's decisions", () => {
+  const rules: AssembleRules = {
+    by: ["studyUid", "accessionNumber"],
+    study: { when: "referenced", quiet: 60_000, wait: 3_600_000, then: "proceed" },
+    document: { wait: 1, then: "hold" },
+    late: "addendum",
+  };
+  const at = (ms: number) => new Date(1_700_000_000_000 + ms).toISOString();
+  const now = (ms: number) => 1_700_000_000_000 + ms;
+  const item = (change: Partial<Item>): Item => ({
+    id: "d",
+    kind: "document",
+    arrival: "a",
+    channel: "imaging",
+    key: "k",
+    digest: "x",
+    blob: "b",
+    joins: ["study:1.2"],
+    patients: ["p"],
+    state: "waiting",
+    code: null,
+    reason: null,
+    since: at(0),
+    record: null,
+    facts: { refers: true },
+    ...change,
+  });
+  const image = (change: Partial<Item> = {}) => item({ id: "i", kind: "instance", ...change });
+  const decided = (instances: readonly Item[], ms: number, change: Partial<AssembleRules> = {}, document = item({})) =>
+    decide({ document, instances, rules: { ...rules, ...change }, patient: "hold" }, now(ms));
+
+  test("a document that refers to nothing goes at once", () => {
+    expect(decided([], 0, {}, item({ facts: { refers: false } }))).toEqual({ now: "go", instances: [] });
+  });
+  test("a study that has not come is waited for, then the document goes alone or is held", () => {
+    expect(decided([], 1000)).toEqual({ now: "wait", until: now(3_600_000) });
+    expect(decided([], 3_600_000)).toEqual({ now: "go", instances: [] });
+    expect(decided([], 3_600_000, { study: { ...rules.study, then: "hold" } })).toMatchObject({
+      now: "hold",
+      code: "STUDY_MISSING",
+    });
+  });
+  test("a study is complete when it has been quiet since its last instance", () => {
+    const images = [image(), image({ id: "j", since: at(30_000) })];
+    expect(decided(images, 60_000)).toEqual({ now: "wait", until: now(90_000) });
+    expect(decided(images, 90_000)).toEqual({ now: "go", instances: images });
+  });
+  test("a study of another patient is held, one without a patient id is not", () => {
+    expect(decided([image({ patients: ["q"] })], 90_000)).toMatchObject({ now: "hold", code: "PATIENT_MISMATCH" });
+    expect(decided([image({ patients: [] })], 90_000)).toMatchObject({ now: "go" });
+  });
+  test("an accession number joins only with an equal patient", () => {
+    const document = item({ joins: ["accession:x"] });
+    expect(decided([image({ joins: ["accession:x"] })], 90_000, {}, document)).toMatchObject({
+      now: "go",
+      instances: [{ id: "i" }],
+    });
+    expect(decided([image({ joins: ["accession:x"], patients: ["q"] })], 90_000, {}, document)).toMatchObject({
+      now: "wait",
+    });
+  });
+  test("late images wait to be quiet, then follow, or are held", () => {
+    expect(decideLate([image()], rules, now(0))).toEqual({ now: "wait", until: now(60_000) });
+    expect(decideLate([image()], rules, now(60_000))).toMatchObject({ now: "go" });
+    expect(decideLate([image()], { ...rules, late: "hold" }, now(0))).toMatchObject({
+      now: "hold",
+      code: "STUDY_LATE",
+    });
+  });
+});
+
+// biome-ignore-end lint/suspicious/noThenProperty: .
+describe("patients", () => {
+  const config = loadConfig(join(root, "channels.yaml"), { SITE: "hospital-b" });
+
+  test("authorities are mapped to roots, OIDs taken, roots alone are ids, and the rest is counted", () => {
+    const found = patientIdsOf(config, [
+      { id: "A1", authority: "MOI", root: null },
+      { id: "B2", authority: "WHO", root: null },
+      { id: "C3", authority: null, root: "1.2.3" },
+      { id: "1.2.3.4", authority: null, root: null },
+    ]);
+    expect(found).toEqual({
+      ids: [
+        { root: "2.16.886.101.20003.20001", extension: "A1" },
+        { root: "1.2.3", extension: "C3" },
+        { root: "1.2.3.4", extension: "" },
+      ],
+      unmapped: 1,
+    });
+  });
+
+  test("a mismatch is two ids under one root, none equal", () => {
+    const id = (root: string, extension: string) => ({ root, extension });
+    expect(comparePatients([id("1", "a")], [id("1", "b")])).toEqual({ comparable: true, mismatch: true });
+    expect(comparePatients([id("1", "a"), id("1", "b")], [id("1", "b")])).toEqual({
+      comparable: true,
+      mismatch: false,
+    });
+    expect(comparePatients([id("1", "a")], [id("2", "a")])).toEqual({ comparable: false, mismatch: false });
+  });
+});
