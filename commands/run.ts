@@ -26,6 +26,7 @@ export type Started = {
 /** Exit codes of sysexits.h that a service manager understands. */
 const exitConfig = 78;
 const exitUnavailable = 69;
+const graceMs = 5_000;
 
 export function runCommand(): Command {
   return new Command("run")
@@ -117,9 +118,12 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     return {
       addresses,
       stop: async () => {
-        stopping.abort();
+        // What is under way may finish; what hangs is cut.
+        const patience = setTimeout(() => stopping.abort(), graceMs);
         await serving?.stop();
         await engine.stop();
+        clearTimeout(patience);
+        stopping.abort();
         for (const rest of rests.values()) rest.close();
         await store.close();
         log("engine.stopped");

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { Fault } from "../errors.ts";
 
 export type RestPeer = {
@@ -25,6 +25,8 @@ export type RestResponse = {
   /** Raw, in order, duplicates kept. */
   readonly headers: readonly (readonly [string, string])[];
   readonly body: AsyncIterable<Uint8Array>;
+  /** Whether the connection that carried request and answer was TLS. */
+  readonly isEncrypted: boolean;
 };
 
 export type Rest = {
@@ -98,6 +100,7 @@ export function openRest({
         return {
           status: response.statusCode ?? 0,
           headers: pairs(response.rawHeaders),
+          isEncrypted: (response.socket as TLSSocket).encrypted === true,
           body: bodyOf(response, base.host),
         };
       } catch (cause) {

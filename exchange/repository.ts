@@ -12,6 +12,7 @@ import {
   type Manifest,
   manifestContentType,
   type Opened,
+  type Receipt,
   readManifest,
   signReceipt,
   validatePath,
@@ -166,14 +167,15 @@ function contentFrom({ store }: Exchange, manifest: Manifest, n: number, blob: B
 }
 
 /** Proof of delivery from the house that retrieved or was pushed a record (after step 7). */
-async function receive({ identity, store, now, log }: Exchange, opened: Opened): Promise<Answer> {
+async function receive(exchange: Exchange, opened: Opened): Promise<Answer> {
+  const { identity, store, now, log } = exchange;
   const bytes = await part1(opened);
   const { receipt, org } = verifyReceipt(bytes, {
     trust: identity.trust,
     now: now(),
     partner: (sha256) => ownerOf(identity, sha256),
   });
-  const record = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
+  const record = receipted(exchange, receipt, org);
   if (org !== opened.org || !record || receipt.verdict !== "delivered") {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
   }
@@ -183,6 +185,21 @@ async function receive({ identity, store, now, log }: Exchange, opened: Opened):
   ]);
   log("repository.receipted", { peer: org, message: record.id });
   return { status: 204 };
+}
+
+/** The record of ours that a receipt is for: by the manifest it names, which is the record's own or that of our push to this partner. */
+function receipted({ identity, store, now }: Exchange, receipt: Receipt, org: string): StoredRecord | undefined {
+  const own = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
+  const pushed = store.records.find(receipt.message);
+  if (own || !pushed) return own;
+  const checks = {
+    trust: identity.trust,
+    now: now(),
+    partner: (certificate: string) => ownerOf(identity, certificate),
+  };
+  const took = store.records.evidence(pushed.id).find(({ kind, from }) => kind === "stored" && from === org);
+  const named = took && verifyReceipt(took.receipt, checks).receipt.manifestSha256;
+  return named !== undefined && receipt.names.includes(named) ? pushed : undefined;
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -21,7 +21,9 @@ export const openMessages =
       const changes = admit(site, admission.channel, admission.again, message);
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
     }
-    const channels = candidates(site.config, message.system, message.facts);
+    const channels = await pass(site, "filter", message.system, async () =>
+      candidates(site.config, message.system, message.facts),
+    );
     return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
   };
 
@@ -88,7 +90,16 @@ async function leave(
       ...taken.flatMap(({ item, blob }) => [blob.change, ...site.store.items.add(item)]),
       ...(taken.length > 0 && documents.length === embedded.length ? await withoutPayload(site, message) : []),
     ],
-    begin: () => items.forEach(kept),
+    begin: () => {
+      for (const item of items) {
+        site.log("validate.validated", {
+          channel: item.channel,
+          message: item.id,
+          ...(item.code ? { code: item.code } : {}),
+        });
+        kept(item);
+      }
+    },
   };
 }
 

@@ -50,7 +50,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
     sealed.contentLength,
     site.signal,
   );
-  site.metrics.exchanged(sealed.contentLength, true);
+  site.metrics.exchanged(sealed.contentLength, response.isEncrypted);
   const sent = { manifestSha256: sealed.manifestSha256, bytes: sealed.contentLength };
   if (response.status === 204) return { answer: undefined, ...sent };
 

@@ -46,6 +46,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     ],
   };
   const { manifest, signature } = await seal(draft, identity.signer, now());
+  site.log("seal.sealed", { channel: channel.name, message: first.id, count: draft.content.length });
   return {
     id: first.id,
     channel,

@@ -81,7 +81,7 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
     );
     if (decision.now === "wait") return decision.until;
     if (decision.now === "hold") return void (await hold([document], decision));
-    return void (await leave({ channel, document, instances: decision.instances, appends: false } as Assembled));
+    return void (await go({ channel, document, instances: decision.instances, appends: false } as Assembled));
   };
 
   const lookAtLate = async (id: string): Promise<number | undefined> => {
@@ -95,11 +95,21 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
     const decision = decideLate(late, channel.assemble, Date.now());
     if (decision.now === "wait") return decision.until;
     if (decision.now === "hold") return void (await hold(late, decision));
-    return void (await leave({ channel, document, instances: decision.instances, appends: true } as Assembled));
+    return void (await go({ channel, document, instances: decision.instances, appends: true } as Assembled));
+  };
+
+  /** The station's own figure is how long the document waited. */
+  const go = async (assembled: Assembled): Promise<void> => {
+    const { channel, document, instances } = assembled;
+    const ms = Date.now() - Date.parse(document.since);
+    site.metrics.passed("assemble", channel.name, "ok", ms);
+    site.log("assemble.assembled", { channel: channel.name, message: document.id, count: instances.length, ms });
+    await leave(assembled);
   };
 
   const hold = async (items: readonly Item[], { code, reason }: { code: string; reason: string }): Promise<void> => {
     await store.commit(items.map(({ id }) => store.items.mark(id, { state: "held", code, reason })));
+    site.metrics.passed("assemble", items[0]?.channel ?? "", code, 0);
     for (const { id, channel } of items) site.log("assemble.held", { channel, message: id, code, reason }, "error");
   };
 

@@ -149,6 +149,54 @@ describe("what waits and what follows", () => {
   });
 });
 
+describe("other ways to begin", () => {
+  test("a program asks for a patient on the admin port, with its token alone", async () => {
+    const exchange = await openExchange(pki);
+    try {
+      await exchange.message(sampleMessage("oru-r01-113"));
+      await until("the record registered", () => registered(exchange, 1));
+      const body = { patientIds: [{ root: "2.16.886.101.20003.20001", extension: chen.national }] };
+      const bare = await fetch(`http://127.0.0.1:${exchange.env.B_ADMIN}/fetch`, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "content-type": "application/json" },
+      });
+      expect(bare.status).toBe(401);
+      await exchange.admin("hospital-b").post("/fetch", body);
+      await until("the document at HIS B", () => exchange.documentsAtB().size === 1);
+    } finally {
+      await exchange.close();
+    }
+  });
+
+  test("a channel that routes to a partner pushes to it, and what arrives twice is delivered once", async () => {
+    const exchange = await openExchange(pki, {}, (yaml) =>
+      yaml.replaceAll("route: [repository]", "route: [repository, hospital-b]"),
+    );
+    try {
+      const study = ctStudy({ instancesPerSeries: 2 });
+      await exchange.instances(study.map(({ bytes }) => bytes));
+      await exchange.message(sampleMessage("mdm-t02-116"));
+      await until(
+        "document and images at B, though nobody was admitted",
+        () => exchange.documentsAtB().size === 1 && exchange.instancesAtB().size === study.length,
+      );
+      await until("the record registered", () => registered(exchange, 1));
+      await exchange.message(sampleMessage("adt-a01"), "B_ADT");
+      await until(
+        "the admission was answered",
+        () => exchange.log.filter(({ event }) => event === "fetch.answered").length >= 2,
+      );
+      expect(exchange.log.filter(({ event }) => event === "deliver.delivered")).toHaveLength(2);
+      await until("A holds B's proof of delivery", () =>
+        exchange.log.some(({ event }) => event === "repository.receipted"),
+      );
+    } finally {
+      await exchange.close();
+    }
+  });
+});
+
 /** What the third-party documents get that break a hard rule (`null`: they travel). */
 const refused: Readonly<Record<string, string>> = {
   "bad-declared-utf8-but-latin1.xml": "not well-formed",

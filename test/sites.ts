@@ -1,6 +1,6 @@
 /** Three real sites in this process, on free ports and fresh folders, with the demo's HIS B and PACS B behind hospital B. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../commands/admin-client.ts";
@@ -70,9 +70,11 @@ export async function testPki(): Promise<string> {
   return folder;
 }
 
+/** `edit` changes the shipped channels.yaml first. */
 export async function openExchange(
   pki: string,
   settings: Readonly<Record<string, string>> = {},
+  edit: (yaml: string) => string = (yaml) => yaml,
 ): Promise<TestExchange> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-sites-"));
   const receivers = await startReceivers(join(folder, "receivers"), signal);
@@ -97,7 +99,9 @@ export async function openExchange(
     log,
     admin: (site) => openAdminClient(`http://127.0.0.1:${env[adminPorts[site]]}`, join(folder, "data", site)),
     start: async (site) => {
-      const file = join(root, site === "registry" ? "examples/registry.yaml" : "channels.yaml");
+      const shipped = join(root, site === "registry" ? "examples/registry.yaml" : "channels.yaml");
+      const file = join(folder, `${site}.yaml`);
+      writeFileSync(file, site === "registry" ? readFileSync(shipped, "utf8") : edit(readFileSync(shipped, "utf8")));
       const config = loadConfig(file, { ...env, SITE: site });
       running.set(
         site,
