@@ -8,5 +8,5 @@ export type { VerifiedOrigin } from "./origin.ts";
 export { openCipher, type PartFacts, type SealedPart, sealPart, segmentBytes } from "./part.ts";
 export { type Trust, validatePath } from "./path.ts";
 export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
-export { type Content, contentOf, type Draft, type Origin, type Sealed, seal } from "./seal.ts";
+export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
 export { manifestContentType, verifySignedData } from "./signed-data.ts";

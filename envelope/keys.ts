@@ -79,8 +79,19 @@ function pair(
   return { key, certificate };
 }
 
+const algorithms = new WeakMap<KeyObject, SignatureAlgorithm>();
+
 /** The algorithm follows from the key; nothing else signs. */
 export function algorithmOf(key: KeyObject): SignatureAlgorithm {
+  const known = algorithms.get(key);
+  if (known) return known;
+  // Reading a key's details exports it: once is enough.
+  const algorithm = signatureOf(key);
+  algorithms.set(key, algorithm);
+  return algorithm;
+}
+
+function signatureOf(key: KeyObject): SignatureAlgorithm {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (type === "ec" && details?.namedCurve === "prime256v1") return "ecdsa-p256-sha256";
   if (type === "ed25519") return "ed25519";

@@ -186,7 +186,16 @@ export function rootOf(size: number, segs: Uint8Array): string {
   return createHash("sha256").update(rootLabel).update(octets).update(segs).digest("hex");
 }
 
+const derived = new WeakMap<Uint8Array, Map<string, Uint8Array>>();
+
 /** Keys of one envelope from its one-time key: HKDF-SHA256, salt = the 16 octets of the id. */
 export function envelopeKey(oneTimeKey: Uint8Array, id: string, use: "wrap" | "header"): Uint8Array {
-  return new Uint8Array(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32));
+  // Every part asks for the same key: it is derived once and forgotten with the one-time key.
+  const known = derived.get(oneTimeKey) ?? new Map<string, Uint8Array>();
+  derived.set(oneTimeKey, known);
+  const name = `${use} ${id}`;
+  const key =
+    known.get(name) ?? new Uint8Array(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32));
+  known.set(name, key);
+  return key;
 }

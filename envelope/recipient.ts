@@ -123,7 +123,16 @@ function pointOf(publicKey: KeyObject): Uint8Array {
   return Buffer.concat([Uint8Array.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
 }
 
-function kindOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): "rsa" | "ec" {
+const kinds = new WeakMap<KeyObject, "rsa" | "ec">();
+
+/** Reading a key's details exports it: once is enough. */
+function kindOf(key: KeyObject): "rsa" | "ec" {
+  const known = kinds.get(key) ?? kindFrom(key);
+  kinds.set(key, known);
+  return known;
+}
+
+function kindFrom({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): "rsa" | "ec" {
   const bits = details?.modulusLength ?? 0;
   if (type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max) return "rsa";
   if (type === "ec" && details?.namedCurve === "prime256v1") return "ec";

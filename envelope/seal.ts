@@ -63,19 +63,27 @@ const dayMs = 24 * 3600 * 1000;
 const maxLifetimeMs = 7 * dayMs;
 const oneTimeKeyBytes = 32;
 
-/**
- * Draws id and one-time key, signs the manifest, wraps the key for each recipient. ENVELOPE_MALFORMED when the draft makes
- * no manifest that a reader would take; CERTIFICATE_INVALID for a recipient whose certificate cannot be read.
- */
-export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Sealed> {
+/** A draft that is signed and not yet sealed for anybody: what an own repository keeps. */
+export type Signed = Pick<Sealed, "id" | "manifest" | "signature" | "manifestSha256">;
+
+/** Draws the id and signs the manifest. ENVELOPE_MALFORMED when the draft makes no manifest that a reader would take. */
+export async function sign(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Signed> {
   if (!(lifetimeMs >= 1000 && lifetimeMs <= maxLifetimeMs))
     throw new Fault("CONFIG_INVALID", "an envelope lives for one second to seven days");
   const id = now.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
+  const expires = new Date(now.getTime() + lifetimeMs);
+  const manifest = writeManifest(manifestOf(draft, signer, id, { created: now, expires }));
+  checkReadable(manifest);
+  const signature = await signDetached(manifest, manifestContentType, signer, now);
+  return { id, manifest, signature, manifestSha256: createHash("sha256").update(manifest).digest("hex") };
+}
+
+/** Signs, draws the one-time key and wraps it for each recipient. CERTIFICATE_INVALID for a certificate that cannot be read. */
+export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Sealed> {
+  const signed = await sign(draft, signer, now, lifetimeMs);
+  const { id, manifest: octets, signature } = signed;
+  const { headers } = readManifest(octets);
   const oneTimeKey = randomBytes(oneTimeKeyBytes);
-  const manifest = manifestOf(draft, signer, id, { created: now, expires: new Date(now.getTime() + lifetimeMs) });
-  const octets = writeManifest(manifest);
-  checkReadable(octets);
-  const signature = await signDetached(octets, manifestContentType, signer, now);
 
   const ofEnvelope = (part: Encrypted): Framed => ({ ...part, head: partHead(part.facts, oneTimeKey, id) });
   // Part 4 holds the one-time key, under a key of its own that each recipient unwraps.
@@ -92,15 +100,12 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
   const boundary = `semrs-${randomBytes(16).toString("hex")}`;
   const key = headerKey(oneTimeKey, id);
   return {
-    id,
-    manifest: octets,
-    signature,
-    manifestSha256: createHash("sha256").update(octets).digest("hex"),
+    ...signed,
     headers: [
       ["MIME-Version", "1.0"],
       ["X-SEMRS-Profile", "semrs-2"],
       ["X-SEMRS-Id", id],
-      ...headerNames.map((name): [string, string] => [name, sealHeader(key, name, manifest.headers[name])]),
+      ...headerNames.map((name): [string, string] => [name, sealHeader(key, name, headers[name])]),
       ["Content-Type", `multipart/mixed; boundary="${boundary}"`],
     ],
     contentLength: bodyLength(parts, boundary),

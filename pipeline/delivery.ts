@@ -20,7 +20,7 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
 };
 /** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
 const maxPerDestination = 4;
-const maxLooked = 256;
+const maxLooked = 16;
 const maxSleepMs = 60_000;
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
@@ -45,7 +45,9 @@ export function openDeliveryLoop(site: Site, sends: Readonly<Record<Delivery["ki
     if (isStopped) return;
     clearTimeout(timer);
     const now = Date.now();
-    for (const delivery of store.deliveries.due(now, maxLooked)) {
+    // A destination that is busy is asked for nothing more: its queue would hide the others'.
+    const busyOnes = [...load].filter(([, busy]) => busy >= maxPerDestination).map(([destination]) => destination);
+    for (const delivery of store.deliveries.due(now, maxLooked, busyOnes)) {
       const busy = load.get(delivery.destination) ?? 0;
       if (under.has(delivery.id) || busy >= maxPerDestination) continue;
       load.set(delivery.destination, busy + 1);

@@ -1,5 +1,5 @@
 /** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
-import { type Content, type Draft, seal, sealPart } from "../envelope/index.ts";
+import { type Content, type Draft, sealPart, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
@@ -45,7 +45,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...instances.map(({ blob, key }) => contentOfBlob(site, blob, { role: "dicom", type: dicomMediaType, sop: key })),
     ],
   };
-  const { manifest, signature } = await seal(draft, identity.signer, now());
+  const { manifest, signature } = await sign(draft, identity.signer, now());
   site.log("seal.sealed", { channel: channel.name, message: first.id, count: draft.content.length });
   return {
     id: first.id,

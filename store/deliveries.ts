@@ -51,20 +51,24 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       return row ? read(row) : undefined;
     },
     // One that waits for an earlier one of its key and destination is not due, whatever its time says.
-    due: (now, limit) =>
+    due: (now, limit, except = []) =>
       db
         .all(
-          `SELECT * FROM delivery AS d WHERE state IN ('queued', 'ambiguous') AND due <= ?
+          `SELECT * FROM delivery AS d INDEXED BY delivery_due
+           WHERE state IN ('queued', 'ambiguous') AND due <= ? AND destination NOT IN (SELECT value FROM json_each(?))
              AND (sequence IS NULL OR NOT EXISTS (
                SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
                  AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
            ORDER BY due, id LIMIT ?`,
           now,
+          JSON.stringify(except),
           limit,
         )
         .map(read),
     nextDue: () => {
-      const row = db.get("SELECT min(due) AS due FROM delivery WHERE state IN ('queued', 'ambiguous')");
+      const row = db.get(
+        "SELECT min(due) AS due FROM delivery INDEXED BY delivery_due WHERE state IN ('queued', 'ambiguous')",
+      );
       return row?.due === null || row === undefined ? undefined : Number(row.due);
     },
     list: ({ state, record, limit }) =>

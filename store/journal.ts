@@ -63,6 +63,11 @@ export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): 
 
 const before = (now: () => Date): string => new Date(now().getTime() - repetitionMs).toISOString();
 
+/** From the join to the item, never over all items: CROSS JOIN fixes the order. */
+const joinedSql = `
+  SELECT item.* FROM item_join CROSS JOIN item ON item.id = item_join.item
+  WHERE item_join.value IN (SELECT value FROM json_each(?)) AND item.kind = ? ORDER BY item.id`;
+
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
     id: text(row, "id"),
@@ -94,14 +99,10 @@ export function openItems(db: Database, keys: StorageKeys): Items {
     mark: (id, columns) => update("item", "id", id, columns),
     find: (id) => map(db.get("SELECT * FROM item WHERE id = ?", id), read),
     byKey: (kind, key) => db.all("SELECT * FROM item WHERE kind = ? AND key = ? ORDER BY id", kind, key).map(read),
-    joined: (kind, joins) =>
-      db
-        .all(
-          "SELECT * FROM item WHERE kind = ? AND id IN (SELECT item FROM item_join WHERE value IN (SELECT value FROM json_each(?))) ORDER BY id",
-          kind,
-          JSON.stringify(joins),
-        )
-        .map(read),
+    joined: (kind, joins) => {
+      const rows = db.all(joinedSql, JSON.stringify(joins), kind);
+      return [...new Map(rows.map((row) => [text(row, "id"), row])).values()].map(read);
+    },
     list: ({ state, kind, limit }) =>
       (kind
         ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT ?", state, kind, limit)

@@ -13,14 +13,14 @@ export const migrations: readonly string[] = [
     received_at TEXT NOT NULL, facts BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE UNIQUE INDEX arrival_repetition ON arrival (repetition) WHERE repetition IS NOT NULL;
-  CREATE INDEX arrival_open ON arrival (state, id) WHERE state IN ('accepted', 'refused');
+  CREATE INDEX arrival_state ON arrival (state, id);
   CREATE TABLE item (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, arrival TEXT NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL,
     digest TEXT NOT NULL, blob TEXT NOT NULL, joins TEXT NOT NULL, patients TEXT NOT NULL, state TEXT NOT NULL,
     code TEXT, reason TEXT, since TEXT NOT NULL, record TEXT, facts BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE UNIQUE INDEX item_key ON item (kind, key, digest);
-  CREATE INDEX item_open ON item (state, kind, id) WHERE state IN ('waiting', 'held');
+  CREATE INDEX item_state ON item (state, kind, id);
   CREATE TABLE item_join (value TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, item)) STRICT, WITHOUT ROWID;
   CREATE TABLE record (
     id TEXT PRIMARY KEY, channel TEXT NOT NULL, origin TEXT NOT NULL, author TEXT NOT NULL, manifest BLOB NOT NULL,
@@ -28,6 +28,7 @@ export const migrations: readonly string[] = [
     state TEXT NOT NULL, code TEXT, reason TEXT, entry BLOB NOT NULL, created_at TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX record_key ON record (key);
+  CREATE INDEX record_state ON record (state, id);
   CREATE INDEX record_manifest ON record (manifest_sha256);
   CREATE TABLE evidence (
     record TEXT NOT NULL, kind TEXT NOT NULL, org TEXT NOT NULL, receipt BLOB NOT NULL, PRIMARY KEY (record, kind, org)
