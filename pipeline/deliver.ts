@@ -9,7 +9,7 @@ import { readCda } from "../formats/cda.ts";
 import { receiptMediaType } from "../formats/command.ts";
 import { readMeta } from "../formats/dicom.ts";
 import { buildMdm } from "../formats/hl7.ts";
-import type { BlobName, Change, Delivery, StoredRecord } from "../store/store.ts";
+import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
@@ -31,6 +31,9 @@ export function deliveriesFor(site: Site, channel: InboundChannel, { record, fac
   });
 }
 
+/** Deliveries of one record, and records under way, that are looked at. */
+const maxDeliveries = 100;
+const maxOpened = 100_000;
 const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
 
 /** The document, byte for byte, in a message that this HIS understands. */
@@ -88,10 +91,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<re
     peer: delivery.destination,
   };
   log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
-  return [
-    store.messages.took(delivery.destination, record.key, now().toISOString()),
-    ...completed(site, delivery, record),
-  ];
+  return [store.messages.took(delivery.destination, record.key, now().toISOString())];
 }
 
 /** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
@@ -127,7 +127,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<read
   if (worst) throw worst;
   const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
   log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
-  return completed(site, delivery, record);
+  return [];
 }
 
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
@@ -162,15 +162,28 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<reado
   return [site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
 }
 
-/** When this was the record's last delivery: it is delivered, and its author is told. */
-function completed(site: Site, delivery: Delivery, record: StoredRecord): readonly Change[] {
+/**
+ * Once everything of a record is delivered it is marked so, and its author is told: looked at after each delivery's own
+ * commit, since two may end at the same moment. The receipt has the record's id, so that there is one.
+ */
+export async function complete(site: Site, id: Id): Promise<void> {
   const { store } = site;
-  const open = store.deliveries
-    .list({ record: record.id, limit: 100 })
-    .filter(({ id, state }) => id !== delivery.id && state !== "delivered");
-  if (open.length > 0) return [];
-  const receipt = { ...newDelivery(site, "receipt", delivery.channel, record.author), record: record.id };
-  return [store.records.mark(record.id, { state: "delivered" }), store.deliveries.add(receipt)];
+  const record = store.records.find(id);
+  if (record?.origin !== "received" || record.state !== "opened") return;
+  const deliveries = store.deliveries.list({ record: id, limit: maxDeliveries });
+  if (deliveries.some(({ state }) => state !== "delivered")) return;
+  const receipt = { ...newDelivery(site, "receipt", record.channel, record.author), id, record: id };
+  try {
+    await store.commit([store.records.mark(id, { state: "delivered" }), store.deliveries.add(receipt)]);
+    site.wake();
+  } catch (thrown) {
+    if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
+  }
+}
+
+/** What a crash left between the last delivery and its receipt. */
+export async function completeAll(site: Site): Promise<void> {
+  for (const { id } of site.store.records.list({ state: "opened", limit: maxOpened })) await complete(site, id);
 }
 
 async function* instances(

@@ -25,8 +25,12 @@ const maxSleepMs = 60_000;
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
 
-/** Runs until stopped; `wake` says that something was added. */
-export function openDeliveryLoop(site: Site, sends: Readonly<Record<Delivery["kind"], Send>>): DeliveryLoop {
+/** Runs until stopped; `wake` says that something was added, `after` is told of each delivery that is committed as delivered. */
+export function openDeliveryLoop(
+  site: Site,
+  sends: Readonly<Record<Delivery["kind"], Send>>,
+  after: (delivery: Delivery) => Promise<void>,
+): DeliveryLoop {
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
   const load = new Map<string, number>();
@@ -73,7 +77,11 @@ export function openDeliveryLoop(site: Site, sends: Readonly<Record<Delivery["ki
       await store.commit([...changes, store.deliveries.mark(id, { state: "delivered", code: null, reason: null })]);
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
+      return;
     }
+    await after(delivery).catch((thrown: unknown) =>
+      log("deliver.unfinished", { message: id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+    );
   };
 
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {

@@ -6,7 +6,7 @@ import { directorySource } from "../connectors/directory.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
-import { deliverMessage, deliverStudy, sendReceipt } from "./deliver.ts";
+import { complete, completeAll, deliverMessage, deliverStudy, sendReceipt } from "./deliver.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
 import { openIntake } from "./intake.ts";
@@ -41,7 +41,9 @@ export type Engine = {
 
 /** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
 export async function startEngine(site: Site, provide: Provide, bind: (wake: () => void) => void): Promise<Engine> {
-  const loop = openDeliveryLoop(site, sends);
+  const loop = openDeliveryLoop(site, sends, async ({ kind, record }) => {
+    if ((kind === "message" || kind === "study") && record !== null) await complete(site, record);
+  });
   bind(loop.wake);
   const room = openWaitingRoom(site, (assembled) =>
     outbound(assembled, {
@@ -52,6 +54,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   const messages = openMessageIntake(site, openMessages(site, room.arrived));
   const instances = openInstanceIntake(site, room.arrived);
   await messages.resume();
+  await completeAll(site);
 
   const listeners: Running[] = [];
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};

@@ -22,10 +22,10 @@ async function acceptedAtA(exchange: TestExchange): Promise<void> {
 
 const deliveries = async (exchange: TestExchange, site: "hospital-a" | "hospital-b", state: string): Promise<number> =>
   (await exchange.admin(site).get<{ deliveries: Record<string, number> }>("/counts")).deliveries[state] ?? 0;
-const waiting = async (exchange: TestExchange, site: "hospital-a" | "hospital-b"): Promise<number> =>
-  (await deliveries(exchange, site, "queued")) +
-  (await deliveries(exchange, site, "ambiguous")) +
-  (await deliveries(exchange, site, "inflight"));
+const waiting = async (exchange: TestExchange, site: "hospital-a" | "hospital-b"): Promise<number> => {
+  const { deliveries: by } = await exchange.admin(site).get<{ deliveries: Record<string, number> }>("/counts");
+  return (by.queued ?? 0) + (by.ambiguous ?? 0) + (by.inflight ?? 0);
+};
 
 const arrived = async (exchange: TestExchange): Promise<void> => {
   await until(
