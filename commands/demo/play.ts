@@ -32,6 +32,8 @@ type Counts = {
 
 export type Played = { readonly lines: readonly string[]; readonly failures: readonly string[] };
 
+/** Of two records: stored at A, registered, delivered at B. */
+const expectedReceipts = 6;
 const pollMs = 100;
 const patienceMs = 90_000;
 
@@ -70,7 +72,8 @@ export async function play(stage: Stage): Promise<Played> {
   await sendMessage(stage, b.admissions, sampleMessage("adt-a01"));
   await until(stage, "everything delivered and every queue empty", async () => {
     const [atA, atB] = await Promise.all([counts(admins["hospital-a"]), counts(admins["hospital-b"])]);
-    return (atB.records.delivered ?? 0) >= 2 && queued(atA) + queued(atB) === 0;
+    const isDone = (atB.records.delivered ?? 0) >= 2 && queued(atA) + queued(atB) === 0;
+    return isDone && story.receipts() >= expectedReceipts;
   }).catch((thrown: unknown) => story.say(String((thrown as Error).message)));
 
   const received = receivedAt(receivers);
@@ -90,7 +93,7 @@ export async function play(stage: Stage): Promise<Played> {
     ...(open > 0 ? [`${open} deliveries still queued`] : []),
     ...(held > 0 ? [`${held} held`] : []),
     ...(clear > 0 ? [`${clear} bytes in clear between sites`] : []),
-    ...(story.receipts() >= 6 ? [] : [`only ${story.receipts()} receipts verified`]),
+    ...(story.receipts() >= expectedReceipts ? [] : [`only ${story.receipts()} receipts verified`]),
   ];
   return {
     lines: [
