@@ -1,5 +1,6 @@
 /** The demo's three sites: each a process of its own, as it would run in a real house; restarted when it dies. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -43,15 +44,32 @@ export async function ports(names: readonly string[]): Promise<Record<string, st
   return Object.fromEntries(names.map((name, index) => [name, chosen[index] ?? ""]));
 }
 
+/** Below the range that systems take for outgoing connections: a site that restarts finds its port free again. */
+const portRange = { from: 15_000, to: 32_000 } as const;
+const maxProbes = 100;
+
 async function probe(name: string, wanted: number): Promise<Server> {
-  const server = createServer().listen(wanted, "127.0.0.1");
-  await once(server, "listening").catch(() => {
+  if (wanted > 0) {
+    const server = await bound(wanted);
+    if (server) return server;
     throw new Fault(
       "CONFIG_INVALID",
       `port ${wanted} (${name}) is busy; stop what listens there, or unset ${name} to have a free one chosen`,
     );
-  });
-  return server;
+  }
+  for (let attempt = 0; attempt < maxProbes; attempt += 1) {
+    const server = await bound(randomInt(portRange.from, portRange.to));
+    if (server) return server;
+  }
+  throw new Fault("CONFIG_INVALID", `no free port between ${portRange.from} and ${portRange.to}; set ${name}`);
+}
+
+async function bound(port: number): Promise<Server | undefined> {
+  const server = createServer().listen(port, "127.0.0.1");
+  return await once(server, "listening").then(
+    () => server,
+    () => undefined,
+  );
 }
 
 /** Starts a site; resolves when it is ready. `lines` receives its log. */
