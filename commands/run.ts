@@ -74,6 +74,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
   const site: Site = {
     config,
     identity: keys.identity,
+    tls: keys.tls,
     store,
     log,
     metrics: openMetrics(config.site, store),

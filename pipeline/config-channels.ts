@@ -1,13 +1,13 @@
 /** The schema of channels: the keys of the outbound corridor or of the inbound one; the order of stations is code, not configuration. */
 import { z } from "zod";
-import { duration, grade, kinds, lasting, name } from "./config-values.ts";
+import { duration, grade, kinds, lasting, messageType, name } from "./config-values.ts";
 
 const outbound = z.strictObject({
   source: z.array(name).min(1).max(16).describe("Systems whose documents and instances this channel takes."),
   filter: z
     .strictObject({
       messages: z
-        .array(z.string().regex(/^[A-Z]{3}(\^[A-Z0-9]{3})?$/))
+        .array(messageType)
         .min(1)
         .max(32)
         .default(["MDM", "ORU^R01"])
@@ -86,7 +86,10 @@ const outbound = z.strictObject({
     .array(z.string())
     .min(1)
     .max(32)
-    .describe("repository: the own one, registered; a partner's name: pushed to it."),
+    .describe(
+      "repository: the own one, registered; a partner's name: pushed to it; none: sealed and not sent (shadow).",
+    ),
+  because: z.string().min(1).optional().describe("Why nothing is sent, with route: [none]."),
 });
 
 const inbound = z.strictObject({
@@ -98,7 +101,7 @@ const inbound = z.strictObject({
             z.strictObject({
               admission: name.describe("System whose ADT announces a patient."),
               messages: z
-                .array(z.string())
+                .array(messageType)
                 .min(1)
                 .default(["ADT^A01", "ADT^A04", "ADT^A05"])
                 .describe("Which of its messages."),

@@ -1,62 +1,88 @@
-/** Rules of channels.yaml that no schema says: names that must exist, ports, clear text, identity. */
+/** Rules of channels.yaml that no schema says and that keep a site from starting: names, ports, clear text, identity. */
 import type { z } from "zod";
-import type { Channel, Problem } from "./config.ts";
+import type { Channel } from "./config.ts";
+import type { Problem } from "./config-file.ts";
 import type { schema } from "./config-schema.ts";
+import { nearest } from "./config-suggest.ts";
 
 type File = z.output<typeof schema>;
+type Site = File["sites"][string];
 
-const isLoopback = (host: string): boolean =>
+export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || host === "[::1]" || host.startsWith("127.");
 
 /** Everything that is wrong beyond the schema. */
 export function* findConflicts(file: File, channels: readonly Channel[]): Generator<Problem> {
-  const own = file.sites[file.site];
-  if (!own) yield { path: ["site"], message: `${file.site} is not among the sites` };
-  for (const [site, { systems, run, admin }] of Object.entries(file.sites)) {
-    if (!isLoopback(admin.listen.host))
-      yield { path: ["sites", site, "admin", "listen"], message: "the admin port must be on loopback" };
-    for (const [index, name] of run.entries()) {
+  const names = Object.keys(file.sites);
+  if (!file.sites[file.site]) yield unknown(["site"], "this file has no site", file.site, names);
+  yield* authorities(file);
+  for (const [site, own] of Object.entries(file.sites)) {
+    const at = ["sites", site];
+    if (!isLoopback(own.admin.listen.host))
+      yield { code: "CONFIG_ADMIN", path: [...at, "admin", "listen"], message: "the admin port must be on loopback" };
+    for (const [index, name] of own.run.entries()) {
       const channel = channels.find((each) => each.name === name);
-      if (!channel) yield { path: ["sites", site, "run", index], message: `no channel ${name}` };
-      else yield* missingNames(file, channel, Object.keys(systems), site);
-    }
-    for (const [system, { mllp, dicom }] of Object.entries(systems)) {
-      const path = ["sites", site, "systems", system];
-      yield* clearText([...path, "mllp"], mllp);
-      yield* clearText([...path, "dicom"], dicom);
-      if (dicom?.listen && !isLoopback(dicom.listen.host) && dicom.callers.length === 0) {
-        yield { path: [...path, "dicom", "listen"], message: "off this machine callers must be listed" };
+      if (channel) yield* missingNames(file, channel, own, site);
+      else {
+        const known = channels.map((each) => each.name);
+        yield unknown([...at, "run", index], "there is no channel", name, known);
       }
-      if (dicom?.connect && !dicom.calledAeTitle)
-        yield { path: [...path, "dicom", "connect"], message: "calledAeTitle is required with connect" };
     }
+    for (const [system, { mllp, dicom }] of Object.entries(own.systems))
+      yield* wires([...at, "systems", system], mllp, dicom);
+    yield* samePorts(site, own);
   }
-  if (own) yield* samePorts(file.site, own);
-  for (const channel of channels) if (channel.kind === "inbound") yield* identities(channel);
+  for (const channel of channels) yield* channel.kind === "inbound" ? identities(channel) : shadows(channel);
 }
 
-function* missingNames(file: File, channel: Channel, systems: readonly string[], site: string): Generator<Problem> {
+function unknown(path: readonly PropertyKey[], what: string, name: string, known: readonly string[]): Problem {
+  const meant = nearest(name, known);
+  const help = meant ? `did you mean "${meant}"?` : `there is ${known.length > 0 ? known.join(", ") : "none yet"}`;
+  return { code: "CONFIG_NAME", path, message: `${what} ${name}; ${help}` };
+}
+
+/** One name on the wire means one namespace, or a patient would be two. */
+function* authorities(file: File): Generator<Problem> {
+  for (const list of ["roots", "authorities"] as const) {
+    const owner = new Map<string, string>();
+    for (const [name, identifier] of Object.entries(file.identifiers)) {
+      for (const [index, value] of identifier[list].entries()) {
+        const other = owner.get(value);
+        const path = ["identifiers", name, list, index];
+        if (other) yield { code: "CONFIG_AUTHORITY_TWICE", path, message: `${value} belongs to ${other} already` };
+        owner.set(value, name);
+      }
+    }
+  }
+}
+
+function* missingNames(file: File, channel: Channel, { systems }: Site, site: string): Generator<Problem> {
   const path = ["channels", channel.name];
-  const unknown = (name: string) => !systems.includes(name);
+  const known = Object.keys(systems);
+  const partners = Object.keys(file.partners);
+  const system = (name: string, where: readonly PropertyKey[]): Problem[] =>
+    known.includes(name) ? [] : [unknown([...path, ...where], `${site} has no system`, name, known)];
+  const partner = (name: string, where: readonly PropertyKey[]): Problem[] =>
+    partners.includes(name) ? [] : [unknown([...path, ...where], "there is no partner", name, partners)];
   if (channel.kind === "outbound") {
-    for (const [index, name] of channel.source.entries()) {
-      if (unknown(name)) yield { path: [...path, "source", index], message: `${site} has no system ${name}` };
-    }
-    for (const [index, to] of channel.route.entries()) {
-      if (to !== "repository" && !file.partners[to])
-        yield { path: [...path, "route", index], message: `no partner ${to}; write repository or a partner's name` };
-    }
+    for (const [index, name] of channel.source.entries()) yield* system(name, ["source", index]);
+    for (const [index, to] of channel.route.entries())
+      if (to !== "repository" && to !== "none") yield* partner(to, ["route", index]);
     return;
   }
   for (const [index, when] of channel.fetch.when.entries()) {
-    if ("admission" in when && unknown(when.admission))
-      yield { path: [...path, "fetch", "when", index], message: `${site} has no system ${when.admission}` };
-    for (const partner of "push" in when ? when.push : []) {
-      if (!file.partners[partner]) yield { path: [...path, "fetch", "when", index], message: `no partner ${partner}` };
-    }
+    if ("admission" in when) yield* system(when.admission, ["fetch", "when", index]);
+    for (const name of "push" in when ? when.push : []) yield* partner(name, ["fetch", "when", index]);
   }
   for (const [index, { to }] of channel.deliver.entries()) {
-    if (unknown(to)) yield { path: [...path, "deliver", index, "to"], message: `${site} has no system ${to}` };
+    yield* system(to, ["deliver", index, "to"]);
+    const own = systems[to];
+    if (own && !own.mllp?.connect && !own.dicom?.connect)
+      yield {
+        code: "CONFIG_DESTINATION",
+        path: [...path, "deliver", index, "to"],
+        message: `${to} of ${site} has no connect`,
+      };
   }
 }
 
@@ -64,18 +90,41 @@ type Wire = {
   readonly listen?: { host: string } | undefined;
   readonly connect?: { host: string } | undefined;
   readonly clearText?: string | undefined;
+  readonly tls?: object | undefined;
 };
+type Dicom = Wire & { readonly callers: readonly unknown[]; readonly calledAeTitle?: string | undefined };
+
+function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dicom | undefined): Generator<Problem> {
+  yield* clearText([...path, "mllp"], mllp);
+  yield* clearText([...path, "dicom"], dicom);
+  if (dicom?.listen && !isLoopback(dicom.listen.host) && dicom.callers.length === 0) {
+    const message = "off this machine callers must be listed";
+    yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "listen"], message };
+  }
+  if (dicom?.connect && !dicom.calledAeTitle)
+    yield {
+      code: "CONFIG_DESTINATION",
+      path: [...path, "dicom", "connect"],
+      message: "calledAeTitle is required with connect",
+    };
+}
 
 function* clearText(path: readonly PropertyKey[], wire: Wire | undefined): Generator<Problem> {
+  if (wire?.tls && wire.clearText)
+    yield {
+      code: "CONFIG_CLEAR_TEXT",
+      path: [...path, "clearText"],
+      message: "says why there is no TLS, but there is; remove one",
+    };
   for (const key of ["listen", "connect"] as const) {
     const address = wire?.[key];
-    if (address && !isLoopback(address.host) && !wire?.clearText) {
-      yield { path: [...path, key], message: 'off this machine without TLS: say why with clearText: "<reason>"' };
-    }
+    if (!address || isLoopback(address.host) || wire?.clearText || wire?.tls) continue;
+    const message = 'off this machine without TLS: add tls: {}, or say why with clearText: "<reason>"';
+    yield { code: "CONFIG_CLEAR_TEXT", path: [...path, key], message };
   }
 }
 
-function* samePorts(site: string, own: File["sites"][string]): Generator<Problem> {
+function* samePorts(site: string, own: Site): Generator<Problem> {
   const taken = new Map<number, string>();
   const listeners: (readonly [string, { port: number } | undefined])[] = [
     ["admin", own.admin.listen],
@@ -89,11 +138,8 @@ function* samePorts(site: string, own: File["sites"][string]): Generator<Problem
   for (const [where, address] of listeners) {
     if (!address || address.port === 0) continue;
     const other = taken.get(address.port);
-    if (other)
-      yield {
-        path: ["sites", site, ...where.split("."), "listen"],
-        message: `port ${address.port} is taken by ${other} already`,
-      };
+    const path = ["sites", site, ...where.split("."), "listen"];
+    if (other) yield { code: "CONFIG_PORT_TWICE", path, message: `port ${address.port} is taken by ${other} already` };
     taken.set(address.port, where);
   }
 }
@@ -102,10 +148,15 @@ function* identities(channel: Extract<Channel, { kind: "inbound" }>): Generator<
   for (const [index, { identity, because }] of channel.deliver.entries()) {
     const path = ["channels", channel.name, "deliver", index];
     if (identity === "ours") {
-      yield {
-        path: [...path, "identity"],
-        message: "identity: ours is not available in this version; write identity: original, and because",
-      };
-    } else if (!because) yield { path, message: "identity: original needs because" };
+      const message = "identity: ours is not available in this version; write identity: original, and because";
+      yield { code: "CONFIG_IDENTITY", path: [...path, "identity"], message };
+    } else if (!because) yield { code: "CONFIG_IDENTITY", path, message: "identity: original needs because" };
   }
+}
+
+function* shadows({ name, route, because }: Extract<Channel, { kind: "outbound" }>): Generator<Problem> {
+  if (!route.includes("none")) return;
+  const path = ["channels", name, "route"];
+  if (route.length > 1) yield { code: "CONFIG_SHADOW", path, message: "none stands alone" };
+  else if (!because) yield { code: "CONFIG_SHADOW", path, message: "route: [none] needs because" };
 }

@@ -1,12 +1,31 @@
 /** The schema of channels.yaml: every key described, defaulted or required. Names (systems, partners, channels) are checked in config.ts. */
 import { z } from "zod";
-import { aeTitle, lasting, listen, name, oid } from "./config-values.ts";
+import { dicomSource } from "../connectors/dicom/scp.ts";
+import { dicomDestination } from "../connectors/dicom/scu.ts";
+import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
+import { aeTitle, lasting, listen, messageType, name, oid } from "./config-values.ts";
 
 const clearText = z
   .string()
   .min(1)
   .optional()
   .describe("Why this listener or peer off this machine speaks without TLS; required where it does.");
+
+const tls = z
+  .strictObject({
+    clientCertificate: z
+      .enum(["require", "none"])
+      .default("require")
+      .describe("Whether callers must show a certificate; ours is always shown."),
+    trust: z
+      .array(z.string().min(1))
+      .max(16)
+      .default([])
+      .describe("PEM files of the authorities of this system; empty: those under trust.anchors."),
+    serverName: z.string().min(1).optional().describe("Name in the system's certificate, where it is not its host."),
+  })
+  .optional()
+  .describe("TLS 1.2 with AEAD suites or 1.3, with the site's tls key; tls: {} is enough.");
 
 const isTimeZone = (name: string): boolean => {
   try {
@@ -37,7 +56,20 @@ const mllp = z.strictObject({
     .strictObject({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer of this system means: park for a person, or retry."),
+  sends: z
+    .array(messageType)
+    .max(64)
+    .default([])
+    .describe("Messages that the system sends, as its vendor says; semrs check names those that no channel takes."),
+  authorities: z
+    .array(z.string().min(1))
+    .max(64)
+    .default([])
+    .describe("Assigning authorities in its PID-3.4; semrs check names those that identifiers leaves out."),
+  tls,
   clearText,
+  ...mllpSource.options.pick({ maxConnections: true, frameSeconds: true }).shape,
+  ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
 });
 
 const dicom = z.strictObject({
@@ -56,7 +88,10 @@ const dicom = z.strictObject({
     .default([])
     .describe("Who may call; empty: anybody on this machine."),
   associations: z.int().min(1).max(16).default(1).describe("Associations at once when sending."),
+  tls,
   clearText,
+  ...dicomSource.options.pick({ maxPdu: true, maxAssociations: true, artimSeconds: true, idleSeconds: true }).shape,
+  ...dicomDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
 });
 
 const directory = z.strictObject({
@@ -70,6 +105,9 @@ const system = z.strictObject({
   dicom: dicom.optional().describe("DICOM: C-STORE and C-ECHO."),
   directory: directory.optional().describe("Files in a folder; moved to done/ or refused/."),
 });
+
+/** The connectors that a system can have, by their key. */
+export const systemSchemas = { mllp, dicom, directory } as const;
 
 const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),

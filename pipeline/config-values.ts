@@ -20,6 +20,10 @@ export const listen = z.string().transform((text, context) => {
 });
 /** EEC forms are written as numbers or as text. */
 export const kinds = <T extends readonly [string, ...string[]]>(values: T) =>
-  z.preprocess((value) => (typeof value === "number" ? String(value) : value), z.enum(values));
+  z.union([z.enum(values), z.number().transform(String).pipe(z.enum(values))]);
+/** MDM takes every MDM, ORU^R01 that event alone. */
+export const messageType = z
+  .string()
+  .regex(/^[A-Z]{3}(\^[A-Z0-9]{3})?$/, "a message type is MDM, or one event such as ORU^R01");
 export const grade = z.enum(["reject", "hold", "warn", "skip"]);
 export const aeTitle = z.string().regex(/^(?=.*[^ ])[ -[\]-~]{1,16}$/, "an AE title is 1 to 16 characters (PS3.5 6.2)");

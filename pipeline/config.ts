@@ -1,12 +1,14 @@
 /** Reads channels.yaml: all problems at once, each with file:line:column, and resolves it for the one site this process is. */
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { Fault } from "../errors.ts";
 import { channelSchemas } from "./config-channels.ts";
+import { type ConfigFile, type Environment, type Problem, readConfigFile } from "./config-file.ts";
+import { type Finding, findingText } from "./config-findings.ts";
+import { findDoubts } from "./config-lint.ts";
 import { findConflicts } from "./config-rules.ts";
 import { schema } from "./config-schema.ts";
+import { keysOf, problemsOf } from "./config-schema-problems.ts";
 
 type File = z.output<typeof schema>;
 export type OutboundChannel = { readonly kind: "outbound"; readonly name: string } & z.output<
@@ -23,6 +25,8 @@ export type Address = { readonly host: string; readonly port: number };
 /** The configuration of one site: names resolved, paths absolute, durations in milliseconds. */
 export type Config = {
   readonly file: string;
+  /** `file:line` of a path of keys. */
+  placeOf(path: readonly PropertyKey[]): string;
   readonly site: string;
   readonly timeZone: string;
   readonly identifiers: readonly {
@@ -48,166 +52,81 @@ export type Config = {
   };
 };
 
-/** A problem at a place of the file, given as the path of keys that leads there. */
-export type Problem = { readonly path: readonly PropertyKey[]; readonly message: string };
-export type Environment = Readonly<Record<string, string | undefined>>;
+/** What a file says: its findings, and the configuration if none of them is an error. */
+export type Read = {
+  readonly findings: readonly Finding[];
+  readonly config: Config | undefined;
+  /** Names of the sites in the file. */
+  readonly sites: readonly string[];
+  /** `file:line` of a path of keys. */
+  placeOf(path: readonly PropertyKey[]): string;
+};
 
-const maxFileBytes = 1024 * 1024;
-const maxAliases = 100;
+const knownKeys = keysOf([schema, channelSchemas.outbound, channelSchemas.inbound]);
 
-/** CONFIG_INVALID with one line a problem, or the configuration. */
-export function loadConfig(file: string, env: Environment): Config {
+/** The configuration for one site; CONFIG_INVALID with one line an error. `told` gets the warnings. */
+export function loadConfig(file: string, env: Environment, told: (warning: Finding) => void = () => undefined): Config {
+  const { findings, config } = readConfig(file, env);
+  if (!config) throw new Fault("CONFIG_INVALID", findings.map(findingText).join("\n"));
+  for (const finding of findings) told(finding);
+  return config;
+}
+
+/** Everything that can be said of a file, errors first, in the order of its lines. */
+export function readConfig(file: string, env: Environment): Read {
   const path = resolve(file);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `${file} cannot be read; give another with --config`, { cause });
-  }
-  if (text.length > maxFileBytes) throw new Fault("CONFIG_INVALID", `${file} is over ${maxFileBytes} octets`);
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, version: "1.2", uniqueKeys: true, strict: true });
-  const place = (offset: number): string => {
-    const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
-  };
-  const broken = document.errors.map(({ pos, message }) => `${place(pos[0])}  ${message.split("\n")[0]}`);
-  if (broken.length > 0) throw invalid(broken);
-
-  const problems: string[] = [];
-  const at = ({ path: keys, message }: Problem): void => {
-    problems.push(
-      `${place(offsetOf(document.contents, keys))}  ${keys.map(String).join(".")}${keys.length > 0 ? ": " : ""}${message}`,
-    );
-  };
-  visit(document, {
-    Scalar: (_key, node) => {
-      if (typeof node.value === "string")
-        node.value = substitute(node.value, env, (message) =>
-          problems.push(`${place(node.range?.[0] ?? 0)}  ${message}`),
-        );
-    },
+  const source = readConfigFile(path, file, env);
+  const parsed = source.value === undefined ? undefined : schema.safeParse(source.value, { reportInput: true });
+  const findings = [...source.findings];
+  const at = (problem: Problem): void => void findings.push(source.finding(problem));
+  const sites = Object.keys((source.value as { sites?: object } | undefined)?.sites ?? {});
+  const read = (config: Config | undefined): Read => ({
+    findings: sorted(findings),
+    config,
+    sites,
+    placeOf: source.placeOf,
   });
-  const parsed = schema.safeParse(document.toJS({ maxAliasCount: maxAliases }));
-  if (!parsed.success) for (const problem of problemsOf(parsed.error)) at(problem);
-  if (!parsed.success || problems.length > 0) throw invalid(problems);
+  if (!parsed) return read(undefined);
+  if (!parsed.success) for (const problem of problemsOf(parsed.error.issues, knownKeys)) at(problem);
 
   const channels: Channel[] = [];
-  for (const [name, value] of Object.entries(parsed.data.channels)) {
+  const written = (source.value as { channels?: Readonly<Record<string, unknown>> }).channels ?? {};
+  for (const [name, value] of Object.entries(written)) {
     const channel = readChannel(name, value, at);
     if (channel) channels.push(channel);
   }
   // A channel that cannot be read is told once, not again wherever it is named.
-  if (problems.length === 0) for (const problem of findConflicts(parsed.data, channels)) at(problem);
-  if (problems.length > 0) throw invalid(problems);
-  return resolved(path, parsed.data, channels);
+  if (!parsed.success || findings.length > 0) return read(undefined);
+  for (const problem of findConflicts(parsed.data, channels)) at(problem);
+  for (const problem of findDoubts(parsed.data, channels)) at(problem);
+  const isBroken = findings.some(({ severity }) => severity === "error");
+  return read(isBroken ? undefined : resolved(path, parsed.data, channels, source));
 }
 
-const invalid = (problems: readonly string[]): Fault => new Fault("CONFIG_INVALID", problems.join("\n"));
-
-/** ${NAME} and ${NAME:default}. */
-function substitute(text: string, env: Environment, problem: (message: string) => void): string {
-  return text.replaceAll(
-    /\$\{([A-Z][A-Z0-9_]*)(?::([^}]*))?\}/g,
-    (_whole, name: string, fallback: string | undefined) => {
-      const value = env[name] ?? fallback;
-      if (value === undefined)
-        problem(`\${${name}} is not set; set it in the environment, or write \${${name}:default}`);
-      return value ?? "";
-    },
+const sorted = (findings: readonly Finding[]): readonly Finding[] =>
+  [...findings].sort(
+    (one, other) => one.severity.localeCompare(other.severity) || one.line - other.line || one.column - other.column,
   );
-}
 
 /** A channel is outbound or inbound by its keys; nobody can mix the two. */
 function readChannel(name: string, value: unknown, at: (problem: Problem) => void): Channel | undefined {
   const keys = new Set(Object.keys((value ?? {}) as object));
   const kind = keys.has("fetch") || keys.has("deliver") ? "inbound" : "outbound";
-  const parsed = channelSchemas[kind].safeParse(value);
+  const parsed = channelSchemas[kind].safeParse(value, { reportInput: true });
   if (parsed.success) return { kind, name, ...parsed.data } as Channel;
-  for (const { path, message } of problemsOf(parsed.error)) at({ path: ["channels", name, ...path], message });
+  for (const { path, ...problem } of problemsOf(parsed.error.issues, knownKeys))
+    at({ ...problem, path: ["channels", name, ...path] });
   return undefined;
 }
 
-function problemsOf(error: z.ZodError): readonly Problem[] {
-  return error.issues.flatMap((issue): Problem[] => {
-    if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => ({ path: [...issue.path, key], message: `unknown key${suggestion(key)}` }));
-    }
-    return [{ path: issue.path, message: issue.message }];
-  });
-}
-
-const knownKeys = (() => {
-  const keys = new Set<string>();
-  const collect = (each: unknown): void => {
-    const { shape, def } = each as { shape?: Record<string, unknown>; def?: Record<string, unknown> };
-    for (const [key, value] of Object.entries(shape ?? {})) {
-      keys.add(key);
-      collect(value);
-    }
-    for (const inner of [def?.innerType, def?.element, def?.valueType, ...((def?.options as unknown[]) ?? [])])
-      if (inner) collect(inner);
-  };
-  for (const each of [schema, channelSchemas.outbound, channelSchemas.inbound]) collect(each);
-  return [...keys];
-})();
-
-function suggestion(key: string): string {
-  const [best] = knownKeys
-    .map((known) => ({ known, far: distance(key, known) }))
-    .sort((one, other) => one.far - other.far);
-  return best && best.far <= 2 ? `; did you mean "${best.known}"?` : "";
-}
-
-/** Edits between two words; two letters swapped are one edit (optimal string alignment). */
-function distance(one: string, other: string): number {
-  const rows: number[][] = [Array.from({ length: other.length + 1 }, (_, i) => i)];
-  const at = (i: number, j: number): number => rows[i]?.[j] ?? Number.POSITIVE_INFINITY;
-  for (let i = 1; i <= one.length; i += 1) {
-    const row = [i];
-    rows.push(row);
-    for (let j = 1; j <= other.length; j += 1) {
-      const isSwapped = one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1];
-      const cost = one[i - 1] === other[j - 1] ? 0 : 1;
-      row.push(
-        Math.min(
-          at(i - 1, j) + 1,
-          at(i, j - 1) + 1,
-          at(i - 1, j - 1) + cost,
-          isSwapped ? at(i - 2, j - 2) + 1 : Number.POSITIVE_INFINITY,
-        ),
-      );
-    }
-  }
-  return at(one.length, other.length);
-}
-
-/** Where in the file a path of keys is; the nearest parent if the key itself is not there. */
-function offsetOf(root: unknown, keys: readonly PropertyKey[]): number {
-  let node = root as Node | null;
-  let offset = node?.range?.[0] ?? 0;
-  for (const key of keys) {
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
-      if (!pair) return offset;
-      offset = (pair.key as Node).range?.[0] ?? offset;
-      node = pair.value as Node | null;
-    } else {
-      const items = (node as { items?: readonly Node[] } | null)?.items;
-      node = items?.[Number(key)] ?? null;
-      offset = node?.range?.[0] ?? offset;
-    }
-  }
-  return offset;
-}
-
-function resolved(path: string, file: File, channels: readonly Channel[]): Config {
+function resolved(path: string, file: File, channels: readonly Channel[], source: ConfigFile): Config {
   const folder = dirname(path);
   const absolute = (relative: string) => resolve(folder, relative);
   const own = file.sites[file.site];
-  if (!own) throw invalid([`${path}  site: ${file.site} is not among the sites`]);
+  if (!own) throw new Fault("CONFIG_INVALID", `${source.placeOf(["site"])} ${file.site} is not among the sites`);
   return {
     file: path,
+    placeOf: source.placeOf,
     site: file.site,
     timeZone: file.timeZone,
     identifiers: Object.entries(file.identifiers).map(([name, identifier]) => ({ name, ...identifier })),

@@ -11,6 +11,7 @@ import { readMeta } from "../formats/dicom.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
 import { newDelivery } from "./route.ts";
@@ -78,7 +79,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<re
   const item: Item = { controlId: delivery.id.slice(0, 20), size: message.length, body: () => chunks(message) };
   let outcome: Outcome | undefined;
   await mllpDestination.send(
-    mllpDestination.options.parse({ ...mllp, ...mllp.connect }),
+    mllpDestination.options.parse({ ...mllp, ...mllp.connect, ...tlsOf(config, site.tls, mllp.tls) }),
     one(item),
     (_item, is) => (outcome = is),
     site,
@@ -120,7 +121,12 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<read
       failures.push(thrown as Fault);
     }
   };
-  const options = dicomDestination.options.parse({ ...dicom, ...dicom.connect, callingAeTitle: dicom.aeTitle });
+  const options = dicomDestination.options.parse({
+    ...dicom,
+    ...dicom.connect,
+    ...tlsOf(config, site.tls, dicom.tls),
+    callingAeTitle: dicom.aeTitle,
+  });
   const send = dicomDestination.send(options, instances(site, record, left), report, site);
   await send.finally(() => Promise.all(taken));
   const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];

@@ -9,6 +9,7 @@ import { openAdmin } from "./admin.ts";
 import { complete, completeAll, deliverMessage, deliverStudy, sendReceipt } from "./deliver.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
+import { tlsOf } from "./identity.ts";
 import { openIntake } from "./intake.ts";
 import { openInstanceIntake } from "./intake-instance.ts";
 import { openMessageIntake } from "./intake-message.ts";
@@ -63,13 +64,17 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       const deliver = openIntake(name, messages.intake, instances);
       const addresses: { mllp?: string; dicom?: string } = {};
       if (mllp?.listen) {
-        const running = await mllpSource.listen(mllpSource.options.parse({ ...mllp, ...mllp.listen }), deliver, site);
+        const running = await mllpSource.listen(
+          mllpSource.options.parse({ ...mllp, ...mllp.listen, ...tlsOf(site.config, site.tls, mllp.tls) }),
+          deliver,
+          site,
+        );
         listeners.push(running);
         addresses.mllp = running.address;
       }
       if (dicom?.listen) {
         const running = await dicomSource.listen(
-          dicomSource.options.parse({ ...dicom, ...dicom.listen }),
+          dicomSource.options.parse({ ...dicom, ...dicom.listen, ...tlsOf(site.config, site.tls, dicom.tls) }),
           deliver,
           site,
         );

@@ -1,15 +1,19 @@
 /** Reads a site's keys, its partners' certificates and the trust anchors from the folders that the configuration names. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import type { z } from "zod";
+import type { tlsOptions } from "../connectors/wire.ts";
 import { pemToDer } from "../envelope/certificate.ts";
 import type { Identity, Partner } from "../envelope/identity.ts";
 import { signerFrom, unwrapperFrom } from "../envelope/keys.ts";
 import { Fault } from "../errors.ts";
-import type { Config } from "./config.ts";
+import type { Config, System } from "./config.ts";
 
 /** PEM strings for TLS: what the REST server and client need. */
 export type TlsKeys = { readonly key: string; readonly certificate: string; readonly ca: string };
+
+type SystemTls = NonNullable<System["mllp"]>["tls"];
 
 const defaultCrlStaleMs = 24 * 3600 * 1000;
 
@@ -40,6 +44,14 @@ export function loadKeys(config: Config): Keys {
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
     storageKey: storageKey(join(folder, "storage.key")),
   };
+}
+
+/** The TLS block of a system as its connector takes it; nothing where the wire is clear. */
+export function tlsOf({ file }: Config, keys: TlsKeys, tls: SystemTls): { readonly tls?: z.input<typeof tlsOptions> } {
+  if (!tls) return {};
+  const { trust, clientCertificate, serverName } = tls;
+  const ca = trust.length === 0 ? keys.ca : trust.map((path) => text(resolve(dirname(file), path))).join("\n");
+  return { tls: { key: keys.key, certificate: keys.certificate, ca, clientCertificate, serverName } };
 }
 
 /** One list of revocations serves the whole site: the strictest channel says how stale it may be. */

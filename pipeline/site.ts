@@ -5,11 +5,13 @@ import { codeOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Store } from "../store/store.ts";
 import type { Config } from "./config.ts";
+import type { TlsKeys } from "./identity.ts";
 import type { Metrics, Station } from "./metrics.ts";
 
 export type Site = {
   readonly config: Config;
   readonly identity: Identity;
+  readonly tls: TlsKeys;
   readonly store: Store;
   readonly log: Log;
   readonly metrics: Metrics;

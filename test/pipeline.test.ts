@@ -46,13 +46,13 @@ describe("channels.yaml", () => {
       "an unknown key, with what was meant",
       "quiet:",
       "quite:",
-      /^channels\.yaml:\d+:\d+ {2}channels\.imaging\.assemble\.study\.quite: unknown key; did you mean "quiet"\?/,
+      /^channels\.yaml:\d+:\d+ error CONFIG_UNKNOWN_KEY channels\.imaging\.assemble\.study\.quite: unknown key; did you mean "quiet"\?/,
     ],
     [
       "a wrong value",
       "answer: validated",
       "answer: maybe",
-      /channels\.yaml:\d+:\d+ {2}sites\.hospital-a\.systems\.his\.mllp\.answer: /,
+      /channels\.yaml:\d+:\d+ error CONFIG_VALUE sites\.hospital-a\.systems\.his\.mllp\.answer: /,
     ],
     ["a duration that is none", "wait: 14d", "wait: soon", /a duration is a number and ms, s, m, h or d/],
     ["a port twice", "A_PACS:11112", "A_PACS:2575", /port 2575 is taken by systems\.his\.mllp already/],
@@ -60,17 +60,22 @@ describe("channels.yaml", () => {
       "off this machine without a reason",
       "127.0.0.1:${A_HIS:2575}",
       "0.0.0.0:${A_HIS:2575}",
-      /without TLS: say why with clearText/,
+      /without TLS: add tls: \{\}, or say why with clearText/,
     ],
     ["an admin port off this machine", "127.0.0.1:${A_ADMIN:9441}", "0.0.0.0:9441", /admin port must be on loopback/],
     [
       "a channel that is not there",
       "run: [imaging, documents]",
       "run: [imaging, reports]",
-      /run\.1: no channel reports/,
+      /run\.1: there is no channel reports/,
     ],
     ["a system that is not there", "source: [his, pacs]", "source: [ris, pacs]", /hospital-a has no system ris/],
-    ["a partner that is not there", "route: [repository]", "route: [repository, hospital-c]", /no partner hospital-c/],
+    [
+      "a partner that is not there",
+      "route: [repository]",
+      "route: [repository, hospital-c]",
+      /there is no partner hospital-c/,
+    ],
     [
       "both corridors in one channel",
       "    route: [repository]",
@@ -101,7 +106,9 @@ describe("channels.yaml", () => {
   });
 
   test("a variable that is not set is named with its place", () => {
-    expect(() => loadConfig(join(root, "channels.yaml"), {})).toThrow(/channels\.yaml:4:7 {2}\$\{SITE\} is not set/);
+    expect(() => loadConfig(join(root, "channels.yaml"), {})).toThrow(
+      /channels\.yaml:4:7 error CONFIG_VARIABLE \$\{SITE\} is not set/,
+    );
   });
 });
 

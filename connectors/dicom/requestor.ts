@@ -1,7 +1,7 @@
 /** One association as requestor: opens it, stores instances on it one after the other, releases it. */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
+import { reach, type Tls } from "../wire.ts";
 import { type ProposedContext, readAccept, writeRequest } from "./association.ts";
 import { type CommandSet, commands, element, noDataSet, numberOf, readCommand, writeCommand } from "./dimse.ts";
 import { abort, abortSource, dataHead, openPduReader, ProtocolError, pduTypes, releaseRq } from "./pdu.ts";
@@ -14,6 +14,7 @@ export type Peer = {
   readonly maxPdu: number;
   readonly connectSeconds: number;
   readonly responseSeconds: number;
+  readonly tls?: Tls;
 };
 
 export type Association = {
@@ -108,18 +109,6 @@ export const echoCommand = (messageId: number, verificationClass: string) =>
     [element.messageId, messageId],
     [element.dataSetType, noDataSet],
   ] as const;
-
-async function reach({ host, port, connectSeconds }: Peer, where: string, signal: AbortSignal): Promise<Socket> {
-  const socket = connect({ host, port, noDelay: true });
-  try {
-    await once(socket, "connect", { signal: AbortSignal.any([signal, AbortSignal.timeout(connectSeconds * 1000)]) });
-  } catch (cause) {
-    socket.destroy();
-    throw new Fault("PEER_UNREACHABLE", `${where} cannot be reached; is it listening?`, { cause });
-  }
-  socket.on("error", () => undefined);
-  return socket;
-}
 
 function rejection({ type, body }: { type: number; body: Buffer }, where: string, { callingAeTitle }: Peer): Fault {
   if (type !== pduTypes.associateRj) return new Fault("PEER_UNREACHABLE", `${where} aborted the association request`);

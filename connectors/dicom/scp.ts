@@ -1,10 +1,13 @@
 /** DICOM source: C-STORE and C-ECHO as SCP. Image octets go from the socket to `deliver` as they come, never re-encoded. */
-import { once } from "node:events";
-import { type AddressInfo, BlockList, createServer, type Socket } from "node:net";
+import { BlockList, type Socket } from "node:net";
 import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import type { Source } from "../connector.ts";
+import { listenOn, tlsOptions } from "../wire.ts";
 import { serveAssociation } from "./serve.ts";
+
+/** An association under way may finish its instance; the peer repeats what was not answered. */
+const graceMs = 1_000;
 
 const caller = z.object({
   aeTitle: z.string().optional().describe("Calling AE title."),
@@ -29,6 +32,7 @@ const options = z.object({
     .default(30)
     .describe("For the request to come, and for the peer to close (PS3.8 ARTIM)."),
   idleSeconds: z.number().positive().default(300).describe("An association may be silent this long."),
+  tls: tlsOptions,
 });
 export type ScpOptions = z.output<typeof options>;
 
@@ -38,39 +42,12 @@ export const dicomSource: Source<typeof options> = {
   options,
   example: "dicom: { listen: 127.0.0.1:11112, aeTitle: SEMRS_A, callers: [{ aeTitle: PACS_A }] }",
   listen: async (settings, deliver, context) => {
-    const sockets = new Set<Socket>();
     const isWelcome = welcome(settings.callers);
-    const server = createServer({ noDelay: true, highWaterMark: 262_144 }, (socket) => {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-      serveAssociation(socket, {
-        settings,
-        deliver,
-        context,
-        isWelcome,
-        isFull: () => sockets.size > settings.maxAssociations,
-      });
-    });
-    server.listen(settings.port, settings.host);
-    await once(server, "listening").catch((cause: unknown) => {
-      throw new Fault(
-        "CONFIG_INVALID",
-        `${settings.host}:${settings.port} cannot be listened on; is another process there?`,
-        { cause },
-      );
-    });
-    const { address, port } = server.address() as AddressInfo;
-    return {
-      address: `${address}:${port}`,
-      stop: async () => {
-        const closed = once(server, "close");
-        server.close();
-        // An association under way may finish its instance; the peer repeats what was not answered.
-        const patience = setTimeout(() => [...sockets].map((socket) => socket.destroy()), 1_000);
-        await closed;
-        clearTimeout(patience);
-      },
+    const serve = (socket: Socket, connections: number): void => {
+      const isFull = () => connections > settings.maxAssociations;
+      serveAssociation(socket, { settings, deliver, context, isWelcome, isFull });
     };
+    return await listenOn({ ...settings, graceMs }, serve, context);
   },
 };
 

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import type { Context, Destination, Item, Outcome } from "../connector.ts";
+import { tlsOptions } from "../wire.ts";
 import { explicitLittle, implicitLittle, maxContexts, type ProposedContext, verificationClass } from "./association.ts";
 import { type Association, echoCommand, openAssociation, storeCommand } from "./requestor.ts";
 
@@ -22,6 +23,7 @@ const options = z.object({
   maxPdu: z.int().min(4096).default(131_072).describe("Largest P-DATA, octets."),
   connectSeconds: z.number().positive().default(10).describe("To connect and associate within."),
   responseSeconds: z.number().positive().default(60).describe("To answer an instance within."),
+  tls: tlsOptions,
 });
 export type ScuOptions = z.output<typeof options>;
 

@@ -1,10 +1,10 @@
 /** MLLP destination: one message in flight on a connection, its acknowledgement matched by MSA-2. */
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
 import type { Destination, Item, Outcome } from "../connector.ts";
+import { reach, tlsOptions } from "../wire.ts";
 import { frameOf, openFramer } from "./framer.ts";
 
 const maxAckBytes = 1024 * 1024;
@@ -20,6 +20,7 @@ const options = z.object({
     .object({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer means."),
+  tls: tlsOptions,
 });
 
 export const mllpDestination: Destination<typeof options> = {
@@ -28,7 +29,7 @@ export const mllpDestination: Destination<typeof options> = {
   options,
   example: "mllp: { connect: 127.0.0.1:2577, refusals: { AE: park, AR: retry } }",
   send: async (settings, items, report, { signal }) => {
-    const socket = await reach(settings, signal);
+    const socket = await reach(settings, `${settings.host}:${settings.port}`, signal);
     try {
       for await (const item of items) {
         const outcome = await exchange(socket, item, settings, signal);
@@ -42,18 +43,6 @@ export const mllpDestination: Destination<typeof options> = {
     }
   },
 };
-
-async function reach({ host, port, connectSeconds }: z.output<typeof options>, signal: AbortSignal): Promise<Socket> {
-  const socket = connect({ host, port, noDelay: true });
-  try {
-    await once(socket, "connect", { signal: AbortSignal.any([signal, AbortSignal.timeout(connectSeconds * 1000)]) });
-    socket.on("error", () => undefined);
-    return socket;
-  } catch (cause) {
-    socket.destroy();
-    throw new Fault("PEER_UNREACHABLE", `${host}:${port} cannot be reached; is the system listening?`, { cause });
-  }
-}
 
 async function exchange(
   socket: Socket,

@@ -1,15 +1,17 @@
 /** MLLP source: listens for HL7 v2 messages and answers each from what `deliver` says, in the order they came. */
-import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { z } from "zod";
-import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../../errors.ts";
+import { codeOf, consequenceOf, type ErrorCode, reasonOf } from "../../errors.ts";
 import { type AckCode, acksOf, buildAck, type MessageFacts, readMsh } from "../../formats/hl7.ts";
 import type { Context, Deliver, Source, Verdict } from "../connector.ts";
+import { listenOn, tlsOptions } from "../wire.ts";
 import { type Frame, frameOf, openFramer } from "./framer.ts";
 
 /** Messages of one connection that may wait for their verdict at once. */
 const maxUnanswered = 64;
 const maxUnansweredBytes = 64 * 1024 * 1024;
+/** What was taken before a stop may still be answered. */
+const graceMs = 2_000;
 
 const options = z.object({
   host: z.string().default("127.0.0.1").describe("Address to listen on."),
@@ -22,6 +24,7 @@ const options = z.object({
   maxConnections: z.int().min(1).default(256).describe("Connections at once."),
   frameSeconds: z.number().positive().default(30).describe("An open frame must go on within this time."),
   charset: z.string().default("from-msh-18").describe("Character set: from-msh-18, or a WHATWG label."),
+  tls: tlsOptions,
 });
 
 export const mllpSource: Source<typeof options> = {
@@ -30,38 +33,16 @@ export const mllpSource: Source<typeof options> = {
   options,
   example: "mllp: { listen: 127.0.0.1:2575, charset: from-msh-18, answer: validated }",
   listen: async (settings, deliver, context) => {
-    const sockets = new Set<Socket>();
-    const server = createServer({ noDelay: true }, (socket) => {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
+    const serveOne = (socket: Socket, connections: number): void => {
       const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-      if (sockets.size > settings.maxConnections) {
+      if (connections > settings.maxConnections) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason: "connection limit" }, "warn");
         socket.end(frameOf(buildAck(undefined, answerOf("AR", "207", "too many connections; try again later"))));
         return;
       }
       serve(socket, peer, settings, deliver, context);
-    });
-    server.listen(settings.port, settings.host);
-    await once(server, "listening").catch((cause: unknown) => {
-      throw new Fault(
-        "CONFIG_INVALID",
-        `${settings.host}:${settings.port} cannot be listened on; is another process there?`,
-        { cause },
-      );
-    });
-    const { address, port } = server.address() as AddressInfo;
-    return {
-      address: `${address}:${port}`,
-      stop: async () => {
-        const closed = once(server, "close");
-        server.close();
-        for (const socket of sockets) socket.end();
-        const patience = setTimeout(() => [...sockets].map((socket) => socket.destroy()), 2_000);
-        await closed;
-        clearTimeout(patience);
-      },
     };
+    return await listenOn({ ...settings, graceMs }, serveOne, context);
   },
 };
 

@@ -1,12 +1,9 @@
-/** The reference documentation, made from the schemas and tables that the program itself uses. `node commands/reference.ts` writes it. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { consequenceOf, type ErrorCode, errorCodes } from "../errors.ts";
-import { channelSchemas } from "../pipeline/config-channels.ts";
-import { schema } from "../pipeline/config-schema.ts";
+/** What each code means and what to do about it: for the reference, for `semrs journal` and for `semrs test`. */
+import type { ErrorCode } from "../errors.ts";
+import { type NoteCode, noteMeanings } from "../pipeline/notes.ts";
 
-/** What each code means, and what to do about it. */
-const meanings: Readonly<Record<ErrorCode, readonly [cause: string, remedy: string]>> = {
+/** Cause and remedy of every error code. */
+export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, remedy: string]>> = {
   HL7_MALFORMED: [
     "What came is no HL7 v2 message, or its MLLP frame is broken.",
     "Look at the quarantined bytes; correct the sender's framing or MSH.",
@@ -121,103 +118,8 @@ const meanings: Readonly<Record<ErrorCode, readonly [cause: string, remedy: stri
   ],
 };
 
-const generated = "<!-- Made by `node commands/reference.ts`; a test keeps it current. -->";
-
-/** docs/errors.md */
-export function errorReference(): string {
-  const rows = errorCodes.map((code) => {
-    const { retry, hl7, dicom, http } = consequenceOf(code);
-    const [cause, remedy] = meanings[code];
-    return `| \`${code}\` | ${cause} | ${remedy} | ${retry ? "yes" : "no"} | ${hl7} | ${dicom.toString(16).padStart(4, "0").toUpperCase()} | ${http} |`;
-  });
-  return [
-    "# Error codes",
-    "",
-    generated,
-    "",
-    "Every failure an operator can see has one of these codes: in the log, in the journal, in ERR-8 of an acknowledgement. The",
-    "last columns are what each protocol tells its peer: MSA-1, the C-STORE status, the HTTP status. A code is never reused.",
-    "",
-    "| code | cause | what to do | repeated by itself | HL7 | DICOM | HTTP |",
-    "|---|---|---|---|---|---|---|",
-    ...rows,
-    "",
-  ].join("\n");
-}
-
-type Node = {
-  readonly description?: string;
-  readonly shape?: Readonly<Record<string, Node>>;
-  readonly def?: {
-    readonly type?: string;
-    readonly innerType?: Node;
-    readonly element?: Node;
-    readonly valueType?: Node;
-    readonly options?: readonly Node[];
-    readonly defaultValue?: unknown;
-  };
-};
-
-/** docs/configuration.md */
-export function configurationReference(): string {
-  return [
-    "# channels.yaml",
-    "",
-    generated,
-    "",
-    "Every key, with its default. `*` stands for a name of your choice, `[]` for each entry of a list. A key without a default",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how it is written in the file
-    "is required unless it says optional. `${NAME}` and `${NAME:default}` are replaced from the environment.",
-    "",
-    ...table("The file", schema as Node, ""),
-    ...table("An outbound channel", channelSchemas.outbound as Node, "channels.*."),
-    ...table("An inbound channel", channelSchemas.inbound as Node, "channels.*."),
-  ].join("\n");
-}
-
-const table = (title: string, node: Node, prefix: string): readonly string[] => [
-  `## ${title}`,
-  "",
-  "| key | default | |",
-  "|---|---|---|",
-  ...rowsOf(node, prefix),
-  "",
-];
-
-function rowsOf(node: Node, prefix: string): readonly string[] {
-  const inner = unwrapped(node);
-  const rows = Object.entries(inner.shape ?? {}).flatMap(([key, value]) => {
-    const path = `${prefix}${key}`;
-    return [`| \`${path}\` | ${defaultOf(value)} | ${value.description ?? ""} |`, ...rowsOf(value, `${path}.`)];
-  });
-  const { element, valueType, options = [] } = inner.def ?? {};
-  const below = [
-    ...(element ? rowsOf(element, `${prefix.slice(0, -1)}[].`) : []),
-    ...(valueType ? rowsOf(valueType, `${prefix}*.`) : []),
-    ...options.flatMap((option) => rowsOf(option, prefix)),
-  ];
-  return [...rows, ...below];
-}
-
-/** Without optional, default and prefault around it. */
-function unwrapped(node: Node): Node {
-  const inner = node.def?.innerType;
-  return inner ? unwrapped(inner) : node;
-}
-
-function defaultOf(node: Node): string {
-  const { type, defaultValue, innerType } = node.def ?? {};
-  if (type === "optional") return "optional";
-  if (defaultValue !== undefined) return `\`${JSON.stringify(defaultValue)}\``.replaceAll("|", "\\|");
-  return innerType ? defaultOf(innerType) : "";
-}
-
-/** The documents by file. */
-export const references: Readonly<Record<string, () => string>> = {
-  "docs/errors.md": errorReference,
-  "docs/configuration.md": configurationReference,
-};
-
-if (import.meta.main) {
-  for (const [file, make] of Object.entries(references)) writeFileSync(join(import.meta.dirname, "..", file), make());
+/** Cause and remedy of a code of the journal; undefined for one that this version does not know. */
+export function meaningOf(code: string): { readonly cause: string; readonly remedy: string } | undefined {
+  const [cause, remedy] = errorMeanings[code as ErrorCode] ?? noteMeanings[code as NoteCode] ?? [];
+  return cause !== undefined && remedy !== undefined ? { cause, remedy } : undefined;
 }

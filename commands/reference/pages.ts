@@ -1,0 +1,87 @@
+/** Pages about channels.yaml, its stations and its connectors, and the schema for editors. */
+import { z } from "zod";
+import { destinations, sources } from "../../connectors/index.ts";
+import { channelSchemas } from "../../pipeline/config-channels.ts";
+import { schema, systemSchemas } from "../../pipeline/config-schema.ts";
+import { generated } from "./generated.ts";
+import { keyTable } from "./schema-table.ts";
+
+/** docs/reference/channels.md */
+export const channelsPage = (): string =>
+  [
+    "# channels.yaml",
+    "",
+    generated,
+    "",
+    "Every key. `*` stands for a name of your choice, `[]` for each entry of a list. A key is required where it says so.",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how it is written in the file
+    "`${NAME}` and `${NAME:default}` are replaced from the environment; durations are written 250ms, 5s, 1m, 12h, 14d.",
+    "An editor that knows YAML schemas completes and checks it: `# yaml-language-server: $schema=./channels.schema.json`.",
+    "",
+    ...keyTable("The file", schema),
+    ...keyTable("An outbound channel", channelSchemas.outbound, "channels.*."),
+    ...keyTable("An inbound channel", channelSchemas.inbound, "channels.*."),
+  ].join("\n");
+
+/** What each station does, in the order in which a message meets them. */
+const stations = {
+  source:
+    "Makes what a system sends durable, then lets the connector acknowledge it. Nothing positive is answered before.",
+  filter:
+    "The first channel in `run` that takes a message and its document; what no channel takes is acknowledged and counted.",
+  validate: "The hard rules of CDA, the patient of message and document, the structure of an instance.",
+  assemble:
+    "A document and the study it refers to wait for each other and travel as one record; late images follow as an addendum.",
+  seal: "A signed manifest over parts that are ciphertext already; the bulk is not read again.",
+  route:
+    "The record to the own repository, its entry to the registry until the registry has signed for it; pushes to partners.",
+  fetch: "A patient comes: the registry is asked who holds what, and each record is asked of its repository.",
+  open: "Signature, certificates, revocation, addressee and every octet are verified while the ciphertext is kept as it came.",
+  deliver: "The document to the HIS as a message, the images to the PACS, proof of delivery to the author.",
+} as const;
+
+/** docs/reference/stations.md */
+export const stationsPage = (): string =>
+  [
+    "# Stations",
+    "",
+    generated,
+    "",
+    "Outbound: source → filter → validate → assemble → seal → route. Inbound: fetch → open → deliver. The order is code and not",
+    "configuration: nobody can configure a channel that routes clear text or delivers what was not verified.",
+    "",
+    ...Object.entries(stations).flatMap(([name, does]) => {
+      const { shape } = (name in channelSchemas.outbound.shape ? channelSchemas.outbound : channelSchemas.inbound) as {
+        shape: Readonly<Record<string, z.ZodType>>;
+      };
+      const [, ...table] = keyTable("", z.object({ [name]: shape[name] ?? z.unknown() }));
+      return [`## ${name}`, "", does, ...table];
+    }),
+  ].join("\n");
+
+/** docs/reference/connectors.md */
+export const connectorsPage = (): string =>
+  [
+    "# Connectors",
+    "",
+    generated,
+    "",
+    "What a system is connected with: a block of this name under `sites.*.systems.*`.",
+    "",
+    ...Object.entries(systemSchemas).flatMap(([name, keys]) => {
+      const source = sources.find((each) => each.name === name);
+      const destination = destinations.find((each) => each.name === name);
+      return [
+        ...keyTable(`${name}: ${(source ?? destination)?.summary ?? ""}`, z.object({ [name]: keys })),
+        ...[source, destination].flatMap((each) => (each ? ["```yaml", each.example, "```", ""] : [])),
+      ];
+    }),
+  ].join("\n");
+
+/** channels.schema.json, for editors: JSON Schema of what is written, before variables are replaced. */
+export function editorSchema(): string {
+  const channels = z.record(z.string(), z.union([channelSchemas.outbound, channelSchemas.inbound]));
+  const whole = schema.extend({ channels: channels.default({}).describe(schema.shape.channels.description ?? "") });
+  const written = z.toJSONSchema(whole, { io: "input", unrepresentable: "any" });
+  return `${JSON.stringify({ ...written, title: "channels.yaml" }, undefined, 1)}\n`;
+}

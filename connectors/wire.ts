@@ -1,0 +1,132 @@
+/** TCP with or without TLS, the same for every connector: listening on an address, and reaching one. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { z } from "zod";
+import { Fault } from "../errors.ts";
+import type { Context, Running } from "./connector.ts";
+
+/** One block for every connector: keys as PEM text. */
+export const tlsOptions = z
+  .object({
+    key: z.string().describe("Our private key, PEM."),
+    certificate: z.string().describe("Our certificate, PEM."),
+    ca: z.string().describe("Authorities of the other side, PEM."),
+    clientCertificate: z.enum(["require", "none"]).default("require").describe("Whether callers must show one."),
+    serverName: z.string().optional().describe("Name in the other's certificate, where it is not its host."),
+  })
+  .optional()
+  .describe("TLS; without it the wire is clear.");
+export type Tls = z.output<typeof tlsOptions>;
+
+/** AEAD with forward secrecy only (BCP 195, RFC 9325 4.2). */
+const ciphers = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+].join(":");
+const handshakeMs = 10_000;
+const readBytes = 262_144;
+
+type Listening = {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: Tls;
+  /** How long a connection may finish what it is at when the listener stops. */
+  readonly graceMs: number;
+};
+
+/** Listens; `serve` gets each connection once it is safe to read, with how many there are. CONFIG_INVALID when the port is taken. */
+export async function listenOn(
+  { host, port, tls, graceMs }: Listening,
+  serve: (socket: Socket, connections: number) => void,
+  { log }: Pick<Context, "log">,
+): Promise<Running> {
+  const sockets = new Set<Socket>();
+  const tcp = { noDelay: true, highWaterMark: readBytes };
+  const server = tls ? createTlsServer({ ...tcp, ...serverSide(tls) }) : createServer(tcp);
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.on(tls ? "secureConnection" : "connection", (socket: Socket) => serve(socket, sockets.size));
+  server.on("tlsClientError", (thrown: Error & { code?: string }, socket: TLSSocket) => {
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    log("tls.refused", { peer, code: "CERTIFICATE_INVALID", reason: thrown.code ?? "the handshake failed" }, "warn");
+  });
+  server.listen(port, host);
+  await once(server, "listening").catch((cause: unknown) => {
+    throw new Fault("CONFIG_INVALID", `${host}:${port} cannot be listened on; is another process there?`, { cause });
+  });
+  const bound = server.address() as AddressInfo;
+  return { address: `${bound.address}:${bound.port}`, stop: () => stop(server, sockets, graceMs) };
+}
+
+async function stop(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  const patience = setTimeout(() => [...sockets].map((socket) => socket.destroy()), graceMs);
+  await closed;
+  clearTimeout(patience);
+}
+
+type Reaching = {
+  readonly host: string;
+  readonly port: number;
+  readonly connectSeconds: number;
+  readonly tls?: Tls;
+};
+
+/** A connection that is ready for octets. PEER_UNREACHABLE, or CERTIFICATE_INVALID when the other side is not who it should be. */
+export async function reach(
+  { host, port, connectSeconds, tls }: Reaching,
+  where: string,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const socket = tls ? tlsConnect({ host, port, ...clientSide(tls, host) }) : connect({ host, port, noDelay: true });
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(connectSeconds * 1000)]);
+    await once(socket, tls ? "secureConnect" : "connect", { signal: limit });
+    socket.setNoDelay(true).on("error", () => undefined);
+    return socket;
+  } catch (cause) {
+    socket.on("error", () => undefined).destroy();
+    throw isCertificate(cause)
+      ? new Fault(
+          "CERTIFICATE_INVALID",
+          `${where} showed no certificate that tls.trust accepts; compare it and serverName`,
+          { cause },
+        )
+      : new Fault("PEER_UNREACHABLE", `${where} cannot be reached; is it listening${tls ? ", with TLS" : ""}?`, {
+          cause,
+        });
+  }
+}
+
+const serverSide = ({ key, certificate, ca, clientCertificate }: NonNullable<Tls>) => {
+  const isAsked = clientCertificate === "require";
+  const asks = { requestCert: isAsked, rejectUnauthorized: isAsked };
+  return {
+    key,
+    cert: certificate,
+    ca,
+    ...asks,
+    ciphers,
+    minVersion: "TLSv1.2",
+    handshakeTimeout: handshakeMs,
+  } as const;
+};
+
+const clientSide = ({ key, certificate, ca, serverName }: NonNullable<Tls>, host: string) => {
+  const name = serverName ?? host;
+  // An IP address is no server name (RFC 6066 3); it is compared with the certificate all the same.
+  const servername = /^[\d.]+$|:/.test(name) ? {} : { servername: name };
+  return { key, cert: certificate, ca, ciphers, minVersion: "TLSv1.2", ...servername } as const;
+};
+
+const isCertificate = (cause: unknown): boolean =>
+  /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY/.test((cause as { code?: string }).code ?? "");

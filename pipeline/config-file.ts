@@ -1,0 +1,106 @@
+/** The text of channels.yaml: parsed as YAML 1.2, variables replaced, and every key's place known. */
+import { readFileSync } from "node:fs";
+import { isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
+import type { Finding, FindingCode } from "./config-findings.ts";
+import { severityOf } from "./config-findings.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A problem at a place of the file, given as the path of keys that leads there. */
+export type Problem = { readonly code: FindingCode; readonly path: readonly PropertyKey[]; readonly message: string };
+
+export type ConfigFile = {
+  readonly value: unknown;
+  /** What is wrong with it so far: not readable, not YAML, a variable that is not set. */
+  readonly findings: readonly Finding[];
+  /** A problem with its place in the file: the key, or its nearest parent when it is not there. */
+  finding(problem: Problem): Finding;
+  /** `file:line` of a path of keys. */
+  placeOf(path: readonly PropertyKey[]): string;
+};
+
+const maxFileBytes = 1024 * 1024;
+const maxAliases = 100;
+
+/** Reads a YAML file; `name` is how the file is called in findings. */
+export function readConfigFile(path: string, name: string, env: Environment): ConfigFile {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return unreadable(name, "cannot be read; give another with --config");
+  }
+  if (text.length > maxFileBytes) return unreadable(name, `is over ${maxFileBytes} octets`);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, version: "1.2", uniqueKeys: true, strict: true });
+  const at = (offset: number, code: FindingCode, message: string): Finding => {
+    const { line, col } = lines.linePos(offset);
+    return { file: name, line, column: col, severity: severityOf(code), code, message };
+  };
+  const placeOf = (keys: readonly PropertyKey[]): string =>
+    `${name}:${lines.linePos(offsetOf(document.contents, keys)).line}`;
+  const finding = ({ code, path: keys, message }: Problem): Finding => {
+    const where = keys.map(String).join(".");
+    return at(offsetOf(document.contents, keys), code, where === "" ? message : `${where}: ${message}`);
+  };
+  const broken = document.errors.map(({ pos, message }) => at(pos[0], "CONFIG_SYNTAX", message.split("\n")[0] ?? ""));
+  if (broken.length > 0) return { value: undefined, findings: broken, finding, placeOf };
+
+  const findings: Finding[] = [];
+  visit(document, {
+    Scalar: (_key, node) => {
+      if (typeof node.value !== "string") return;
+      node.value = substitute(node.value, env, (message) =>
+        findings.push(at(node.range?.[0] ?? 0, "CONFIG_VARIABLE", message)),
+      );
+    },
+  });
+  return { value: document.toJS({ maxAliasCount: maxAliases }), findings, finding, placeOf };
+}
+
+function unreadable(name: string, message: string): ConfigFile {
+  const code = "CONFIG_UNREADABLE";
+  const finding = (problem: Problem): Finding => {
+    return {
+      file: name,
+      line: 0,
+      column: 0,
+      severity: severityOf(problem.code),
+      code: problem.code,
+      message: problem.message,
+    };
+  };
+  return { value: undefined, findings: [finding({ code, path: [], message })], finding, placeOf: () => name };
+}
+
+/** ${NAME} and ${NAME:default}. */
+function substitute(text: string, env: Environment, problem: (message: string) => void): string {
+  return text.replaceAll(
+    /\$\{([A-Z][A-Z0-9_]*)(?::([^}]*))?\}/g,
+    (_whole, name: string, fallback: string | undefined) => {
+      const value = env[name] ?? fallback;
+      if (value === undefined)
+        problem(`\${${name}} is not set; set it in the environment, or write \${${name}:default}`);
+      return value ?? "";
+    },
+  );
+}
+
+/** Where in the file a path of keys is; the nearest parent if the key itself is not there. */
+function offsetOf(root: unknown, keys: readonly PropertyKey[]): number {
+  let node = root as Node | null;
+  let offset = node?.range?.[0] ?? 0;
+  for (const key of keys) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      if (!pair) return offset;
+      offset = (pair.key as Node).range?.[0] ?? offset;
+      node = pair.value as Node | null;
+    } else {
+      const items = (node as { items?: readonly Node[] } | null)?.items;
+      node = items?.[Number(key)] ?? null;
+      offset = node?.range?.[0] ?? offset;
+    }
+  }
+  return offset;
+}

@@ -1,0 +1,157 @@
+/** Everything that can be said of a configuration, in one table: how bad it is, what it means, what to do. */
+
+/** `error` keeps a site from starting; `warn` does not, and is told at start and by `semrs check`. */
+export type Severity = "error" | "warn";
+
+const table = {
+  CONFIG_UNREADABLE: [
+    "error",
+    "The file is not there, cannot be read, or is too large.",
+    "Correct the path or the rights.",
+  ],
+  CONFIG_SYNTAX: ["error", "The file is not YAML.", "Look at the place; often an indent or a quote."],
+  CONFIG_VARIABLE: [
+    "error",
+    "A variable that the file names is not set.",
+    "Set it in the environment, or write a default: NAME:default.",
+  ],
+  CONFIG_UNKNOWN_KEY: [
+    "error",
+    "There is no such key here.",
+    "Take the one that is suggested, or look it up in the reference.",
+  ],
+  CONFIG_MISSING_KEY: ["error", "A key that is required is not there.", "Add it; the reference says what it takes."],
+  CONFIG_VALUE: ["error", "A value is not one that this key takes.", "The message says what it takes."],
+  CONFIG_NAME: [
+    "error",
+    "A site, system, channel or partner is named that is not in the file.",
+    "Correct the name, or add what it names.",
+  ],
+  CONFIG_PORT_TWICE: ["error", "Two listeners of one site have the same port.", "Give one of them another."],
+  CONFIG_CLEAR_TEXT: [
+    "error",
+    "A listener or peer off this machine has no TLS and no reason why not.",
+    "Add tls: {}, or clearText with the reason.",
+  ],
+  CONFIG_CALLERS: ["error", "A DICOM listener off this machine takes associations from anybody.", "List callers."],
+  CONFIG_ADMIN: ["error", "The admin port is reachable from other machines.", "Listen on 127.0.0.1 and use a tunnel."],
+  CONFIG_IDENTITY: ["error", "The original patient identity is delivered without a reason.", "Add because."],
+  CONFIG_SHADOW: [
+    "error",
+    "none stands beside another route, or without a reason.",
+    "Write route: [none] alone, and because.",
+  ],
+  CONFIG_AUTHORITY_TWICE: ["error", "One authority or root belongs to two identifiers.", "Keep it in one."],
+  CONFIG_DESTINATION: [
+    "error",
+    "A channel delivers to a system that has no address.",
+    "Add connect (and calledAeTitle) to it.",
+  ],
+  FILTER_DROPS_CANCEL: [
+    "warn",
+    "A system sends cancellations that no channel takes: a withdrawn report would stay elsewhere.",
+    "Add the event to filter.messages.",
+  ],
+  FILTER_DROPS_MESSAGE: [
+    "warn",
+    "A system sends a message that no channel takes; it is acknowledged and counted as filtered.",
+    "Add it to filter.messages or to an admission, or drop it from sends.",
+  ],
+  FILTER_DROPS_DOCUMENT: [
+    "warn",
+    "Documents of some forms are taken by no channel; they are acknowledged and not sealed.",
+    "Add the forms to filter.documents, or other.",
+  ],
+  PATIENT_MISMATCH_PASSES: [
+    "warn",
+    "A document or study of another patient would be sealed and travel.",
+    "Grade it reject or hold.",
+  ],
+  AUTHORITY_UNMAPPED: [
+    "warn",
+    "A patient id of this authority leads to no OID: an admission with it asks nobody.",
+    "Add the authority under identifiers.",
+  ],
+  CHANNEL_NOT_RUN: ["warn", "No site runs this channel.", "Add it to run, or remove it."],
+  SYSTEM_UNUSED: [
+    "warn",
+    "No channel of its site uses this system.",
+    "Name it in a source, an admission or deliver, or remove it.",
+  ],
+  STUDY_WITHOUT_SOURCE: [
+    "warn",
+    "The channel waits for studies, and no source of it sends any.",
+    "Add the PACS to source, or remove assemble.",
+  ],
+  FETCH_WITHOUT_RULE: ["warn", "Nothing is fetched: rules is empty.", "Add a rule."],
+  SHADOW_CHANNEL: [
+    "warn",
+    "The channel accepts, validates and seals, and sends nothing.",
+    "Nothing, while the house runs beside its live feed; then route: [repository].",
+  ],
+  KEY_MISSING: [
+    "error",
+    "A key or certificate file is missing or unreadable.",
+    "semrs pki init makes keys; semrs pki import takes those of your authority.",
+  ],
+  KEY_MODE: ["error", "A private key can be read by others.", "chmod 600."],
+  KEY_PAIR: [
+    "error",
+    "Key and certificate do not belong together.",
+    "Put the certificate that was issued for this key beside it.",
+  ],
+  KEY_SHARED: ["error", "One key serves two purposes.", "Make a key for each of sign, decrypt and tls."],
+  STORAGE_KEY: [
+    "error",
+    "storage.key is not 32 octets in hexadecimal.",
+    "Restore it from its backup; without it the data folder cannot be read.",
+  ],
+  CERTIFICATE_EXPIRED: ["error", "A certificate is expired or not yet valid.", "Have it issued anew; check the clock."],
+  CERTIFICATE_EXPIRES: ["warn", "A certificate ends soon.", "Have it issued anew, and send it to your partners."],
+  CERTIFICATE_UNTRUSTED: [
+    "error",
+    "A certificate does not lead to a trusted authority, is revoked, or is for another use.",
+    "Add the authority under trust.anchors; ask its owner.",
+  ],
+  PARTNER_CERTIFICATE: [
+    "error",
+    "A partner's certificate is missing.",
+    "Ask the partner for it: semrs pki export there, semrs pki trust here.",
+  ],
+  CRL_MISSING: ["error", "A revocation list is missing or unreadable.", "Fetch it from the authority."],
+  CRL_STALE: [
+    "warn",
+    "A revocation list should have been renewed.",
+    "Fetch it anew; after crlStale nothing is opened any more.",
+  ],
+  DATA_UNWRITABLE: ["error", "The data folder cannot be made or written.", "Correct the path or its owner."],
+  DATA_MODE: ["warn", "The data folder can be listed by others.", "chmod 700."],
+  PORT_TAKEN: [
+    "warn",
+    "Another process listens on this port; the site itself, if it runs.",
+    "Stop the other, or give this another port.",
+  ],
+  PEER_UNREACHABLE: ["error", "A peer does not answer.", "Start it, open the firewall, correct the address."],
+} as const satisfies Record<string, readonly [Severity, string, string]>;
+
+export type FindingCode = keyof typeof table;
+export const findingCodes = Object.keys(table) as readonly FindingCode[];
+export const severityOf = (code: FindingCode): Severity => table[code][0];
+export const meaningOf = (code: FindingCode): { readonly cause: string; readonly remedy: string } => ({
+  cause: table[code][1],
+  remedy: table[code][2],
+});
+
+/** One thing that was found: where, and what is said of it. Line and column count from 1; 0 where the file has no lines. */
+export type Finding = {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly severity: Severity;
+  readonly code: FindingCode;
+  readonly message: string;
+};
+
+/** `file:line:column severity CODE message`, as editors and terminals link it. */
+export const findingText = ({ file, line, column, severity, code, message }: Finding): string =>
+  `${file}${line > 0 ? `:${line}:${column}` : ""} ${severity} ${code} ${message}`;

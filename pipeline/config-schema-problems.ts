@@ -1,0 +1,58 @@
+/** What a schema says is wrong, in words for the one who wrote the file. */
+import type { z } from "zod";
+import type { Problem } from "./config-file.ts";
+import { nearest } from "./config-suggest.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** Every issue of a schema as a problem; `known` are the keys that could have been meant. */
+export const problemsOf = (issues: readonly Issue[], known: Iterable<string>): readonly Problem[] =>
+  issues.flatMap((issue) => [...problems(issue, [...known])]);
+
+function* problems(issue: Issue, known: readonly string[]): Generator<Problem> {
+  if (issue.code === "unrecognized_keys") {
+    for (const key of issue.keys) {
+      const meant = nearest(key, known);
+      const path = [...issue.path, key];
+      yield { code: "CONFIG_UNKNOWN_KEY", path, message: `unknown key${meant ? `; did you mean "${meant}"?` : ""}` };
+    }
+    return;
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    // The alternative that comes nearest is the one that was meant.
+    const [best = []] = [...issue.errors].sort((one, other) => weight(one) - weight(other));
+    for (const inner of best) yield* problems({ ...inner, path: [...issue.path, ...inner.path] } as Issue, known);
+    return;
+  }
+  if (issue.code === "invalid_type" && /received undefined/.test(issue.message)) {
+    yield { code: "CONFIG_MISSING_KEY", path: issue.path, message: "required" };
+    return;
+  }
+  const values = issue.code === "invalid_value" ? issue.values.map(String) : [];
+  const meant = typeof issue.input === "string" ? nearest(issue.input, values) : undefined;
+  yield {
+    code: "CONFIG_VALUE",
+    path: issue.path,
+    message: `${issue.message}${meant ? `; did you mean "${meant}"?` : ""}`,
+  };
+}
+
+/** A key that another alternative would not know weighs more than one that is missing. */
+const weight = (issues: readonly Issue[]): number =>
+  issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? 2 * issue.keys.length : 1), 0);
+
+/** All keys of schemas, however deep. */
+export function keysOf(schemas: readonly unknown[]): readonly string[] {
+  const keys = new Set<string>();
+  const collect = (each: unknown): void => {
+    const { shape, def } = each as { shape?: Record<string, unknown>; def?: Record<string, unknown> };
+    for (const [key, value] of Object.entries(shape ?? {})) {
+      keys.add(key);
+      collect(value);
+    }
+    for (const inner of [def?.innerType, def?.element, def?.valueType, ...((def?.options as unknown[]) ?? [])])
+      if (inner) collect(inner);
+  };
+  for (const each of schemas) collect(each);
+  return [...keys];
+}

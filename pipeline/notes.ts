@@ -1,0 +1,32 @@
+/** What the journal notes of something that is no failure: why it was filtered, held, or travels with less. */
+export const noteMeanings = {
+  NO_CHANNEL: [
+    "No channel of this site takes this message or its document; it was acknowledged and is not sealed.",
+    "If it should travel, widen filter.messages or filter.documents, then semrs journal resend.",
+  ],
+  NO_DOCUMENT: ["The message carries no document.", "Nothing, if the system sends such messages; else look at OBX-5."],
+  PRELIMINARY: ["The report is preliminary; only final ones travel.", "Nothing; the final one follows."],
+  REPEATED: ["This document is here already, octet for octet.", "Nothing."],
+  ECHO: ["This document came from another house and our HIS sent it back.", "Nothing; it is never registered as ours."],
+  ATTACHMENT_NOT_CARRIED: [
+    "The message holds something beside the CDA document; only the document travels in this version.",
+    "Send what is beside it as a document of its own.",
+  ],
+  PATIENT_NOT_COMPARABLE: [
+    "PID-3 and the document name the patient under different authorities, so they could not be compared.",
+    "List the authority of PID-3.4 with its OID under identifiers.",
+  ],
+  STUDY_MISSING: [
+    "The study that the document refers to did not come within assemble.study.wait.",
+    "Let the PACS send it, then release; or release as it is if then is proceed.",
+  ],
+  STUDY_LATE: ["Images came after their document was sealed.", "Set assemble.late: addendum, or discard them."],
+  DOCUMENT_MISSING: ["No document ever referred to this study.", "Let the HIS send the report, or discard the images."],
+  SHADOW: [
+    "Sealed and kept; the channel's route is none.",
+    "Nothing, while the house runs in the shadow of its live feed.",
+  ],
+} as const satisfies Record<string, readonly [cause: string, remedy: string]>;
+
+export type NoteCode = keyof typeof noteMeanings;
+export const noteCodes = Object.keys(noteMeanings) as readonly NoteCode[];
