@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { demoCommand } from "./commands/demo/index.ts";
-import { journalCommand } from "./commands/journal.ts";
+import { journalCommand } from "./commands/journal/index.ts";
 import { pkiCommand } from "./commands/pki.ts";
 import { runCommand } from "./commands/run.ts";
 import { sendCommand } from "./commands/send.ts";
@@ -11,6 +11,12 @@ import { sendCommand } from "./commands/send.ts";
 const exitUsage = 64;
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "package.json"), "utf8")) as { version: string };
+
+/** A wrong use ends with 64 at every depth; commander's own exit code is 1. */
+function overridden(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) overridden(each);
+}
 
 const program = new Command("semrs")
   .description(
@@ -22,9 +28,9 @@ const program = new Command("semrs")
     "Examples:\n  semrs demo                      three sites on this machine, records travel\n  SITE=hospital-a semrs run       one site from channels.yaml\n",
   )
   .exitOverride();
-for (const command of [demoCommand(), runCommand(), sendCommand(), journalCommand(), pkiCommand()]) {
-  program.addCommand(command.exitOverride());
-}
+for (const command of [demoCommand(), runCommand(), sendCommand(), journalCommand(), pkiCommand()])
+  program.addCommand(command);
+overridden(program);
 
 try {
   await program.parseAsync(process.argv);

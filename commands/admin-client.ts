@@ -1,36 +1,53 @@
-/** Speaks to a site's admin port with the token that lies in its data folder. */
+/** A program that asks a site on its admin port: the token is read from the data folder. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../errors.ts";
+import { type ErrorCode, errorCodes, Fault } from "../errors.ts";
+import { loadConfig } from "../pipeline/config.ts";
 
 export type AdminClient = {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
+  /** The octets that a POST answers with. */
+  download(path: string, body: unknown): Promise<AsyncIterable<Uint8Array>>;
   /** The value of one metric line, summed over all labels that match. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
 };
 
 const timeoutMs = 10_000;
 
+/** Where a site's admin port is: said outright, or found in the configuration. */
+export type Where = { readonly config: string; readonly admin?: string; readonly data?: string };
+
+/** The admin port and data folder of the site that the configuration names, unless both are said. */
+export function adminOf({ config, admin, data }: Where): AdminClient {
+  if (admin && data) return openAdminClient(admin, data);
+  const { own } = loadConfig(config, process.env);
+  return openAdminClient(admin ?? `http://${own.admin.host}:${own.admin.port}`, data ?? own.data);
+}
+
 /** `data` is the site's data folder, where the token is. */
 export function openAdminClient(url: string, data: string): AdminClient {
   const ask = async (path: string, init: RequestInit): Promise<Response> => {
-    const token = readFileSync(join(data, "admin.token"), "utf8").trim();
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const headers = { authorization: `Bearer ${tokenIn(data)}`, "content-type": "application/json" };
     return await fetch(`${url}${path}`, { ...init, headers, signal: AbortSignal.timeout(timeoutMs) }).catch(
       (cause: unknown) => {
         throw new Fault("PEER_UNREACHABLE", `no site answers at ${url}; is it running?`, { cause });
       },
     );
   };
-  const json = async <T>(response: Response): Promise<T> => {
-    const body = (await response.json()) as T & { reason?: string };
-    if (!response.ok) throw new Fault("PEER_REFUSED", `${url} answered ${response.status}: ${body.reason ?? ""}`);
-    return body;
+  const checked = async (asked: Promise<Response>): Promise<Response> => {
+    const response = await asked;
+    if (response.ok) return response;
+    const { code, reason } = (await response.json().catch(() => ({}))) as { code?: string; reason?: string };
+    const known = (errorCodes as readonly string[]).includes(code ?? "") ? (code as ErrorCode) : "PEER_REFUSED";
+    throw new Fault(known, reason ?? `${url} answered ${response.status}`);
   };
+  const post = (path: string, body: unknown): Promise<Response> =>
+    checked(ask(path, { method: "POST", body: JSON.stringify(body) }));
   return {
-    get: async (path) => await json(await ask(path, {})),
-    post: async (path, body) => await json(await ask(path, { method: "POST", body: JSON.stringify(body) })),
+    get: async <T>(path: string) => (await (await checked(ask(path, {}))).json()) as T,
+    post: async <T>(path: string, body: unknown) => (await (await post(path, body)).json()) as T,
+    download: async (path, body) => (await post(path, body)).body ?? new ReadableStream<Uint8Array>(),
     metric: async (name, labels = {}) => {
       const text = await (await ask("/metrics", {})).text();
       const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
@@ -40,4 +57,13 @@ export function openAdminClient(url: string, data: string): AdminClient {
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
     },
   };
+}
+
+function tokenIn(data: string): string {
+  const file = join(data, "admin.token");
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    throw new Fault("PEER_UNREACHABLE", `${file} cannot be read; the site makes it at its first start`, { cause });
+  }
 }

@@ -14,6 +14,7 @@ const org = z
   .max(256)
   .regex(/^[^\p{Cc},]+$/u);
 const maxNames = 200;
+const maxOutcomes = 32;
 const maxReceiptBytes = 256 * 1024;
 
 const schema = z.strictObject({
@@ -30,6 +31,12 @@ const schema = z.strictObject({
     .refine((at) => !Number.isNaN(Date.parse(at))),
   /** SHA-256 of the authors' manifests it vouches for: a registry's receipt dates them (the marks). */
   names: z.array(hex64).max(maxNames).readonly(),
+  /** Of a delivered record: what each system of the house answered, such as AA or 24 × 0000. */
+  outcomes: z
+    .array(z.strictObject({ system: org.max(64), answer: z.string().max(64) }))
+    .max(maxOutcomes)
+    .readonly()
+    .optional(),
 });
 /** Digests in hex, `receivedAt` in whole seconds UTC. */
 export type Receipt = z.output<typeof schema>;

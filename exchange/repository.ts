@@ -133,7 +133,7 @@ async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promi
 
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
 async function retrieve(exchange: Exchange, opened: Opened): Promise<Answer> {
-  const { store, log } = exchange;
+  const { store, now, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
   const record = store.records
     .byKey(store.tokens.of("document", "", uniqueId))
@@ -145,7 +145,12 @@ async function retrieve(exchange: Exchange, opened: Opened): Promise<Answer> {
     .evidence(record.id)
     .filter(({ kind }) => kind === "registered")
     .map(({ receipt }) => receipt);
-  await store.commit([seen(store, opened)]);
+  const detail = `${content.length} parts`;
+  const at = now().toISOString();
+  await store.commit([
+    seen(store, opened),
+    store.steps.add({ subject: record.id, at, station: "repository", event: "released", peer: opened.org, detail }),
+  ]);
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
   log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
   const { signature, manifest: octets } = record;
@@ -182,6 +187,14 @@ async function receive(exchange: Exchange, opened: Opened): Promise<Answer> {
   await store.commit([
     store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
     seen(store, opened),
+    store.steps.add({
+      subject: record.id,
+      at: now().toISOString(),
+      station: "repository",
+      event: "receipted",
+      peer: org,
+      detail: (receipt.outcomes ?? []).map(({ system, answer }) => `${system} ${answer}`).join(", ") || null,
+    }),
   ]);
   log("repository.receipted", { peer: org, message: record.id });
   return { status: 204 };

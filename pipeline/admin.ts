@@ -7,19 +7,20 @@ import { join } from "node:path";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
 import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
-import type { Delivery, Item } from "../store/store.ts";
 import { request } from "./fetch.ts";
+import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
+import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
 import type { Site } from "./site.ts";
 
-const maxListed = 1000;
 const maxBody = "64kb";
 
 export type Admin = { readonly address: string; stop(): Promise<void> };
 
-/** What a person may do to something that waits, is held or parked. */
-export type Releases = { look(item: Item): void };
-
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
+const listQuery = z.strictObject({
+  state: z.enum(listedStates).optional(),
+  limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
+});
 const fetchBody = z.strictObject({
   patientIds: z
     .array(z.strictObject({ root: z.string().max(256), extension: z.string().max(256) }))
@@ -44,19 +45,40 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
   app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
   app.use(express.json({ limit: maxBody }));
   app.get("/counts", (_request, response) => void response.json(counts(site)));
-  app.get("/journal", (_request, response) => void response.json(journal(site)));
+  app.get(
+    "/journal",
+    answer((request) => listJournal(site, listQuery.parse(request.query))),
+  );
+  app.get(
+    "/trace/:id",
+    answer((request) => trace(site, String(request.params.id))),
+  );
   app.get("/records", (_request, response) => void response.json(records(site)));
-  app.post(
-    "/journal/:id/release",
-    action(site, (id, body) => release(site, releases, id, reasonBody.parse(body).reason)),
-  );
-  app.post(
-    "/journal/:id/discard",
-    action(site, (id, body) => discard(site, id, reasonBody.parse(body).reason)),
-  );
+  const acts = {
+    release: (id: string, reason: string) => release(site, releases, id, reason),
+    discard: (id: string, reason: string) => discard(site, id, reason),
+    resend: (id: string, reason: string) => resend(site, releases, id, reason),
+  } as const;
+  for (const [verb, act] of Object.entries(acts)) {
+    app.post(
+      `/journal/:id/${verb}`,
+      answer((request) => act(String(request.params.id), reasonBody.parse(request.body).reason), 202),
+    );
+  }
+  app.post("/journal/:id/reveal", async (request, response) => {
+    try {
+      const { id, body } = await reveal(site, String(request.params.id), reasonBody.parse(request.body).reason);
+      response.type("application/octet-stream").set("x-semrs-id", id);
+      for await (const chunk of body) if (!response.write(chunk)) await once(response, "drain");
+      response.end();
+    } catch (thrown) {
+      if (response.headersSent) response.destroy();
+      else refuse(response, thrown);
+    }
+  });
   app.post(
     "/fetch",
-    action(site, (_id, body) => fetchNow(site, fetchBody.parse(body).patientIds)),
+    answer((request) => fetchNow(site, fetchBody.parse(request.body).patientIds), 202),
   );
   app.use((thrown: unknown, _request: Request, response: Response, _next: NextFunction) => refuse(response, thrown));
 
@@ -84,97 +106,7 @@ const counts = ({ store }: Site) => ({
   deliveries: store.deliveries.counts(),
 });
 
-/** What waits, is held, parked or was refused: why, since when, and its id; nothing of a patient. */
-function journal({ store }: Site) {
-  const items = (["waiting", "held"] as const).flatMap((state) => store.items.list({ state, limit: maxListed }));
-  const deliveries = (["queued", "inflight", "ambiguous", "parked"] as const).flatMap((state) =>
-    store.deliveries.list({ state, limit: maxListed }),
-  );
-  return {
-    items: items.map(({ id, kind, channel, state, code, reason, since, joins }) => {
-      return {
-        id,
-        kind,
-        channel,
-        state,
-        code,
-        reason,
-        since,
-        study: joins.find((join) => join.startsWith("study:")) ?? null,
-      };
-    }),
-    deliveries: deliveries.map(({ id, kind, channel, destination, record, state, attempts, due, code, reason }) => {
-      return {
-        id,
-        kind,
-        channel,
-        destination,
-        record,
-        state,
-        attempts,
-        due: new Date(due).toISOString(),
-        code,
-        reason,
-      };
-    }),
-    refused: store.arrivals
-      .list({ state: "refused", limit: maxListed })
-      .map(({ id, source, controlId, sender, code, reason, receivedAt }) => ({
-        id,
-        source,
-        controlId,
-        sender,
-        code,
-        reason,
-        receivedAt,
-      })),
-    missing: store.missing,
-  };
-}
-
-const records = ({ store }: Site) =>
-  store.records.list({ limit: maxListed }).map(({ id, channel, origin, author, state, parts, createdAt }) => {
-    const receipts = store.records.evidence(id).map(({ kind, from }) => ({ kind, from }));
-    return { id, channel, origin, author, state, parts: parts.length, createdAt, receipts };
-  });
-
-/** A held item goes back to wait and is looked at; a parked delivery is due now. */
-async function release(site: Site, releases: Releases, id: string, reason: string) {
-  const { store, log, now } = site;
-  const item = store.items.find(id);
-  if (item?.state === "held") {
-    await store.commit([
-      store.items.mark(id, { state: "waiting", code: null, reason: null, since: now().toISOString() }),
-    ]);
-    releases.look({ ...item, state: "waiting" });
-    log("admin.released", { message: id, reason });
-    return { id, state: "waiting" };
-  }
-  const delivery = store.deliveries.find(id);
-  if (delivery && isOpen(delivery)) {
-    await store.commit([
-      store.deliveries.mark(id, { state: "queued", due: now().getTime(), code: null, reason: null }),
-    ]);
-    site.wake();
-    log("admin.released", { message: id, reason });
-    return { id, state: "queued" };
-  }
-  throw new Fault("DOCUMENT_UNKNOWN", "nothing with this id is held, parked or queued; list it with GET /journal");
-}
-
-async function discard({ store, log }: Site, id: string, reason: string) {
-  const item = store.items.find(id);
-  const delivery = store.deliveries.find(id);
-  if (item?.state === "held" || item?.state === "waiting")
-    await store.commit([store.items.mark(id, { state: "discarded", reason })]);
-  else if (delivery && isOpen(delivery))
-    await store.commit([store.deliveries.mark(id, { state: "discarded", reason })]);
-  else throw new Fault("DOCUMENT_UNKNOWN", "nothing with this id is held, parked or queued; list it with GET /journal");
-  log("admin.discarded", { message: id, reason }, "warn");
-  return { id, state: "discarded" };
-}
-
-const isOpen = ({ state }: Delivery): boolean => state === "parked" || state === "queued" || state === "ambiguous";
+const records = (site: Site) => site.store.records.list({ limit: maxListed }).map((record) => recordLine(site, record));
 
 /** `fetch: { request: api }`: another program asks for a patient's records. */
 async function fetchNow(site: Site, patientIds: readonly { root: string; extension: string }[]) {
@@ -188,11 +120,11 @@ async function fetchNow(site: Site, patientIds: readonly { root: string; extensi
   return { channel: channel.name, state: "queued" };
 }
 
-const action =
-  (_site: Site, work: (id: string, body: unknown) => Promise<unknown>) =>
+const answer =
+  (work: (request: Request) => unknown, status = 200) =>
   async (request: Request, response: Response): Promise<void> => {
     try {
-      response.status(202).json(await work(String(request.params.id ?? ""), request.body ?? {}));
+      response.status(status).json(await work(request));
     } catch (thrown) {
       refuse(response, thrown);
     }

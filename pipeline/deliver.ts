@@ -3,7 +3,7 @@
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { contentOf, openCipher, signReceipt } from "../envelope/index.ts";
+import { contentOf, openCipher, type Receipt, signReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { receiptMediaType } from "../formats/command.ts";
@@ -11,6 +11,7 @@ import { readMeta } from "../formats/dicom.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
@@ -35,10 +36,11 @@ export function deliveriesFor(site: Site, channel: InboundChannel, { record, fac
 /** Deliveries of one record, and records under way, that are looked at. */
 const maxDeliveries = 100;
 const maxOpened = 100_000;
+const maxAnswer = 64;
 const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
 
 /** The document, byte for byte, in a message that this HIS understands. */
-export async function deliverMessage(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function deliverMessage(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
   const { record, facts } = recordOf(site, delivery);
   const mllp = config.own.systems[delivery.destination]?.mllp;
@@ -84,7 +86,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<re
     (_item, is) => (outcome = is),
     site,
   );
-  succeed(outcome);
+  const answer = succeed(outcome);
   const fields = {
     channel: delivery.channel,
     message: record.id,
@@ -92,11 +94,12 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<re
     peer: delivery.destination,
   };
   log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
-  return [store.messages.took(delivery.destination, record.key, now().toISOString())];
+  const changes = [store.messages.took(delivery.destination, record.key, now().toISOString())];
+  return { changes, event: "delivered", answer };
 }
 
 /** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
-export async function deliverStudy(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
   const { record, facts } = recordOf(site, delivery);
   const dicom = config.own.systems[delivery.destination]?.dicom;
@@ -104,15 +107,19 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<read
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
   const started = performance.now();
   const ledger = (sop: string) => `${record.id} ${sop}`;
+  // A person asked for it again: what was taken before goes too.
+  const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
   const left = facts.instances.filter(
-    ({ sopInstanceUid }) => !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
   );
   const failures: Fault[] = [];
   const taken: Promise<void>[] = [];
+  const answers = new Map<string, number>();
   let bytes = 0;
   const report = (item: Item, outcome: Outcome): void => {
     try {
-      succeed(outcome);
+      const answer = succeed(outcome);
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
       bytes += item.size;
       taken.push(
         store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]),
@@ -133,11 +140,12 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<read
   if (worst) throw worst;
   const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
   log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
-  return [];
+  const answer = [...answers].map(([status, count]) => `${count} × ${status}`).join(", ");
+  return { changes: [], event: "delivered", answer: answer || "all taken before" };
 }
 
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
-export async function sendReceipt(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {
   const { identity, now, log } = site;
   const { record } = recordOf(site, delivery);
   const at = now();
@@ -152,6 +160,7 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<reado
       verdict: "delivered",
       receivedAt: utcSeconds(at),
       names: [manifestSha256],
+      outcomes: outcomesOf(site, record.id),
     },
     identity.signer,
     at,
@@ -165,8 +174,20 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<reado
     answers: ["response"],
   });
   log("deliver.receipted", { channel: delivery.channel, message, peer: delivery.destination });
-  return [site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
+  const changes = [site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
+  return { changes, event: "receipted", answer: "proof of delivery" };
 }
+
+/** What each system answered, once a system: the author shows it to who asks what became of the record. */
+const outcomesOf = (site: Site, record: Id): Receipt["outcomes"] =>
+  [
+    ...new Map(
+      site.store.steps
+        .of([record])
+        .filter(({ station, event }) => station === "deliver" && event === "delivered")
+        .map(({ peer, detail }) => [peer ?? "", detail ?? ""]),
+    ),
+  ].map(([system, answer]) => ({ system, answer: answer.slice(0, maxAnswer) }));
 
 /**
  * Once everything of a record is delivered it is marked so, and its author is told: looked at after each delivery's own
@@ -211,8 +232,9 @@ async function head({ store }: Site, blob: BlobName): Promise<Uint8Array> {
   return new Uint8Array();
 }
 
-function succeed(outcome: Outcome | undefined): void {
-  if (outcome?.state === "delivered") return;
+/** What the system answered, or the fault that its answer is. */
+function succeed(outcome: Outcome | undefined): string {
+  if (outcome?.state === "delivered") return outcome.detail ?? "";
   if (outcome?.state === "refused") throw new Fault(outcome.code, outcome.reason);
   throw new Fault("PEER_AMBIGUOUS", outcome?.reason ?? "the peer gave no answer");
 }

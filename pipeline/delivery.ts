@@ -1,11 +1,19 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
 import { codeOf, consequenceOf, reasonOf } from "../errors.ts";
-import type { Change, Delivery } from "../store/store.ts";
+import type { Change, Delivery, Id } from "../store/store.ts";
 import type { Station } from "./metrics.ts";
-import { pass, type Site } from "./site.ts";
+import { pass, type Site, step } from "./site.ts";
 
-/** Sends one delivery; resolves with what to commit together with its success. */
-export type Send = (site: Site, delivery: Delivery) => Promise<readonly Change[]>;
+/** What to commit together with a delivery's success, and what is told of it. */
+export type Sent = {
+  readonly changes: readonly Change[];
+  /** What happened, and to which record where the delivery has none of its own. */
+  readonly event: string;
+  readonly subject?: Id;
+  /** What the other side answered. */
+  readonly answer?: string;
+};
+export type Send = (site: Site, delivery: Delivery) => Promise<Sent>;
 
 export type DeliveryLoop = { wake(): void; stop(): Promise<void> };
 
@@ -69,12 +77,18 @@ export function openDeliveryLoop(
   const attempt = async (queued: Delivery): Promise<void> => {
     const delivery = { ...queued, attempts: queued.attempts + 1 };
     const { id, attempts } = delivery;
+    const station = stationOf[delivery.kind];
+    const started = performance.now();
     try {
       await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
-      const changes = await pass(site, stationOf[delivery.kind], delivery.channel, () =>
-        sends[delivery.kind](site, delivery),
-      );
-      await store.commit([...changes, store.deliveries.mark(id, { state: "delivered", code: null, reason: null })]);
+      const sent = await pass(site, station, delivery.channel, () => sends[delivery.kind](site, delivery));
+      const subject = sent.subject ?? delivery.record ?? id;
+      const [peer, ms, detail] = [delivery.destination, performance.now() - started, sent.answer ?? null];
+      await store.commit([
+        ...sent.changes,
+        store.deliveries.mark(id, { state: "delivered", code: null, reason: null }),
+        step(site, subject, station, sent.event, { peer, ms, attempt: attempts, detail }),
+      ]);
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
       return;
@@ -102,8 +116,14 @@ export function openDeliveryLoop(
       attempt: attemptNumber,
     };
     log(again ? `${stationOf[kind]}.deferred` : `${stationOf[kind]}.parked`, fields, again ? "warn" : "error");
+    // One step a change of mind, not one an attempt: a house that is down for a week is told once.
+    const isNew = code !== delivery.code || !again;
+    const told = { peer, code, attempt: attemptNumber };
+    const steps = isNew
+      ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
+      : [];
     await store
-      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause })])
+      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }), ...steps])
       .catch((cause: unknown) => log("deliver.unmarked", { message: id, code: codeOf(cause) }, "error"));
   };
 

@@ -87,7 +87,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       }
       systems[name] = addresses;
     }
-    const admin = await openAdmin(site, { look: room.look });
+    const admin = await openAdmin(site, { look: room.look, again: messages.again });
     return {
       addresses: { admin: admin.address, systems },
       stop: async () => {

@@ -5,6 +5,7 @@ import { commandMediaType, type PatientId, type Registered, readCommand, writeCo
 import { patientIdentifiers } from "../formats/hl7.ts";
 import type { Change, Delivery } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { SpooledMessage } from "./intake-message.ts";
 import { ask, partOne } from "./partner.ts";
@@ -46,12 +47,13 @@ export function request(
 }
 
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
-export async function query(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log, now } = site;
   const { patientIds } = delivery.payload as FetchPayload;
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
+  let found = 0;
   for (const rule of channel.fetch.rules) {
     const started = performance.now();
     const since = new Date(now().getTime() - rule.since).toISOString();
@@ -81,6 +83,7 @@ export async function query(site: Site, delivery: Delivery): Promise<readonly Ch
     if (!answer) throw new Fault("PEER_REFUSED", `${delivery.destination} answered a query without entries`);
     const { entries } = readCommand("entries", await partOne(answer));
     const ms = Math.round(performance.now() - started);
+    found += entries.length;
     log("fetch.answered", {
       channel: channel.name,
       message: delivery.id,
@@ -99,7 +102,7 @@ export async function query(site: Site, delivery: Delivery): Promise<readonly Ch
       );
     }
   }
-  return changes;
+  return { changes, event: "answered", answer: `${found} entries, ${asked.size} new` };
 }
 
 /** Ours, asked for already, or here by another way. */

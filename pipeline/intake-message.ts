@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { openCipher, sealPart } from "../envelope/index.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { type MessageFacts, readMsh } from "../formats/hl7.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
-import { pass, type Site } from "./site.ts";
+import { pass, type Site, step } from "./site.ts";
 import { chunks } from "./validate.ts";
 
 export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
@@ -34,11 +34,14 @@ export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 /** What a spooled message's row says of itself, sealed. */
 type SpooledFacts = { readonly charset: string };
 
-/** Accepts messages; `resume` takes up those that a crash left between spool and verdict. */
+/**
+ * Accepts messages; `resume` takes up those that a crash left between spool and verdict, `again` one that was refused or
+ * filtered, after its channel has been corrected.
+ */
 export function openMessageIntake(
   site: Site,
   take: TakeMessage,
-): { readonly intake: MessageIntake; resume(): Promise<void> } {
+): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log, now } = site;
   const running = new Map<Id, Promise<Verdict>>();
 
@@ -76,22 +79,24 @@ export function openMessageIntake(
 
   /** The verdict is kept with the arrival; a failure that may pass leaves it refused with AR, for the sender to repeat. */
   const process = (id: Id, system: string, bytes: Uint8Array, facts: MessageFacts): Promise<Verdict> => {
-    const verdict = settle({ id, system, bytes, facts })
+    const started = performance.now();
+    const settle = (): Promise<Verdict> => settleOne({ id, system, bytes, facts }, started);
+    const verdict = settle()
       // The same document in another message was kept meanwhile: looked at again, it is a repetition.
-      .catch((thrown: unknown) =>
-        codeOf(thrown) === "STORE_CONFLICT" ? settle({ id, system, bytes, facts }) : Promise.reject(thrown),
-      )
-      .catch((thrown: unknown) => refuse(id, facts.controlId, thrown))
+      .catch((thrown: unknown) => (codeOf(thrown) === "STORE_CONFLICT" ? settle() : Promise.reject(thrown)))
+      .catch((thrown: unknown) => refuse(id, system, facts.controlId, thrown, started))
       .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }))
       .finally(() => running.delete(id));
     running.set(id, verdict);
     return verdict;
   };
 
-  const settle = async (message: SpooledMessage): Promise<Verdict> => {
+  const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
     const { channel, state, code, changes, begin } = await take(message);
+    const fields = { peer: message.system, detail: "AA", ms: performance.now() - started, code: code ?? null };
     await store.commit([
       ...changes,
+      step(site, message.id, "source", state === "done" ? "accepted" : "filtered", fields),
       store.arrivals.settle(message.id, { state, channel, code: code ?? null, reason: null }),
     ]);
     begin();
@@ -99,10 +104,20 @@ export function openMessageIntake(
     return { accepted: true };
   };
 
-  const refuse = async (id: Id, controlId: string, thrown: unknown): Promise<Verdict> => {
+  const refuse = async (
+    id: Id,
+    system: string,
+    controlId: string,
+    thrown: unknown,
+    started: number,
+  ): Promise<Verdict> => {
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
+    const fields = { peer: system, detail: consequence(thrown).hl7, ms: performance.now() - started, code };
     log("validate.refused", { controlId, message: id, code, reason }, "warn");
-    await store.commit([store.arrivals.settle(id, { state: "refused", code, reason })]);
+    await store.commit([
+      step(site, id, "source", "refused", fields),
+      store.arrivals.settle(id, { state: "refused", code, reason }),
+    ]);
     return { accepted: false, code, reason };
   };
 
@@ -134,7 +149,7 @@ export function openMessageIntake(
       code: fault.code,
       reason: fault.message,
     };
-    await (bytes.length > 0 ? spool(row, bytes, sha256) : store.commit([store.arrivals.add(row)]));
+    await (bytes.length > 0 ? spool(row, bytes, sha256) : store.commit([store.arrivals.add(row), ...quarantined(row)]));
     log(
       "source.refused",
       { peer: arrival.sender, message: id, code: fault.code, reason: fault.message, bytes: bytes.length },
@@ -150,8 +165,11 @@ export function openMessageIntake(
     const part = sealPart(chunks(bytes), "whole");
     const blob = await store.blobs.put(part.cipher, part.facts);
     const accepted = row.state === "accepted" ? [{ id: row.id, digest: sha256 }] : [];
-    await store.commit([blob.change, store.arrivals.add({ ...row, blob: blob.name })], accepted);
+    await store.commit([blob.change, store.arrivals.add({ ...row, blob: blob.name }), ...quarantined(row)], accepted);
   };
+
+  const quarantined = ({ id, source, state, code }: ArrivalRow): readonly Change[] =>
+    state === "refused" ? [step(site, id, "source", "quarantined", { peer: source, code })] : [];
 
   const rowOf = (id: Id, system: string, arrival: Arrival, sha256: string): ArrivalRow => ({
     id,
@@ -178,15 +196,22 @@ export function openMessageIntake(
     );
 
   const resume = async (): Promise<void> => {
-    for (const row of store.arrivals.list({ state: "accepted", limit: maxResumed })) {
-      if (row.blob === null || row.mediaType !== "application/hl7-v2") continue;
-      const bytes = await readBlob(site, row.blob);
-      const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
-      if (head instanceof Fault) await refuse(row.id, row.controlId, head);
-      else await process(row.id, row.source, bytes, head);
-    }
+    for (const row of store.arrivals.list({ state: "accepted", limit: maxResumed })) await takeUp(row);
   };
-  return { intake, resume };
+  const again = async (id: Id): Promise<void> => {
+    const row = store.arrivals.find(id);
+    if (row?.mediaType !== "application/hl7-v2" || row.blob === null)
+      throw new Fault("HL7_UNSUPPORTED", "this was no whole message; its sender has to send it again");
+    await takeUp(row);
+  };
+  const takeUp = async (row: ArrivalRow): Promise<void> => {
+    if (row.blob === null || row.mediaType !== "application/hl7-v2") return;
+    const bytes = await readBlob(site, row.blob);
+    const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
+    if (head instanceof Fault) await refuse(row.id, row.source, row.controlId, head, performance.now());
+    else await process(row.id, row.source, bytes, head);
+  };
+  return { intake, resume, again };
 }
 
 const maxResumed = 100_000;

@@ -9,7 +9,7 @@ import { admit } from "./fetch.ts";
 import { admissionChannel, candidates, channelOf } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
-import { pass, type Site } from "./site.ts";
+import { pass, type Site, step } from "./site.ts";
 import { chunks, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
@@ -87,7 +87,7 @@ async function leave(
     state: taken.length > 0 ? "done" : "filtered",
     ...(code ? { code } : {}),
     changes: [
-      ...taken.flatMap(({ item, blob }) => [blob.change, ...site.store.items.add(item)]),
+      ...taken.flatMap((validated) => keeping(site, validated)),
       ...(taken.length > 0 && documents.length === embedded.length ? await withoutPayload(site, message) : []),
     ],
     begin: () => {
@@ -102,6 +102,15 @@ async function leave(
     },
   };
 }
+
+const keeping = (site: Site, { item, blob, findings }: Validated): readonly Change[] => [
+  blob.change,
+  ...site.store.items.add(item),
+  step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
+    code: item.code,
+    detail: findings.length > 0 ? findings.join(" ") : null,
+  }),
+];
 
 /** Same id and same bytes: dropped. Same id, other bytes: a person decides. What came from another house is never ours (decision 8). */
 function acquainted(site: Site, uniqueId: string, bytes: Uint8Array): "REPEATED" | "ECHO" | "CONFLICT" | undefined {

@@ -10,9 +10,10 @@ import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts"
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import { deliveriesFor } from "./deliver.ts";
+import type { Sent } from "./delivery.ts";
 import { inboundChannel, type RetrievePayload } from "./fetch.ts";
 import { ask } from "./partner.ts";
-import { pass, type Site } from "./site.ts";
+import { pass, type Site, step } from "./site.ts";
 import type { At } from "./validate.ts";
 
 /** What delivery needs to know of a received record, sealed beside it. */
@@ -27,7 +28,7 @@ export type ReceivedFacts = {
 export type Received = At<"opened", { readonly record: StoredRecord; readonly facts: ReceivedFacts }>;
 
 /** Steps 6 and 7: one record asked of its repository, and kept. */
-export async function retrieve(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const { registered } = delivery.payload as RetrievePayload;
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
@@ -63,7 +64,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<readonly
     bytes: bytesOf(answer),
     ms: Math.round(performance.now() - started),
   });
-  return changes;
+  const verified = `${answer.manifest.parts.length} parts, signatures verified`;
+  return { changes, event: "opened", subject: origin.manifest.message, answer: verified };
 }
 
 /** Keeps a pushed record: in one commit with the receipt that says so. */
@@ -73,7 +75,12 @@ export async function receivePush(site: Site, opened: Opened, changes: readonly 
       each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(opened.org)),
   );
   if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${opened.org} pushes`);
-  await site.store.commit([...changes, ...(await keep(site, channel, opened, undefined))]);
+  const detail = `${opened.manifest.parts.length} parts, signatures verified`;
+  await site.store.commit([
+    ...changes,
+    ...(await keep(site, channel, opened, undefined)),
+    step(site, (opened.origin ?? opened).manifest.message, "open", "opened", { peer: opened.org, detail }),
+  ]);
   site.log("open.opened", {
     channel: channel.name,
     message: opened.manifest.message,

@@ -5,9 +5,10 @@ import { Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
+import type { Sent } from "./delivery.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
 import { contentOfBlob, type Sealed } from "./seal.ts";
-import type { Site } from "./site.ts";
+import { type Site, step } from "./site.ts";
 
 /** What the own repository takes: injected, since the pipeline does not know the REST services. */
 export type Provide = (record: {
@@ -32,11 +33,14 @@ export async function routeSealed(site: Site, provide: Provide, sealed: Sealed):
   const delivery = (kind: "register" | "push", destination: string): Change =>
     store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id });
   const also = [
+    ...sealed.steps,
+    step(site, id, "route", "provided", { peer: config.site, ...(channel.route.includes("none") ? shadow : {}) }),
     ...sealed.items.map((item) => store.items.mark(item, { state: "sealed", record: id })),
     ...channel.route
       .filter((to) => to !== "none")
       .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to))),
   ];
+  if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
   await provide({ id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also });
   const bytes = parts.reduce((sum, { blob }) => sum + store.blobs.facts(blob).size, 0);
   log("route.provided", {
@@ -49,6 +53,9 @@ export async function routeSealed(site: Site, provide: Provide, sealed: Sealed):
   });
   site.wake();
 }
+
+/** `route: [none]`: kept, and nobody is told (the registry neither). */
+const shadow = { code: "SHADOW" } as const;
 
 /** A delivery that is due now. */
 export function newDelivery(site: Site, kind: Delivery["kind"], channel: string, destination: string): Delivery {
@@ -66,7 +73,7 @@ export function newDelivery(site: Site, kind: Delivery["kind"], channel: string,
 }
 
 /** Step 3: the entry goes to the registry until it has signed that it holds it. */
-export async function register(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function register(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log } = site;
   const record = recordOf(site, delivery);
   const started = performance.now();
@@ -92,14 +99,15 @@ export async function register(site: Site, delivery: Delivery): Promise<readonly
     bytes,
     ms: since(started),
   });
-  return [
+  const changes = [
     store.records.attach(record.id, { kind: "registered", from: delivery.destination, receipt }),
     store.records.mark(record.id, { state: "registered" }),
   ];
+  return { changes, event: "registered", answer: "receipt verified" };
 }
 
 /** A record to a partner on our own account: sealed for it now, from the parts as they are. */
-export async function push(site: Site, delivery: Delivery): Promise<readonly Change[]> {
+export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log } = site;
   const record = recordOf(site, delivery);
   const started = performance.now();
@@ -130,7 +138,8 @@ export async function push(site: Site, delivery: Delivery): Promise<readonly Cha
     bytes,
     ms: since(started),
   });
-  return [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
+  const changes = [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
+  return { changes, event: "pushed", answer: "receipt verified" };
 }
 
 /** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the record it names). */

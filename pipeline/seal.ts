@@ -3,8 +3,8 @@ import { type Content, type Draft, sealPart, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
-import type { BlobName, Id, Item, Token } from "../store/store.ts";
-import type { Site } from "./site.ts";
+import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import { type Site, step } from "./site.ts";
 import { type At, chunks, type DocumentFacts } from "./validate.ts";
 import type { Assembled } from "./waiting-room.ts";
 
@@ -22,6 +22,8 @@ export type Sealed = At<
     readonly patients: readonly Token[];
     /** Items that travel in it. */
     readonly items: readonly Id[];
+    /** What assemble and seal did, to be committed with the record. */
+    readonly steps: readonly Change[];
   }
 >;
 
@@ -33,6 +35,8 @@ const cdaMediaType = "text/xml";
 export async function sealRecord(site: Site, assembled: Assembled): Promise<Sealed> {
   const { store, identity, now } = site;
   const { channel, document, instances, appends } = assembled;
+  const started = performance.now();
+  const waited = now().getTime() - Date.parse(document.since);
   const first = appends ? await addendum(site, assembled) : whole(site, assembled);
   const draft: Draft = {
     purpose: "provide",
@@ -59,6 +63,13 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     items: [
       ...(appends ? [] : [document.id]),
       ...instances.filter(({ state }) => state === "waiting").map(({ id }) => id),
+    ],
+    steps: [
+      step(site, first.id, "assemble", "assembled", { ms: waited, detail: `${instances.length} instances` }),
+      step(site, first.id, "seal", "sealed", {
+        ms: performance.now() - started,
+        detail: `${draft.content.length} parts`,
+      }),
     ],
   } as Partial<Sealed> as Sealed;
 }

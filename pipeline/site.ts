@@ -3,7 +3,7 @@ import type { Rest } from "../connectors/rest.ts";
 import type { Identity } from "../envelope/identity.ts";
 import { codeOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Store } from "../store/store.ts";
+import type { Change, Id, Step, Store } from "../store/store.ts";
 import type { Config } from "./config.ts";
 import type { TlsKeys } from "./identity.ts";
 import type { Metrics, Station } from "./metrics.ts";
@@ -36,6 +36,17 @@ export async function pass<T>(site: Site, station: Station, channel: string, wor
     throw thrown;
   }
 }
+
+/** A step of a message's way, now; committed with what it tells of. */
+export const step = (
+  site: Site,
+  subject: Id,
+  station: Station | "admin",
+  event: string,
+  more: StepFields = {},
+): Change => site.store.steps.add({ subject, station, event, at: site.now().toISOString(), ...more });
+
+type StepFields = Omit<Step, "subject" | "at" | "station" | "event">;
 
 /** Seconds-precision UTC time as manifests and receipts write it. */
 export const utcSeconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;

@@ -28,7 +28,15 @@ export type DocumentFacts = {
 };
 
 /** A document or an instance that passed its channel's rules and is ready to be kept. */
-export type Validated = At<"validated", { readonly item: Item; readonly blob: StagedBlob }>;
+export type Validated = At<
+  "validated",
+  {
+    readonly item: Item;
+    readonly blob: StagedBlob;
+    /** Codes of what was found and let pass. */
+    readonly findings: readonly string[];
+  }
+>;
 
 export type ReceivedDocument = {
   readonly arrival: Id;
@@ -59,8 +67,10 @@ export async function validateDocument(
       "PID-3 and the document's recordTarget name different patients under one authority; correct the message",
     );
   }
+  const findings: string[] = [];
   if ((mismatch || !comparable) && grade !== "skip") {
     const code = mismatch ? "PATIENT_MISMATCH" : "PATIENT_NOT_COMPARABLE";
+    findings.push(code);
     site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
   }
   const sha256 = createHash("sha256").update(bytes).digest("hex");
@@ -91,7 +101,7 @@ export async function validateDocument(
     record: null,
     facts,
   };
-  return { item, blob } as Validated;
+  return { item, blob, findings } as Partial<Validated> as Validated;
 }
 
 /** An instance whose structure was checked while its bytes came in. */
@@ -121,7 +131,7 @@ export function validateInstance(
     record: null,
     facts,
   };
-  return { item, blob } as Validated;
+  return { item, blob, findings: [] as readonly string[] } as Partial<Validated> as Validated;
 }
 
 /** What joins a document and its study: the study UID, and the accession number as a token. */

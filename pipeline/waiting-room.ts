@@ -3,7 +3,7 @@ import { codeOf, reasonOf } from "../errors.ts";
 import type { Item } from "../store/store.ts";
 import { belongs, decide, decideLate } from "./assemble.ts";
 import type { OutboundChannel } from "./config.ts";
-import type { Site } from "./site.ts";
+import { type Site, step } from "./site.ts";
 import type { At } from "./validate.ts";
 
 /** A document with the instances that travel with it, or late instances that follow a document that has gone (`appends`). */
@@ -108,7 +108,12 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
   };
 
   const hold = async (items: readonly Item[], { code, reason }: { code: string; reason: string }): Promise<void> => {
-    await store.commit(items.map(({ id }) => store.items.mark(id, { state: "held", code, reason })));
+    await store.commit(
+      items.flatMap(({ id }) => [
+        store.items.mark(id, { state: "held", code, reason }),
+        step(site, id, "assemble", "held", { code }),
+      ]),
+    );
     site.metrics.passed("assemble", items[0]?.channel ?? "", code, 0);
     for (const { id, channel } of items) site.log("assemble.held", { channel, message: id, code, reason }, "error");
   };

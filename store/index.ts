@@ -12,6 +12,7 @@ import { lockFolder } from "./lock.ts";
 import { openRecords } from "./records.ts";
 import { idSource } from "./rows.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
+import { openSteps } from "./steps.ts";
 import type { Store } from "./store.ts";
 
 export type StoreOptions = {
@@ -70,6 +71,7 @@ export async function openStore({
       deliveries: openDeliveries(db, keys),
       messages: openMessages(db, keys),
       entries: openEntries(db, keys),
+      steps: openSteps(db),
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
         await database.close();

@@ -99,6 +99,8 @@ export function openItems(db: Database, keys: StorageKeys): Items {
     mark: (id, columns) => update("item", "id", id, columns),
     find: (id) => map(db.get("SELECT * FROM item WHERE id = ?", id), read),
     byKey: (kind, key) => db.all("SELECT * FROM item WHERE kind = ? AND key = ? ORDER BY id", kind, key).map(read),
+    byArrival: (arrival) => db.all("SELECT * FROM item WHERE arrival = ? ORDER BY id", arrival).map(read),
+    byRecord: (record) => db.all("SELECT * FROM item WHERE record = ? ORDER BY id", record).map(read),
     joined: (kind, joins) => {
       const rows = db.all(joinedSql, JSON.stringify(joins), kind);
       return [...new Map(rows.map((row) => [text(row, "id"), row])).values()].map(read);

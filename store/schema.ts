@@ -63,4 +63,14 @@ export const migrations: readonly string[] = [
     reference TEXT NOT NULL, created_at TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (reference, created_at, entry)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE step (
+    n INTEGER PRIMARY KEY, subject TEXT NOT NULL, at TEXT NOT NULL, station TEXT NOT NULL, event TEXT NOT NULL, ms INTEGER,
+    peer TEXT, attempt INTEGER, code TEXT, detail TEXT
+  ) STRICT;
+  CREATE INDEX step_subject ON step (subject);
+  CREATE INDEX arrival_control ON arrival (control_id);
+  CREATE INDEX item_arrival ON item (arrival);
+  CREATE INDEX item_record ON item (record) WHERE record IS NOT NULL;
+  `,
 ];

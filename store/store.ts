@@ -8,6 +8,12 @@
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
 
+import type { Entries } from "./entry.ts";
+import type { Steps } from "./steps.ts";
+
+export type { Entries, EntryRow, EntryStatus } from "./entry.ts";
+export type { Found, Step } from "./steps.ts";
+
 /** 32 lower-case hex digits, time-ordered: 48 bits of milliseconds, 80 random bits. */
 export type Id = string;
 /** A keyed digest that stands for a patient id, reference or document id (see `Tokens`). */
@@ -35,6 +41,7 @@ export type Store = {
   readonly deliveries: Deliveries;
   readonly messages: Messages;
   readonly entries: Entries;
+  readonly steps: Steps;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
   /** Finishes what was committed, closes files, releases the data folder's lock. */
@@ -148,6 +155,8 @@ export type Items = {
   mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since">>): Change;
   find(id: Id): Item | undefined;
   byKey(kind: Item["kind"], key: string): readonly Item[];
+  byArrival(arrival: Id): readonly Item[];
+  byRecord(record: Id): readonly Item[];
   /** Items of one kind that share at least one join. */
   joined(kind: Item["kind"], joins: readonly string[]): readonly Item[];
   list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
@@ -253,42 +262,4 @@ export type Messages = {
   /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
   took(destination: string, key: string, at: string): Change;
   hasTaken(destination: string, key: string): boolean;
-};
-
-export type EntryStatus = "approved" | "deprecated";
-
-/** A row of the national index: tokens and facets in clear, everything else in the sealed `entry`. */
-export type EntryRow = {
-  readonly id: Id;
-  /** Who registered it. */
-  readonly org: string;
-  /** Token of uniqueId: unique. */
-  readonly key: Token;
-  readonly patients: readonly Token[];
-  /** Tokens of accession numbers and study UIDs. */
-  readonly references: readonly Token[];
-  /** EEC form (113 …) or `other`. */
-  readonly form: string;
-  readonly status: EntryStatus;
-  /** When it was registered (ISO 8601). */
-  readonly createdAt: string;
-  readonly manifestSha256: string;
-  readonly entry: unknown;
-};
-
-export type Entries = {
-  add(row: EntryRow): readonly Change[];
-  status(id: Id, status: EntryStatus): Change;
-  byKey(key: Token): EntryRow | undefined;
-  /** Entries of any of these patients, newest first; `since` compares createdAt; `after` is the last id of the page before. */
-  find(query: {
-    readonly patients?: readonly Token[];
-    readonly references?: readonly Token[];
-    readonly forms?: readonly string[];
-    readonly status?: EntryStatus;
-    readonly since?: string;
-    readonly after?: Id;
-    readonly limit: number;
-  }): readonly EntryRow[];
-  count(): number;
 };

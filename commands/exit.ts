@@ -1,0 +1,43 @@
+/** Exit codes of sysexits.h, which service managers and scripts understand, and the one way in which a verb ends. */
+import { codeOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
+
+export const exits = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, software: 70, config: 78 } as const;
+
+const byCode: Partial<Record<ErrorCode, number>> = {
+  CONFIG_INVALID: exits.config,
+  PEER_UNREACHABLE: exits.unavailable,
+  PEER_BUSY: exits.unavailable,
+  PEER_AMBIGUOUS: exits.unavailable,
+  ALREADY_RUNNING: exits.unavailable,
+  STORE_FULL: exits.unavailable,
+  UNEXPECTED: exits.software,
+};
+
+/** What a fault means to a script: 78 configuration, 69 try later, 70 a defect, 65 everything else. */
+export const exitOf = (thrown: unknown): number => byCode[codeOf(thrown)] ?? exits.data;
+
+/** Runs a verb; a fault is told on standard error in one line and becomes the exit code. */
+export async function guarded(verb: string, work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    process.stderr.write(`semrs ${verb}: ${reasonOf(thrown)}\n`);
+    if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);
+    process.exitCode = exitOf(thrown);
+  }
+}
+
+/** Data goes to standard output. */
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+/** Talk goes to standard error. */
+export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+/** Rows in columns that line up; the last is as long as it is. */
+export function columns(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
+      .join("  ")
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,94 @@
+/** `semrs journal`: what is not done at a site and why, the way of one message, and what a person decides; through the admin port. */
+import { Command } from "commander";
+import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
+import { guarded, print } from "../exit.ts";
+import { type Listed, listLines } from "./list.ts";
+import { showLines } from "./show.ts";
+import { type Traced, traceLines } from "./trace.ts";
+
+type Options = Where & {
+  readonly json?: boolean;
+  readonly reason?: string;
+  readonly held?: boolean;
+  readonly state?: string;
+  readonly limit?: string;
+  readonly reveal?: boolean;
+};
+
+export function journalCommand(): Command {
+  const journal = new Command("journal")
+    .summary("what waits, is held or was refused at a site, the way of one message, and what is decided about it")
+    .addHelpText(
+      "before",
+      "Examples:\n  semrs journal list --held\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n",
+    );
+  const add = (
+    name: string,
+    summary: string,
+    work: (admin: AdminClient, id: string, options: Options) => Promise<void>,
+  ) =>
+    journal
+      .command(name)
+      .summary(summary)
+      .option("-c, --config <file>", "configuration of the site (SITE says which)", "channels.yaml")
+      .option("--admin <url>", "its admin port instead, http://127.0.0.1:PORT")
+      .option("--data <folder>", "its data folder instead (admin.token is read)")
+      .option("--json", "print JSON")
+      .action(async (...args: unknown[]) => {
+        const command = args.at(-1) as Command;
+        const options = command.opts<Options>();
+        await guarded(`journal ${name}`, () => work(adminOf(options), String(command.args[0] ?? ""), options));
+      });
+  add("list", "documents, instances, deliveries and messages that are not done, with the reason and what to do", list)
+    .option("--held", "only what waits for a person")
+    .option("--state <state>", "only one state: waiting held queued inflight ambiguous parked refused filtered")
+    .option("--limit <count>", "at most so many of each state", "100");
+  add("show", "one of them; with --reveal its payload, which is audited", show)
+    .argument("<id>", idHelp)
+    .option("--reveal", "write the payload to standard output; needs --reason")
+    .option("--reason <text>", "why it is read");
+  add("trace", "the way of one message, from source to the other house", async (admin, id, { json }) => {
+    const traced = await admin.get<Traced>(`/trace/${encodeURIComponent(id)}`);
+    print(json ? JSON.stringify(traced) : traceLines(traced).join("\n"));
+  }).argument("<id>", idHelp);
+  const verbs = {
+    release: "let something held or parked go on",
+    discard: "end something held, waiting or parked, for good",
+    resend: "deliver again, or take a refused or filtered message through its channel again",
+  } as const;
+  for (const [verb, summary] of Object.entries(verbs)) {
+    add(verb, summary, async (admin, id, { reason, json }) => {
+      const acted = await admin.post<{ id: string; state: string }>(`/journal/${encodeURIComponent(id)}/${verb}`, {
+        reason,
+      });
+      print(json ? JSON.stringify(acted) : `${acted.id} ${acted.state}`);
+    })
+      .argument("<id>", idHelp)
+      .requiredOption("--reason <text>", "why; it is kept with it");
+  }
+  return journal;
+}
+
+const idHelp = "an id, the last digits of one (4 or more), or a control id";
+
+async function list(admin: AdminClient, _id: string, { json, held, state, limit }: Options): Promise<void> {
+  const ask = (wanted?: string): Promise<Listed> =>
+    admin.get<Listed>(`/journal?limit=${limit}${wanted ? `&state=${encodeURIComponent(wanted)}` : ""}`);
+  if (!held) {
+    const listed = await ask(state);
+    return print(json ? JSON.stringify(listed) : listLines(listed, new Date()).join("\n"));
+  }
+  const [items, deliveries] = [await ask("held"), await ask("parked")];
+  const listed = { ...items, deliveries: deliveries.deliveries };
+  print(json ? JSON.stringify(listed) : listLines(listed, new Date()).join("\n"));
+}
+
+async function show(admin: AdminClient, id: string, { json, reveal, reason }: Options): Promise<void> {
+  if (reveal) {
+    const body = await admin.download(`/journal/${encodeURIComponent(id)}/reveal`, { reason });
+    for await (const chunk of body) process.stdout.write(chunk);
+    return;
+  }
+  const traced = await admin.get<Traced>(`/trace/${encodeURIComponent(id)}`);
+  print(json ? JSON.stringify({ ...traced, steps: undefined }) : showLines(traced).join("\n"));
+}

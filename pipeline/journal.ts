@@ -1,0 +1,148 @@
+/** What the journal tells a person: what is not done and why, and the whole way of one message. Nothing of a patient is in it. */
+import { Fault } from "../errors.ts";
+import type { ArrivalRow, Delivery, Found, Id, Item, Step, StoredRecord } from "../store/store.ts";
+import type { Site } from "./site.ts";
+import type { DocumentFacts } from "./validate.ts";
+
+export const maxListed = 1000;
+const openItems = ["waiting", "held"] as const;
+const openDeliveries = ["queued", "inflight", "ambiguous", "parked"] as const;
+/** States of `?state=`; without it everything that is not done. */
+export const listedStates = [...openItems, ...openDeliveries, "refused", "filtered"] as const;
+export type ListedState = (typeof listedStates)[number];
+
+type Wanted = { readonly state?: ListedState | undefined; readonly limit: number };
+
+/** What waits, is held, parked, queued, refused or (if asked for) filtered: why, since when, and its id. */
+export function listJournal({ store }: Site, { state, limit }: Wanted) {
+  const wants = <S extends ListedState>(states: readonly S[]): readonly S[] =>
+    states.filter((each) => state === undefined || each === state);
+  const arrivals = state === "filtered" ? (["filtered"] as const) : wants(["refused"]);
+  return {
+    items: wants(openItems)
+      .flatMap((each) => store.items.list({ state: each, limit }))
+      .map(itemLine),
+    deliveries: wants(openDeliveries)
+      .flatMap((each) => store.deliveries.list({ state: each, limit }))
+      .map(deliveryLine),
+    refused: arrivals.flatMap((each) => store.arrivals.list({ state: each, limit })).map(arrivalLine),
+    missing: store.missing,
+  };
+}
+
+const itemLine = ({ id, kind, channel, state, code, reason, since, joins, arrival, record }: Item) => {
+  const study = joins.find((join) => join.startsWith("study:")) ?? null;
+  return { id, kind, channel, state, code, reason, since, study, arrival, record };
+};
+const deliveryLine = (delivery: Delivery) => {
+  const { id, kind, channel, destination, record, state, attempts, due, code, reason, createdAt } = delivery;
+  const at = new Date(due).toISOString();
+  return { id, kind, channel, destination, record, state, attempts, due: at, code, reason, createdAt };
+};
+const arrivalLine = ({ id, source, channel, controlId, sender, state, code, reason, receivedAt }: ArrivalRow) => {
+  return { id, source, channel, controlId, sender, state, code, reason, receivedAt };
+};
+
+/** Everything that belongs to one message: ids of all its stages. */
+export type Family = {
+  readonly arrivals: readonly ArrivalRow[];
+  readonly items: readonly Item[];
+  readonly records: readonly StoredRecord[];
+  readonly deliveries: readonly Delivery[];
+};
+
+/** Arrival, document, images, records and deliveries that belong to what an id, the end of one, or a control id names. */
+export function familyOf(site: Site, query: string): Family {
+  const { store } = site;
+  const found = store.steps.find(query);
+  const [first] = found;
+  if (!first)
+    throw new Fault("DOCUMENT_UNKNOWN", "nothing here has this id or control id; semrs journal list shows some");
+  const families = found.map((each) => grow(site, each));
+  const key = ({ arrivals, records, deliveries }: Family): string =>
+    [...arrivals.map(({ id }) => id), ...records.map(({ id }) => id), ...deliveries.map(({ id }) => id)].sort()[0] ??
+    "";
+  if (new Set(families.map(key)).size > 1 && found.length > 1) {
+    const ids = found
+      .map(({ id }) => id)
+      .slice(0, 5)
+      .join(", ");
+    throw new Fault("DOCUMENT_CONFLICT", `${found.length} things match; say which: ${ids}`);
+  }
+  return families[0] ?? grow(site, first);
+}
+
+const maxDeliveries = 1000;
+
+function grow({ store }: Site, { kind, id }: Found): Family {
+  const delivery = kind === "delivery" ? store.deliveries.find(id) : undefined;
+  const item = kind === "item" ? store.items.find(id) : undefined;
+  const seeds = item ? [item] : kind === "arrival" ? store.items.byArrival(id) : [];
+  const recordIds = distinct([
+    ...(kind === "record" ? [id] : []),
+    ...seeds.map(({ record }) => record),
+    ...(delivery ? [delivery.record] : []),
+  ]);
+  const items = [...seeds, ...recordIds.flatMap((record) => store.items.byRecord(record))];
+  const arrivalIds = distinct([
+    ...(kind === "arrival" ? [id] : []),
+    ...items.filter((each) => each.kind === "document").map(({ arrival }) => arrival),
+  ]);
+  const deliveries = recordIds.flatMap((record) => store.deliveries.list({ record, limit: maxDeliveries }));
+  return {
+    arrivals: arrivalIds.flatMap((each) => store.arrivals.find(each) ?? []),
+    items: [...new Map(items.map((each) => [each.id, each])).values()],
+    records: recordIds.flatMap((each) => store.records.find(each) ?? []),
+    deliveries: delivery && !deliveries.some((each) => each.id === id) ? [...deliveries, delivery] : deliveries,
+  };
+}
+
+const distinct = (ids: readonly (Id | null)[]): readonly Id[] => [
+  ...new Set(ids.filter((id): id is Id => id !== null)),
+];
+
+/** One timeline from source to the other house, with what is under way now. */
+export function trace(site: Site, query: string) {
+  const family = familyOf(site, query);
+  const { arrivals, items, records, deliveries } = family;
+  const subjects = [arrivals, items, records, deliveries].flatMap((rows) => rows.map(({ id }) => id));
+  const arrived = arrivals.map(({ id, receivedAt, source, sender, controlId }): Step => {
+    return {
+      subject: id,
+      at: receivedAt,
+      station: "source",
+      event: "received",
+      peer: `${source} ${sender}`,
+      detail: controlId,
+    };
+  });
+  const images = items.filter(({ kind }) => kind === "instance");
+  return {
+    arrivals: arrivals.map(arrivalLine),
+    documents: items
+      .filter(({ kind }) => kind === "document")
+      .map((item) => {
+        const { messageType, entry } = item.facts as DocumentFacts;
+        return { ...itemLine(item), form: messageType, sha256: entry.hash, bytes: entry.size };
+      }),
+    instances: countBy(images),
+    records: records.map((record) => recordLine(site, record)),
+    deliveries: deliveries.map(deliveryLine),
+    steps: [...arrived, ...site.store.steps.of(subjects)].sort((one, other) => one.at.localeCompare(other.at)),
+  };
+}
+
+const countBy = (items: readonly Item[]): Readonly<Record<string, number>> => {
+  const counts: Record<string, number> = {};
+  for (const { state } of items) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
+};
+
+/** A record without what it says of a patient. */
+export function recordLine(
+  { store }: Site,
+  { id, channel, origin, author, state, code, parts, createdAt, manifestSha256 }: StoredRecord,
+) {
+  const receipts = store.records.evidence(id).map(({ kind, from }) => ({ kind, from }));
+  return { id, channel, origin, author, state, code, parts: parts.length, createdAt, manifestSha256, receipts };
+}
