@@ -2,11 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { checkCommand } from "./commands/check/index.ts";
 import { demoCommand } from "./commands/demo/index.ts";
+import { initCommand } from "./commands/init/index.ts";
 import { journalCommand } from "./commands/journal/index.ts";
-import { pkiCommand } from "./commands/pki.ts";
+import { pkiCommand } from "./commands/pki/index.ts";
 import { runCommand } from "./commands/run.ts";
 import { sendCommand } from "./commands/send.ts";
+import { testCommand } from "./commands/test/index.ts";
 
 const exitUsage = 64;
 
@@ -28,8 +31,17 @@ const program = new Command("semrs")
     "Examples:\n  semrs demo                      three sites on this machine, records travel\n  SITE=hospital-a semrs run       one site from channels.yaml\n",
   )
   .exitOverride();
-for (const command of [demoCommand(), runCommand(), sendCommand(), journalCommand(), pkiCommand()])
-  program.addCommand(command);
+const verbs = [
+  demoCommand,
+  initCommand,
+  checkCommand,
+  testCommand,
+  runCommand,
+  sendCommand,
+  journalCommand,
+  pkiCommand,
+];
+for (const verb of verbs) program.addCommand(verb());
 overridden(program);
 
 try {

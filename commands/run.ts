@@ -1,18 +1,21 @@
 /** `semrs run`: one site, from its configuration, until SIGTERM or SIGINT. */
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { Fault, reasonOf } from "../errors.ts";
 import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
 import { type Exchange, type Serving, serve } from "../exchange/server.ts";
 import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
+import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { startEngine } from "../pipeline/engine.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
 import type { Site } from "../pipeline/site.ts";
 import { openStore } from "../store/index.ts";
+import type { Store } from "../store/store.ts";
+import { exitOf, say } from "./exit.ts";
 
 export type Started = {
   readonly addresses: {
@@ -20,12 +23,11 @@ export type Started = {
     readonly rest: string | null;
     readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
   };
+  /** For a program in the same process that reads what became of something. */
+  readonly store: Store;
   stop(): Promise<void>;
 };
 
-/** Exit codes of sysexits.h that a service manager understands. */
-const exitConfig = 78;
-const exitUnavailable = 69;
 const graceMs = 5_000;
 
 export function runCommand(): Command {
@@ -39,7 +41,12 @@ export function runCommand(): Command {
     .addHelpText("before", "Example:\n  SITE=hospital-a semrs run --config channels.yaml\n")
     .action(async ({ config: file, untilInputEnds }: { config: string; untilInputEnds?: boolean }) => {
       try {
-        const started = await startSite(loadConfig(file, process.env));
+        const warnings: Finding[] = [];
+        const config = loadConfig(file, process.env, (warning) => warnings.push(warning));
+        const log = openLog(config.site);
+        for (const warning of warnings)
+          log("config.warned", { code: warning.code, reason: findingText(warning) }, "warn");
+        const started = await startSite(config, log);
         let isStopping = false;
         const stop = (): void => {
           if (isStopping) process.exit(1);
@@ -53,9 +60,9 @@ export function runCommand(): Command {
         process.on("SIGINT", stop);
         if (untilInputEnds) process.stdin.resume().once("end", stop).once("error", stop);
       } catch (thrown) {
-        process.stderr.write(`semrs: ${reasonOf(thrown)}\n`);
-        if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);
-        process.exit(codeOf(thrown) === "CONFIG_INVALID" ? exitConfig : exitUnavailable);
+        say(`semrs: ${reasonOf(thrown)}`);
+        if (!(thrown instanceof Fault)) say((thrown as Error).stack ?? "");
+        process.exit(exitOf(thrown));
       }
     });
 }
@@ -118,6 +125,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     log("engine.started", { reason: JSON.stringify(addresses), ms: Math.round(performance.now() - started) });
     return {
       addresses,
+      store,
       stop: async () => {
         // What is under way may finish; what hangs is cut.
         const patience = setTimeout(() => stopping.abort(), graceMs);

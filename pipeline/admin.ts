@@ -47,11 +47,11 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
   app.get("/counts", (_request, response) => void response.json(counts(site)));
   app.get(
     "/journal",
-    answer((request) => listJournal(site, listQuery.parse(request.query))),
+    answer((request) => listJournal(site.store, listQuery.parse(request.query))),
   );
   app.get(
     "/trace/:id",
-    answer((request) => trace(site, String(request.params.id))),
+    answer((request) => trace(site.store, String(request.params.id))),
   );
   app.get("/records", (_request, response) => void response.json(records(site)));
   const acts = {
@@ -106,7 +106,8 @@ const counts = ({ store }: Site) => ({
   deliveries: store.deliveries.counts(),
 });
 
-const records = (site: Site) => site.store.records.list({ limit: maxListed }).map((record) => recordLine(site, record));
+const records = (site: Site) =>
+  site.store.records.list({ limit: maxListed }).map((record) => recordLine(site.store, record));
 
 /** `fetch: { request: api }`: another program asks for a patient's records. */
 async function fetchNow(site: Site, patientIds: readonly { root: string; extension: string }[]) {

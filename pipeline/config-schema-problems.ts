@@ -37,9 +37,12 @@ function* problems(issue: Issue, known: readonly string[]): Generator<Problem> {
   };
 }
 
-/** A key that another alternative would not know weighs more than one that is missing. */
+/** Another kind of value altogether was not meant; a key that is not known here weighs more than one that is missing. */
 const weight = (issues: readonly Issue[]): number =>
-  issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? 2 * issue.keys.length : 1), 0);
+  issues.reduce((sum, { code, path, ...issue }) => {
+    if (code === "invalid_type" && path.length === 0) return sum + 100;
+    return sum + (code === "unrecognized_keys" ? 2 * (issue as { keys: readonly string[] }).keys.length : 1);
+  }, 0);
 
 /** All keys of schemas, however deep. */
 export function keysOf(schemas: readonly unknown[]): readonly string[] {

@@ -102,7 +102,7 @@ type Subject =
   | { readonly kind: "delivery"; readonly id: Id; readonly delivery: Delivery };
 
 function subjectOf(site: Site, query: string): Subject {
-  const { arrivals, items, deliveries } = familyOf(site, query);
+  const { arrivals, items, deliveries } = familyOf(site.store, query);
   const is = ({ id }: { id: Id }): boolean => id === query || id.endsWith(query);
   const item = items.find(is);
   if (item) return { kind: "item", id: item.id, item };

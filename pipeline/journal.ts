@@ -1,7 +1,6 @@
 /** What the journal tells a person: what is not done and why, and the whole way of one message. Nothing of a patient is in it. */
 import { Fault } from "../errors.ts";
-import type { ArrivalRow, Delivery, Found, Id, Item, Step, StoredRecord } from "../store/store.ts";
-import type { Site } from "./site.ts";
+import type { ArrivalRow, Delivery, Found, Id, Item, Step, Store, StoredRecord } from "../store/store.ts";
 import type { DocumentFacts } from "./validate.ts";
 
 export const maxListed = 1000;
@@ -14,7 +13,7 @@ export type ListedState = (typeof listedStates)[number];
 type Wanted = { readonly state?: ListedState | undefined; readonly limit: number };
 
 /** What waits, is held, parked, queued, refused or (if asked for) filtered: why, since when, and its id. */
-export function listJournal({ store }: Site, { state, limit }: Wanted) {
+export function listJournal(store: Store, { state, limit }: Wanted) {
   const wants = <S extends ListedState>(states: readonly S[]): readonly S[] =>
     states.filter((each) => state === undefined || each === state);
   const arrivals = state === "filtered" ? (["filtered"] as const) : wants(["refused"]);
@@ -52,13 +51,12 @@ export type Family = {
 };
 
 /** Arrival, document, images, records and deliveries that belong to what an id, the end of one, or a control id names. */
-export function familyOf(site: Site, query: string): Family {
-  const { store } = site;
+export function familyOf(store: Store, query: string): Family {
   const found = store.steps.find(query);
   const [first] = found;
   if (!first)
     throw new Fault("DOCUMENT_UNKNOWN", "nothing here has this id or control id; semrs journal list shows some");
-  const families = found.map((each) => grow(site, each));
+  const families = found.map((each) => grow(store, each));
   const key = ({ arrivals, records, deliveries }: Family): string =>
     [...arrivals.map(({ id }) => id), ...records.map(({ id }) => id), ...deliveries.map(({ id }) => id)].sort()[0] ??
     "";
@@ -69,12 +67,12 @@ export function familyOf(site: Site, query: string): Family {
       .join(", ");
     throw new Fault("DOCUMENT_CONFLICT", `${found.length} things match; say which: ${ids}`);
   }
-  return families[0] ?? grow(site, first);
+  return families[0] ?? grow(store, first);
 }
 
 const maxDeliveries = 1000;
 
-function grow({ store }: Site, { kind, id }: Found): Family {
+function grow(store: Store, { kind, id }: Found): Family {
   const delivery = kind === "delivery" ? store.deliveries.find(id) : undefined;
   const item = kind === "item" ? store.items.find(id) : undefined;
   const seeds = item ? [item] : kind === "arrival" ? store.items.byArrival(id) : [];
@@ -102,8 +100,8 @@ const distinct = (ids: readonly (Id | null)[]): readonly Id[] => [
 ];
 
 /** One timeline from source to the other house, with what is under way now. */
-export function trace(site: Site, query: string) {
-  const family = familyOf(site, query);
+export function trace(store: Store, query: string) {
+  const family = familyOf(store, query);
   const { arrivals, items, records, deliveries } = family;
   const subjects = [arrivals, items, records, deliveries].flatMap((rows) => rows.map(({ id }) => id));
   const arrived = arrivals.map(({ id, receivedAt, source, sender, controlId }): Step => {
@@ -126,9 +124,9 @@ export function trace(site: Site, query: string) {
         return { ...itemLine(item), form: messageType, sha256: entry.hash, bytes: entry.size };
       }),
     instances: countBy(images),
-    records: records.map((record) => recordLine(site, record)),
+    records: records.map((record) => recordLine(store, record)),
     deliveries: deliveries.map(deliveryLine),
-    steps: [...arrived, ...site.store.steps.of(subjects)].sort((one, other) => one.at.localeCompare(other.at)),
+    steps: [...arrived, ...store.steps.of(subjects)].sort((one, other) => one.at.localeCompare(other.at)),
   };
 }
 
@@ -140,7 +138,7 @@ const countBy = (items: readonly Item[]): Readonly<Record<string, number>> => {
 
 /** A record without what it says of a patient. */
 export function recordLine(
-  { store }: Site,
+  store: Store,
   { id, channel, origin, author, state, code, parts, createdAt, manifestSha256 }: StoredRecord,
 ) {
   const receipts = store.records.evidence(id).map(({ kind, from }) => ({ kind, from }));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../commands/admin-client.ts";
 import { type Receivers, startReceivers } from "../commands/demo/receivers.ts";
 import { ports } from "../commands/demo/sites.ts";
-import { initPki } from "../commands/pki.ts";
+import { initPki } from "../commands/pki/index.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";

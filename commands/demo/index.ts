@@ -2,15 +2,22 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
-import { codeOf, Fault } from "../../errors.ts";
+import { Fault } from "../../errors.ts";
 import { openAdminClient } from "../admin-client.ts";
-import { initPki } from "../pki.ts";
+import { exitOf, exits, guarded, say } from "../exit.ts";
+import { initPki } from "../pki/index.ts";
 import { play } from "./play.ts";
 import { type Receivers, startReceivers } from "./receivers.ts";
 import { type LogLine, ports, type SiteProcess, startSiteProcess } from "./sites.ts";
 import { openStory } from "./story.ts";
 
-type Options = { readonly once?: boolean; readonly json?: boolean; readonly sample: boolean; readonly folder: string };
+type Options = {
+  readonly once?: boolean;
+  readonly clean?: boolean;
+  readonly json?: boolean;
+  readonly sample: boolean;
+  readonly folder: string;
+};
 
 const root = join(import.meta.dirname, "..", "..");
 const siteNames = ["registry", "hospital-a", "hospital-b"] as const;
@@ -25,8 +32,6 @@ const portNames = [
   "B_ADMIN",
   "B_ADT",
 ];
-const exitUnavailable = 69;
-const exitFailed = 1;
 
 /** What the sites of the demo are, for a script: one line of JSON. */
 export type Ready = {
@@ -48,19 +53,21 @@ export function demoCommand(): Command {
     )
     .option("--json", "one line of JSON on standard output when the sites are ready; everything else on standard error")
     .option("--no-sample", "start the sites and receivers, send nothing")
+    .option("--clean", "remove what a demo left in its folder, and end")
     .option("--folder <folder>", "where PKI and data go", join(root, ".semrs"))
     .addHelpText(
       "before",
       "Examples:\n  npm start                       records travel, then it stays up\n  npm start -- --once             the same, then it ends\n  npm start --silent -- --json    for a script\n",
     )
     .action(async (options: Options) => {
+      if (options.clean) return await guarded("demo --clean", () => clean(options.folder));
       try {
         process.exitCode = await demo(options);
       } catch (thrown) {
         process.stderr.write(
           `semrs demo: ${thrown instanceof Fault ? thrown.message : ((thrown as Error).stack ?? String(thrown))}\n`,
         );
-        process.exitCode = codeOf(thrown) === "UNEXPECTED" ? exitFailed : exitUnavailable;
+        process.exitCode = exitOf(thrown);
       }
     });
 }
@@ -113,7 +120,7 @@ async function demo(options: Options): Promise<number> {
       const ended = await Promise.race([played, interrupted.then(() => undefined)]);
       if (ended === undefined) return 130;
       for (const line of ended.lines) story.say(line);
-      exit = ended.failures.length === 0 ? 0 : exitFailed;
+      exit = ended.failures.length === 0 ? 0 : exits.failed;
       for (const failure of ended.failures) story.say(`FAILED: ${failure}`);
     }
     if (options.once) return exit;
@@ -126,6 +133,13 @@ async function demo(options: Options): Promise<number> {
     await receivers?.stop();
     rmSync(join(folder, "demo.pid"), { force: true });
   }
+}
+
+/** Removes a demo's folder, unless a demo runs in it. */
+function clean(folder: string): void {
+  freshFolder(folder);
+  rmSync(folder, { recursive: true, force: true });
+  say(`${folder} removed`);
 }
 
 /** Empties the folder, unless another demo runs in it. */

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { initPki } from "../../commands/pki.ts";
+import { initPki } from "../../commands/pki/index.ts";
 import type { Deliver, Item, Outcome } from "../../connectors/connector.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { initPki } from "../../commands/pki.ts";
+import { initPki } from "../../commands/pki/index.ts";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import {
   type Content,

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { initPki } from "../../commands/pki.ts";
+import { initPki } from "../../commands/pki/index.ts";
 import { pemToDer } from "../../envelope/certificate.ts";
 import { type Draft, type Sealed, seal } from "../../envelope/index.ts";
 import { signerFrom } from "../../envelope/keys.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { initPki, revoke } from "../../commands/pki.ts";
+import { initPki, revoke } from "../../commands/pki/index.ts";
 import { pemToDer } from "../../envelope/certificate.ts";
 import { peer } from "../peers.ts";
 

@@ -1,12 +1,11 @@
-/** `semrs pki`: a small certification authority for a demo, a test or an exchange of one's own. */
+/** A small certification authority for a demo, a test or an exchange of one's own: CA, certificates and keys for sites, revocation. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Command } from "commander";
-import { derToPem, pemToDer, readCertificate } from "../envelope/certificate.ts";
-import { readCrl } from "../envelope/crl.ts";
-import { type Issuer, issueCertificate, issueCrl } from "../envelope/issue.ts";
-import { Fault, reasonOf } from "../errors.ts";
+import { derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { readCrl } from "../../envelope/crl.ts";
+import { type Issuer, issueCertificate, issueCrl } from "../../envelope/issue.ts";
+import { Fault } from "../../errors.ts";
 
 export type PkiOptions = {
   readonly now: Date;
@@ -16,15 +15,14 @@ export type PkiOptions = {
 };
 
 const dayMs = 24 * 3600 * 1000;
-const defaultDays = 825;
+export const defaultDays = 825;
 const crlDays = 30;
 const rsaModulus = 3072;
-const siteProfiles = ["sign", "decrypt", "tls"] as const;
+export const siteProfiles = ["sign", "decrypt", "tls"] as const;
 const loopback = {
   dnsNames: ["localhost"],
   ipAddresses: [Uint8Array.of(127, 0, 0, 1), Uint8Array.of(...Array(15).fill(0), 1)],
 };
-const exitConfig = 78;
 
 /**
  * Writes `folder/ca.{key,crt,crl}` and, for each site, `folder/<site>/{sign,decrypt,tls}.{key,crt}` (PEM) and
@@ -59,8 +57,14 @@ export async function initPki(
       writeKey(join(place, `${profile}.key`), key);
       write(join(place, `${profile}.crt`), derToPem(certificate, "CERTIFICATE"), 0o644);
     }
-    write(join(place, "storage.key"), `${randomBytes(32).toString("hex")}\n`, 0o600);
+    writeStorageKey(place);
   }
+  if (!existsSync(join(folder, "ca.crl"))) writeCrl(folder, ca, 1, [], now);
+}
+
+/** A CA of one's own with an empty revocation list, unless it is there. */
+export function initAuthority(folder: string, now: Date, days = defaultDays): void {
+  const ca = authority(folder, new Date(now.getTime() - 5 * 60_000), new Date(now.getTime() + days * dayMs));
   if (!existsSync(join(folder, "ca.crl"))) writeCrl(folder, ca, 1, [], now);
 }
 
@@ -80,7 +84,7 @@ export function revoke(folder: string, certificatePem: string, now: Date): void 
   writeCrl(folder, ca, revoked.length + 2, [...revoked, { serial: Buffer.from(serial, "hex"), at: now }], now);
 }
 
-function authority(folder: string, notBefore: Date, notAfter: Date): Issuer {
+export function authority(folder: string, notBefore: Date, notAfter: Date): Issuer {
   const [keyFile, file] = [join(folder, "ca.key"), join(folder, "ca.crt")];
   if (existsSync(keyFile) && existsSync(file))
     return { certificate: first(file), privateKey: createPrivateKey(readFileSync(keyFile)) };
@@ -111,77 +115,33 @@ function writeCrl(
   writeFileSync(join(folder, "ca.crl"), derToPem(issueCrl(list, ca), "X509 CRL"), { mode: 0o644 });
 }
 
-const newKey = (rsa: boolean): KeyObject =>
+export const newKey = (rsa: boolean): KeyObject =>
   rsa
     ? generateKeyPairSync("rsa", { modulusLength: rsaModulus }).privateKey
     : generateKeyPairSync("ec", { namedCurve: "prime256v1" }).privateKey;
 
+/** What everything in the site's data folder is sealed under. */
+export const writeStorageKey = (folder: string): void =>
+  write(join(folder, "storage.key"), `${randomBytes(32).toString("hex")}\n`, 0o600);
+
 /** 16 random octets, positive (RFC 5280 4.1.2.2). */
-function newSerial(): Uint8Array {
+export function newSerial(): Uint8Array {
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
   return serial;
 }
 
-const writeKey = (file: string, key: KeyObject): void =>
+export const writeKey = (file: string, key: KeyObject): void =>
   write(file, String(key.export({ format: "pem", type: "pkcs8" })), 0o600);
 
-function write(file: string, text: string, mode: number): void {
+export function write(file: string, text: string, mode: number): void {
   if (existsSync(file))
     throw new Fault("CONFIG_INVALID", `${file} exists; move it away first, keys are never overwritten`);
   writeFileSync(file, text, { mode, flag: "wx" });
 }
 
-function first(file: string): Uint8Array {
+export function first(file: string): Uint8Array {
   const [der] = pemToDer(readFileSync(file, "utf8"));
   if (!der) throw new Fault("CONFIG_INVALID", `${file} holds no certificate`);
   return der;
-}
-
-export function pkiCommand(): Command {
-  const pki = new Command("pki").summary("make and show keys and certificates");
-  const guarded = (work: () => void | Promise<void>) => async (): Promise<void> => {
-    try {
-      await work();
-    } catch (thrown) {
-      process.stderr.write(`semrs pki: ${thrown instanceof Fault ? reasonOf(thrown) : String(thrown)}\n`);
-      process.exitCode = exitConfig;
-    }
-  };
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-  pki
-    .command("init")
-    .summary("a CA, and keys and certificates for each site")
-    .argument("<folder>", "where they go")
-    .requiredOption("--site <name>", "a site; may be given several times", collect, [])
-    .option("--rsa", "RSA-3072 keys to sign and decrypt with")
-    .option("--days <days>", "validity", String(defaultDays))
-    .addHelpText("before", "Example:\n  semrs pki init pki --site registry --site hospital-a --site hospital-b\n")
-    .action((folder: string, { site, rsa, days }: { site: readonly string[]; rsa?: boolean; days: string }) =>
-      guarded(() => initPki(folder, site, { now: new Date(), rsa: rsa ?? false, days: Number(days) }))(),
-    );
-  pki
-    .command("show")
-    .summary("what certificates say")
-    .argument("<file...>", "PEM files")
-    .action((files: readonly string[]) => guarded(() => show(files))());
-  pki
-    .command("revoke")
-    .summary("revoke a certificate; rewrites ca.crl")
-    .argument("<folder>", "folder of the CA")
-    .argument("<certificate>", "PEM file")
-    .action((folder: string, file: string) => guarded(() => revoke(folder, readFileSync(file, "utf8"), new Date()))());
-  return pki;
-}
-
-function show(files: readonly string[]): void {
-  for (const file of files) {
-    for (const der of pemToDer(readFileSync(file, "utf8"))) {
-      const { subjectText, keyUsage, notBefore, notAfter, sha256, serial } = readCertificate(der);
-      const dates = `${notBefore.toISOString()} … ${notAfter.toISOString()}`;
-      process.stdout.write(
-        `${file}\n  ${subjectText}\n  ${(keyUsage ?? []).join(", ")}\n  ${dates}\n  serial ${serial}\n  sha256 ${sha256}\n`,
-      );
-    }
-  }
 }

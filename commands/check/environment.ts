@@ -1,0 +1,181 @@
+/** The machine a site will run on: its keys and certificates, its partners' certificates, revocation lists, folders, ports. */
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { once } from "node:events";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join, relative } from "node:path";
+import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { readCrl } from "../../envelope/crl.ts";
+import { validatePath } from "../../envelope/index.ts";
+import { reasonOf } from "../../errors.ts";
+import type { Config } from "../../pipeline/config.ts";
+import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
+import { doorsOf } from "./firewall.ts";
+
+const purposes = ["sign", "decrypt", "tls"] as const;
+const dayMs = 24 * 3600 * 1000;
+const soonDays = 30;
+const othersMay = 0o077;
+
+/** Everything that would keep the site from starting or soon will. */
+export async function checkEnvironment(config: Config, now: Date): Promise<readonly Finding[]> {
+  return [
+    ...ownKeys(config, now),
+    ...partners(config, now),
+    ...revocation(config, now),
+    ...folder(config),
+    ...(await listeners(config)),
+  ];
+}
+
+function finding(file: string, code: FindingCode, message: string): Finding {
+  return { file: relative(process.cwd(), file) || file, line: 0, column: 0, severity: severityOf(code), code, message };
+}
+
+function* ownKeys(config: Config, now: Date): Generator<Finding> {
+  const at = (name: string): string => join(config.own.keys, name);
+  const seen = new Map<string, string>();
+  for (const purpose of purposes) {
+    const [keyFile, file] = [at(`${purpose}.key`), at(`${purpose}.crt`)];
+    const certificate = yield* certificateAt(
+      file,
+      "KEY_MISSING",
+      `have ${purpose}.csr issued and put the certificate here`,
+    );
+    const key = textOf(keyFile);
+    if (key === undefined) {
+      yield finding(keyFile, "KEY_MISSING", `semrs init ${config.site} makes it`);
+      continue;
+    }
+    if ((statSync(keyFile).mode & othersMay) !== 0) yield finding(keyFile, "KEY_MODE", "chmod 600");
+    if (!certificate) continue;
+    yield* validity(file, certificate, config, now);
+    const spki = (pem: string): string =>
+      createPublicKey(createPrivateKey(pem)).export({ format: "der", type: "spki" }).toString("hex");
+    const mine = spki(key);
+    if (mine !== certificate.publicKey.export({ format: "der", type: "spki" }).toString("hex"))
+      yield finding(file, "KEY_PAIR", `is not for ${purpose}.key`);
+    const other = seen.get(mine);
+    if (other) yield finding(keyFile, "KEY_SHARED", `is the key of ${other}, too`);
+    seen.set(mine, purpose);
+  }
+  const storage = textOf(at("storage.key"));
+  if (storage === undefined)
+    yield finding(at("storage.key"), "KEY_MISSING", `semrs init ${config.site} makes it; keep a backup`);
+  else if (!/^[0-9a-f]{64}$/i.test(storage.trim()))
+    yield finding(at("storage.key"), "STORAGE_KEY", "is not 64 hexadecimal digits");
+  else if ((statSync(at("storage.key")).mode & othersMay) !== 0)
+    yield finding(at("storage.key"), "KEY_MODE", "chmod 600");
+}
+
+function* partners(config: Config, now: Date): Generator<Finding> {
+  for (const [name, { certificates }] of Object.entries(config.partners)) {
+    if (name === config.site) continue;
+    for (const purpose of purposes) {
+      const file = join(certificates, `${purpose}.crt`);
+      const certificate = yield* certificateAt(file, "PARTNER_CERTIFICATE", `ask ${name} for it, then semrs pki trust`);
+      if (certificate) yield* validity(file, certificate, config, now);
+    }
+  }
+}
+
+function* certificateAt(file: string, code: FindingCode, next: string): Generator<Finding, Certificate | undefined> {
+  const pem = textOf(file);
+  if (pem === undefined) {
+    yield finding(file, code, next);
+    return undefined;
+  }
+  try {
+    const [der] = pemToDer(pem);
+    if (der) return readCertificate(der);
+    yield finding(file, code, "holds no certificate");
+  } catch (thrown) {
+    yield finding(file, "CERTIFICATE_UNTRUSTED", reasonOf(thrown));
+  }
+  return undefined;
+}
+
+function* validity(file: string, certificate: Certificate, config: Config, now: Date): Generator<Finding> {
+  const { notBefore, notAfter, raw } = certificate;
+  const days = Math.floor((notAfter.getTime() - now.getTime()) / dayMs);
+  if (now < notBefore || now > notAfter) {
+    yield finding(file, "CERTIFICATE_EXPIRED", `is valid from ${day(notBefore)} to ${day(notAfter)}`);
+    return;
+  }
+  if (days < soonDays) yield finding(file, "CERTIFICATE_EXPIRES", `expires in ${days} d, on ${day(notAfter)}`);
+  const anchors = config.trust.anchors.flatMap((each) => pemToDer(textOf(each) ?? ""));
+  const crls = config.trust.crls.flatMap((each) => pemToDer(textOf(each) ?? "", "X509 CRL"));
+  try {
+    validatePath(
+      raw,
+      pemToDer(textOf(file) ?? "").slice(1),
+      { anchors, crls, revocation: "require", crlStaleMs: dayMs },
+      now,
+    );
+  } catch (thrown) {
+    yield finding(file, "CERTIFICATE_UNTRUSTED", reasonOf(thrown));
+  }
+}
+
+function* revocation({ trust }: Config, now: Date): Generator<Finding> {
+  for (const file of trust.anchors) if (textOf(file) === undefined) yield finding(file, "KEY_MISSING", "trust anchor");
+  for (const file of trust.crls) {
+    try {
+      const [der] = pemToDer(textOf(file) ?? "", "X509 CRL");
+      if (!der) yield finding(file, "CRL_MISSING", "fetch it from the authority");
+      else {
+        const { nextUpdate } = readCrl(der);
+        if (nextUpdate < now) yield finding(file, "CRL_STALE", `should have been renewed on ${day(nextUpdate)}`);
+      }
+    } catch (thrown) {
+      yield finding(file, "CRL_MISSING", reasonOf(thrown));
+    }
+  }
+}
+
+function* folder({ own }: Config): Generator<Finding> {
+  try {
+    mkdirSync(own.data, { recursive: true, mode: 0o700 });
+    accessSync(own.data, constants.W_OK | constants.R_OK);
+  } catch (thrown) {
+    yield finding(own.data, "DATA_UNWRITABLE", (thrown as { code?: string }).code ?? "cannot be written");
+    return;
+  }
+  if ((statSync(own.data).mode & othersMay) !== 0) yield finding(own.data, "DATA_MODE", "chmod 700");
+}
+
+/** A port that is taken may be the site's own, running. */
+async function listeners(config: Config): Promise<readonly Finding[]> {
+  const { host, port } = config.own.admin;
+  const isRunning = await fetch(`http://${host}:${port}/health/live`, { signal: AbortSignal.timeout(1_000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+  if (isRunning) return [];
+  const findings: Finding[] = [];
+  for (const { direction, address, who } of doorsOf(config)) {
+    if (direction === "out") continue;
+    const [, at = "", number = ""] = /^(.*):(\d+)$/.exec(address) ?? [];
+    const server = createServer();
+    server.listen(Number(number), at);
+    try {
+      await once(server, "listening");
+    } catch (thrown) {
+      findings.push(
+        finding(`${who} ${address}`, "PORT_TAKEN", (thrown as { code?: string }).code ?? "cannot be listened on"),
+      );
+    }
+    server.close();
+  }
+  return findings;
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return existsSync(file) ? readFileSync(file, "utf8") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const day = (at: Date): string => at.toISOString().slice(0, 10);

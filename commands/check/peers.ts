@@ -1,0 +1,69 @@
+/** Whether what a site has to reach answers: partners by TLS with their pinned certificate, HIS by connecting, PACS by C-ECHO. */
+import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
+import { reach, tlsOptions } from "../../connectors/wire.ts";
+import { reasonOf } from "../../errors.ts";
+import type { Config } from "../../pipeline/config.ts";
+import { type Finding, severityOf } from "../../pipeline/config-findings.ts";
+import { loadKeys, tlsOf } from "../../pipeline/identity.ts";
+import { say } from "../exit.ts";
+
+const connectSeconds = 5;
+const context = { log: () => undefined, signal: new AbortController().signal };
+
+export async function checkPeers(config: Config): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  const attempt = async (who: string, work: () => Promise<void>): Promise<void> => {
+    const started = performance.now();
+    try {
+      await work();
+      say(`${config.site} → ${who}: answers in ${Math.round(performance.now() - started)} ms`);
+    } catch (thrown) {
+      const code = "PEER_UNREACHABLE";
+      findings.push({
+        file: `${config.site} → ${who}`,
+        line: 0,
+        column: 0,
+        severity: severityOf(code),
+        code,
+        message: reasonOf(thrown),
+      });
+    }
+  };
+  const { tls } = loadKeys(config);
+  for (const [name, { url }] of Object.entries(config.partners)) {
+    if (name === config.site) continue;
+    const { hostname, port } = new URL(url);
+    const ours = tlsOptions.parse({ key: tls.key, certificate: tls.certificate, ca: tls.ca });
+    await attempt(name, async () => {
+      const socket = await reach(
+        { host: hostname, port: Number(port || 443), connectSeconds, tls: ours },
+        url,
+        context.signal,
+      );
+      socket.destroy();
+    });
+  }
+  for (const [name, { mllp, dicom }] of Object.entries(config.own.systems)) {
+    if (mllp?.connect) {
+      const { host, port } = mllp.connect;
+      const wire = tlsOptions.parse(tlsOf(config, tls, mllp.tls).tls);
+      await attempt(`${name} (mllp ${host}:${port})`, async () => {
+        const socket = await reach({ host, port, connectSeconds, tls: wire }, `${host}:${port}`, context.signal);
+        socket.destroy();
+      });
+    }
+    if (dicom?.connect) {
+      const options = {
+        ...dicom,
+        ...dicom.connect,
+        ...tlsOf(config, tls, dicom.tls),
+        callingAeTitle: dicom.aeTitle,
+        connectSeconds,
+      };
+      await attempt(`${name} (C-ECHO ${dicom.calledAeTitle}@${dicom.connect.host}:${dicom.connect.port})`, () =>
+        echo(dicomDestination.options.parse(options), context),
+      );
+    }
+  }
+  return findings;
+}

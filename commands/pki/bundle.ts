@@ -1,0 +1,89 @@
+/** Certificates on their way to a partner and from one: one PEM file, and fingerprints to be read out by telephone. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { Fault } from "../../errors.ts";
+import { siteProfiles } from "./authority.ts";
+
+type Purpose = (typeof siteProfiles)[number];
+
+/** The site's three certificates, then whatever else partners need; nothing of a private key. */
+export function exportBundle(
+  folder: string,
+  more: readonly string[],
+): { readonly pem: string; readonly fingerprints: readonly string[] } {
+  const fingerprints: string[] = [];
+  const own = siteProfiles.map((purpose) => {
+    const der = only(text(join(folder, `${purpose}.crt`)), `${purpose}.crt`);
+    fingerprints.push(`${purpose.padEnd(8)}${fingerprint(readCertificate(der))}`);
+    return `${purpose}\n${derToPem(der, "CERTIFICATE")}`;
+  });
+  const others = more.flatMap((file) => {
+    const pem = text(file);
+    return [
+      ...pemToDer(pem).map((der) => `authority\n${derToPem(der, "CERTIFICATE")}`),
+      ...pemToDer(pem, "X509 CRL").map((der) => `revocation list\n${derToPem(der, "X509 CRL")}`),
+    ];
+  });
+  return { pem: [...own, ...others].join("\n"), fingerprints };
+}
+
+/** Writes `folder/name/{sign,decrypt,tls}.crt`, and `ca.crt` and `ca.crl` where the bundle has them. What a certificate is for is read from it, not from its place. */
+export function trustBundle(
+  pem: string,
+  folder: string,
+  name: string,
+): { readonly written: readonly string[]; readonly fingerprints: readonly string[] } {
+  if (/PRIVATE KEY/.test(pem))
+    throw new Fault("CONFIG_INVALID", "the bundle holds a private key: its owner must make new keys, and export again");
+  const place = join(folder, name);
+  const found = new Map<string, Uint8Array[]>();
+  const fingerprints: string[] = [];
+  for (const der of pemToDer(pem)) {
+    const certificate = readCertificate(der);
+    const purpose = purposeOf(certificate);
+    found.set(purpose, [...(found.get(purpose) ?? []), der]);
+    if (purpose !== "ca") fingerprints.push(`${purpose.padEnd(8)}${fingerprint(certificate)}`);
+  }
+  for (const purpose of siteProfiles)
+    if (!found.has(purpose))
+      throw new Fault("CONFIG_INVALID", `the bundle has no certificate to ${purpose}; ask ${name} to export it again`);
+  mkdirSync(place, { recursive: true, mode: 0o755 });
+  const written = [...found].map(([purpose, ders]) =>
+    put(join(place, `${purpose}.crt`), ders.map((der) => derToPem(der, "CERTIFICATE")).join("")),
+  );
+  const lists = pemToDer(pem, "X509 CRL")
+    .map((der) => derToPem(der, "X509 CRL"))
+    .join("");
+  return { written: lists ? [...written, put(join(place, "ca.crl"), lists)] : written, fingerprints };
+}
+
+/** Renewed certificates take the place of the old ones; a copy of those stays beside them. */
+function put(file: string, pem: string): string {
+  if (existsSync(file) && readFileSync(file, "utf8") !== pem) writeFileSync(`${file}.previous`, readFileSync(file));
+  writeFileSync(file, pem, { mode: 0o644 });
+  return file;
+}
+
+function purposeOf({ isCa, keyUsage, extendedKeyUsage }: Certificate): Purpose | "ca" {
+  if (isCa) return "ca";
+  if (extendedKeyUsage.length > 0) return "tls";
+  return keyUsage?.some((usage) => usage === "keyEncipherment" || usage === "keyAgreement") ? "decrypt" : "sign";
+}
+
+/** Groups of four digits, to be read aloud. */
+const fingerprint = ({ sha256 }: Certificate): string => (sha256.match(/.{4}/g) ?? []).join(" ");
+
+function only(pem: string, what: string): Uint8Array {
+  const [der] = pemToDer(pem);
+  if (!der) throw new Fault("CONFIG_INVALID", `${what} holds no certificate`);
+  return der;
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${file} cannot be read; have the site's requests issued first`, { cause });
+  }
+}

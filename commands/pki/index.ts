@@ -1,0 +1,117 @@
+/** `semrs pki`: keys and certificates, and their exchange with partners. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { guarded, print, say } from "../exit.ts";
+import { defaultDays, initPki, revoke } from "./authority.ts";
+import { exportBundle, trustBundle } from "./bundle.ts";
+import { issueFor, makeRequests } from "./requests.ts";
+
+export { initPki, type PkiOptions, revoke } from "./authority.ts";
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+export function pkiCommand(): Command {
+  const pki = new Command("pki")
+    .summary("make, show and exchange keys and certificates")
+    .addHelpText(
+      "before",
+      "Examples:\n  semrs pki init pki --site registry --site hospital-a    a CA and everything for two sites\n  semrs pki export pki/hospital-a > hospital-a.pem        what a partner needs of us\n  semrs pki trust hospital-b.pem --as hospital-b          what we have from a partner\n",
+    );
+  pki
+    .command("init")
+    .summary("a CA, and keys and certificates for each site")
+    .argument("<folder>", "where they go")
+    .requiredOption("--site <name>", "a site; may be given several times", collect, [])
+    .option("--rsa", "RSA-3072 keys to sign and decrypt with")
+    .option("--days <days>", "validity", String(defaultDays))
+    .action((folder: string, { site, rsa, days }: { site: readonly string[]; rsa?: boolean; days: string }) =>
+      guarded("pki init", () => initPki(folder, site, { now: new Date(), rsa: rsa ?? false, days: Number(days) })),
+    );
+  pki
+    .command("csr")
+    .summary("keys and certificate requests (PKCS#10) for a site; an authority issues the certificates")
+    .argument("<folder>", "the site's key folder, pki/SITE")
+    .requiredOption("--site <name>", "the site, as partners will name it")
+    .option("--rsa", "RSA-3072 keys to sign and decrypt with")
+    .option("--host <name>", "a DNS name or IP address of its REST service; may be given several times", collect, [])
+    .action((folder: string, { site, rsa, host }: { site: string; rsa?: boolean; host: readonly string[] }) =>
+      guarded("pki csr", () => {
+        for (const file of makeRequests(folder, site, { rsa: rsa ?? false, hosts: host })) print(file);
+      }),
+    );
+  pki
+    .command("issue")
+    .summary("certificates for a site's requests, by the CA of a folder")
+    .argument("<folder>", "folder of the CA (ca.key and ca.crt)")
+    .argument("<csr...>", "requests: sign.csr decrypt.csr tls.csr")
+    .option("--days <days>", "validity", String(defaultDays))
+    .action((folder: string, files: readonly string[], { days }: { days: string }) =>
+      guarded("pki issue", () => {
+        for (const file of files) print(issueFor(folder, file, { now: new Date(), days: Number(days) }));
+      }),
+    );
+  pki
+    .command("export")
+    .summary("what partners need of a site, in one PEM: its certificates, never a key")
+    .argument("<folder>", "the site's key folder, pki/SITE")
+    .option("--ca <file>", "also this authority's certificate, for partners that do not know it")
+    .option("--crl <file>", "and its revocation list")
+    .action((folder: string, { ca, crl }: { ca?: string; crl?: string }) =>
+      guarded("pki export", () => {
+        const { pem, fingerprints } = exportBundle(
+          folder,
+          [ca, crl].filter((file) => file !== undefined),
+        );
+        process.stdout.write(pem);
+        say("Send it by any way, and read these out by telephone:");
+        for (const line of fingerprints) say(`  ${line}`);
+      }),
+    );
+  pki
+    .command("trust")
+    .summary("put a partner's exported certificates in place")
+    .argument("<bundle>", "the PEM that it exported")
+    .requiredOption("--as <name>", "its name under partners")
+    .option("--folder <folder>", "where partners' folders are", "pki")
+    .action((bundle: string, { as: name, folder }: { as: string; folder: string }) =>
+      guarded("pki trust", () => {
+        const { written, fingerprints } = trustBundle(readFileSync(bundle, "utf8"), folder, name);
+        for (const file of written) print(file);
+        say(`Compare with what ${name} reads out; until then do not start:`);
+        for (const line of fingerprints) say(`  ${line}`);
+      }),
+    );
+  pki
+    .command("show")
+    .summary("what certificates say")
+    .argument("<file...>", "PEM files")
+    .option("--json", "print JSON")
+    .action((files: readonly string[], { json }: { json?: boolean }) => guarded("pki show", () => show(files, json)));
+  pki
+    .command("revoke")
+    .summary("revoke a certificate; rewrites ca.crl")
+    .argument("<folder>", "folder of the CA")
+    .argument("<certificate>", "PEM file")
+    .action((folder: string, file: string) =>
+      guarded("pki revoke", () => revoke(folder, readFileSync(file, "utf8"), new Date())),
+    );
+  return pki;
+}
+
+function show(files: readonly string[], json = false): void {
+  const all = files.flatMap((file) =>
+    pemToDer(readFileSync(file, "utf8")).map((der) => {
+      const { subjectText: subject, keyUsage, notBefore, notAfter, sha256, serial } = readCertificate(der);
+      return { file, subject, keyUsage, notBefore, notAfter, serial, sha256 };
+    }),
+  );
+  if (json) {
+    print(JSON.stringify(all));
+    return;
+  }
+  for (const { file, subject, keyUsage, notBefore, notAfter, serial, sha256 } of all) {
+    const dates = `${notBefore.toISOString()} … ${notAfter.toISOString()}`;
+    print([file, subject, (keyUsage ?? []).join(", "), dates, `serial ${serial}`, `sha256 ${sha256}`].join("\n  "));
+  }
+}

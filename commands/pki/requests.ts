@@ -1,0 +1,66 @@
+/** Certificate requests of a site, and the certificates that a CA issues for them. */
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { basename, dirname, join } from "node:path";
+import { derToPem, pemToDer } from "../../envelope/certificate.ts";
+import { issueCertificate } from "../../envelope/issue.ts";
+import { readRequest, writeRequest } from "../../envelope/request.ts";
+import { Fault } from "../../errors.ts";
+import { first, newKey, newSerial, siteProfiles, writeKey, writeStorageKey } from "./authority.ts";
+
+const dayMs = 24 * 3600 * 1000;
+
+/** Makes the keys that are missing and writes `{sign,decrypt,tls}.csr`; the files' names. */
+export function makeRequests(
+  folder: string,
+  site: string,
+  { rsa, hosts }: { readonly rsa: boolean; readonly hosts: readonly string[] },
+): readonly string[] {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const files = siteProfiles.map((profile) => {
+    const keyFile = join(folder, `${profile}.key`);
+    if (!existsSync(keyFile)) writeKey(keyFile, newKey(rsa && profile !== "tls"));
+    const subject = { commonName: `${site} ${profile}`, organization: site };
+    const names = profile === "tls" ? [...new Set([...hosts, site, "localhost", "127.0.0.1"])] : [];
+    const der = writeRequest({ subject, key: createPrivateKey(readFileSync(keyFile)), names });
+    const file = join(folder, `${profile}.csr`);
+    writeFileSync(file, derToPem(der, "CERTIFICATE REQUEST"), { mode: 0o644 });
+    return file;
+  });
+  if (!existsSync(join(folder, "storage.key"))) writeStorageKey(folder);
+  return files;
+}
+
+/** The certificate for a request, beside it; what it is for follows from its name. CERTIFICATE_INVALID when its signature is not by its key. */
+export function issueFor(
+  folder: string,
+  file: string,
+  { now, days }: { readonly now: Date; readonly days: number },
+): string {
+  const profile = siteProfiles.find((each) => `${each}.csr` === basename(file));
+  if (!profile) throw new Fault("CONFIG_INVALID", `${file}: requests are named sign.csr, decrypt.csr and tls.csr`);
+  const [der] = pemToDer(readFileSync(file, "utf8"), "CERTIFICATE REQUEST");
+  if (!der) throw new Fault("CONFIG_INVALID", `${file} holds no certificate request`);
+  const { subject, publicKey, names } = readRequest(der);
+  const ca = {
+    certificate: first(join(folder, "ca.crt")),
+    privateKey: createPrivateKey(readFileSync(join(folder, "ca.key"))),
+  };
+  const certificate = issueCertificate(
+    {
+      subject,
+      publicKey: createPublicKey(publicKey),
+      profile,
+      serial: newSerial(),
+      notBefore: new Date(now.getTime() - 5 * 60_000),
+      notAfter: new Date(now.getTime() + days * dayMs),
+      dnsNames: names.filter((name) => isIP(name) === 0),
+      ipAddresses: names.filter((name) => isIP(name) === 4).map((name) => Uint8Array.from(name.split(".").map(Number))),
+    },
+    ca,
+  );
+  const out = join(dirname(file), `${profile}.crt`);
+  writeFileSync(out, derToPem(certificate, "CERTIFICATE"), { mode: 0o644 });
+  return out;
+}

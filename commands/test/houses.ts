@@ -1,0 +1,167 @@
+/** The houses of a test: every site of the file on free ports with fresh data, real partners beside them, and their systems. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Fault } from "../../errors.ts";
+import type { LogFields } from "../../log.ts";
+import { type Channel, type Config, loadConfig, readConfig, type System } from "../../pipeline/config.ts";
+import { ports } from "../demo/sites.ts";
+import { type Started, startSite } from "../run.ts";
+import { type Receiver, startReceivers } from "./receivers.ts";
+import type { TestFile } from "./schema.ts";
+
+export type House = { readonly config: Config; readonly started: Started };
+export type Houses = {
+  readonly folder: string;
+  readonly houses: ReadonlyMap<string, House>;
+  /** What `site/system` received. */
+  readonly receivers: ReadonlyMap<string, Receiver>;
+  /** Log lines of all sites. */
+  readonly log: readonly { readonly site: string; readonly event: string; readonly fields: LogFields }[];
+  close(): Promise<void>;
+};
+
+/** A configuration for each site of the file; CONFIG_INVALID with everything that is wrong. */
+export function configsOf(file: string, { environment }: TestFile): readonly Config[] {
+  const env = { ...process.env, ...environment };
+  const { sites } = readConfig(file, { SITE: "unset", ...env });
+  if (sites.length === 0) loadConfig(file, env);
+  const configs = sites.map((SITE) => loadConfig(file, { ...env, SITE }));
+  // A file that names its site outright is one house, however many it describes.
+  return [...new Map(configs.map((config) => [config.site, config])).values()];
+}
+
+/** Starts everything; `pki` has keys for all names. */
+export async function openHouses(
+  configs: readonly Config[],
+  pki: string,
+  folder: string,
+  times: TestFile["times"],
+): Promise<Houses> {
+  const names = housesOf(configs);
+  const port = await ports(names.flatMap((name) => [`${name} rest`, `${name} admin`]));
+  const place = (name: string, what: "rest" | "admin") => ({
+    host: "127.0.0.1",
+    port: Number(port[`${name} ${what}`]),
+  });
+  const { receivers, addresses, stop } = await startReceivers(configs);
+  const log: { site: string; event: string; fields: LogFields }[] = [];
+  const houses = new Map<string, House>();
+  const close = async (): Promise<void> => {
+    for (const { started } of houses.values()) await started.stop();
+    await stop();
+  };
+  try {
+    for (const name of names) {
+      const written = configs.find(({ site }) => site === name) ?? partner(name, configs, folder);
+      const config = relocated(written, { pki, folder, times, place, addresses });
+      const started = await startSite(config, (event, fields = {}) => void log.push({ site: name, event, fields }));
+      houses.set(name, { config, started });
+    }
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+  return { folder, houses, receivers, log, close };
+}
+
+/** Sites and partners: everybody that somebody may have to reach. */
+export const housesOf = (configs: readonly Config[]): readonly string[] => [
+  ...new Set(configs.flatMap(({ site, partners }) => [site, ...Object.keys(partners)])),
+];
+
+/** A partner that the file does not describe: a real registry, or a real house that keeps what is pushed to it. */
+function partner(name: string, configs: readonly Config[], folder: string): Config {
+  const isRegistry = configs.some(({ registryPartner }) => registryPartner === name);
+  const others = housesOf(configs).filter((each) => each !== name);
+  const at = "127.0.0.1:0";
+  const site = isRegistry
+    ? { data: "data", admin: { listen: at }, registry: { listen: at } }
+    : {
+        data: "data",
+        admin: { listen: at },
+        repository: { listen: at },
+        run: ["incoming"],
+        systems: { pacs: { dicom: { connect: "127.0.0.1:1", aeTitle: "SEMRS", calledAeTitle: "PACS" } } },
+      };
+  const incoming = {
+    fetch: { when: [{ push: others }], rules: [] },
+    deliver: [{ to: "pacs", identity: "original", because: "a test" }],
+  };
+  const file = {
+    site: name,
+    partners: Object.fromEntries(others.map((other) => [other, { url: "https://127.0.0.1:1", certificates: "." }])),
+    sites: { [name]: site },
+    channels: isRegistry ? {} : { incoming },
+  };
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${name}.yaml`);
+  writeFileSync(path, JSON.stringify(file));
+  return loadConfig(path, {});
+}
+
+type Plan = {
+  readonly pki: string;
+  readonly folder: string;
+  readonly times: TestFile["times"];
+  place(name: string, what: "rest" | "admin"): { host: string; port: number };
+  /** Where the receiver of `site/system` listens. */
+  readonly addresses: ReadonlyMap<string, { host: string; port: number }>;
+};
+
+/** The same channels with other addresses, keys and waiting times. */
+function relocated(config: Config, { pki, folder, times, place, addresses }: Plan): Config {
+  const { site, own } = config;
+  const partners = Object.entries(config.partners).map(([name, each]) => {
+    const { host, port } = place(name, "rest");
+    return [name, { ...each, url: `https://${host}:${port}`, certificates: join(pki, name) }] as const;
+  });
+  const systems = Object.entries(own.systems).map(
+    ([name, system]) => [name, moved(system, addresses.get(`${site}/${name}`))] as const,
+  );
+  return {
+    ...config,
+    partners: Object.fromEntries(partners),
+    trust: { anchors: [join(pki, "ca.crt")], crls: [join(pki, "ca.crl")] },
+    delivery: { ...config.delivery, retry: { ...config.delivery.retry, first: times.retry } },
+    own: {
+      ...own,
+      keys: join(pki, site),
+      data: join(folder, "data", site),
+      admin: place(site, "admin"),
+      repository: own.repository && place(site, "rest"),
+      registry: own.registry && place(site, "rest"),
+      systems: Object.fromEntries(systems),
+      channels: own.channels.map((channel) => hurried(channel, times)),
+    },
+  };
+}
+
+/** Free ports on this machine, clear; callers are known by their AE title alone. */
+function moved({ mllp, dicom, directory }: System, receiver: { host: string; port: number } | undefined): System {
+  const free = { host: "127.0.0.1", port: 0 };
+  const reached = (connect: unknown) => {
+    if (!connect) return undefined;
+    if (!receiver) throw new Fault("CONFIG_INVALID", "a system with connect has no receiver");
+    return receiver;
+  };
+  return {
+    mllp: mllp && { ...mllp, listen: mllp.listen && free, connect: reached(mllp.connect), tls: undefined },
+    dicom: dicom && {
+      ...dicom,
+      listen: dicom.listen && free,
+      connect: reached(dicom.connect),
+      callers: dicom.callers.map(({ aeTitle }) => ({ aeTitle })),
+      tls: undefined,
+    },
+    directory,
+  };
+}
+
+function hurried(channel: Channel, { quiet, wait, again }: TestFile["times"]): Channel {
+  if (channel.kind === "outbound") {
+    const { assemble } = channel;
+    return assemble ? { ...channel, assemble: { ...assemble, study: { ...assemble.study, quiet, wait } } } : channel;
+  }
+  const when = channel.fetch.when.map((each) => ("admission" in each ? { ...each, again: [...again] } : each));
+  return { ...channel, fetch: { ...channel.fetch, when } };
+}

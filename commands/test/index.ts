@@ -1,0 +1,91 @@
+/** `semrs test`: an interface engineer's own tests of channels.yaml, on the real channel with real store and envelope. */
+import { mkdtempSync, rmSync, watch } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Command } from "commander";
+import { reasonOf } from "../../errors.ts";
+import { exitOf, exits, guarded, print, say } from "../exit.ts";
+import { initPki } from "../pki/index.ts";
+import { configsOf, housesOf } from "./houses.ts";
+import { type Result, runTest } from "./run.ts";
+import { readTests } from "./schema.ts";
+
+type Options = { readonly only?: string; readonly watch?: boolean; readonly json?: boolean };
+
+const settleMs = 150;
+
+export function testCommand(): Command {
+  return new Command("test")
+    .summary("run channels.test.yaml: what is sent to which system, and what must become of it")
+    .description(
+      "Starts every house of the configuration on free ports with a throw-away PKI and fresh data, real partners beside them, sends what each test says and compares. Exit 1 when a test fails, 78 when a file is wrong.",
+    )
+    .argument("[file]", "tests", "channels.test.yaml")
+    .option("--only <text>", "tests whose name has this text")
+    .option("--watch", "run again whenever a file in the folder changes")
+    .option("--json", "print JSON")
+    .addHelpText("before", "Examples:\n  semrs test\n  semrs test --only cancelled --watch\n")
+    .action(async (file: string, options: Options) => {
+      if (options.watch) return await watched(file, options);
+      await guarded("test", async () => {
+        process.exitCode = await runAll(file, options);
+      });
+    });
+}
+
+async function runAll(file: string, { only = "", json }: Options): Promise<number> {
+  const path = resolve(file);
+  const { file: tests, source } = readTests(path, file);
+  const configs = configsOf(configOf(file, tests.config), tests);
+  const pki = mkdtempSync(join(tmpdir(), "semrs-test-pki-"));
+  const results: Result[] = [];
+  try {
+    await initPki(pki, housesOf(configs), { now: new Date() });
+    for (const [index, test] of tests.tests.entries()) {
+      if (!test.name.includes(only)) continue;
+      const result = await runTest(test, tests, path, configs, pki).catch((thrown: unknown): Result => {
+        return { name: test.name, failures: [reasonOf(thrown)], ms: 0 };
+      });
+      results.push(result);
+      if (!json) for (const line of lines(result, source.placeOf(["tests", index]))) print(line);
+    }
+  } finally {
+    rmSync(pki, { recursive: true, force: true });
+  }
+  const failed = results.filter(({ failures }) => failures.length > 0).length;
+  if (json) print(JSON.stringify(results));
+  else say(`${results.length - failed} passed, ${failed} failed`);
+  return failed > 0 || results.length === 0 ? exits.failed : exits.ok;
+}
+
+/** Relative to the tests, and told as it would be from here. */
+const configOf = (file: string, config: string): string =>
+  dirname(file) === "." ? config : join(dirname(file), config);
+
+const lines = ({ name, failures, ms }: Result, place: string): readonly string[] =>
+  failures.length === 0
+    ? [`✓ ${name} (${ms} ms)`]
+    : [`✗ ${name} (${place})`, ...failures.map((failure) => `    ${failure}`)];
+
+/** Runs at once and after every change, until it is interrupted. */
+async function watched(file: string, options: Options): Promise<void> {
+  let [isRunning, isStale] = [false, false];
+  const run = async (): Promise<void> => {
+    isStale = isRunning;
+    if (isRunning) return;
+    isRunning = true;
+    await runAll(file, options).catch((thrown: unknown) =>
+      say(`semrs test: ${reasonOf(thrown)} (exit ${exitOf(thrown)})`),
+    );
+    isRunning = false;
+    say("watching; Ctrl-C ends");
+    if (isStale) await run();
+  };
+  let timer: NodeJS.Timeout | undefined;
+  watch(dirname(resolve(file)), { recursive: true }, (_event, name) => {
+    if (!name || /(^|\/)(node_modules|data|\.git|\.semrs)(\/|$)/.test(name)) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => void run(), settleMs);
+  });
+  await run();
+}

@@ -1,0 +1,135 @@
+/** Runs one test: fresh houses, what is sent, and what became of it, looked at until it holds or its time is over. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Fault } from "../../errors.ts";
+import { readMsh } from "../../formats/hl7.ts";
+import type { Config } from "../../pipeline/config.ts";
+import { foundInClear } from "./clear.ts";
+import { answerDifferences, type Difference, deliveryDifferences, factDifferences } from "./compare.ts";
+import { decidedBy } from "./decide.ts";
+import { type Facts, factsOf } from "./facts.ts";
+import { setFields } from "./fields.ts";
+import { type House, type Houses, openHouses } from "./houses.ts";
+import type { Sending, Test, TestFile } from "./schema.ts";
+import { type Sent, sendAll } from "./send.ts";
+
+/** How a test ended: what differs, each with the line that decided. */
+export type Result = { readonly name: string; readonly failures: readonly string[]; readonly ms: number };
+
+const lookMs = 50;
+/** Nothing may move for this long before a test that expects nothing more is over. */
+const quietMs = 400;
+
+export async function runTest(
+  test: Test,
+  file: TestFile,
+  path: string,
+  configs: readonly Config[],
+  pki: string,
+): Promise<Result> {
+  const started = performance.now();
+  const folder = mkdtempSync(join(tmpdir(), "semrs-test-"));
+  const houses = await openHouses(configs, pki, folder, file.times);
+  try {
+    const failures = await outcome(test, file, path, configs, houses);
+    return { name: test.name, failures, ms: Math.round(performance.now() - started) };
+  } finally {
+    await houses.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function outcome(
+  test: Test,
+  file: TestFile,
+  path: string,
+  configs: readonly Config[],
+  houses: Houses,
+): Promise<readonly string[]> {
+  const site = test.site ?? file.site ?? configs[0]?.site ?? "";
+  const full = (system: string): string => (system.includes("/") ? system : `${site}/${system}`);
+  const sent: Sent = { documents: new Set(), instances: new Map() };
+  const differences: Difference[] = [];
+  const subjects: string[] = [];
+  let first: Sending | undefined;
+  for (const step of test.send) {
+    const [where = "", system = ""] = full(step.to).split("/");
+    const answers = await sendAll(step, system, houseOf(houses, where), dirname(path), sent);
+    differences.push(...answerDifferences(step, answers));
+    if (where !== site) continue;
+    first ??= step;
+    subjects.push(...answers.map(({ controlId }) => controlId));
+    // What follows is sent once this is settled: an admission finds what was registered before it.
+    await settled(houses, test.within);
+  }
+  const house = houseOf(houses, site);
+  const end = performance.now() + test.within;
+  for (;;) {
+    await settled(houses, Math.max(0, end - performance.now()));
+    const facts = factsOf(house, subjects);
+    const found = [
+      ...factDifferences(test.expect, facts),
+      ...deliveryDifferences(test.expect.delivered, houses.receivers, sent, full),
+    ];
+    if (found.length > 0 && performance.now() < end && differences.length === 0) continue;
+    const clear = test.expect.neverInClear ? await foundInClear(houses, test.expect.neverInClear) : [];
+    const about = senderOf(first, path, house, full);
+    return [...differences, ...found]
+      .map((each) => told(each, facts, about, houses, test.within))
+      .concat(clear.map((each) => `neverInClear: ${each}`));
+  }
+}
+
+function told(
+  difference: Difference,
+  facts: Facts,
+  sender: ReturnType<typeof senderOf>,
+  { houses }: Houses,
+  within: number,
+): string {
+  const decision = decidedBy(difference, facts, sender, houses);
+  const waited = difference.about === "delivered" ? ` in ${within / 1000} s` : "";
+  if (!decision) return `${difference.text}${waited}`;
+  const code = facts.family.arrivals[0]?.code ?? facts.held;
+  return `${difference.text}${waited}; ${decision.what}${code ? ` (${code})` : ""} at ${decision.config.placeOf(decision.path)} ${decision.path.map(String).join(".")}`;
+}
+
+/** Who sent the first thing, and what MSH says of it. */
+function senderOf(first: Sending | undefined, path: string, house: House, full: (system: string) => string) {
+  const [, system = ""] = full(first?.to ?? "his").split("/");
+  try {
+    const [file = ""] = first?.files ?? [];
+    const { messageType, processingId } = readMsh(
+      setFields(readFileSync(resolve(dirname(path), file)), first?.set ?? {}),
+    );
+    return { house, system, messageType, processingId };
+  } catch {
+    return { house, system, messageType: "", processingId: "" };
+  }
+}
+
+/** Waits until nothing moves at any house, or the time is over. */
+async function settled({ houses }: Houses, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  let [before, since] = ["", performance.now()];
+  while (performance.now() < end) {
+    const now = JSON.stringify(
+      [...houses.values()].map(({ started: { store } }) => [
+        store.arrivals.counts(),
+        store.items.counts(),
+        store.records.counts(),
+        store.deliveries.counts(),
+      ]),
+    );
+    if (now !== before) [before, since] = [now, performance.now()];
+    if (performance.now() - since > quietMs) return;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+}
+
+function houseOf({ houses }: Houses, site: string): House {
+  const house = houses.get(site);
+  if (!house) throw new Fault("CONFIG_INVALID", `there is no site ${site}; there is ${[...houses.keys()].join(", ")}`);
+  return house;
+}

@@ -1,0 +1,164 @@
+/** `semrs test`: passes on the shipped file, and fails readably, with the line that decided, on seeded mistakes. */
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { root, semrs } from "./cli.ts";
+
+const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
+const hl7 = (name: string): string => join(root, "test/fixtures/hl7v2", `${name}.hl7`);
+
+/** Tests against channels.yaml after one edit; the edited text tells which line decides. */
+async function tested(edit: readonly (readonly [from: string, to: string])[], tests: object) {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-tests-"));
+  const text = edit.reduce((before, [from, to]) => {
+    expect(before).toContain(from);
+    return before.replace(from, to);
+  }, shipped);
+  writeFileSync(join(folder, "channels.yaml"), text);
+  writeFileSync(join(folder, "channels.test.yaml"), JSON.stringify(tests));
+  const ran = await semrs(["test"], { cwd: folder });
+  return { ...ran, lineOf: (part: string) => text.slice(0, text.indexOf(part)).split("\n").length };
+}
+
+const record = { to: "his", files: [hl7("mdm-t02-121")] };
+const admission = { to: "hospital-b/his", files: [hl7("adt-a01-second")] };
+const report = { to: "his", files: [hl7("mdm-t02-116")] };
+const study = { to: "pacs", files: [join(root, "examples/study/*.dcm")] };
+const one = (send: unknown, wanted: object) => ({
+  site: "hospital-a",
+  tests: [{ name: "it travels", send, expect: wanted, within: "2s" }],
+});
+
+test("passes on the shipped file", async () => {
+  const { exit, out, err } = await semrs(["test"]);
+  expect(out).not.toContain("✗");
+  expect({ exit, err: err.trim() }).toEqual({ exit: 0, err: "6 passed, 0 failed" });
+}, 60_000);
+
+describe("ten seeded mistakes", () => {
+  test.each([
+    [
+      "a filter without the message",
+      [
+        ["filter: { messages: [MDM, ORU^R01], documents: [113", "filter: { messages: [ORU^R01], documents: [113"],
+        ["messages: [MDM, ORU^R01], documents: [116", "messages: [ORU^R01], documents: [116"],
+      ],
+      one(record, { routed: ["registry"] }),
+      "documents: [116",
+      /routed: expected registry, got none; filtered \(NO_CHANNEL\) at channels\.yaml:(\d+) channels\.imaging\.filter\.messages/,
+    ],
+    [
+      "a filter without the form",
+      [["documents: [113, 114, 115, 121, other], processingId", "documents: [113, 114, 115], processingId"]],
+      one(record, { channel: "documents" }),
+      "documents: [116",
+      /channel: expected documents, got none; filtered \(NO_CHANNEL\) at channels\.yaml:(\d+) channels\.imaging\.filter\.documents/,
+    ],
+    [
+      "a filter for test messages",
+      [
+        ["other], processingId: P", "other], processingId: T"],
+        ["refers-to-study], processingId: P", "refers-to-study], processingId: T"],
+      ],
+      one(record, { channel: "documents" }),
+      "documents: [116",
+      /channel: expected documents, got none; filtered \(NO_CHANNEL\) at channels\.yaml:(\d+) channels\.imaging\.filter\.processingId/,
+    ],
+    [
+      "a channel left in the shadow",
+      [
+        [
+          "    seal: { profile: semrs-2 }\n    route: [repository]\n  incoming",
+          "    route: [none]\n    because: trial\n  incoming",
+        ],
+      ],
+      one([record, admission], { routed: ["registry"] }),
+      "route: [none]",
+      /routed: expected registry, got none; routed at channels\.yaml:(\d+) channels\.documents\.route/,
+    ],
+    [
+      "a patient mismatch that passes",
+      [["patient: reject }\n      study", "patient: warn }\n      study"]],
+      one({ ...report, set: { "PID-3": "B299999999^^^MOI^NI" }, expect: { ack: "AE", error: "PATIENT_MISMATCH" } }, {}),
+      "patient: warn",
+      /expected his to be answered AE, got AA \(S116\); let pass .*at channels\.yaml:(\d+) channels\.imaging\.validate\.document\.patient/,
+    ],
+    [
+      "a rule that does not fetch the form",
+      [["rules: [{ documents: [113, 114, 115, 116, 121, other]", "rules: [{ documents: [113, 114]"]],
+      one([record, admission], { delivered: [{ to: "hospital-b/his", message: "MDM^T02" }] }),
+      "rules: [{",
+      /hospital-b\/his: expected MDM\^T02, got nothing in 2 s; not fetched at channels\.yaml:(\d+) channels\.incoming\.fetch\.rules/,
+    ],
+    [
+      "an admission that nobody listens to",
+      [["messages: [ADT^A01, ADT^A04, ADT^A05]", "messages: [ADT^A04]"]],
+      one([record, admission], { delivered: [{ to: "hospital-b/his", message: "MDM^T02" }] }),
+      "when:\n        - { admission",
+      /hospital-b\/his: expected MDM\^T02, got nothing in 2 s; not fetched at channels\.yaml:(\d+) channels\.incoming\.fetch\.when/,
+    ],
+    [
+      "a HIS that nothing is delivered to",
+      [
+        [
+          '      - { to: his, as: { new: MDM^T02, addendum: MDM^T06, replacement: MDM^T10, cancel: MDM^T11 }, identity: original, because: "this HIS keeps authorities apart" }\n',
+          "",
+        ],
+      ],
+      one([record, admission], { delivered: [{ to: "hospital-b/his", message: "MDM^T02" }] }),
+      "deliver:",
+      /hospital-b\/his: expected MDM\^T02, got nothing in 2 s; not delivered at channels\.yaml:(\d+) channels\.incoming\.deliver/,
+    ],
+    [
+      "a report that is held where it should travel",
+      [["then: proceed }", "then: hold }"]],
+      one(report, { routed: ["registry"] }),
+      "then: hold",
+      /routed: expected registry, got none; held \(STUDY_MISSING\) at channels\.yaml:(\d+) channels\.imaging\.assemble\.study\.then/,
+    ],
+    [
+      "a study and its report that are not joined",
+      [["by: [studyUid, accessionNumber]", "by: [accessionNumber]"]],
+      one([study, { ...report, set: { "PID-3": "A223456781^^^MOI^NI" } }], { assembled: { instances: 3 } }),
+      "assemble:",
+      /assembled: expected 3 instances, got \d+ instances; assembled at channels\.yaml:(\d+) channels\.imaging\.assemble/,
+    ],
+  ] as const)(
+    "%s",
+    async (_name, edit, tests, decider, message) => {
+      const { exit, out, lineOf } = await tested(edit, tests);
+      expect(exit).toBe(1);
+      expect(out).toMatch(/^✗ it travels \(channels\.test\.yaml:1\)$/m);
+      expect(out).toMatch(message);
+      expect(Number(message.exec(out)?.[1])).toBe(lineOf(decider));
+    },
+    30_000,
+  );
+
+  test("a system that is answered otherwise, and text that rests in clear, are said too", async () => {
+    const wanted = { neverInClear: ["hospital-a"] };
+    const { out } = await tested([], one({ ...record, expect: { ack: "AA" } }, wanted));
+    expect(out).toMatch(/expected his to be answered AA, got CA \(S121\)/);
+    expect(out).toMatch(/neverInClear: "hospital-a" is in data\/hospital-a/);
+  }, 30_000);
+});
+
+describe("a test file that is wrong", () => {
+  test("every problem with its line and what was meant", async () => {
+    const { exit, err } = await tested([], {
+      tests: [{ name: "x", send: { too: "his", files: ["a"] }, expect: { rooted: [] } }],
+    });
+    expect(exit).toBe(78);
+    expect(err).toMatch(
+      /channels\.test\.yaml:1:\d+ error CONFIG_UNKNOWN_KEY tests\.0\.expect\.rooted: unknown key; did you mean "routed"\?/,
+    );
+    expect(err).toMatch(/CONFIG_MISSING_KEY tests\.0\.send\.to: required/);
+  });
+  test("a file that is not there", async () => {
+    expect(await semrs(["test", "nowhere.yaml"])).toMatchObject({
+      exit: 78,
+      err: expect.stringContaining("CONFIG_UNREADABLE"),
+    });
+  });
+});
