@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { checkCommand } from "./commands/check/index.ts";
+import { completionCommand } from "./commands/completion.ts";
 import { demoCommand } from "./commands/demo/index.ts";
+import { echoCommand } from "./commands/echo.ts";
 import { initCommand } from "./commands/init/index.ts";
 import { journalCommand } from "./commands/journal/index.ts";
 import { pkiCommand } from "./commands/pki/index.ts";
 import { runCommand } from "./commands/run.ts";
-import { sendCommand } from "./commands/send.ts";
+import { sendCommand } from "./commands/send/index.ts";
 import { testCommand } from "./commands/test/index.ts";
 
 const exitUsage = 64;
@@ -28,7 +30,7 @@ const program = new Command("semrs")
   .version(version)
   .addHelpText(
     "before",
-    "Examples:\n  semrs demo                      three sites on this machine, records travel\n  SITE=hospital-a semrs run       one site from channels.yaml\n",
+    "Examples:\n  semrs demo                      three sites on this machine, records travel\n  semrs init hospital-a --own-ca  what one house begins with\n  semrs check && semrs test       what is wrong with channels.yaml, and what it does\n  semrs run                       one site, until it is told to stop\n  semrs journal trace S116        the way of one message\n",
   )
   .exitOverride();
 const verbs = [
@@ -38,10 +40,12 @@ const verbs = [
   testCommand,
   runCommand,
   sendCommand,
+  echoCommand,
   journalCommand,
   pkiCommand,
 ];
 for (const verb of verbs) program.addCommand(verb());
+program.addCommand(completionCommand(() => program));
 overridden(program);
 
 try {

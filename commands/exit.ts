@@ -5,6 +5,7 @@ export const exits = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, s
 
 const byCode: Partial<Record<ErrorCode, number>> = {
   CONFIG_INVALID: exits.config,
+  QUERY_INVALID: exits.usage,
   PEER_UNREACHABLE: exits.unavailable,
   PEER_BUSY: exits.unavailable,
   PEER_AMBIGUOUS: exits.unavailable,
@@ -13,7 +14,7 @@ const byCode: Partial<Record<ErrorCode, number>> = {
   UNEXPECTED: exits.software,
 };
 
-/** What a fault means to a script: 78 configuration, 69 try later, 70 a defect, 65 everything else. */
+/** What a fault means to a script: 64 a wrong use, 78 configuration, 69 try later, 70 a defect, 65 everything else. */
 export const exitOf = (thrown: unknown): number => byCode[codeOf(thrown)] ?? exits.data;
 
 /** Runs a verb; a fault is told on standard error in one line and becomes the exit code. */

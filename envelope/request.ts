@@ -10,6 +10,7 @@ import {
   cursor,
   integer,
   nothing,
+  numberOf,
   octetString,
   oid,
   oidOf,
@@ -22,6 +23,7 @@ import {
 } from "./cms/der.ts";
 
 const extensionRequest = "1.2.840.113549.1.9.14";
+const algorithms: Readonly<Record<string, string>> = { rsa: oids.sha256WithRsa, ec: oids.ecdsaWithSha256 };
 const maxRequestBytes = 16 * 1024;
 const maxNames = 32;
 
@@ -67,13 +69,15 @@ export function readRequest(der: Uint8Array): SiteRequest & { readonly publicKey
 function parse(der: Uint8Array): SiteRequest & { readonly publicKey: string } {
   const outer = cursor(read(der, tag.sequence));
   const info = outer.take(tag.sequence, "certificationRequestInfo");
-  outer.take(tag.sequence, "signatureAlgorithm");
+  const algorithm = oidOf(cursor(outer.take(tag.sequence, "signatureAlgorithm")).take(tag.oid, "algorithm"));
   const signature = bitsOf(outer.take(tag.bitString, "signature"));
   const fields = cursor(info);
-  fields.take(tag.integer, "version");
+  if (numberOf(fields.take(tag.integer, "version")) !== 0) throw refuse("another version than 0");
   const subject = fields.take(tag.sequence, "subject");
   const spki = fields.take(tag.sequence, "subjectPKInfo");
   const key = createPublicKey({ key: Buffer.from(spki.raw), format: "der", type: "spki" });
+  if (algorithm !== algorithms[key.asymmetricKeyType ?? ""])
+    throw refuse("an algorithm other than SHA-256 with this key");
   if (!verify("sha256", info.raw, key, signature)) throw refuse("the signature is not by the key it asks for");
   const attributes = fields.take(context(0), "attributes");
   const byType = new Map<string, string>();

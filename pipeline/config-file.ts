@@ -73,15 +73,15 @@ function unreadable(name: string, message: string): ConfigFile {
   return { value: undefined, findings: [finding({ code, path: [], message })], finding, placeOf: () => name };
 }
 
-/** ${NAME} and ${NAME:default}. */
+/** ${NAME} and ${NAME:default}; what is not set stays as it is written. */
 function substitute(text: string, env: Environment, problem: (message: string) => void): string {
   return text.replaceAll(
     /\$\{([A-Z][A-Z0-9_]*)(?::([^}]*))?\}/g,
-    (_whole, name: string, fallback: string | undefined) => {
+    (whole, name: string, fallback: string | undefined) => {
       const value = env[name] ?? fallback;
       if (value === undefined)
         problem(`\${${name}} is not set; set it in the environment, or write \${${name}:default}`);
-      return value ?? "";
+      return value ?? whole;
     },
   );
 }

@@ -10,6 +10,8 @@ export const problemsOf = (issues: readonly Issue[], known: Iterable<string>): r
   issues.flatMap((issue) => [...problems(issue, [...known])]);
 
 function* problems(issue: Issue, known: readonly string[]): Generator<Problem> {
+  // A variable that is not set was told already; its value is not wrong besides.
+  if (typeof issue.input === "string" && issue.input.includes("${")) return;
   if (issue.code === "unrecognized_keys") {
     for (const key of issue.keys) {
       const meant = nearest(key, known);

@@ -98,9 +98,10 @@ export function readConfig(file: string, env: Environment): Read {
   // A channel that cannot be read is told once, not again wherever it is named.
   if (!parsed.success || findings.length > 0) return read(undefined);
   for (const problem of findConflicts(parsed.data, channels)) at(problem);
+  // Doubts about names that do not exist would only repeat it.
+  if (findings.length > 0) return read(undefined);
   for (const problem of findDoubts(parsed.data, channels)) at(problem);
-  const isBroken = findings.some(({ severity }) => severity === "error");
-  return read(isBroken ? undefined : resolved(path, parsed.data, channels, source));
+  return read(resolved(path, parsed.data, channels, source));
 }
 
 const sorted = (findings: readonly Finding[]): readonly Finding[] =>

@@ -123,7 +123,7 @@ describe("what waits for a person", () => {
     expect(await exchange.message(broken)).toMatchObject({ state: "refused", detail: "AE 102" });
     const listed = await semrs(["journal", "list", "--state", "refused", ...a()]);
     expect(listed.out).toMatch(/BROKEN1 from his\s+CDA_INVALID/);
-    expect((await semrs(["journal", "show", "BROKEN1", "--reveal", ...a()])).exit).toBe(65);
+    expect((await semrs(["journal", "show", "BROKEN1", "--reveal", ...a()])).exit).toBe(64);
     const { exit, out } = await semrs([
       "journal",
       "show",
