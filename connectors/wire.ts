@@ -36,18 +36,20 @@ type Listening = {
   readonly host: string;
   readonly port: number;
   readonly tls?: Tls;
+  /** Whether a peer that has sent all still gets its answers; `serve` then ends the connection itself. */
+  readonly allowHalfOpen?: boolean;
   /** How long a connection may finish what it is at when the listener stops. */
   readonly graceMs: number;
 };
 
 /** Listens; `serve` gets each connection once it is safe to read, with how many there are. CONFIG_INVALID when the port is taken. */
 export async function listenOn(
-  { host, port, tls, graceMs }: Listening,
+  { host, port, tls, allowHalfOpen = false, graceMs }: Listening,
   serve: (socket: Socket, connections: number) => void,
   { log }: Pick<Context, "log">,
 ): Promise<Running> {
   const sockets = new Set<Socket>();
-  const tcp = { noDelay: true, highWaterMark: readBytes };
+  const tcp = { noDelay: true, highWaterMark: readBytes, allowHalfOpen };
   const server = tls ? createTlsServer({ ...tcp, ...serverSide(tls) }) : createServer(tcp);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);

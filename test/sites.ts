@@ -28,7 +28,7 @@ export type TestExchange = {
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
   readonly receivers: Receivers;
-  readonly log: readonly LoggedLine[];
+  readonly log: LoggedLine[];
   admin(site: SiteName): AdminClient;
   start(site: SiteName): Promise<void>;
   stop(site: SiteName): Promise<void>;

@@ -17,6 +17,8 @@ export type Framer = {
   readonly noise: () => number;
   /** Whether a frame is open. */
   readonly isOpen: () => boolean;
+  /** The connection is over: what had come of an open frame. */
+  end(): readonly Frame[];
 };
 
 /** A framer for one connection. */
@@ -90,6 +92,10 @@ export function openFramer(maxBytes: number): Framer {
     },
     noise: () => noise,
     isOpen: () => state !== "idle",
+    end: () => {
+      state = "idle";
+      return broken("the connection ended inside a frame");
+    },
   };
 }
 

@@ -42,7 +42,7 @@ export const mllpSource: Source<typeof options> = {
       }
       serve(socket, peer, settings, deliver, context);
     };
-    return await listenOn({ ...settings, graceMs }, serveOne, context);
+    return await listenOn({ ...settings, allowHalfOpen: true, graceMs }, serveOne, context);
   },
 };
 
@@ -89,7 +89,8 @@ function serve(
   socket.on("error", () => undefined);
   socket.on("timeout", () => {
     log("mllp.cut", { peer, code: "HL7_MALFORMED", reason: "no whole frame came in time" }, "warn");
-    socket.destroy();
+    rest();
+    answers = answers.then(() => void socket.destroySoon());
   });
 
   const write = (ack: Uint8Array): void => {
@@ -107,6 +108,15 @@ function serve(
     });
   };
 
+  /** What had come of an open frame is kept for a person, as every broken frame is. */
+  const rest = (): void => {
+    for (const frame of framer.end()) if (frame.kind === "broken") takeBroken(frame);
+  };
+  const takeBroken = (frame: Extract<Frame, { kind: "broken" }>): void => {
+    log("mllp.broken", { peer, code: "HL7_MALFORMED", reason: frame.reason, bytes: frame.bytes.length }, "warn");
+    take(frame);
+  };
+
   socket.on("data", (chunk: Buffer) => {
     for (const frame of framer.push(chunk)) {
       if (frame.kind === "oversize") {
@@ -120,9 +130,8 @@ function serve(
         answers = answers.then(() => void socket.end(frameOf(buildAck(undefined, told))));
         return;
       }
-      if (frame.kind === "broken")
-        log("mllp.broken", { peer, code: "HL7_MALFORMED", reason: frame.reason, bytes: frame.bytes.length }, "warn");
-      take(frame);
+      if (frame.kind === "broken") takeBroken(frame);
+      else take(frame);
     }
     const isNoisy = framer.noise() > noise;
     if (isNoisy) {
@@ -132,7 +141,10 @@ function serve(
     if (unanswered >= maxUnanswered || unansweredBytes >= maxUnansweredBytes) socket.pause();
     watch(isNoisy);
   });
-  socket.on("end", () => void answers.then(() => socket.end()));
+  socket.on("end", () => {
+    rest();
+    answers = answers.then(() => void socket.end());
+  });
 }
 
 /** The acknowledgements of one frame, as they become due: begun at once, written in turn. */

@@ -169,7 +169,7 @@ describe("the source", () => {
 
   test("closes a connection whose frame does not go on", async () => {
     const { port } = await listening(accepting, { frameSeconds: 0.2 });
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(port, "127.0.0.1").resume();
     socket.write("\u000bMSH|");
     await once(socket, "close");
   });
