@@ -58,7 +58,7 @@ export function openMessageIntake(
       if (read instanceof Fault) return await quarantine(system, arrival, bytes, sha256, read);
       const repetition = repetitionOf(system, read);
       const before = store.arrivals.byRepetition(repetition);
-      if (before) return repeated(before, sha256, bytes, read, system);
+      if (before) return await repeated(before, sha256, bytes, read, system, arrival);
       const id = store.newId();
       const row = {
         ...rowOf(id, system, arrival, sha256),
@@ -71,7 +71,7 @@ export function openMessageIntake(
         (thrown: unknown) =>
           codeOf(thrown) === "STORE_CONFLICT" ? store.arrivals.byRepetition(repetition) : Promise.reject(thrown),
       );
-      if (stored) return repeated(stored, sha256, bytes, read, system);
+      if (stored) return await repeated(stored, sha256, bytes, read, system, arrival);
       log("source.accepted", { controlId: read.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
       const verdict = process(id, system, bytes, read);
       return { duplicate: false, answer: mllp?.answer === "stored" ? Promise.resolve({ accepted: true }) : verdict };
@@ -122,12 +122,17 @@ export function openMessageIntake(
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
-  const repeated = (before: ArrivalRow, sha256: string, bytes: Uint8Array, facts: MessageFacts, system: string) => {
+  const repeated = async (
+    before: ArrivalRow,
+    sha256: string,
+    bytes: Uint8Array,
+    facts: MessageFacts,
+    system: string,
+    arrival: Arrival,
+  ) => {
     if (before.digest !== store.tokens.of("digest", "", sha256)) {
-      throw new Fault(
-        "HL7_CONFLICT",
-        "another message with this MSH-10 and MSH-7 was received; give every message its own control id",
-      );
+      const reason = "another message with this MSH-10 and MSH-7 was received; give every message its own control id";
+      return await quarantine(system, arrival, bytes, sha256, new Fault("HL7_CONFLICT", reason));
     }
     log("source.repeated", { controlId: facts.controlId, message: before.id });
     const isRefused = before.state === "refused";

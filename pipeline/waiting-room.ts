@@ -143,7 +143,7 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
   };
 
   for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) arrived(item);
-  schedule("sweep", Date.now() + sweepMs, sweep);
+  schedule("sweep", Date.now(), sweep);
   return {
     arrived,
     look: (document) => arrived(document),

@@ -62,6 +62,7 @@ type Probe = {
   readonly chunks: readonly string[];
   readonly acks: readonly string[];
   readonly quarantined?: number;
+  readonly code?: string;
   readonly warned?: readonly string[];
   readonly isHalf?: boolean;
   readonly waitMs?: number;
@@ -134,6 +135,9 @@ const probes: Readonly<Record<string, Probe>> = {
   "the same control id, other octets": {
     chunks: [framed(adt("dup2")), framed(adt("dup2", "NTE|1\r"))],
     acks: ["AA dup2", "AE dup2"],
+    quarantined: 1,
+    code: "HL7_CONFLICT",
+    warned: ["source.refused"],
   },
   "VT in a value": {
     chunks: [framed(adt("g15", "NTE|1||a\u000bb\r"))],
@@ -149,7 +153,14 @@ const probes: Readonly<Record<string, Probe>> = {
 describe("MLLP", () => {
   test.each(Object.entries(probes))(
     "%s",
-    async (_name, { chunks, acks: expected, quarantined = 0, warned: said = [], ...how }) => {
+    async (_name, {
+      chunks,
+      acks: expected,
+      quarantined = 0,
+      code: expectedCode = "HL7_MALFORMED",
+      warned: said = [],
+      ...how
+    }) => {
       const before = (await refused()).length;
       const back = await probe(chunks, how);
       expect(acks(back)).toEqual(expected);
@@ -162,7 +173,7 @@ describe("MLLP", () => {
       await until("quarantined", async () => (await refused()).length === before + quarantined, 3_000);
       expect([...warned()].sort()).toEqual([...said].sort());
       for (const { code, reason } of (await refused()).slice(before)) {
-        expect(code).toBe("HL7_MALFORMED");
+        expect(code).toBe(expectedCode);
         expect(reason.length).toBeGreaterThan(10);
       }
     },

@@ -150,6 +150,7 @@ test("the same message sealed anew gets the same receipt, other content under it
   const { message: same } = JSON.parse(Buffer.from(first.manifest).toString("utf8")) as { message: string };
   const other = await push({ message: same });
   expect(await post(other.headers, await bytesOf(other.body()))).toMatchObject({ status: 409, profile: "semrs-2" });
+  expect(exchange.log.some(({ fields }) => fields.code === "ENVELOPE_CONFLICT")).toBe(true);
 });
 
 test("no envelope at all, and no client certificate, are refused in clear", async () => {
