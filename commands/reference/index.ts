@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCodes } from "../../errors.ts";
 import { errorIndex, errorPage, findingIndex } from "./errors.ts";
-import { channelsPage, connectorsPage, editorSchema, stationsPage } from "./pages.ts";
+import { channelsPage, connectorsPage, editorSchema, stationsPage, testingPage } from "./pages.ts";
 
 /** The documents by file. */
 export const references: Readonly<Record<string, () => string>> = {
@@ -11,6 +11,7 @@ export const references: Readonly<Record<string, () => string>> = {
   "docs/reference/channels.md": channelsPage,
   "docs/reference/stations.md": stationsPage,
   "docs/reference/connectors.md": connectorsPage,
+  "docs/reference/testing.md": testingPage,
   "docs/reference/findings.md": findingIndex,
   "docs/reference/errors.md": errorIndex,
   ...Object.fromEntries(errorCodes.map((code) => [`docs/reference/errors/${code}.md`, () => errorPage(code)])),

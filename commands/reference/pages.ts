@@ -3,6 +3,7 @@ import { z } from "zod";
 import { destinations, sources } from "../../connectors/index.ts";
 import { channelSchemas } from "../../pipeline/config-channels.ts";
 import { schema, systemSchemas } from "../../pipeline/config-schema.ts";
+import { testSchema } from "../test/schema.ts";
 import { generated } from "./generated.ts";
 import { keyTable } from "./schema-table.ts";
 
@@ -76,6 +77,31 @@ export const connectorsPage = (): string =>
         ...[source, destination].flatMap((each) => (each ? ["```yaml", each.example, "```", ""] : [])),
       ];
     }),
+  ].join("\n");
+
+/** docs/reference/testing.md */
+export const testingPage = (): string =>
+  [
+    "# channels.test.yaml",
+    "",
+    generated,
+    "",
+    "Tests of `channels.yaml`, run by `semrs test`. Each starts every house of the configuration on free ports, with a throw-away",
+    "PKI and fresh data; a registry or partner that the file does not describe is a real one beside them; systems that are delivered",
+    "to are listeners that keep what they take. TLS of systems and address ranges of callers are left out, everything else is as in",
+    "production. The shipped [channels.test.yaml](../../channels.test.yaml) is an example of every kind.",
+    "",
+    ...keyTable("The file", testSchema),
+    "When something differs, the line says what was expected, what came, and which line of `channels.yaml` decided:",
+    "",
+    "```",
+    "✗ a report reaches HIS B (channels.test.yaml:5)",
+    "    routed: expected registry, got none; filtered (NO_CHANNEL) at channels.yaml:48 channels.imaging.filter.messages",
+    "```",
+    "",
+    "Codes of `findings` and `held`: [what the journal notes](errors.md#what-the-journal-notes). Values of `entry`: form, typeCode,",
+    "title, patientIds and the other fields of the document entry, under their IHE XDS names.",
+    "",
   ].join("\n");
 
 /** channels.schema.json, for editors: JSON Schema of what is written, before variables are replaced. */

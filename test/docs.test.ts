@@ -1,0 +1,162 @@
+/** The walk-throughs of the documentation are run as they are written: commands after `$`, what they print below, … for anything. */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { ports } from "../commands/demo/sites.ts";
+import { until } from "./sites.ts";
+
+const root = join(import.meta.dirname, "..");
+const children: ReturnType<typeof spawn>[] = [];
+afterAll(async () => {
+  for (const child of children) {
+    const ended = once(child, "exit");
+    // The shell's whole group: the site it started ends with it.
+    if (child.pid) process.kill(-child.pid, "SIGTERM");
+    await ended;
+  }
+});
+
+type Step = { readonly command: string; readonly expected: readonly string[] };
+
+/** Commands of all console blocks, in order. */
+function stepsOf(file: string): readonly Step[] {
+  const blocks = [...readFileSync(join(root, file), "utf8").matchAll(/```console\n([\s\S]*?)```/g)].map(
+    ([, text = ""]) => text,
+  );
+  return blocks.flatMap((block) =>
+    block
+      .split(/^\$ /m)
+      .slice(1)
+      .map((text): Step => {
+        const [command = "", ...expected] = text.trimEnd().split("\n");
+        return { command, expected };
+      }),
+  );
+}
+
+/** A line as it is written against a line as it was printed; columns may be wider than they are written. */
+const pattern = (line: string): RegExp =>
+  new RegExp(
+    `^${line
+      .split("…")
+      .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/ +/g, " +"))
+      .join(".*")}$`,
+  );
+
+/** Every written line is printed, in this order; `…` alone stands for any number of lines. */
+function compare(command: string, printed: readonly string[], expected: readonly string[]): void {
+  let at = 0;
+  let isLoose = false;
+  for (const line of expected) {
+    if (line === "…") {
+      isLoose = true;
+      continue;
+    }
+    const found = printed.findIndex((each, index) => index >= at && pattern(line).test(each));
+    const what = `${command}\nexpected: ${line}\nprinted:\n${printed.join("\n")}`;
+    expect(found, what).toBeGreaterThanOrEqual(0);
+    if (!isLoose) expect(found, what).toBe(at);
+    [at, isLoose] = [found + 1, false];
+  }
+}
+
+async function walk(
+  file: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  translate: (text: string) => string,
+): Promise<void> {
+  for (const { command, expected } of stepsOf(file)) {
+    const shell = translate(command);
+    if (shell.endsWith("&")) {
+      const child = spawn("sh", ["-c", shell.slice(0, -1)], {
+        cwd,
+        env: { ...process.env, ...env },
+        detached: true,
+        stdio: "ignore",
+      });
+      children.push(child);
+      await until("the site is ready", () =>
+        fetch(`http://127.0.0.1:${env.ADMIN}/health/ready`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      );
+      continue;
+    }
+    const { status, stdout, stderr } = spawnSync("sh", ["-c", shell], {
+      cwd,
+      env: { ...process.env, ...env },
+      encoding: "utf8",
+      timeout: 120_000,
+    });
+    const exit = status === 0 ? [] : [`[exit ${status}]`];
+    const printed = [...`${stdout}${stderr}`.split(/\r?\n|\r/).map((line) => line.trimEnd()), ...exit];
+    while (printed.length > 0 && printed.at(-1 - exit.length) === "") printed.splice(-1 - exit.length, 1);
+    compare(command, printed, expected.map(translate));
+    if (!expected.some((line) => line.startsWith("[exit"))) expect(status, `${command}\n${stdout}${stderr}`).toBe(0);
+  }
+}
+
+test("five minutes", async () => {
+  await walk("docs/five-minutes.md", root, {}, (text) => text);
+}, 120_000);
+
+test("the first channel", async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
+  const bin = join(cwd, "..", `${cwd.split("/").at(-1)}-bin`);
+  mkdirSync(bin);
+  writeFileSync(join(bin, "semrs"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "semrs.js")}" "$@"\n`);
+  chmodSync(join(bin, "semrs"), 0o755);
+  const names = ["HIS", "PACS", "REST", "ADMIN"];
+  const free = await ports(names);
+  const env = { ...free, PATH: `${bin}:${process.env.PATH}` };
+  // The ports of the text are the defaults; here they are free ones, and so is what is printed of them.
+  await walk("docs/first-channel.md", cwd, env, (command) =>
+    command.replaceAll("127.0.0.1:2575", `127.0.0.1:${free.HIS}`),
+  );
+}, 120_000);
+
+describe("every page", () => {
+  const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".md"),
+  );
+  test.each([
+    ...pages.map((file) => `docs/${file}`),
+    "README.md",
+    "README.zh-Hant.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+  ])("%s: its links lead somewhere", (file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      expect(existsSync(join(root, dirname(file), target)), `${file} → ${target}`).toBe(true);
+    }
+  });
+  test("every verb that a page names exists, with its options", () => {
+    const help = (path: readonly string[]): string =>
+      spawnSync(process.execPath, [join(root, "semrs.js"), ...path, "--help"], { encoding: "utf8" }).stdout;
+    const known = new Map<string, string>();
+    for (const file of [...pages.map((page) => `docs/${page}`), "README.md", "README.zh-Hant.md"]) {
+      for (const [, line = ""] of readFileSync(join(root, file), "utf8").matchAll(
+        /(?:^\$ |`|^)(?:npx )?semrs ((?:check|demo|init|test|run|send|echo|journal|pki|completion)[^`\n|&]*)/gm,
+      )) {
+        const words = line.trim().split(/\s+/);
+        const path =
+          ["send", "journal", "pki"].includes(words[0] ?? "") && /^[a-z]+$/.test(words[1] ?? "")
+            ? words.slice(0, 2)
+            : words.slice(0, 1);
+        const key = path.join(" ");
+        if (!known.has(key)) known.set(key, help(path));
+        for (const option of line.match(/--[a-z][a-z-]*/g) ?? [])
+          expect(known.get(key), `${file}: semrs ${line}`).toContain(option);
+        expect(known.get(key), `${file}: semrs ${line}`).toContain("Usage: semrs");
+      }
+    }
+  });
+});
