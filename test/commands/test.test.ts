@@ -1,8 +1,10 @@
 /** `semrs test`: passes on the shipped file, and fails readably, with the line that decided, on seeded mistakes. */
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { until } from "../sites.ts";
 import { root, semrs } from "./cli.ts";
 
 const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
@@ -143,6 +145,30 @@ describe("ten seeded mistakes", () => {
     expect(out).toMatch(/neverInClear: "hospital-a" is in data\/hospital-a/);
   }, 30_000);
 });
+
+test("--watch runs again when the configuration changes", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-watch-"));
+  writeFileSync(join(folder, "channels.yaml"), shipped);
+  writeFileSync(join(folder, "channels.test.yaml"), JSON.stringify(one(record, { channel: "documents" })));
+  const child = spawn(process.execPath, [join(root, "semrs.js"), "test", "--watch"], { cwd: folder });
+  let out = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (out += chunk));
+  const watching = (times: number) => () => out.split("watching; Ctrl-C ends").length > times;
+  try {
+    await until("the first run", watching(1));
+    expect(out).toMatch(/✓ it travels/);
+    writeFileSync(
+      join(folder, "channels.yaml"),
+      shipped
+        .replace("other], processingId: P", "other], processingId: T")
+        .replace("refers-to-study], processingId: P", "refers-to-study], processingId: T"),
+    );
+    await until("the second run", watching(2));
+    expect(out).toMatch(/✗ it travels[\s\S]*processingId/);
+  } finally {
+    child.kill("SIGINT");
+  }
+}, 60_000);
 
 describe("a test file that is wrong", () => {
   test("every problem with its line and what was meant", async () => {

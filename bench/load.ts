@@ -1,0 +1,100 @@
+/** What is sent: messages and instances that never come twice, made before the clock starts. */
+import type { Item } from "../connectors/connector.ts";
+import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { mllpDestination } from "../connectors/mllp/index.ts";
+import { readHead } from "../formats/dicom.ts";
+import { ctStudy } from "../test/fixtures/dicom.ts";
+import { cda, chen, mdmFor } from "../test/fixtures/documents.ts";
+
+const context = { log: () => undefined, signal: new AbortController().signal };
+let number = process.pid * 100_000;
+
+/** ADT^A08 of about a kilobyte: no channel takes it, it is made durable and acknowledged. */
+export function adtMessages(count: number): readonly Item[] {
+  return Array.from({ length: count }, (): Item => {
+    number += 1;
+    const head = `MSH|^~\\&|HIS|HOSPA|SEMRS|HOSPA|20260116093500+0800||ADT^A08^ADT_A01|B${number}|P|2.5.1\rEVN|A08|20260116\rPID|1||${number}^^^HOSPA^MR||TEST^${number}\r`;
+    return itemOf(`B${number}`, Buffer.from(`${head}NTE|1||${"x".repeat(1000 - head.length)}\r`));
+  });
+}
+
+/** MDM^T02 with a CDA of about 30 KB. */
+export function documentMessages(count: number): readonly Item[] {
+  return Array.from({ length: count }, (): Item => {
+    number += 1;
+    const body = `<paragraph>${"血紅素 13.2 g/dL; ".repeat(1_200)}${number}</paragraph>`;
+    const report = cda({
+      form: "113",
+      extension: `BENCH.${number}`,
+      patient: chen,
+      code: "11502-2",
+      display: "x",
+      title: "檢驗報告",
+      body,
+    });
+    return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}` }));
+  });
+}
+
+const itemOf = (controlId: string, bytes: Uint8Array): Item => ({
+  controlId,
+  size: bytes.length,
+  body: () => each([bytes]),
+});
+
+/** CT of 525 kB. */
+export function ctInstances(count: number): readonly DicomItem[] {
+  number += 1;
+  const study = ctStudy({
+    instancesPerSeries: Math.ceil(count / 2),
+    size: 512,
+    studyUid: `2.25.9${number}`,
+    accession: `B${number}`,
+  });
+  return study.slice(0, count).map(({ bytes }): DicomItem => {
+    const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
+    return { controlId: sopInstanceUid, size: bytes.length, sopClassUid, transferSyntaxUid, body: () => each([bytes]) };
+  });
+}
+
+/** Sends on so many connections; fails unless every one is acknowledged. */
+export async function sendMessages(items: readonly Item[], port: number, connections: number): Promise<void> {
+  const options = mllpDestination.options.parse({ host: "127.0.0.1", port });
+  let accepted = 0;
+  const count = (_item: Item, { state }: { state: string }): void => {
+    if (state === "delivered") accepted += 1;
+  };
+  const share = (connection: number) => each(items.filter((_, index) => index % connections === connection));
+  await Promise.all(
+    Array.from({ length: connections }, (_, connection) =>
+      mllpDestination.send(options, share(connection), count, context),
+    ),
+  );
+  if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
+}
+
+/** Sends on so many associations; fails unless every one is answered Success. */
+export async function sendInstances(
+  items: readonly DicomItem[],
+  port: number,
+  calledAeTitle: string,
+  associations: number,
+): Promise<void> {
+  const options = dicomDestination.options.parse({
+    host: "127.0.0.1",
+    port,
+    callingAeTitle: "PACS_A",
+    calledAeTitle,
+    associations,
+  });
+  let accepted = 0;
+  const count = (_item: Item, { state }: { state: string }): void => {
+    if (state === "delivered") accepted += 1;
+  };
+  await dicomDestination.send(options, each(items), count, context);
+  if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} instances were answered Success`);
+}
+
+async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
+  yield* values;
+}

@@ -1,0 +1,109 @@
+/** Instances in: sealed and fsynced by ours, in clear by storescp and Orthanc. */
+import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ports } from "../../commands/demo/sites.ts";
+import type { Side, Workload } from "../harness.ts";
+import { ctInstances, sendInstances } from "../load.ts";
+import { counted, missing, startExchange, startPeer } from "../subjects.ts";
+
+export const dicomAccept = (): readonly Workload[] =>
+  ([1, 4] as const).map((associations): Workload => {
+    return {
+      name: `C-STORE in, CT of 525 kB, ${associations} ${associations === 1 ? "association" : "associations"}`,
+      unit: "instances/s",
+      target: { rate: associations === 1 ? 300 : 450, cpuMs: 2.5 },
+      units: 200,
+      quick: 60,
+      ours: ours(associations),
+      peers: [storescp(associations), orthanc(associations)],
+    };
+  });
+
+/** The ledger: as many instances more in the journal, each with the digest of what came. */
+const ours = (associations: number): Side => ({
+  name: "semrs",
+  start: async () => {
+    const exchange = await startExchange();
+    const { pid, dicom } = exchange.ready["hospital-a"];
+    const [, port = ""] = /:(\d+)$/.exec(dicom) ?? [];
+    const kept = async (): Promise<number> =>
+      (await exchange.a.get<{ items: Record<string, number> }>("/counts")).items.waiting ?? 0;
+    return {
+      pid,
+      stop: exchange.stop,
+      run: async (units) => await timed(units, Number(port), "SEMRS_A", associations, kept),
+    };
+  },
+});
+
+async function timed(
+  units: number,
+  port: number,
+  aeTitle: string,
+  associations: number,
+  kept: () => number | Promise<number>,
+) {
+  const items = ctInstances(units);
+  const before = await kept();
+  const started = performance.now();
+  await sendInstances(items, port, aeTitle, associations);
+  const seconds = (performance.now() - started) / 1000;
+  await counted("instances kept", before + units, kept);
+  return { units, seconds };
+}
+
+const storescp = (associations: number): Side => ({
+  name: "storescp",
+  remark: "in clear, no fsync",
+  start: async () => {
+    const reason = missing("storescp");
+    if (reason) return { missing: reason };
+    const folder = mkdtempSync(join(tmpdir(), "semrs-bench-storescp-"));
+    const { PEER = "" } = await ports(["PEER"]);
+    const { pid, stop } = await startPeer(
+      "storescp",
+      ["--fork", "+xa", "-aet", "PEER", "-od", folder, PEER],
+      Number(PEER),
+    );
+    return {
+      pid,
+      stop,
+      // It forks for each association: its own CPU time says nothing, so none is told.
+      run: async (units) => ({
+        ...(await timed(units, Number(PEER), "PEER", associations, () => readdirSync(folder).length)),
+        cpuMs: Number.NaN,
+      }),
+    };
+  },
+});
+
+const orthanc = (associations: number): Side => ({
+  name: "Orthanc",
+  remark: "in clear",
+  start: async () => {
+    const reason = missing("Orthanc");
+    if (reason) return { missing: reason };
+    const folder = mkdtempSync(join(tmpdir(), "semrs-bench-orthanc-"));
+    const { PEER = "", HTTP = "" } = await ports(["PEER", "HTTP"]);
+    const configuration = {
+      StorageDirectory: folder,
+      IndexDirectory: folder,
+      DicomPort: Number(PEER),
+      HttpPort: Number(HTTP),
+      DicomAet: "PEER",
+      DicomAlwaysAllowStore: true,
+      RemoteAccessAllowed: false,
+      AuthenticationEnabled: false,
+      OverwriteInstances: false,
+    };
+    const file = join(folder, "orthanc.json");
+    writeFileSync(file, JSON.stringify(configuration));
+    const { pid, stop } = await startPeer("Orthanc", [file], Number(PEER));
+    const kept = async (): Promise<number> => {
+      const response = await fetch(`http://127.0.0.1:${HTTP}/statistics`);
+      return ((await response.json()) as { CountInstances: number }).CountInstances;
+    };
+    return { pid, stop, run: async (units) => await timed(units, Number(PEER), "PEER", associations, kept) };
+  },
+});
