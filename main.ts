@@ -6,6 +6,9 @@ import { checkCommand } from "./commands/check/index.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { demoCommand } from "./commands/demo/index.ts";
 import { echoCommand } from "./commands/echo.ts";
+import { inspectCommand } from "./commands/envelope/inspect.ts";
+import { openCommand } from "./commands/envelope/open.ts";
+import { sealCommand } from "./commands/envelope/seal.ts";
 import { initCommand } from "./commands/init/index.ts";
 import { journalCommand } from "./commands/journal/index.ts";
 import { pkiCommand } from "./commands/pki/index.ts";
@@ -42,6 +45,9 @@ const verbs = [
   sendCommand,
   echoCommand,
   journalCommand,
+  sealCommand,
+  openCommand,
+  inspectCommand,
   pkiCommand,
 ];
 for (const verb of verbs) program.addCommand(verb());

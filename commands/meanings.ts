@@ -110,7 +110,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "The configuration, a key file or a port is wrong.",
     "Correct what the message names, file:line:column.",
   ],
-  ALREADY_RUNNING: ["Another process uses this data folder.", "Stop it, or give this site another folder."],
+  ALREADY_RUNNING: [
+    "Another process uses this data folder or port.",
+    "Stop it, or give this site another folder or port.",
+  ],
   STOPPING: ["The site is stopping.", "Send again; it is accepted when the site is back."],
   UNEXPECTED: [
     "A defect, or something nobody thought of; the log names the place.",

@@ -66,12 +66,12 @@ export function framedLength(size: number, headBytes: number): number {
   return headBytes + segments + endOfContent.length + tagBytes + endOfPart.length;
 }
 
-/** Head, ciphertext, tail; STORE_DAMAGED when the ciphertext is not of the size that was promised. */
+/** Head, ciphertext, tail; `tag` may be known only once the ciphertext has ended. STORE_DAMAGED when the ciphertext is not of the size that was promised. */
 export async function* framed(
   head: Uint8Array,
   cipher: AsyncIterable<Uint8Array>,
   size: number,
-  tag: Uint8Array,
+  tag: Uint8Array | (() => Uint8Array),
 ): AsyncGenerator<Uint8Array> {
   yield head;
   let sent = 0;
@@ -90,7 +90,7 @@ export async function* framed(
   }
   if (sent !== size)
     throw new Fault("STORE_DAMAGED", "a part has fewer octets than its size; restore it from a backup");
-  yield Buffer.concat([endOfContent, tag, endOfPart]);
+  yield Buffer.concat([endOfContent, typeof tag === "function" ? tag() : tag, endOfPart]);
 }
 
 /** A part as CMS for this envelope: what rests as ciphertext, with head and tail written around it. */

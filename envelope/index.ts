@@ -5,7 +5,16 @@ export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifes
 export { type Opened, type Opening, open } from "./open.ts";
 export type { OpenedPart } from "./opened-part.ts";
 export type { VerifiedOrigin } from "./origin.ts";
-export { openCipher, type PartFacts, type SealedPart, sealPart, segmentBytes } from "./part.ts";
+export {
+  type Digests,
+  digestPart,
+  openCipher,
+  type PartFacts,
+  type SealedPart,
+  sealDigested,
+  sealPart,
+  segmentBytes,
+} from "./part.ts";
 export { type Trust, validatePath } from "./path.ts";
 export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";

@@ -6,6 +6,7 @@
 import { createDecipheriv, createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { checkAnswer, checkHeaders, checkRecipients, checkSender, checkTime, type Recipient } from "./binding.ts";
+import type { Certificate } from "./certificate.ts";
 import { each } from "./cms/ber.ts";
 import { type Unframed, unframe, unframeKey } from "./frame.ts";
 import { type RawHeaders, readHeaders } from "./headers.ts";
@@ -28,7 +29,7 @@ export type Opening = {
   /** What this resource takes. */
   readonly purposes: readonly Purpose[];
   /** Owner of a signing certificate (SHA-256, hex), the registry's too; never what a message says. */
-  partner(certificateSha256: string): Owner | undefined;
+  partner(certificateSha256: string, certificate: Certificate): Owner | undefined;
   /** Whether this sender's envelope was opened before. */
   hasSeen(org: string, id: string): boolean;
   /** The organisation at the other end of the TLS connection. */

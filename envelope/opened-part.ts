@@ -3,7 +3,7 @@ import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
 import { type Unframed, unframe } from "./frame.ts";
 import type { PartEntry } from "./manifest.ts";
-import { openCipher, type PartFacts, verifiedCipher } from "./part.ts";
+import { openCipher, type PartFacts, verifiedCipher, verifiedClear } from "./part.ts";
 
 export type OpenedPart = {
   /** As signed; a re-addressed part has the origin's role, type, size, digests and sop, and its number there. */
@@ -12,6 +12,8 @@ export type OpenedPart = {
   readonly cipher: AsyncIterable<Uint8Array>;
   /** Known once the ciphertext has ended: digests and tag are verified. */
   facts(): PartFacts;
+  /** Clear text as a stream, instead of `cipher`: each segment only after its digest matched; must be read to its end. */
+  clear(): AsyncIterable<Uint8Array>;
   /** Clear text of a part of at most `limit` octets, instead of `cipher`; TOO_LARGE before anything is read. */
   bytes(limit: number): Promise<Uint8Array>;
 };
@@ -46,11 +48,12 @@ function partOf(
       : { sha256: null, segs: Buffer.from(entry.segs, "base64"), root: entry.root };
   const signed = { size: entry.size, ...digests, cek, nonce };
   let read: PartFacts | undefined;
-  async function* verified(): AsyncGenerator<Uint8Array> {
-    yield* verifiedCipher(cipher, signed, tag);
+  async function* readTo(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    yield* stream;
     read = { ...signed, tag: tag() ?? new Uint8Array() };
   }
-  const ciphertext = verified();
+  const ciphertext = readTo(verifiedCipher(cipher, signed, tag));
+  const clear = (): AsyncIterable<Uint8Array> => readTo(verifiedClear(cipher, signed, tag));
   const facts = (): PartFacts => {
     if (!read) throw new Fault("UNEXPECTED", "a part's facts are known only after its last octet");
     return read;
@@ -60,5 +63,5 @@ function partOf(
     const pieces = await Array.fromAsync(ciphertext);
     return Buffer.concat(await Array.fromAsync(openCipher(each(pieces), facts())));
   };
-  return { part: { entry, cipher: ciphertext, facts, bytes }, isRead: () => read !== undefined };
+  return { part: { entry, cipher: ciphertext, facts, clear, bytes }, isRead: () => read !== undefined };
 }

@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
-import type { Trust } from "./path.ts";
+import type { Opening } from "./open.ts";
 import { verifyReceipt } from "./receipt.ts";
-import { type Owner, verifySigner } from "./signer.ts";
+import { verifySigner } from "./signer.ts";
 
 export type VerifiedOrigin = {
   readonly manifest: Manifest;
@@ -18,7 +18,7 @@ export type VerifiedOrigin = {
   readonly markedAt: string | null;
 };
 
-type Checks = { readonly trust: Trust; readonly now: Date; partner(certificateSha256: string): Owner | undefined };
+type Checks = Pick<Opening, "trust" | "now" | "partner">;
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `origin: ${what}`);
 

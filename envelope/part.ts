@@ -85,6 +85,15 @@ export async function* verifiedCipher(
   for await (const segment of verified(cipher, facts, tag)) yield segment.cipher;
 }
 
+/** Clear text of a part as it comes: a segment only after its digest matched, the last one only after the tag held too. */
+export async function* verifiedClear(
+  cipher: AsyncIterable<Uint8Array>,
+  facts: Omit<PartFacts, "tag">,
+  tag: () => Uint8Array | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const segment of verified(cipher, facts, tag)) yield segment.clear;
+}
+
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
 
 async function* verified(
@@ -146,10 +155,55 @@ async function* units(source: AsyncIterable<Uint8Array>, unit: number, size: num
   if (filled > 0) throw refuse("fewer octets than its size");
 }
 
+export type Digests = Pick<PartFacts, "size" | "sha256" | "segs" | "root">;
+
+/** Digests of a body that is read a second time to be encrypted: the manifest has to be signed before its first part is sent. */
+export async function digestPart(body: AsyncIterable<Uint8Array>, form: "whole" | "segments"): Promise<Digests> {
+  const digests = digester(form);
+  for await (const chunk of body) digests.update(chunk);
+  if (digests.size() === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
+  return digests.done();
+}
+
+/**
+ * A part whose digests are known, encrypted once, while it is sent: asking for its ciphertext again is refused, since nothing
+ * is ever encrypted twice under one key. Its facts have their tag when the ciphertext has ended.
+ */
+export function sealDigested(
+  digests: Digests,
+  body: () => AsyncIterable<Uint8Array>,
+): { readonly facts: PartFacts; cipher(): AsyncIterable<Uint8Array> } {
+  const [cek, nonce] = [randomBytes(32), randomBytes(12)];
+  let tag: Uint8Array | undefined;
+  let isBegun = false;
+  async function* encrypted(): AsyncGenerator<Uint8Array> {
+    const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+    for await (const chunk of body()) if (chunk.length > 0) yield cipher.update(chunk);
+    cipher.final();
+    tag = cipher.getAuthTag();
+  }
+  return {
+    facts: {
+      ...digests,
+      cek,
+      nonce,
+      get tag() {
+        if (!tag) throw new Fault("UNEXPECTED", "a part's tag is known only after its last octet");
+        return tag;
+      },
+    },
+    cipher: () => {
+      if (isBegun) throw new Fault("UNEXPECTED", "a part that is encrypted while it is sent is sent once");
+      isBegun = true;
+      return encrypted();
+    },
+  };
+}
+
 type Digester = {
   update(chunk: Uint8Array): void;
   size(): number;
-  done(): Pick<PartFacts, "size" | "sha256" | "segs" | "root">;
+  done(): Digests;
 };
 
 function digester(form: "whole" | "segments"): Digester {

@@ -1,6 +1,7 @@
 /** Receipts: signed proof, complete in itself, of what was received, by whom and when. Made once, kept as long as the record. */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
+import type { Certificate } from "./certificate.ts";
 import { readStrictJson } from "./json.ts";
 import type { Signer } from "./keys.ts";
 import type { Trust } from "./path.ts";
@@ -45,7 +46,7 @@ export type ReceiptChecks = {
   readonly trust: Trust;
   readonly now: Date;
   /** Owner of a signing certificate (SHA-256, hex). */
-  partner(certificateSha256: string): { readonly org: string } | undefined;
+  partner(certificateSha256: string, certificate: Certificate): { readonly org: string } | undefined;
 };
 
 /** Attached SignedData over the receipt's JSON; ENVELOPE_MALFORMED for what no reader would take. */

@@ -126,7 +126,7 @@ function bodyLength(parts: readonly Framed[], boundary: string): number {
 async function* bodyOf(parts: readonly Framed[], boundary: string): AsyncGenerator<Uint8Array> {
   for (const [index, { head, facts, cipher }] of parts.entries()) {
     yield opening(boundary, index);
-    yield* framed(head, cipher(), facts.size, facts.tag);
+    yield* framed(head, cipher(), facts.size, () => facts.tag);
   }
   yield closing(boundary);
 }

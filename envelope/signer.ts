@@ -13,8 +13,8 @@ export type SignerChecks<O> = {
   readonly at: Date;
   /** When revocation lists must be current; the same as `at` unless a mark dates an older signature. */
   readonly now: Date;
-  /** Owner of a signing certificate (SHA-256, hex). */
-  partner(certificateSha256: string): O | undefined;
+  /** Owner of a signing certificate (SHA-256, hex). The certificate itself proves nothing yet. */
+  partner(certificateSha256: string, certificate: Certificate): O | undefined;
 };
 
 export type VerifiedSigner = { readonly owner: Owner; readonly certificate: Certificate; readonly signingTime: Date };
@@ -36,7 +36,7 @@ export function trustedOwner<O>(
 ): { readonly owner: O; readonly certificate: Certificate } {
   try {
     const certificate = readCertificate(signer);
-    const owner = partner(certificate.sha256);
+    const owner = partner(certificate.sha256, certificate);
     if (!owner)
       throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} belongs to no partner`);
     if (!isForSigning(certificate))

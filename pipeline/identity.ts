@@ -6,7 +6,7 @@ import type { z } from "zod";
 import type { tlsOptions } from "../connectors/wire.ts";
 import { pemToDer } from "../envelope/certificate.ts";
 import type { Identity, Partner } from "../envelope/identity.ts";
-import { signerFrom, unwrapperFrom } from "../envelope/keys.ts";
+import { signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
 import { Fault } from "../errors.ts";
 import type { Config, System } from "./config.ts";
 
@@ -31,7 +31,7 @@ export function loadKeys(config: Config): Keys {
     identity: {
       org: config.site,
       signer: signerFrom(own("sign.key"), own("sign.crt")),
-      unwrappers: [unwrapperFrom(own("decrypt.key"), own("decrypt.crt"))],
+      unwrappers: [unwrapperFrom(own("decrypt.key"), own("decrypt.crt")), ...previous(folder)],
       trust: {
         anchors: anchors.flatMap((pem) => pemToDer(pem)),
         crls: config.trust.crls.flatMap((file) => pemToDer(text(file), "X509 CRL")),
@@ -44,6 +44,12 @@ export function loadKeys(config: Config): Keys {
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
     storageKey: storageKey(join(folder, "storage.key")),
   };
+}
+
+/** Until every partner has the new certificate, what is sealed for the old one still opens (refusal 76). */
+function previous(folder: string): readonly Unwrapper[] {
+  const file = join(folder, "decrypt.previous.key");
+  return existsSync(file) ? [unwrapperFrom(text(file), text(join(folder, "decrypt.previous.crt")))] : [];
 }
 
 /** The TLS block of a system as its connector takes it; nothing where the wire is clear. */

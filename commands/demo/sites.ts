@@ -53,7 +53,7 @@ async function probe(name: string, wanted: number): Promise<Server> {
     const server = await bound(wanted);
     if (server) return server;
     throw new Fault(
-      "CONFIG_INVALID",
+      "ALREADY_RUNNING",
       `port ${wanted} (${name}) is busy; stop what listens there, or unset ${name} to have a free one chosen`,
     );
   }
