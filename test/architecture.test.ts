@@ -41,6 +41,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ["pipeline"],
   express: ["exchange", "pipeline"],
   "prom-client": ["pipeline"],
+  "node-forge": ["commands"],
   commander: ["commands", "main.ts"],
   zod: ["commands", "connectors", "envelope", "formats", "pipeline"],
 };

@@ -122,7 +122,7 @@ async function fileOf(
   form: "whole" | "segments" = "segments",
 ): Promise<Content> {
   const before = statSync(file, { throwIfNoEntry: false });
-  if (!before?.isFile()) throw new Fault("QUERY_INVALID", `${file} is no file`);
+  if (!before?.isFile() || before.size === 0) throw new Fault("QUERY_INVALID", `${file} is no file, or empty`);
   const read = (): AsyncIterable<Uint8Array> =>
     createReadStream(file, { highWaterMark: readBytes, end: before.size - 1 }) as AsyncIterable<Uint8Array>;
   const digests = await digestPart(progress(read(), `${file} digested`, before.size), form);

@@ -1,11 +1,23 @@
 /** `semrs pki`: keys and certificates, and their exchange with partners. */
 import { readFileSync } from "node:fs";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
-import { guarded, print, say } from "../exit.ts";
-import { defaultDays, initPki, revoke } from "./authority.ts";
+import { trustOf } from "../envelope/keys.ts";
+import { timeOf } from "../envelope/open.ts";
+import { exits, guarded, print, say } from "../exit.ts";
+import { defaultDays, initPki, revoke, siteProfiles } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
+import { importPkcs12 } from "./import.ts";
 import { issueFor, makeRequests } from "./requests.ts";
+import { verdictsOf } from "./verify.ts";
+
+type VerifyFlags = {
+  readonly trust: readonly string[];
+  readonly crl: readonly string[];
+  readonly revocation: boolean;
+  readonly at?: string;
+  readonly json?: boolean;
+};
 
 export { initPki, type PkiOptions, revoke } from "./authority.ts";
 
@@ -80,6 +92,39 @@ export function pkiCommand(): Command {
         for (const file of written) print(file);
         say(`Compare with what ${name} reads out; until then do not start:`);
         for (const line of fingerprints) say(`  ${line}`);
+      }),
+    );
+  pki
+    .command("import")
+    .summary("a key and its certificate from a PKCS#12 file")
+    .argument("<file>", "PKCS#12 (.p12, .pfx)")
+    .requiredOption("--to <folder>", "the site's key folder, pki/SITE")
+    .addOption(new Option("--as <purpose>", "what the key is for").choices(siteProfiles).makeOptionMandatory())
+    .option("--password-file <file>", "file with the password; without one, the password is empty")
+    .action((file: string, flags: { to: string; as: (typeof siteProfiles)[number]; passwordFile?: string }) =>
+      guarded("pki import", async () => {
+        const password = flags.passwordFile ? readFileSync(flags.passwordFile, "utf8").replace(/\r?\n$/, "") : "";
+        for (const name of await importPkcs12(file, flags.to, flags.as, password)) print(name);
+      }),
+    );
+  pki
+    .command("verify")
+    .summary("whether certificates lead to a trusted authority; exit 65 when one does not")
+    .argument("<file...>", "PEM files; further certificates in a file help to build its path")
+    .option("--trust <file>", "certificate of an authority that is trusted; may be given several times", collect, [])
+    .option("--crl <file>", "its revocation list; without one, ca.crl beside it", collect, [])
+    .option("--no-revocation", "although no revocation list is at hand")
+    .option("--at <time>", "as of this time (ISO 8601), not now")
+    .option("--json", "print JSON")
+    .action((files: readonly string[], flags: VerifyFlags) =>
+      guarded("pki verify", () => {
+        const trust = trustOf(flags.trust, flags.crl, !flags.revocation);
+        const verdicts = verdictsOf(files, trust, flags.at ? timeOf(flags.at) : new Date());
+        if (flags.json) print(JSON.stringify(verdicts));
+        else
+          for (const { file, subject, valid, reason } of verdicts)
+            print(`${file}  ${valid ? "valid" : "NOT VALID"}  ${subject}${reason ? `  ${reason}` : ""}`);
+        if (verdicts.some(({ valid }) => !valid)) process.exitCode = exits.data;
       }),
     );
   pki

@@ -205,7 +205,7 @@ describe("a wrong use: exit 64; a missing key or revocation list: exit 78", () =
       ["seal", "--to", "DIR/hospital-b", "--message-type", "116", "--document", "report.xml"],
       /--sender FOLDER, or --key with --certificate/,
     ],
-    [64, [...sealing.map((arg) => (arg === "report.xml" ? "nowhere.xml" : arg))], /nowhere\.xml is no file/],
+    [64, [...sealing.map((arg) => (arg === "report.xml" ? "nowhere.xml" : arg))], /nowhere\.xml is no file, or empty/],
     [64, [...sealing, "--profile", "semrs-3"], /semrs-3/],
     [64, ["open", "--receiver", "DIR/hospital-b", "--out", "x", "record.eml"], /--trust/],
     [64, [...opening, "--out", "DIR", "record.eml"], /DIR is not empty/],

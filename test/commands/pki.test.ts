@@ -1,0 +1,149 @@
+/** `semrs pki import` and `verify`: PKCS#12 of OpenSSL and of old tools, wrong passwords, and verdicts at any time. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { initPki, revoke } from "../../commands/pki/index.ts";
+import { fixtures, peer } from "../peers.ts";
+import { semrs } from "./cli.ts";
+
+const openssl = peer("openssl");
+const pyca = fixtures("crypto/pyca/pkcs12");
+const cwd = mkdtempSync(join(tmpdir(), "semrs-pki-"));
+const at = (name: string): string => join(cwd, name);
+const run = (...args: string[]) => semrs(args, { cwd });
+let folders = 0;
+const fresh = (): string => {
+  folders += 1;
+  return `keys-${folders}`;
+};
+
+beforeAll(async () => {
+  await initPki(at("ec"), ["hospital-a"], { now: new Date() });
+  await initPki(at("rsa"), ["hospital-a"], { now: new Date(), rsa: true });
+  writeFileSync(at("password"), "geheim-secret\n");
+});
+
+describe.skipIf(!openssl.available)(`PKCS#12 of OpenSSL ${openssl.reason}`, () => {
+  const exported = (kind: string, ...more: string[]): void => {
+    const args = [
+      "pkcs12",
+      "-export",
+      "-inkey",
+      at(`${kind}/hospital-a/sign.key`),
+      "-in",
+      at(`${kind}/hospital-a/sign.crt`),
+      "-certfile",
+      at(`${kind}/ca.crt`),
+      "-passout",
+      `file:${at("password")}`,
+      "-out",
+      at("site.p12"),
+      ...more,
+    ];
+    expect(spawnSync("openssl", args).status).toBe(0);
+  };
+  test.each([
+    ["ec", []],
+    ["rsa", []],
+    ["rsa", ["-legacy"]],
+    ["ec", ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"]],
+  ])("%s %j: the key and its chain, byte for byte", async (kind, more) => {
+    exported(kind, ...more);
+    const folder = fresh();
+    const ran = await run("pki", "import", "site.p12", "--to", folder, "--as", "sign", "--password-file", "password");
+    expect(ran).toMatchObject({ exit: 0, out: `${folder}/sign.key\n${folder}/sign.crt\n` });
+    expect(statSync(at(`${folder}/sign.key`)).mode & 0o777).toBe(0o600);
+    const certificates = readFileSync(at(`${folder}/sign.crt`), "utf8");
+    expect(certificates.startsWith(readFileSync(at(`${kind}/hospital-a/sign.crt`), "utf8"))).toBe(true);
+    expect(certificates.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(readFileSync(at(`${folder}/sign.key`), "utf8")).toBe(
+      readFileSync(at(`${kind}/hospital-a/sign.key`), "utf8"),
+    );
+    expect(
+      await run("pki", "import", "site.p12", "--to", folder, "--as", "sign", "--password-file", "password"),
+    ).toMatchObject({ exit: 78, err: expect.stringContaining("never overwritten") });
+  });
+  test("another password, another file, another purpose", async () => {
+    exported("ec");
+    expect(await run("pki", "import", "site.p12", "--to", fresh(), "--as", "sign")).toMatchObject({
+      exit: 78,
+      err: expect.stringContaining("another password"),
+    });
+    expect(await run("pki", "import", "password", "--to", fresh(), "--as", "sign")).toMatchObject({
+      exit: 78,
+      err: expect.stringContaining("no PKCS#12"),
+    });
+    expect((await run("pki", "import", "site.p12", "--to", fresh(), "--as", "everything")).exit).toBe(64);
+  });
+});
+
+describe.skipIf(!pyca.available)(`PKCS#12 of others ${pyca.reason}`, () => {
+  test.each(["cert-key-aes256cbc.p12", "cert-rc2-key-3des.p12"])("%s", async (name) => {
+    writeFileSync(at("cryptography"), "cryptography");
+    const folder = fresh();
+    expect(
+      await run(
+        "pki",
+        "import",
+        join(pyca.path, name),
+        "--to",
+        folder,
+        "--as",
+        "tls",
+        "--password-file",
+        "cryptography",
+      ),
+    ).toMatchObject({ exit: 0 });
+  });
+  test.each([
+    ["cert-aes256cbc-no-key.p12", /0 keys and 1 certificates/],
+    ["no-cert-key-aes256cbc.p12", /1 keys and 0 certificates/],
+  ])("%s: said", async (name, message) => {
+    const ran = await run(
+      "pki",
+      "import",
+      join(pyca.path, name),
+      "--to",
+      fresh(),
+      "--as",
+      "tls",
+      "--password-file",
+      "cryptography",
+    );
+    expect(ran.exit).toBe(78);
+    expect(ran.err).toMatch(message);
+  });
+});
+
+describe("verify", () => {
+  const verify = (...more: string[]) =>
+    run("pki", "verify", "ec/hospital-a/sign.crt", "ec/hospital-a/tls.crt", "--trust", "ec/ca.crt", ...more);
+  test("valid now", async () => {
+    expect(await verify()).toMatchObject({
+      exit: 0,
+      out: expect.stringMatching(/sign\.crt {2}valid {2}O=hospital-a, CN=hospital-a sign\n.*tls\.crt {2}valid/),
+    });
+  });
+  test("not before and not after, at a time that is named", async () => {
+    for (const time of ["2020-01-01T00:00:00Z", "2036-01-01T00:00:00Z"]) {
+      const { exit, out } = await verify("--at", time, "--json");
+      expect(exit).toBe(65);
+      expect(JSON.parse(out)).toMatchObject([
+        { valid: false, reason: expect.stringMatching(/valid|expired|current|stale/) },
+        { valid: false },
+      ]);
+    }
+  });
+  test("revoked, and of another authority", async () => {
+    await initPki(at("gone"), ["hospital-a"], { now: new Date() });
+    revoke(at("gone"), readFileSync(at("gone/hospital-a/sign.crt"), "utf8"), new Date());
+    expect(await run("pki", "verify", "gone/hospital-a/sign.crt", "--trust", "gone/ca.crt")).toMatchObject({
+      exit: 65,
+      out: expect.stringMatching(/NOT VALID .*revoked/),
+    });
+    expect((await run("pki", "verify", "gone/hospital-a/tls.crt", "--trust", "ec/ca.crt")).exit).toBe(65);
+    expect((await run("pki", "verify", "gone/hospital-a/tls.crt")).exit).toBe(64);
+  });
+});
