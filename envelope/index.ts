@@ -10,3 +10,6 @@ export { type Trust, validatePath } from "./path.ts";
 export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
 export { manifestContentType, verifySignedData } from "./signed-data.ts";
+export { type OpenedSmime4, openSmime4, type Smime4Manifest, type Smime4Opening, type Spool } from "./smime4.ts";
+export { readMessage } from "./smime4-entity.ts";
+export { sealSmime4 } from "./smime4-seal.ts";
