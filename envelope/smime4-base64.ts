@@ -35,7 +35,11 @@ export async function* fromBase64(encoded: AsyncIterable<Uint8Array>): AsyncGene
 }
 
 function withoutLineEnds(lines: string): string {
-  if (/[^\r\n]{77}/.test(lines)) throw malformed();
+  for (let at = 0, end = 0; at < lines.length; at = end + 1) {
+    end = lines.indexOf("\n", at);
+    if (end < 0) end = lines.length;
+    if (end - at > lineChars + (lines[end - 1] === "\r" ? 1 : 0)) throw malformed();
+  }
   return lines.replaceAll(/\r?\n/g, "");
 }
 

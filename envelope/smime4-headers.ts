@@ -43,7 +43,8 @@ export type SignedHead = Pick<
 > & {
   /** SHA-256 (hex) of each receiver's decrypt certificate, in the order of X-EEC-Receiver. */
   readonly to: readonly string[];
-  /** The organisations of X-EEC-Receiver. */
+  /** X-EEC-Sender and the organisations of X-EEC-Receiver. */
+  readonly sender: string;
   readonly receivers: readonly string[];
 };
 
@@ -59,11 +60,12 @@ const schema = z.strictObject({
   requestDigest: hex64.nullable(),
   to: z.array(hex64).min(1).max(maxRecipients),
   receivers: z.array(text).min(1).max(maxRecipients),
+  sender: text,
   headers: z.record(z.enum(headerNames), z.string().min(1).max(maxHeaderBytes)),
 });
 
 /** The block of headers that is signed, with the blank line that ends it. */
-export function writeHead(head: Omit<SignedHead, "receivers">, boundary: string): Uint8Array {
+export function writeHead(head: Omit<SignedHead, "sender" | "receivers">, boundary: string): Uint8Array {
   const values: Readonly<Record<Name, string>> = {
     ...head.headers,
     "X-SEMRS-Id": head.id,
@@ -107,9 +109,12 @@ export function readHead(block: Buffer): { readonly head: SignedHead; readonly b
     requestDigest: optional("X-SEMRS-Request-Digest"),
     to: once("X-SEMRS-To").split(","),
     receivers: once("X-EEC-Receiver").split(","),
+    sender: once("X-EEC-Sender"),
     headers: Object.fromEntries(headerNames.map((name): [HeaderName, string] => [name, once(name)])),
   });
   if (!result.success) throw refuse(`not valid at ${result.error.issues[0]?.path.join(".") || "their top"}`);
+  if (result.data.to.length !== result.data.receivers.length)
+    throw refuse("X-SEMRS-To and X-EEC-Receiver differ in number");
   return { head: result.data, boundary: boundaryOf(byName) };
 }
 

@@ -166,7 +166,7 @@ async function within<T>(
 
 /** What is signed is true of this message: who signed it, for whom it is, and how it is sealed. */
 function checkHead(
-  { headers, to, receivers }: SignedHead,
+  { headers, sender, to, receivers }: SignedHead,
   {
     org,
     self,
@@ -175,9 +175,8 @@ function checkHead(
   }: { readonly org: string; readonly self: string; readonly signed: SignedBy; readonly enveloped: Enveloped },
 ): void {
   const { recipients, unwrapper } = enveloped;
-  if (headers["X-EEC-Sender"] !== org) throw refuse("the sender is not the one who signed");
-  if (to.length !== recipients.length || to.length !== receivers.length)
-    throw refuse("X-SEMRS-To, X-EEC-Receiver and the RecipientInfos differ in number");
+  if (sender !== org) throw refuse("the sender is not the one who signed");
+  if (to.length !== recipients.length) throw refuse("X-SEMRS-To and the RecipientInfos differ in number");
   const { sha256 } = readCertificate(unwrapper.certificate);
   if (!to.some((cert, index) => cert === sha256 && receivers[index] === self))
     throw refuse("the envelope is not for our certificate");
