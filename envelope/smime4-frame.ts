@@ -87,7 +87,11 @@ async function unwrap(
   if (!ours) throw malformed("no RecipientInfo is for a key of ours");
   if (more.length > 0) throw malformed("more than one RecipientInfo is for a key of ours");
   const { unwrapper, wrapped } = ours;
-  return { unwrapper, cek: await unwrapper.unwrap(wrapped.infoFor(unwrapper.ski)) };
+  try {
+    return { unwrapper, cek: await unwrapper.unwrap(wrapped.infoFor(unwrapper.ski)) };
+  } catch (thrown) {
+    throw asNotOpened(thrown);
+  }
 }
 
 async function* decrypted(ber: BerReader, cek: Uint8Array, nonce: Uint8Array): AsyncGenerator<Uint8Array> {

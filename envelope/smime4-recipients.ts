@@ -113,6 +113,7 @@ function keyAgreement(info: Element): readonly WrappedKey[] {
 }
 
 function encryptedKey(element: Element): { readonly isFor: Named; readonly wrapped: Uint8Array } {
+  if (element.tag !== tag.sequence) throw refuse("a RecipientEncryptedKey expected");
   const fields = cursor(element);
   const named = fields.maybe(context(0));
   const isFor = named
