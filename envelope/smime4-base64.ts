@@ -6,6 +6,7 @@ import { Fault } from "../errors.ts";
 
 const lineChars = 76;
 const lineOctets = 57;
+const pieceBytes = 32 * 1024;
 const endOfLine = "\r\n";
 
 const malformed = (): Fault =>
@@ -18,7 +19,7 @@ const malformed = (): Fault =>
 export async function* fromBase64(encoded: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let line = "";
   let digits = "";
-  for await (const chunk of encoded) {
+  for await (const chunk of inPieces(encoded)) {
     const text = line + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString("latin1");
     const end = text.lastIndexOf("\n") + 1;
     line = text.slice(end);
@@ -32,6 +33,12 @@ export async function* fromBase64(encoded: AsyncIterable<Uint8Array>): AsyncGene
   }
   digits += withoutLineEnds(line);
   if (digits.length > 0) yield decode(digits, true);
+}
+
+/** Never more at a time than makes small strings: large ones pile up faster than they are collected. */
+async function* inPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source)
+    for (let at = 0; at < chunk.length; at += pieceBytes) yield chunk.subarray(at, at + pieceBytes);
 }
 
 function withoutLineEnds(lines: string): string {
@@ -53,7 +60,7 @@ function decode(digits: string, isLast: boolean): Uint8Array {
 /** Octets in lines of 76 characters. */
 export async function* toBase64(octets: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let held: Uint8Array = new Uint8Array();
-  for await (const chunk of octets) {
+  for await (const chunk of inPieces(octets)) {
     const all = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
     const ready = Math.floor(all.length / lineOctets) * lineOctets;
     if (ready > 0) yield lines(all.subarray(0, ready));
