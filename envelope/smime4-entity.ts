@@ -45,9 +45,9 @@ const headersOf = (block: string): RawHeaders =>
     .replaceAll(/\r?\n[ \t]+/g, " ")
     .split(/\r?\n/)
     .map((line) => {
-      const [, name, value] = /^([!-9;-~]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+      const [, name, value] = /^([!-9;-~]+):(.*)$/.exec(line) ?? [];
       if (name === undefined || value === undefined) throw malformed("a line that is no header");
-      return [name, value];
+      return [name, value.trim()];
     });
 
 /** The octets of CMS in a body, by its transfer encoding (RFC 8551 3.1.2: base64, binary; a clear channel may say nothing). */

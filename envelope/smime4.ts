@@ -146,7 +146,7 @@ async function* fromSpool(spool: Spool, facts: PartFacts): AsyncGenerator<Uint8A
   try {
     yield* openCipher(spool.read(), facts);
   } catch (cause) {
-    if (!(cause instanceof Fault)) throw cause;
+    if (!(cause instanceof Fault && cause.code === "ENVELOPE_NOT_OPENED")) throw cause;
     throw new Fault("STORE_DAMAGED", "the spool gave back other octets than were written; check its disk", { cause });
   }
 }

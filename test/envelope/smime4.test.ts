@@ -1,5 +1,9 @@
 /** smime-4: what goes round, and how it waits. What is refused is in smime4-refusals.test.ts. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { oids } from "../../envelope/algorithms.ts";
+import { readCertificate } from "../../envelope/certificate.ts";
+import { children, context, integer, octetString, oid, read, sequence, tag, tlv } from "../../envelope/cms/der.ts";
 import {
   contentDigest,
   contentOf,
@@ -9,12 +13,14 @@ import {
   type Smime4Opening,
   sealSmime4,
 } from "../../envelope/index.ts";
+import { base64Length, fromBase64, toBase64 } from "../../envelope/smime4-base64.ts";
 import { codeOf } from "../../errors.ts";
 import { a, b, c, ca, now, type Party, parties, party } from "./parties.ts";
 import {
   bodyOf,
   cda,
   clearParts,
+  collect,
   draftOf,
   flipped,
   inPieces,
@@ -171,6 +177,67 @@ describe("an S/MIME message that is opened by its receiver", () => {
     const body = await envelopedFor(Buffer.from(innerOf(await signedOver(changed, a.signer))));
     const opened = await openSmime4([...(await forge({})).headers], inPieces(body, 77), smime4Opening());
     expect(await clearParts(opened)).toEqual([cda, octets(100, 2)]);
+  });
+});
+
+describe("what other tools write", () => {
+  const pieces = (octets: Uint8Array, step: number): Uint8Array[] =>
+    Array.from({ length: Math.ceil(octets.length / step) }, (_, n) => octets.subarray(n * step, (n + 1) * step));
+  /** Bouncy Castle streams: OCTET STRINGs in pieces of any size, sets of indefinite length. */
+  const inSegments = (step: number) => (fields: { readonly encrypted: Uint8Array }) => ({
+    encrypted: tlv(context(0), ...pieces(read(fields.encrypted).content, step).map(octetString)),
+  });
+  const endless = (tagOctet: number, ...contents: readonly Uint8Array[]): Buffer =>
+    Buffer.concat([Uint8Array.of(tagOctet, 0x80), ...contents, Uint8Array.of(0, 0)]);
+  const again = (octets: Uint8Array): Buffer => endless(octets[0] ?? 0, read(octets).content);
+
+  test("segments of any size, and sets of indefinite length, are read", async () => {
+    const signed = (der: Uint8Array): Uint8Array => {
+      const [type, wrapper] = children(read(der));
+      const [data] = wrapper ? children(wrapper) : [];
+      const [version, digests, content, certificates, signers] = data ? children(data).map(({ raw }) => raw) : [];
+      if (!type || !version || !digests || !content || !certificates || !signers) throw new Error("no SignedData");
+      const fields = [version, again(digests), again(content), again(certificates), again(signers)];
+      return endless(tag.sequence, type.raw, endless(context(0), endless(tag.sequence, ...fields)));
+    };
+    for (const step of [1, 1000, 100_000])
+      expect(await openAll(await forge({ enveloped: inSegments(step), signed }))).toBe(2);
+  });
+
+  test("an ephemeral key that names its curve, and a recipient by issuer and serial number, are read", async () => {
+    const { issuer, serial } = readCertificate(b.unwrapper.certificate);
+    const rid = sequence(issuer, integer(Buffer.from(serial, "hex")));
+    const recipients = ([info = octets(1)]: readonly Uint8Array[]) => {
+      const [version, originator, algorithm, keys] = children(read(info));
+      const [key] = originator ? children(originator) : [];
+      const [, point] = key ? children(key) : [];
+      const [encrypted] = keys ? children(keys) : [];
+      const [, wrapped] = encrypted ? children(encrypted) : [];
+      if (!version || !point || !algorithm || !wrapped) throw new Error("no KARI");
+      const named = sequence(oid(oids.ecPublicKey), oid(oids.prime256v1));
+      const from = tlv(context(0), tlv(context(1), named, point.raw));
+      return [tlv(context(1), version.raw, from, algorithm.raw, sequence(sequence(rid, wrapped.raw)))];
+    };
+    expect(await openAll(await forge({ recipients }))).toBe(2);
+  });
+
+  test("base64 is what it was, in lines of any length up to 76 and pieces of any size", async () => {
+    const property = fc.asyncProperty(
+      fc.uint8Array({ maxLength: 500 }),
+      fc.integer({ min: 1, max: 76 }),
+      fc.integer({ min: 1, max: 99 }),
+      fc.constantFrom("\n", "\r\n"),
+      async (bytes, line, step, end) => {
+        const text = Buffer.from(bytes)
+          .toString("base64")
+          .replaceAll(new RegExp(`.{${line}}`, "g"), `$&${end}`);
+        expect((await collect(fromBase64(inPieces(Buffer.from(text), step)))).equals(bytes)).toBe(true);
+        const ours = await collect(toBase64(inPieces(bytes, step)));
+        expect(ours).toHaveLength(base64Length(bytes.length));
+        expect((await collect(fromBase64(inPieces(ours, step)))).equals(bytes)).toBe(true);
+      },
+    );
+    await fc.assert(property, { numRuns: 300 });
   });
 });
 
