@@ -42,9 +42,10 @@ export function checkRecipients(
 }
 
 /** Created when it was signed, neither in the future nor expired. */
-export function checkTime(manifest: Manifest, signingTime: Date, now: Date): void {
+export function checkTime(manifest: Pick<Manifest, "created" | "expires">, signingTime: Date | null, now: Date): void {
   const [created, expires] = [Date.parse(manifest.created), Date.parse(manifest.expires)];
-  if (Math.abs(signingTime.getTime() - created) > skewMs) throw refuse("signing-time and created differ");
+  if (signingTime && Math.abs(signingTime.getTime() - created) > skewMs)
+    throw refuse("signing-time and created differ");
   if (expires <= created || expires - created > maxLifetimeMs)
     throw refuse("a lifetime of nothing, or over seven days");
   if (created > now.getTime() + skewMs)
@@ -86,7 +87,7 @@ export function checkHeaders(
 
 /** An answer is to the outstanding request, from the one it was sealed for; a request is none, and comes over its sender's own connection. */
 export function checkAnswer(
-  { inReplyTo, requestDigest }: Manifest,
+  { inReplyTo, requestDigest }: Pick<Manifest, "inReplyTo" | "requestDigest">,
   org: string,
   { reply, peer }: Pick<Opening, "reply" | "peer">,
 ): void {

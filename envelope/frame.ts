@@ -59,14 +59,17 @@ export const keyHead = (recipients: readonly Uint8Array[], nonce: Uint8Array): U
   headOf(Buffer.concat(recipients), nonce);
 
 /** Octets of a whole part on the wire, for a ciphertext of this size under a head of this length. */
-export function framedLength(size: number, headBytes: number): number {
+export const framedLength = (size: number, headBytes: number): number =>
+  headBytes + segmentsLength(size) + endOfContent.length + tagBytes + endOfPart.length;
+
+/** Octets of this many octets as OCTET STRINGs of one segment each. */
+export function segmentsLength(size: number): number {
   const rest = size % segmentBytes;
   const segment = (length: number): number => 1 + lengthOctets(length).length + length;
-  const segments = Math.floor(size / segmentBytes) * segment(segmentBytes) + (rest > 0 ? segment(rest) : 0);
-  return headBytes + segments + endOfContent.length + tagBytes + endOfPart.length;
+  return Math.floor(size / segmentBytes) * segment(segmentBytes) + (rest > 0 ? segment(rest) : 0);
 }
 
-/** Head, ciphertext, tail; `tag` may be known only once the ciphertext has ended. STORE_DAMAGED when the ciphertext is not of the size that was promised. */
+/** Head, ciphertext, tail; `tag` may be known only once the ciphertext has ended. STORE_DAMAGED as `segments`. */
 export async function* framed(
   head: Uint8Array,
   cipher: AsyncIterable<Uint8Array>,
@@ -74,8 +77,14 @@ export async function* framed(
   tag: Uint8Array | (() => Uint8Array),
 ): AsyncGenerator<Uint8Array> {
   yield head;
+  yield* segments(cipher, size);
+  yield Buffer.concat([endOfContent, typeof tag === "function" ? tag() : tag, endOfPart]);
+}
+
+/** Octets as OCTET STRINGs of one segment each; STORE_DAMAGED when they are not of the size that was promised. */
+export async function* segments(octets: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
   let sent = 0;
-  for await (let chunk of cipher) {
+  for await (let chunk of octets) {
     if (sent + chunk.length > size)
       throw new Fault("STORE_DAMAGED", "a part has more octets than its size; restore it from a backup");
     while (chunk.length > 0) {
@@ -90,7 +99,6 @@ export async function* framed(
   }
   if (sent !== size)
     throw new Fault("STORE_DAMAGED", "a part has fewer octets than its size; restore it from a backup");
-  yield Buffer.concat([endOfContent, typeof tag === "function" ? tag() : tag, endOfPart]);
 }
 
 /** A part as CMS for this envelope: what rests as ciphertext, with head and tail written around it. */

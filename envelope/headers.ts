@@ -75,7 +75,7 @@ const own: ReadonlySet<string> = new Set([
  * matches; ENVELOPE_MALFORMED when a header of the profile is missing, there twice, or not as this profile writes it.
  */
 export function readHeaders(headers: RawHeaders): ClearHeaders {
-  const byName = collect(headers);
+  const byName = valuesOf(headers);
   const [type = "", ...moreTypes] = byName.get("content-type") ?? [];
   const [profile, ...moreProfiles] = byName.get("x-semrs-profile") ?? [];
   if (profile !== "semrs-2" || moreProfiles.length > 0 || /^application\/pkcs7-mime/i.test(type)) {
@@ -102,8 +102,8 @@ export function readHeaders(headers: RawHeaders): ClearHeaders {
   };
 }
 
-/** Values by lower-case name: printable US-ASCII only, so nothing is folded and no line ends inside (RFC 9110 5.5). */
-function collect(headers: RawHeaders): ReadonlyMap<string, readonly string[]> {
+/** Values by lower-case name, within the limits: printable US-ASCII only, so nothing is folded and no line ends inside (RFC 9110 5.5). */
+export function valuesOf(headers: RawHeaders): ReadonlyMap<string, readonly string[]> {
   const byName = new Map<string, string[]>();
   let size = 0;
   for (const [name, value] of headers) {

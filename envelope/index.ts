@@ -2,6 +2,7 @@
 export { partLength, partStream } from "./frame.ts";
 export type { RawHeaders } from "./headers.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
+export { type Message, readMessage, writeMessage } from "./message.ts";
 export { type Opened, type Opening, open } from "./open.ts";
 export type { OpenedPart } from "./opened-part.ts";
 export type { VerifiedOrigin } from "./origin.ts";
@@ -19,3 +20,5 @@ export { type Trust, validatePath } from "./path.ts";
 export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
 export { manifestContentType, verifySignedData } from "./signed-data.ts";
+export { type OpenedSmime4, openSmime4, type Smime4Manifest, type Smime4Opening, type Spool } from "./smime4.ts";
+export { sealSmime4 } from "./smime4-seal.ts";

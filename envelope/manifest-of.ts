@@ -7,7 +7,7 @@ import { segmentBytes } from "./part.ts";
 import { asymmetricAlgorithm } from "./recipient.ts";
 import type { Content, Draft, Origin } from "./seal.ts";
 
-/** The manifest of an envelope with this id. Times are cut to whole seconds. */
+/** The manifest of an envelope with this id. */
 export function manifestOf(
   draft: Draft,
   signer: Signer,
@@ -38,11 +38,12 @@ export function manifestOf(
   };
 }
 
-const seconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;
+/** Times are cut to whole seconds. */
+export const seconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
 /** The nine tags of the paper's Table 1, by this profile. */
-function headersOf({ sender, to, content, messageType }: Draft, signer: Signer): Record<HeaderName, string> {
+export function headersOf({ sender, to, content, messageType }: Draft, signer: Signer): Record<HeaderName, string> {
   return {
     "X-EEC-Sender": sender,
     "X-EEC-Receiver": to.map(({ org }) => org).join(","),

@@ -47,13 +47,13 @@ export const maxHeaderBytes = 4096;
 const maxText = 256;
 
 /** An organisation, a media type: no control character, and no comma, which joins receivers. */
-const text = z
+export const text = z
   .string()
   .max(maxText)
   .regex(/^[^\p{Cc},]+$/u);
-const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
-const utc = z
+export const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
+export const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+export const utc = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
   .refine((at) => !Number.isNaN(Date.parse(at)) && new Date(at).toISOString().startsWith(at.slice(0, 19)));

@@ -8,7 +8,7 @@ import { canonicalBase64 } from "./mime-base64.ts";
 const partType = "application/pkcs7-mime; smime-type=authEnveloped-data";
 const partHeaders = `Content-Type: ${partType}\r\nContent-Transfer-Encoding: binary\r\n\r\n`;
 const endOfLine = Buffer.from("\r\n");
-const endOfHeaders = Buffer.from("\r\n\r\n");
+export const endOfHeaders = Buffer.from("\r\n\r\n");
 const maxPartHeaderBytes = 1024;
 
 const malformed = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `MIME: ${what}`);
@@ -28,7 +28,17 @@ export async function* readParts(
   boundary: string,
   maxParts: number,
 ): AsyncGenerator<AsyncIterable<Uint8Array>> {
-  const lines = reader(source);
+  for await (const { head, body } of readMultipart(reader(source), boundary, maxParts, encodingOf))
+    yield head === "base64" ? canonicalBase64(body) : body;
+}
+
+/** The same for parts with headers of any kind, which `headOf` reads or refuses, and bodies as they stand. */
+export async function* readMultipart<H>(
+  lines: Reader,
+  boundary: string,
+  maxParts: number,
+  headOf: (block: Buffer, index: number) => H,
+): AsyncGenerator<{ readonly head: H; readonly body: AsyncGenerator<Uint8Array> }> {
   const delimiter = Buffer.from(`\r\n--${boundary}`);
   if (!(await lines.exactly(delimiter.length - 2)).equals(delimiter.subarray(2)))
     throw malformed("something before the first boundary");
@@ -37,13 +47,13 @@ export async function* readParts(
     if (after.equals(Buffer.from("--"))) break;
     if (!after.equals(endOfLine)) throw malformed("a boundary that does not end its line");
     if (count >= maxParts) throw new Fault("TOO_LARGE", `MIME: more than ${maxParts} parts`);
-    const encoding = encodingOf(await lines.before(endOfHeaders, maxPartHeaderBytes));
+    const head = headOf(await lines.before(endOfHeaders, maxPartHeaderBytes), count);
     let isRead = false;
     const body = async function* (): AsyncGenerator<Uint8Array> {
       yield* lines.until(delimiter);
       isRead = true;
     };
-    yield encoding === "base64" ? canonicalBase64(body()) : body();
+    yield { head, body: body() };
     if (!isRead) throw new Fault("UNEXPECTED", "a part was left before its end");
   }
   if (!(await lines.exactly(2)).equals(endOfLine)) throw malformed("the closing boundary does not end its line");
@@ -70,7 +80,7 @@ function encodingOf(block: Buffer): "binary" | "base64" {
   return encoding;
 }
 
-type Reader = {
+export type Reader = {
   exactly(count: number): Promise<Buffer>;
   /** Octets before a mark, which is taken too. */
   before(mark: Buffer, limit: number): Promise<Buffer>;
@@ -79,7 +89,8 @@ type Reader = {
   hasMore(): Promise<boolean>;
 };
 
-function reader(source: AsyncIterable<Uint8Array>): Reader {
+/** Reads a stream by marks. */
+export function reader(source: AsyncIterable<Uint8Array>): Reader {
   const iterator = source[Symbol.asyncIterator]();
   let held: Buffer = Buffer.alloc(0);
   const take = (count: number, skipped = 0): Buffer => {
@@ -104,9 +115,9 @@ function reader(source: AsyncIterable<Uint8Array>): Reader {
     before: async (mark, limit) => {
       for (;;) {
         const at = held.indexOf(mark);
-        if (at > limit || (at < 0 && held.length > limit)) throw malformed(`part headers over ${limit} octets`);
+        if (at > limit || (at < 0 && held.length > limit)) throw malformed(`headers over ${limit} octets`);
         if (at >= 0) return take(at, mark.length);
-        await more("the body ends within a part's headers");
+        await more("the body ends within headers");
       }
     },
     until: async function* (mark) {

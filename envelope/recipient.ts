@@ -39,14 +39,14 @@ const wrapIv = Buffer.alloc(8, 0xa6);
 const keyBytes = 32;
 const sha256Algorithm = sequence(oid(oids.sha256));
 /** RSAES-OAEP-params: SHA-256, MGF1 with SHA-256, no label. */
-const oaepAlgorithm = sequence(
+export const oaepAlgorithm = sequence(
   oid(oids.rsaesOaep),
   sequence(tlv(context(0), sha256Algorithm), tlv(context(1), sequence(oid(oids.mgf1), sha256Algorithm))),
 );
 const wrapAlgorithm = sequence(oid(oids.aes256Wrap));
-const agreementAlgorithm = sequence(oid(oids.dhStdSha256Kdf), wrapAlgorithm);
+export const agreementAlgorithm = sequence(oid(oids.dhStdSha256Kdf), wrapAlgorithm);
 /** Algorithm of an ephemeral key on P-256: OpenSSL writes it with absent parameters, RFC 5753 7.1.2. */
-const ecAlgorithm = sequence(oid(oids.ecPublicKey));
+export const ecAlgorithm = sequence(oid(oids.ecPublicKey));
 /** ECC-CMS-SharedInfo (RFC 5753 7.2): keyInfo, suppPubInfo = 256 bits of wrapping key. */
 const sharedInfo = sequence(wrapAlgorithm, tlv(context(2), octetString(Uint8Array.of(0, 0, 1, 0))));
 const pointBytes = 65;

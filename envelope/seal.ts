@@ -59,7 +59,7 @@ export type Sealed = {
   body(): AsyncIterable<Uint8Array>;
 };
 
-const dayMs = 24 * 3600 * 1000;
+export const dayMs = 24 * 3600 * 1000;
 const maxLifetimeMs = 7 * dayMs;
 const oneTimeKeyBytes = 32;
 
@@ -68,14 +68,22 @@ export type Signed = Pick<Sealed, "id" | "manifest" | "signature" | "manifestSha
 
 /** Draws the id and signs the manifest. ENVELOPE_MALFORMED when the draft makes no manifest that a reader would take. */
 export async function sign(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Signed> {
-  if (!(lifetimeMs >= 1000 && lifetimeMs <= maxLifetimeMs))
-    throw new Fault("CONFIG_INVALID", "an envelope lives for one second to seven days");
-  const id = now.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
-  const expires = new Date(now.getTime() + lifetimeMs);
-  const manifest = writeManifest(manifestOf(draft, signer, id, { created: now, expires }));
+  const { id, ...life } = drawLife(now, lifetimeMs);
+  const manifest = writeManifest(manifestOf(draft, signer, id, life));
   checkReadable(manifest);
   const signature = await signDetached(manifest, manifestContentType, signer, now);
   return { id, manifest, signature, manifestSha256: createHash("sha256").update(manifest).digest("hex") };
+}
+
+/** A fresh id (48 bits of milliseconds, 80 random ones), and from when to when an envelope counts. */
+export function drawLife(
+  now: Date,
+  lifetimeMs: number,
+): { readonly id: string; readonly created: Date; readonly expires: Date } {
+  if (!(lifetimeMs >= 1000 && lifetimeMs <= maxLifetimeMs))
+    throw new Fault("CONFIG_INVALID", "an envelope lives for one second to seven days");
+  const id = now.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
+  return { id, created: now, expires: new Date(now.getTime() + lifetimeMs) };
 }
 
 /** Signs, draws the one-time key and wraps it for each recipient. CERTIFICATE_INVALID for a certificate that cannot be read. */

@@ -31,7 +31,7 @@ export { manifestContentType, receiptContentType } from "./algorithms.ts";
 const maxCertificates = 16;
 const pssSaltBytes = 32;
 
-const digestAlgorithm = { sha256: sequence(oid(oids.sha256)), sha512: sequence(oid(oids.sha512)) } as const;
+export const digestAlgorithm = { sha256: sequence(oid(oids.sha256)), sha512: sequence(oid(oids.sha512)) } as const;
 /** AlgorithmIdentifier of each signature (RFC 5754 3.3, RFC 4056 3, RFC 8419 3). */
 const signatureIdentifier: Readonly<Record<SignatureAlgorithm, Uint8Array>> = {
   "ecdsa-p256-sha256": sequence(oid(oids.ecdsaWithSha256)),
@@ -64,12 +64,24 @@ async function signData(
   encapsulated: Uint8Array,
 ): Promise<Uint8Array> {
   const { digest } = signatureAlgorithms[signer.algorithm];
-  const hashed = digestAlgorithm[digest];
+  const signature = await signatureOver(createHash(digest).update(content).digest(), contentType, signer, at);
+  const body = sequence(integer(3), signature.digests, encapsulated, signature.trailer);
+  return sequence(oid(oids.signedData), tlv(context(0), body));
+}
+
+/** What stands before and after the content of a SignedData of version 3, from the content's digest alone. */
+export async function signatureOver(
+  digest: Uint8Array,
+  contentType: string,
+  signer: Signer,
+  at: Date,
+): Promise<{ readonly digests: Uint8Array; readonly trailer: Uint8Array }> {
+  const hashed = digestAlgorithm[signatureAlgorithms[signer.algorithm].digest];
   const identifier = signatureIdentifier[signer.algorithm];
   const certificate = readCertificate(signer.certificate);
   const attributes = [
     attribute(oids.contentType, oid(contentType)),
-    attribute(oids.messageDigest, octetString(createHash(digest).update(content).digest())),
+    attribute(oids.messageDigest, octetString(digest)),
     attribute(oids.signingTime, time(at)),
     attribute(oids.signingCertificateV2, signingCertificate(certificate.raw)),
     attribute(oids.cmsAlgorithmProtection, algorithmProtection(hashed, identifier)),
@@ -85,19 +97,12 @@ async function signData(
     identifier,
     octetString(signature),
   );
-  const certificates = [signer.certificate, ...signer.chain].map((der) => der);
-  const body = sequence(
-    integer(3),
-    setOf(hashed),
-    encapsulated,
-    retag(setOf(...certificates), context(0)),
-    setOf(signerInfo),
-  );
-  return sequence(oid(oids.signedData), tlv(context(0), body));
+  const certificates = retag(setOf(signer.certificate, ...signer.chain), context(0));
+  return { digests: setOf(hashed), trailer: Buffer.concat([certificates, setOf(signerInfo)]) };
 }
 
 const attribute = (type: string, value: Uint8Array): Uint8Array => sequence(oid(type), setOf(value));
-const retag = (element: Uint8Array, tagOctet: number): Uint8Array =>
+export const retag = (element: Uint8Array, tagOctet: number): Uint8Array =>
   Buffer.concat([Uint8Array.of(tagOctet), element.subarray(1)]);
 /** SigningCertificateV2 with one ESSCertIDv2; SHA-256 is its DEFAULT and not written (RFC 5035 4). */
 const signingCertificate = (der: Uint8Array): Uint8Array =>

@@ -74,7 +74,7 @@ export const draftOf = (content: readonly Content[], changes: Partial<Draft> = {
 export const bodyOf = (envelope: Sealed): Promise<Buffer> => collect(envelope.body());
 
 /** Clear text of all parts. */
-export async function clearParts(opened: Opened): Promise<readonly Uint8Array[]> {
+export async function clearParts(opened: Pick<Opened, "parts">): Promise<readonly Uint8Array[]> {
   const parts: Uint8Array[] = [];
   for await (const part of opened.parts()) parts.push(await part.bytes(64 * mebibyte));
   return parts;
