@@ -282,8 +282,16 @@ test("a header block is split at any place, and nothing else than headers is tak
         yield Buffer.from(text, "latin1");
       })(),
     );
-  await expect(block("A: 1\r\n folded\r\n\r\n")).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
-  await expect(block("A: 1\nB: 2\r\n\r\n")).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
+  expect(await block("A: 1\r\nB: 2\r\n\r\n")).toMatchObject({
+    isStrict: true,
+    headers: [
+      ["A", "1"],
+      ["B", "2"],
+    ],
+  });
+  expect(await block("A: 1\r\n folded\r\n\r\n")).toMatchObject({ isStrict: false, headers: [["A", "1 folded"]] });
+  expect(await block("A: 1\nB: 2\r\n\r\n")).toMatchObject({ isStrict: false });
+  expect(await block("A: 1\n\n")).toMatchObject({ isStrict: false });
   await expect(block("A: \u0000\r\n\r\n")).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
   await expect(block("A: 1\r\n")).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
   await expect(block(`A: ${"x".repeat(70_000)}`)).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
