@@ -3,11 +3,11 @@
  * 151 octets of which only the key identifier, the wrapped key and the nonce vary; OCTET STRINGs of one segment each hold
  * the ciphertext; the tail holds the tag. The reader compares everything else octet by octet.
  */
-import { createCipheriv, createDecipheriv } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { elements, malformed, type Puller, puller } from "./cms/ber.ts";
 import { lengthOctets } from "./cms/der.ts";
 import { envelopeKey, type PartFacts, segmentBytes } from "./part.ts";
+import { unwrapKey, wrapKey } from "./primitives.ts";
 
 const hex = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(" ", ""), "hex");
 
@@ -29,8 +29,6 @@ const wrappedBytes = 40;
 const nonceBytes = 12;
 const tagBytes = 16;
 const tagOf = { set: 0x31, octetString: 0x04, endOfContents: 0x00 } as const;
-/** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
-const wrapIv = Buffer.alloc(8, 0xa6);
 const maxRecipientsBytes = 256 * 1024;
 const maxRecipients = 64;
 
@@ -50,8 +48,8 @@ const headOf = (recipients: Uint8Array, nonce: Uint8Array): Uint8Array =>
 
 /** The head of a part of this envelope: its key under the envelope's key-encryption key. */
 export function partHead({ cek, nonce }: PartFacts, oneTimeKey: Uint8Array, id: string): Uint8Array {
-  const cipher = createCipheriv("id-aes256-wrap", envelopeKey(oneTimeKey, id, "wrap"), wrapIv);
-  return headOf(Buffer.concat([kekBefore, hex(id), kekAfter, cipher.update(cek), cipher.final()]), nonce);
+  const wrapped = wrapKey(envelopeKey(oneTimeKey, id, "wrap"), cek);
+  return headOf(Buffer.concat([kekBefore, hex(id), kekAfter, wrapped]), nonce);
 }
 
 /** The head of part 4: the recipients' own RecipientInfos, in the order of `to` (a SET OF in BER has no order of its own). */
@@ -142,7 +140,7 @@ export async function unframe(
   await literally(source, kekAfter, "id-aes256-wrap of a key of 32 octets");
   const wrapped = Uint8Array.from(await source.exactly(wrappedBytes));
   const unframed = await content(source);
-  return { ...unframed, cek: unwrapKey(wrapped, oneTimeKey, id) };
+  return { ...unframed, cek: keyOf(wrapped, oneTimeKey, id) };
 }
 
 /** Reads part 4, whose RecipientInfos stand there one by one, unread. */
@@ -185,11 +183,10 @@ async function content(source: Puller): Promise<Unframed> {
   return { nonce, cipher: cipher(), tag: () => tag };
 }
 
-/** AES-256-KW (RFC 3394); 40 octets unwrap to 32. */
-function unwrapKey(wrapped: Uint8Array, oneTimeKey: Uint8Array, id: string): Uint8Array {
+/** The part's key; 40 octets unwrap to 32. */
+function keyOf(wrapped: Uint8Array, oneTimeKey: Uint8Array, id: string): Uint8Array {
   try {
-    const decipher = createDecipheriv("id-aes256-wrap", envelopeKey(oneTimeKey, id, "wrap"), wrapIv);
-    return Buffer.concat([decipher.update(wrapped), decipher.final()]);
+    return unwrapKey(envelopeKey(oneTimeKey, id, "wrap"), wrapped);
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its key does not unwrap", { cause });
   }

@@ -2,10 +2,11 @@
  * The nine header tags, their values encrypted under the one-time key (paper Table 1, Table 2), each bound to its name and
  * padded (ISO/IEC 7816-4) so that a length tells little; and what stands in the clear around them.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
 import { envelopeKey } from "./part.ts";
+import { gcmDecipher } from "./primitives.ts";
 
 /** Headers as they stand on the wire, in order, duplicates kept. */
 export type RawHeaders = readonly (readonly [string, string])[];
@@ -44,7 +45,7 @@ export function openHeader(key: Uint8Array, name: HeaderName, sealed: string): s
       throw new Error("form");
     const paddedBytes = bytes.length - nonceBytes - tagBytes;
     if (paddedBytes < padBytes || paddedBytes % padBytes !== 0) throw new Error("length");
-    const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes });
+    const decipher = gcmDecipher(key, bytes.subarray(0, nonceBytes));
     decipher.setAAD(additional(name)).setAuthTag(bytes.subarray(-tagBytes));
     const padded = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]);
     const end = padded.lastIndexOf(0x80);

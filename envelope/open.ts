@@ -3,7 +3,7 @@
  * signature holds, nothing is handed on before its signed digest matched. Whatever fails is one Fault; its message is for
  * the local log, the peer is told nothing of it.
  */
-import { createDecipheriv, createHash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { checkAnswer, checkHeaders, checkRecipients, checkSender, checkTime, type Recipient } from "./binding.ts";
 import type { Certificate } from "./certificate.ts";
@@ -17,6 +17,7 @@ import { type OpenedPart, openParts } from "./opened-part.ts";
 import { openOrigin, type VerifiedOrigin } from "./origin.ts";
 import { maxWholeBytes } from "./part.ts";
 import type { Trust } from "./path.ts";
+import { gcmDecipher } from "./primitives.ts";
 import { recipientSki } from "./recipient.ts";
 import { type Owner, verifySigner } from "./signer.ts";
 
@@ -61,7 +62,6 @@ const limits = {
 } as const;
 const firstBufferBytes = 64 * 1024;
 const oneTimeKeyBytes = 32;
-const tagBytes = 16;
 /** Parts 2 to 4, which the manifest does not list. */
 const ownParts = 3;
 
@@ -157,7 +157,7 @@ async function openSmall(part: Uint8Array, oneTimeKey: Uint8Array, id: string): 
 async function decrypt({ nonce, cipher, tag }: Unframed, cek: Uint8Array, what: string): Promise<Uint8Array> {
   const octets = Buffer.concat(await Array.fromAsync(cipher));
   try {
-    const decipher = createDecipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+    const decipher = gcmDecipher(cek, nonce);
     decipher.setAuthTag(tag() ?? new Uint8Array());
     return Buffer.concat([decipher.update(octets), decipher.final()]);
   } catch (cause) {

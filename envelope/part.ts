@@ -3,8 +3,9 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import { createCipheriv, createDecipheriv, createHash, hash as digestOf, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createHash, hash as digestOf, hkdfSync, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { gcmDecipher } from "./primitives.ts";
 
 /** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
 export const segmentBytes = 1 << 20;
@@ -101,7 +102,7 @@ async function* verified(
   { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
 ): AsyncGenerator<{ readonly cipher: Uint8Array; readonly clear: Uint8Array }> {
-  const decipher = createDecipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const decipher = gcmDecipher(cek, nonce);
   const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
   const unit = segs ? segmentBytes : maxWholeBytes;
   let seen = 0;

@@ -2,18 +2,7 @@
  * RecipientInfos of part 4: RSAES-OAEP with SHA-256 (RFC 5652 6.2.1, RFC 8017), or ECDH P-256 with
  * dhSinglePass-stdDH-sha256kdf and AES-256 key wrap (RFC 5652 6.2.2, RFC 5753). The reader accepts exactly these.
  */
-import {
-  constants,
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createPublicKey,
-  diffieHellman,
-  generateKeyPair,
-  type KeyObject,
-  privateDecrypt,
-  publicEncrypt,
-} from "node:crypto";
+import { createHash, generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
 import { oids, rsaBits } from "./algorithms.ts";
@@ -33,9 +22,9 @@ import {
   tag,
   tlv,
 } from "./cms/der.ts";
+import { agreeOn, oaepDecrypt, oaepEncrypt, unwrapKey, wrapKey } from "./primitives.ts";
 
 const generate = promisify(generateKeyPair);
-const wrapIv = Buffer.alloc(8, 0xa6);
 const keyBytes = 32;
 const sha256Algorithm = sequence(oid(oids.sha256));
 /** RSAES-OAEP-params: SHA-256, MGF1 with SHA-256, no label. */
@@ -63,16 +52,11 @@ export async function wrapFor(certificate: Uint8Array, key: Uint8Array): Promise
   const { publicKey, ski } = readCertificate(certificate);
   const skiOctets = Buffer.from(ski, "hex");
   if (kindOf(publicKey) === "rsa") {
-    const wrapped = publicEncrypt(
-      { key: publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
-      key,
-    );
+    const wrapped = oaepEncrypt(publicKey, key);
     return sequence(integer(2), tlv(context(0, false), skiOctets), oaepAlgorithm, octetString(wrapped));
   }
   const ephemeral = await generate("ec", { namedCurve: "prime256v1" });
-  const kek = agree(ephemeral.privateKey, publicKey);
-  const cipher = createCipheriv("id-aes256-wrap", kek, wrapIv);
-  const wrapped = Buffer.concat([cipher.update(key), cipher.final()]);
+  const wrapped = wrapKey(derived(agreeOn(ephemeral.privateKey, pointOf(publicKey))), key);
   const originator = tlv(context(0), tlv(context(1), ecAlgorithm, bitString(pointOf(ephemeral.publicKey))));
   const recipient = sequence(tlv(context(0), octetString(skiOctets)), octetString(wrapped));
   return tlv(context(1), integer(3), originator, agreementAlgorithm, sequence(recipient));
@@ -87,7 +71,10 @@ export function unwrapWith(key: KeyObject, ski: string, recipientInfo: Uint8Arra
   if (parsed.ski !== ski || parsed.kind !== kindOf(key)) throw notOpened("the RecipientInfo is not for this key");
   let unwrapped: Uint8Array;
   try {
-    unwrapped = parsed.kind === "rsa" ? openRsa(key, parsed.wrapped) : openEc(key, parsed.point, parsed.wrapped);
+    unwrapped =
+      parsed.kind === "rsa"
+        ? oaepDecrypt(key, parsed.wrapped)
+        : unwrapKey(derived(agreeOn(key, parsed.point)), parsed.wrapped);
   } catch (cause) {
     throw notOpened("the one-time key does not unwrap", cause);
   }
@@ -96,24 +83,10 @@ export function unwrapWith(key: KeyObject, ski: string, recipientInfo: Uint8Arra
   return unwrapped;
 }
 
-const openRsa = (key: KeyObject, wrapped: Uint8Array): Uint8Array =>
-  privateDecrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, wrapped);
-
-function openEc(key: KeyObject, point: Uint8Array, wrapped: Uint8Array): Uint8Array {
-  // 40 octets wrap 32; the primitive itself would take any multiple of eight.
-  if (wrapped.length !== keyBytes + 8) throw notOpened("the wrapped key has another length than a key of 32 octets");
-  const x = Buffer.from(point.subarray(1, 33)).toString("base64url");
-  const y = Buffer.from(point.subarray(33)).toString("base64url");
-  // Importing checks that the point is on the curve.
-  const originator = createPublicKey({ key: { kty: "EC", crv: "P-256", x, y }, format: "jwk" });
-  const decipher = createDecipheriv("id-aes256-wrap", agree(key, originator), wrapIv);
-  return Buffer.concat([decipher.update(wrapped), decipher.final()]);
-}
-
 /** X9.63 KDF with SHA-256, one block: 32 octets of key-encryption key. */
-const agree = (privateKey: KeyObject, publicKey: KeyObject): Uint8Array =>
+const derived = (secret: Uint8Array): Uint8Array =>
   createHash("sha256")
-    .update(diffieHellman({ privateKey, publicKey }))
+    .update(secret)
     .update(Uint8Array.of(0, 0, 0, 1))
     .update(sharedInfo)
     .digest();

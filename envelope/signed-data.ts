@@ -2,9 +2,9 @@
  * CMS SignedData (RFC 5652 5) as semrs-2 writes and reads it: version 3, one signer, five signed attributes all mandatory,
  * DER throughout. The signature is checked here; the signer's certificate path is checked by `path.ts`.
  */
-import { constants, createHash, verify } from "node:crypto";
+import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { oids, rsaBits, type SignatureAlgorithm, signatureAlgorithms } from "./algorithms.ts";
+import { oids, type SignatureAlgorithm, signatureAlgorithms } from "./algorithms.ts";
 import { type Certificate, readCertificate } from "./certificate.ts";
 import {
   children,
@@ -25,6 +25,7 @@ import {
   tlv,
 } from "./cms/der.ts";
 import { algorithmOf, type Signer } from "./keys.ts";
+import { isSignedBy } from "./primitives.ts";
 
 export { manifestContentType, receiptContentType } from "./algorithms.ts";
 
@@ -174,7 +175,8 @@ function check(signedData: Uint8Array, contentType: string, detached: Uint8Array
   if (!hasExpected || !equal(identifier.raw, signatureIdentifier[algorithm]))
     throw refuse("algorithms other than the certificate's");
   const signingTime = checkAttributes(attributes, { content, contentType, algorithm, hashed, identifier, signer });
-  if (!isSigned(algorithm, retag(attributes.raw, tag.set), signature, signer)) throw refuse("does not verify");
+  if (!isSignedBy(algorithm, retag(attributes.raw, tag.set), signature, signer.publicKey))
+    throw refuse("does not verify");
   return { content, signer: signer.raw, certificates, signingTime };
 }
 
@@ -217,25 +219,6 @@ function checkAttributes(
   if (!signingTime || values.size !== wanted.length + 1)
     throw refuse("signing-time missing, or an attribute that does not belong");
   return timeOf(signingTime);
-}
-
-function isSigned(
-  algorithm: SignatureAlgorithm,
-  signed: Uint8Array,
-  signature: Uint8Array,
-  { publicKey }: Certificate,
-): boolean {
-  if (algorithm === "ecdsa-p256-sha256")
-    return verify("sha256", signed, { key: publicKey, dsaEncoding: "der" }, signature);
-  if (algorithm === "ed25519") return verify(null, signed, publicKey, signature);
-  const { modulusLength = 0 } = publicKey.asymmetricKeyDetails ?? {};
-  if (modulusLength < rsaBits.min || modulusLength > rsaBits.max) return false;
-  return verify(
-    "sha256",
-    signed,
-    { key: publicKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes },
-    signature,
-  );
 }
 
 function only(element: Element, wrapper: Element): Uint8Array {

@@ -3,13 +3,14 @@
  * indefinite. What comes out is not proven before the stream has ended, and nothing may look inside before that: a reader that
  * stops at the first wrong octet of the clear text tells whoever changed the ciphertext what the clear text is.
  */
-import { createDecipheriv } from "node:crypto";
+
 import { Fault } from "../errors.ts";
 import { oids } from "./algorithms.ts";
 import { malformed } from "./cms/ber.ts";
 import { type BerReader, berReader } from "./cms/ber-stream.ts";
 import { context, cursor, integer, numberOf, oid, oidOf, read, tag } from "./cms/der.ts";
 import type { Unwrapper } from "./keys.ts";
+import { gcmDecipher } from "./primitives.ts";
 import { asNotOpened } from "./smime4-entity.ts";
 import { readRecipients, type WrappedKey } from "./smime4-recipients.ts";
 
@@ -95,7 +96,7 @@ async function unwrap(
 }
 
 async function* decrypted(ber: BerReader, cek: Uint8Array, nonce: Uint8Array): AsyncGenerator<Uint8Array> {
-  const decipher = createDecipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const decipher = gcmDecipher(cek, nonce);
   for await (const piece of ber.octets(context(0, false), "encryptedContent")) yield decipher.update(piece);
   await ber.leave("EncryptedContentInfo");
   const mac = await ber.whole(tag.octetString, maxFieldBytes, "mac without authenticated attributes");

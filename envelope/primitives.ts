@@ -1,0 +1,79 @@
+/**
+ * The primitives of node:crypto behind wrappers that take exactly what this format uses: what the primitive itself would let pass
+ * (short tags, keys of another length, points off the curve) is refused here, once.
+ */
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createPublicKey,
+  type DecipherGCM,
+  diffieHellman,
+  type KeyObject,
+  privateDecrypt,
+  publicEncrypt,
+  verify,
+} from "node:crypto";
+import { rsaBits, type SignatureAlgorithm } from "./algorithms.ts";
+
+const keyBytes = 32;
+const nonceBytes = 12;
+const tagBytes = 16;
+const pointBytes = 65;
+const pssSaltBytes = 32;
+/** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
+const wrapIv = Buffer.alloc(8, 0xa6);
+
+/** AES-256-KW (RFC 3394) of a key of 32 octets: 40 octets. */
+export function wrapKey(kek: Uint8Array, key: Uint8Array): Uint8Array {
+  const cipher = createCipheriv("id-aes256-wrap", kek, wrapIv);
+  return Buffer.concat([cipher.update(key), cipher.final()]);
+}
+
+/** The 32 octets that 40 wrap; throws for any other length, which the primitive would take, and for a wrong key. */
+export function unwrapKey(kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
+  if (kek.length !== keyBytes || wrapped.length !== keyBytes + 8) throw new Error("not a wrapped key of 32 octets");
+  const decipher = createDecipheriv("id-aes256-wrap", kek, wrapIv);
+  return Buffer.concat([decipher.update(wrapped), decipher.final()]);
+}
+
+/** AES-256-GCM for reading: a nonce of 12 octets and, before `final`, a tag of 16 (the primitive would take 4). */
+export function gcmDecipher(key: Uint8Array, nonce: Uint8Array): DecipherGCM {
+  if (key.length !== keyBytes || nonce.length !== nonceBytes)
+    throw new Error("not a key of 32 and a nonce of 12 octets");
+  return createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
+}
+
+/** RSAES-OAEP with SHA-256, MGF1 with SHA-256, no label (RFC 8017 7.1). */
+export const oaepEncrypt = (publicKey: KeyObject, clear: Uint8Array): Uint8Array =>
+  publicEncrypt({ key: publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, clear);
+
+/** Throws when it does not open. */
+export const oaepDecrypt = (privateKey: KeyObject, wrapped: Uint8Array): Uint8Array =>
+  privateDecrypt({ key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" }, wrapped);
+
+/** ECDH on P-256 with an uncompressed point (SEC 1 2.3.3); throws for one that is not on the curve. */
+export function agreeOn(privateKey: KeyObject, point: Uint8Array): Uint8Array {
+  if (point.length !== pointBytes || point[0] !== 4) throw new Error("not an uncompressed P-256 point");
+  const x = Buffer.from(point.subarray(1, 33)).toString("base64url");
+  const y = Buffer.from(point.subarray(33)).toString("base64url");
+  // Importing checks that the point is on the curve.
+  const publicKey = createPublicKey({ key: { kty: "EC", crv: "P-256", x, y }, format: "jwk" });
+  return diffieHellman({ privateKey, publicKey });
+}
+
+/** Whether this is a signature by this key: DER for ECDSA, a salt of 32 octets for RSA-PSS. */
+export function isSignedBy(
+  algorithm: SignatureAlgorithm,
+  signed: Uint8Array,
+  signature: Uint8Array,
+  publicKey: KeyObject,
+): boolean {
+  if (algorithm === "ecdsa-p256-sha256")
+    return verify("sha256", signed, { key: publicKey, dsaEncoding: "der" }, signature);
+  if (algorithm === "ed25519") return verify(null, signed, publicKey, signature);
+  const { modulusLength = 0 } = publicKey.asymmetricKeyDetails ?? {};
+  if (modulusLength < rsaBits.min || modulusLength > rsaBits.max) return false;
+  const key = { key: publicKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes };
+  return verify("sha256", signed, key, signature);
+}
