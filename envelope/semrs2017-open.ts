@@ -24,8 +24,8 @@ export type LegacyPartner = {
 };
 
 /**
- * What became of a one-time key: `fresh` once and for all before this returns, durably; `spent` ever after, except that the
- * same envelope, octet for octet, gets the answer that was stored for it. (If none was stored, because the process ended
+ * What became of a one-time key, told atomically and durably: `fresh` once; `spent` ever after, except that the same
+ * envelope, octet for octet, gets the answer that was stored for it. (If none was stored, because the process ended
  * before, the same envelope is fresh again: the same octets tell nobody more the second time.)
  */
 export type Reservation<Answer> = "fresh" | "spent" | { readonly stored: Answer };
@@ -71,6 +71,8 @@ export type Repeated<Answer> = { readonly outcome: "repeated"; readonly answer: 
 
 /** The only thing that is ever said of an envelope that did not open. */
 const notOpened = "the envelope does not open";
+/** Of what failed, so much is for the log: an envelope may have thousands of parts. */
+const maxCauses = 32;
 
 /**
  * ENVELOPE_UNSUPPORTED, ENVELOPE_MALFORMED, TOO_LARGE: the clear MIME, before any cryptography. ENVELOPE_NOT_OPENED, always
@@ -94,8 +96,11 @@ export async function open2017<Answer>(
   const key = reservation === "fresh" ? oneTimeKey : substitute;
   const { failures, opened } = openWith(key, taken, opening);
   if (typeof reservation === "object") return { outcome: "repeated", answer: reservation.stored };
-  if (reservation === "spent") failures.push("the one-time key was used before");
-  if (failures.length > 0) throw new Fault("ENVELOPE_NOT_OPENED", notOpened, { cause: new Error(failures.join("; ")) });
+  if (reservation === "spent") failures.unshift("the one-time key was used before");
+  if (failures.length > 0) {
+    const cause = new Error(failures.slice(0, maxCauses).join("; "));
+    throw new Fault("ENVELOPE_NOT_OPENED", notOpened, { cause });
+  }
   return opened;
 }
 

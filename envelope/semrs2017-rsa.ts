@@ -1,7 +1,8 @@
 /**
  * The one-time key under RSA: EME-PKCS1-v1_5 and EME-OAEP (RFC 8017 7.1.1, 7.2.1) for exactly 32 octets. Since the length is
  * known, both encodings have every octet at a fixed place, and decoding them takes the same steps whatever they are: neither
- * Bleichenbacher (1998) nor Manger (2001) learns from it whether one was right.
+ * Bleichenbacher (1998) nor Manger (2001) learns from it whether one was right. OpenSSL's implicit rejection does this for
+ * PKCS#1 alone and not in every build that Node may be linked with; OAEP in Node ends in a throw. So neither is used here.
  */
 import { constants, createHash, type KeyObject, privateDecrypt, publicEncrypt, randomBytes } from "node:crypto";
 import { digestBytes, type KeyTransport, keyBytes, transports } from "./semrs2017-algorithms.ts";
