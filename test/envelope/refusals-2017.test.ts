@@ -1,5 +1,5 @@
 /** semrs-2017: what is refused, each time with the same words. Numbers are those of the list the format was designed against. */
-import { constants, publicEncrypt } from "node:crypto";
+import { constants, privateDecrypt, publicEncrypt } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { type LegacyUnwrapper, open2017 } from "../../envelope/index.ts";
 import { cbc, documentDigest, type Forgery, forge2017, publicKeyOf, signedBy, wrapped } from "./forge2017.ts";
@@ -138,6 +138,15 @@ describe("94 wrong unwraps of part 4", () => {
     expect((await opened2017(headers, inPieces(body), pkcs1.opening)).org).toBe("hospital-a");
   });
 
+  test("OAEP with its first octet not 0, Manger's question, is as wrong as any other", () => {
+    const padding = constants.RSA_NO_PADDING;
+    const right = privateDecrypt({ key: hospitalB.pem.decryptKey, padding }, wrapped(key, "rsa-oaep"));
+    const unwrap = (block: Uint8Array) => Buffer.from(hospitalB.unwrapper.unwrap(encoded(block), "rsa-oaep"));
+    expect(unwrap(right).equals(key)).toBe(true);
+    right[0] = 1;
+    expect(unwrap(right).equals(key)).toBe(false);
+  });
+
   test("an unwrap that fails gives 32 octets, the same for the same part 4 and others for another", () => {
     const unwrap = (wrong: Uint8Array) =>
       (["rsa-pkcs1", "rsa-oaep"] as const).map((each) =>
@@ -157,6 +166,11 @@ describe("94 wrong unwraps of part 4", () => {
       expect(await causeOf({ encKey }, opening)).toMatch(/^the one-time key was used before/);
     }
   });
+});
+
+test("94 a spent key is not used again, not even to find out that all would be right", async () => {
+  const cause = await causeOf({}, { reserve: async () => "spent" });
+  expect(cause).toMatch(/^the one-time key was used before; X-EEC-Sender: .*; part 2: not the digest of part 1; /);
 });
 
 describe("who signed", () => {
