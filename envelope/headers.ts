@@ -7,18 +7,16 @@ import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
 import { envelopeKey } from "./part.ts";
 import { gcmDecipher } from "./primitives.ts";
+import { profileOf } from "./profile.ts";
+import { boundaryOf, type HeaderValues, malformedHeaders, once, type RawHeaders, valuesOf } from "./raw-headers.ts";
 
-/** Headers as they stand on the wire, in order, duplicates kept. */
-export type RawHeaders = readonly (readonly [string, string])[];
+export type { RawHeaders } from "./raw-headers.ts";
 
 const nonceBytes = 12;
 const tagBytes = 16;
 const padBytes = 64;
-const maxHeadersBytes = 64 * 1024;
-const maxValueBytes = 8 * 1024;
 const version = "v2.";
 
-const malformed = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `headers: ${what}`);
 const additional = (name: string): Uint8Array => Buffer.from(`semrs-2\0${name.toLowerCase()}`);
 
 /** One value under the header key: v2.base64url(nonce ‖ ciphertext ‖ tag), bound to its name. */
@@ -64,7 +62,6 @@ export type ClearHeaders = {
   readonly sealed: Readonly<Record<HeaderName, string>>;
 };
 
-const multipart = /^multipart\/mixed; ?boundary="([A-Za-z0-9'()+_,./:=?-]{1,70})"$/i;
 const own: ReadonlySet<string> = new Set([
   "x-semrs-profile",
   "x-semrs-id",
@@ -76,46 +73,21 @@ const own: ReadonlySet<string> = new Set([
  * matches; ENVELOPE_MALFORMED when a header of the profile is missing, there twice, or not as this profile writes it.
  */
 export function readHeaders(headers: RawHeaders): ClearHeaders {
-  const byName = valuesOf(headers);
-  const [type = "", ...moreTypes] = byName.get("content-type") ?? [];
-  const [profile, ...moreProfiles] = byName.get("x-semrs-profile") ?? [];
-  if (profile !== "semrs-2" || moreProfiles.length > 0 || /^application\/pkcs7-mime/i.test(type)) {
+  if (profileOf(headers) !== "semrs-2")
     throw new Fault("ENVELOPE_UNSUPPORTED", "no envelope profile that is accepted here; send semrs-2");
-  }
+  const byName = valuesOf(headers);
   for (const name of byName.keys())
     if (/^x-(eec|semrs)-/.test(name) && !own.has(name))
-      throw malformed("an X-EEC or X-SEMRS header that this profile has not");
-  const once = (name: string): string => {
-    const [value, ...more] = byName.get(name.toLowerCase()) ?? [];
-    if (value === undefined || more.length > 0) throw malformed(`${name} must be there exactly once`);
-    return value;
-  };
-  if (once("MIME-Version") !== "1.0") throw malformed("MIME-Version must be 1.0");
-  const id = once("X-SEMRS-Id");
-  if (!/^[0-9a-f]{32}$/.test(id)) throw malformed("X-SEMRS-Id must be 32 lower-case hexadecimal digits");
-  const [, boundary] = multipart.exec(type) ?? [];
-  if (!boundary || moreTypes.length > 0)
-    throw malformed("Content-Type must be multipart/mixed with one quoted boundary");
+      throw malformedHeaders("an X-EEC or X-SEMRS header that this profile has not");
+  const id = once(byName, "X-SEMRS-Id");
+  if (!/^[0-9a-f]{32}$/.test(id)) throw malformedHeaders("X-SEMRS-Id must be 32 lower-case hexadecimal digits");
   return {
     id,
-    boundary,
-    sealed: Object.fromEntries(headerNames.map((name) => [name, once(name)])) as Record<HeaderName, string>,
+    boundary: boundaryOf(byName),
+    sealed: sealedHeaders(byName),
   };
 }
 
-/** Values by lower-case name, within the limits: printable US-ASCII only, so nothing is folded and no line ends inside (RFC 9110 5.5). */
-export function valuesOf(headers: RawHeaders): ReadonlyMap<string, readonly string[]> {
-  const byName = new Map<string, string[]>();
-  let size = 0;
-  for (const [name, value] of headers) {
-    size += name.length + value.length + ": \r\n".length;
-    if (value.length > maxValueBytes) throw malformed(`a value over ${maxValueBytes} octets`);
-    if (size > maxHeadersBytes) throw malformed(`over ${maxHeadersBytes} octets`);
-    if (!/^[\x20-\x7e]*$/.test(value)) throw malformed("a value that is not one line of US-ASCII");
-    const key = name.toLowerCase();
-    const values = byName.get(key) ?? [];
-    values.push(value);
-    byName.set(key, values);
-  }
-  return byName;
-}
+/** The nine values as they came, once each. */
+export const sealedHeaders = (byName: HeaderValues): Readonly<Record<HeaderName, string>> =>
+  Object.fromEntries(headerNames.map((name) => [name, once(byName, name)])) as Record<HeaderName, string>;

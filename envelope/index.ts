@@ -1,6 +1,6 @@
 /** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
+export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
-export type { RawHeaders } from "./headers.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
 export { type Message, readMessage, writeMessage } from "./message.ts";
 export { type Opened, type Opening, open } from "./open.ts";
@@ -17,8 +17,29 @@ export {
   segmentBytes,
 } from "./part.ts";
 export { type Trust, validatePath } from "./path.ts";
+export { type Profile, profileOf } from "./profile.ts";
+export type { RawHeaders } from "./raw-headers.ts";
 export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
+export type { KeyTransport } from "./semrs2017-algorithms.ts";
+export {
+  checkSeparate,
+  type LegacySigner,
+  type LegacyUnwrapper,
+  legacySignerFrom,
+  legacyUnwrapperFrom,
+} from "./semrs2017-keys.ts";
+export {
+  type LegacyPartner,
+  type Opened2017,
+  type OpenedInstance,
+  type Opening2017,
+  open2017,
+  type Repeated,
+  type Reservation,
+} from "./semrs2017-open.ts";
+export { type Draft2017, type Instance, type Sealed2017, seal2017 } from "./semrs2017-seal.ts";
 export { manifestContentType, verifySignedData } from "./signed-data.ts";
-export { type OpenedSmime4, openSmime4, type Smime4Manifest, type Smime4Opening, type Spool } from "./smime4.ts";
+export { type OpenedSmime4, openSmime4, type Smime4Manifest, type Smime4Opening } from "./smime4.ts";
 export { sealSmime4 } from "./smime4-seal.ts";
+export type { Spool, Spooled } from "./spool.ts";

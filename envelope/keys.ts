@@ -63,7 +63,8 @@ export function unwrapperFrom(keyPem: string, certificatePem: string): Unwrapper
   };
 }
 
-function pair(
+/** A private key and its certificate; CONFIG_INVALID unless they belong together. */
+export function pair(
   keyPem: string,
   der: Uint8Array | undefined,
 ): { readonly key: KeyObject; readonly certificate: Certificate } {

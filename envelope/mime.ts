@@ -1,12 +1,17 @@
 /**
- * multipart/mixed as this profile writes it (RFC 2046 5.1): no preamble, no epilogue, two headers a part, binary. The reader
+ * multipart/mixed as the profiles write it (RFC 2046 5.1): no preamble, no epilogue, two headers a part, binary. The reader
  * also takes base64 parts, which a mail gateway makes of binary ones, in their one canonical form.
  */
 import { Fault } from "../errors.ts";
 import { canonicalBase64 } from "./mime-base64.ts";
 
-const partType = "application/pkcs7-mime; smime-type=authEnveloped-data";
-const partHeaders = `Content-Type: ${partType}\r\nContent-Transfer-Encoding: binary\r\n\r\n`;
+/** The one media type that all parts of a profile have. */
+const partTypes = {
+  "semrs-2": "application/pkcs7-mime; smime-type=authEnveloped-data",
+  "semrs-2017": "application/octet-stream",
+} as const;
+type PartProfile = keyof typeof partTypes;
+
 const endOfLine = Buffer.from("\r\n");
 export const endOfHeaders = Buffer.from("\r\n\r\n");
 const maxPartHeaderBytes = 1024;
@@ -14,8 +19,10 @@ const maxPartHeaderBytes = 1024;
 const malformed = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `MIME: ${what}`);
 
 /** What stands before part `index`, counted from 0. */
-export const opening = (boundary: string, index: number): Uint8Array =>
-  Buffer.from(`${index === 0 ? "" : "\r\n"}--${boundary}\r\n${partHeaders}`);
+export const opening = (boundary: string, index: number, profile: PartProfile = "semrs-2"): Uint8Array => {
+  const headers = `Content-Type: ${partTypes[profile]}\r\nContent-Transfer-Encoding: binary\r\n\r\n`;
+  return Buffer.from(`${index === 0 ? "" : "\r\n"}--${boundary}\r\n${headers}`);
+};
 /** What stands after the last part. */
 export const closing = (boundary: string): Uint8Array => Buffer.from(`\r\n--${boundary}--\r\n`);
 
@@ -27,8 +34,11 @@ export async function* readParts(
   source: AsyncIterable<Uint8Array>,
   boundary: string,
   maxParts: number,
+  profile: PartProfile = "semrs-2",
 ): AsyncGenerator<AsyncIterable<Uint8Array>> {
-  for await (const { head, body } of readMultipart(reader(source), boundary, maxParts, encodingOf))
+  for await (const { head, body } of readMultipart(reader(source), boundary, maxParts, (block) =>
+    encodingOf(block, partTypes[profile]),
+  ))
     yield head === "base64" ? canonicalBase64(body) : body;
 }
 
@@ -61,7 +71,7 @@ export async function* readMultipart<H>(
 }
 
 /** Content-Type and Content-Transfer-Encoding, once each, and nothing else. */
-function encodingOf(block: Buffer): "binary" | "base64" {
+function encodingOf(block: Buffer, partType: string): "binary" | "base64" {
   const lines = block.toString("latin1").split("\r\n");
   const values = new Map(
     lines.map((line) => [

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { checkAnswer, checkHeaders, checkRecipients, checkSender, checkTime, type Recipient } from "./binding.ts";
+import { buffered } from "./buffered.ts";
 import type { Certificate } from "./certificate.ts";
 import { each } from "./cms/ber.ts";
 import { type Unframed, unframe, unframeKey } from "./frame.ts";
@@ -60,7 +61,6 @@ const limits = {
   signature: 1024 * 1024,
   key: 256 * 1024,
 } as const;
-const firstBufferBytes = 64 * 1024;
 const oneTimeKeyBytes = 32;
 /** Parts 2 to 4, which the manifest does not list. */
 const ownParts = 3;
@@ -163,21 +163,4 @@ async function decrypt({ nonce, cipher, tag }: Unframed, cek: Uint8Array, what: 
   } catch (cause) {
     throw refuse(`${what}: its tag does not hold`, cause);
   }
-}
-
-async function buffered(bodies: AsyncGenerator<AsyncIterable<Uint8Array>>, limit: number): Promise<Uint8Array> {
-  const body = await bodies.next();
-  if (body.done === true) throw new Fault("ENVELOPE_MALFORMED", "MIME: an envelope has at least four parts");
-  let gathered = Buffer.allocUnsafe(firstBufferBytes);
-  let size = 0;
-  for await (const piece of body.value) {
-    const end = size + piece.length;
-    if (end > limit) throw new Fault("TOO_LARGE", `a part that is held in memory is over ${limit} octets`);
-    // One buffer that grows: a list of pieces could be as long as the sender likes to make it.
-    if (end > gathered.length)
-      gathered = Buffer.concat([gathered.subarray(0, size)], Math.max(end, 2 * gathered.length));
-    gathered.set(piece, size);
-    size = end;
-  }
-  return gathered.subarray(0, size);
 }

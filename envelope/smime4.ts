@@ -6,29 +6,23 @@
 import { Fault } from "../errors.ts";
 import { checkAnswer, checkTime } from "./binding.ts";
 import { readCertificate } from "./certificate.ts";
-import { type RawHeaders, valuesOf } from "./headers.ts";
 import { headerNames, type Manifest, type PartEntry } from "./manifest.ts";
 import type { Opened, Opening } from "./open.ts";
 import { openCipher, type PartFacts, sealPart } from "./part.ts";
+import { profileOf } from "./profile.ts";
+import { type RawHeaders, valuesOf } from "./raw-headers.ts";
 import { trustedOwner } from "./signer.ts";
-import { asNotOpened, decoded, isCms } from "./smime4-entity.ts";
+import { asNotOpened, decoded } from "./smime4-entity.ts";
 import { type Enveloped, openEnveloped } from "./smime4-frame.ts";
 import type { SignedHead } from "./smime4-headers.ts";
 import { describeParts, openEntries, readEntity } from "./smime4-parts.ts";
 import { openSigned, type SignedBy } from "./smime4-signed.ts";
+import type { Spool, Spooled } from "./spool.ts";
 
 /** Octets inside the outer CMS of one message, unless the caller says otherwise: tools on the other side hold them in memory. */
 export const maxSmime4Bytes = 512 * 1024 * 1024;
 /** What frames, small segments and base64 may add on the wire. */
 const wireBytes = (maxBytes: number): number => 2 * maxBytes + 1024 * 1024;
-
-/** Where ciphertext of one message waits until it is proven. Whoever gives it away removes it when the parts are read. */
-export type Spool = {
-  /** Resolves when the next chunk may come. */
-  write(chunk: Uint8Array): Promise<void>;
-  /** Everything that was written, from the start; asked for several times, one after the other. */
-  read(): AsyncIterable<Uint8Array>;
-};
 
 export type Smime4Opening = Opening & {
   readonly spool: Spool;
@@ -68,9 +62,9 @@ export async function openSmime4(
   checkProfile(headers);
   const { spool, maxBytes = maxSmime4Bytes, trust, now, partner } = opening;
   const enveloped = await openEnveloped(decoded(headers, limited(body, wireBytes(maxBytes))), opening.unwrappers);
-  const facts = await keep(enveloped.clear, spool, maxBytes);
+  const { facts, spooled } = await keep(enveloped.clear, spool, maxBytes);
 
-  const signed = await within(fromSpool(spool, facts), async (clear) => {
+  const signed = await within(fromSpool(spooled, facts), async (clear) => {
     const { content, signer } = await openSigned(clear);
     for await (const _ of content);
     return await signer();
@@ -79,7 +73,7 @@ export async function openSmime4(
   const { owner } = trustedOwner(certificate, certificates, { trust, at: now, now, partner });
   if (!owner.profiles.includes("smime-4")) throw refuse(`${owner.org} is not configured for smime-4`);
 
-  const { octets, manifest } = await within(fromSpool(spool, facts), async (clear) => {
+  const { octets, manifest } = await within(fromSpool(spooled, facts), async (clear) => {
     const { octets, head, bodies } = await readEntity((await openSigned(clear)).content);
     checkHead(head, { org: owner.org, signed, enveloped, self: opening.self });
     checkTime(head, signed.signingTime, now);
@@ -101,7 +95,7 @@ export async function openSmime4(
     org: owner.org,
     origin: null,
     parts: async function* () {
-      const clear = fromSpool(spool, facts);
+      const clear = fromSpool(spooled, facts);
       try {
         const { bodies } = await readEntity((await openSigned(clear)).content);
         yield* openEntries(manifest.parts, bodies());
@@ -115,7 +109,7 @@ export async function openSmime4(
 /** Clear headers tell this profile, and no other at the same time. */
 function checkProfile(headers: RawHeaders): void {
   const isOther = [...valuesOf(headers).keys()].some((name) => /^x-(eec|semrs)-/.test(name));
-  if (isOther || !isCms(headers, "authEnveloped-data"))
+  if (isOther || profileOf(headers) !== "smime-4")
     throw new Fault("ENVELOPE_UNSUPPORTED", "no envelope profile that is accepted here; send smime-4");
 }
 
@@ -129,11 +123,15 @@ async function* limited(body: AsyncIterable<Uint8Array>, limit: number): AsyncGe
 }
 
 /** Into the spool under a fresh key; resolves only when the tag of the message holds. */
-async function keep(clear: AsyncIterable<Uint8Array>, spool: Spool, maxBytes: number): Promise<PartFacts> {
+async function keep(
+  clear: AsyncIterable<Uint8Array>,
+  spool: Spool,
+  maxBytes: number,
+): Promise<{ readonly facts: PartFacts; readonly spooled: Spooled }> {
   const { cipher, facts } = sealPart(clear, "segments", maxBytes);
   try {
-    for await (const chunk of cipher) await spool.write(chunk);
-    return facts();
+    const spooled = await spool.write(cipher);
+    return { facts: facts(), spooled };
   } catch (thrown) {
     if (thrown instanceof Fault && thrown.code === "TOO_LARGE")
       throw new Fault("TOO_LARGE", `the message holds over ${maxBytes} octets`, { cause: thrown });
@@ -142,9 +140,9 @@ async function keep(clear: AsyncIterable<Uint8Array>, spool: Spool, maxBytes: nu
 }
 
 /** What was spooled, each mebibyte handed on only if it is the one that was written. */
-async function* fromSpool(spool: Spool, facts: PartFacts): AsyncGenerator<Uint8Array> {
+async function* fromSpool(spooled: Spooled, facts: PartFacts): AsyncGenerator<Uint8Array> {
   try {
-    yield* openCipher(spool.read(), facts);
+    yield* openCipher(spooled.read(), facts);
   } catch (cause) {
     if (!(cause instanceof Fault && cause.code === "ENVELOPE_NOT_OPENED")) throw cause;
     throw new Fault("STORE_DAMAGED", "the spool gave back other octets than were written; check its disk", { cause });

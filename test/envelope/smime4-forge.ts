@@ -36,10 +36,15 @@ export function memorySpool(): Spool & { readonly pieces: Uint8Array[]; reads():
   return {
     pieces,
     reads: () => reads,
-    write: async (chunk) => void pieces.push(Uint8Array.from(chunk)),
-    read: () => {
-      reads += 1;
-      return each(pieces);
+    write: async (cipher) => {
+      pieces.length = 0;
+      for await (const chunk of cipher) pieces.push(Uint8Array.from(chunk));
+      return {
+        read: () => {
+          reads += 1;
+          return each(pieces);
+        },
+      };
     },
   };
 }

@@ -38,10 +38,10 @@ try {
   const path = join(folder, "spool");
   await using file = await open(path, "w", 0o600);
   const spool = {
-    write: async (chunk: Uint8Array) => {
-      await file.write(chunk);
+    write: async (cipher: AsyncIterable<Uint8Array>) => {
+      for await (const chunk of cipher) await file.write(chunk);
+      return { read: () => createReadStream(path) };
     },
-    read: () => createReadStream(path),
   };
   const content = [await document(cda), await instance()];
   const sealed = await sealSmime4(draftOf(content), a.signer, now);

@@ -114,7 +114,11 @@ describe("profile", () => {
   );
   check(
     {
-      "3 two media types": { headers: (all) => [...all, ...all.slice(1, 2)] },
+      "3 two media types": {
+        headers: (all) => [...all, ...all.slice(1, 2)],
+        code: "ENVELOPE_UNSUPPORTED",
+        cause: /no envelope profile/,
+      },
       "7 a clear value over 8 KiB": { headers: (all) => [...all, ["X-Other", "x".repeat(9000)]] },
       "8 clear headers over 64 KiB": { headers: (all) => [...all, ...Array(12).fill(["X-Other", "x".repeat(8000)])] },
       "15 base64 that is none": { headers: (all) => all.with(2, ["Content-Transfer-Encoding", "base64"]) },

@@ -297,14 +297,18 @@ describe("while it waits for its proof", () => {
     const inner = memorySpool();
     let isOpen = 0;
     const spool = {
-      write: inner.write,
-      read: async function* () {
-        isOpen += 1;
-        try {
-          yield* inner.read();
-        } finally {
-          isOpen -= 1;
-        }
+      write: async (cipher: AsyncIterable<Uint8Array>) => {
+        const written = await inner.write(cipher);
+        return {
+          read: async function* () {
+            isOpen += 1;
+            try {
+              yield* written.read();
+            } finally {
+              isOpen -= 1;
+            }
+          },
+        };
       },
     };
     const opened = await openSmime4(headers, inPieces(body), smime4Opening(b, { spool }));
