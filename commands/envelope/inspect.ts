@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { unframeKey } from "../../envelope/frame.ts";
 import { readHeaders } from "../../envelope/headers.ts";
-import { open, type Purpose } from "../../envelope/index.ts";
+import { open, type Purpose, profileOf } from "../../envelope/index.ts";
 import { readMessage } from "../../envelope/message.ts";
 import { readParts } from "../../envelope/mime.ts";
 import { recipientSki } from "../../envelope/recipient.ts";
@@ -44,6 +44,17 @@ export function inspectCommand(): Command {
 
 async function outside(file: string, { json }: Flags): Promise<void> {
   const { headers, body } = await readMessage(progress(streamOf(file), "read", sizeOf(file)));
+  const profile = profileOf(headers);
+  if (profile !== "semrs-2") {
+    let bytes = 0;
+    for await (const piece of body) bytes += piece.length;
+    print(
+      json
+        ? JSON.stringify({ profile, bytes })
+        : `profile     ${profile}\nbody        ${bytes} octets; more is told only to who opens it`,
+    );
+    return;
+  }
   const { id, boundary, sealed } = readHeaders(headers);
   const parts: { readonly n: number; readonly what: string; readonly bytes: number }[] = [];
   let recipients: readonly string[] = [];

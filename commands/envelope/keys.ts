@@ -4,6 +4,12 @@ import { dirname, join } from "node:path";
 import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import type { Trust } from "../../envelope/index.ts";
 import { type Signer, signerFrom, type Unwrapper, unwrapperFrom } from "../../envelope/keys.ts";
+import {
+  type LegacySigner,
+  type LegacyUnwrapper,
+  legacySignerFrom,
+  legacyUnwrapperFrom,
+} from "../../envelope/semrs2017-keys.ts";
 import { Fault } from "../../errors.ts";
 import { say } from "../exit.ts";
 
@@ -43,19 +49,31 @@ export function unwrappersOf({ folder, key, certificate }: KeyFlags): {
   return { org: organizationOf(readCertificate(unwrapper.certificate)), unwrappers: [unwrapper, ...previous] };
 }
 
-function pairOf(
-  { folder, key, certificate }: KeyFlags,
-  purpose: "sign" | "decrypt",
-  flag: string,
-): readonly [string, string] {
+/** The keys of semrs-2017, which serve nothing else: `legacy-sign` and `legacy-decrypt` in a site's folder. */
+export function legacySignerOf(flags: KeyFlags): { readonly org: string; readonly signer: LegacySigner } {
+  const signer = legacySignerFrom(...pairOf(flags, "legacy-sign", "--sender"));
+  return { org: organizationOf(readCertificate(signer.certificate)), signer };
+}
+
+export function legacyUnwrapperOf(flags: KeyFlags): { readonly org: string; readonly unwrapper: LegacyUnwrapper } {
+  const unwrapper = legacyUnwrapperFrom(...pairOf(flags, "legacy-decrypt", "--receiver"));
+  return { org: organizationOf(readCertificate(unwrapper.certificate)), unwrapper };
+}
+
+type KeyName = "sign" | "decrypt" | "legacy-sign" | "legacy-decrypt";
+
+function pairOf({ folder, key, certificate }: KeyFlags, purpose: KeyName, flag: string): readonly [string, string] {
   if (folder) return [text(join(folder, `${purpose}.key`)), text(join(folder, `${purpose}.crt`))];
   if (key && certificate) return [text(key), text(certificate)];
   throw new Fault("QUERY_INVALID", `say who: ${flag} FOLDER, or --key with --certificate`);
 }
 
-/** A receiver: its site's folder, or its certificate. */
-export function recipientOf(path: string): { readonly org: string; readonly certificate: Uint8Array } {
-  const file = existsSync(path) && statSync(path).isDirectory() ? join(path, "decrypt.crt") : path;
+/** A partner's certificate: in its site's folder under this name, or a file. */
+export function recipientOf(
+  path: string,
+  purpose: KeyName = "decrypt",
+): { readonly org: string; readonly certificate: Uint8Array } {
+  const file = existsSync(path) && statSync(path).isDirectory() ? join(path, `${purpose}.crt`) : path;
   const [certificate] = pemToDer(text(file));
   if (!certificate) throw new Fault("CONFIG_INVALID", `${file} holds no certificate`);
   return { org: organizationOf(readCertificate(certificate)), certificate };

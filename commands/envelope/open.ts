@@ -1,4 +1,6 @@
 /** `semrs open`: an envelope from a file or pipe, verified to its last octet, into a folder; nothing at all when it is refused. */
+
+import { randomUUID } from "node:crypto";
 import {
   createReadStream,
   createWriteStream,
@@ -8,18 +10,30 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { Command } from "commander";
-import { type Opened, type OpenedPart, open, type Purpose } from "../../envelope/index.ts";
-import { readMessage } from "../../envelope/message.ts";
+import { Command, Option } from "commander";
+import {
+  type Message,
+  type Opened,
+  type OpenedPart,
+  type Opening,
+  open,
+  open2017,
+  openSmime4,
+  type Profile,
+  type Purpose,
+  profileOf,
+  readMessage,
+  type Spool,
+} from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import { guarded, print, say } from "../exit.ts";
-import { organizationOf, trustOf, unwrappersOf } from "./keys.ts";
+import { legacyUnwrapperOf, organizationOf, recipientOf, trustOf, unwrappersOf } from "./keys.ts";
 import { progress } from "./progress.ts";
+import { withSpool } from "./spool.ts";
 
 type Flags = {
   readonly receiver?: string;
@@ -29,6 +43,8 @@ type Flags = {
   readonly crl: readonly string[];
   readonly revocation: boolean;
   readonly at?: string;
+  readonly from?: string;
+  readonly transport: "rsa-oaep" | "rsa-pkcs1";
   readonly out: string;
   readonly json?: boolean;
 };
@@ -48,6 +64,12 @@ export function openCommand(): Command {
     .option("--crl <file>", "its revocation list; without one, ca.crl beside it", collect, [])
     .option("--no-revocation", "open although no revocation list is at hand")
     .option("--at <time>", "judge as of this time (ISO 8601), not now")
+    .option("--from <folder>", "semrs-2017: the partner's folder, with its legacy-sign.crt")
+    .addOption(
+      new Option("--transport <name>", "semrs-2017: how the one-time key is wrapped")
+        .choices(["rsa-oaep", "rsa-pkcs1"])
+        .default("rsa-oaep"),
+    )
     .requiredOption("--out <folder>", "where its parts go; must be empty or not there")
     .option("--json", "print JSON")
     .addHelpText(
@@ -60,46 +82,115 @@ export function openCommand(): Command {
 async function openFile(file: string, flags: Flags): Promise<void> {
   if (existsSync(flags.out) && readdirSync(flags.out).length > 0)
     throw new Fault("QUERY_INVALID", `${flags.out} is not empty; name another folder with --out`);
-  const { org, unwrappers } = unwrappersOf({ folder: flags.receiver, key: flags.key, certificate: flags.certificate });
-  const trust = trustOf(flags.trust, flags.crl, !flags.revocation);
-  const { headers, body } = await readMessage(progress(streamOf(file), "opened", sizeOf(file)));
-  const opened = await open(headers, body, {
+  const message = await readMessage(progress(streamOf(file), "opened", sizeOf(file)));
+  const profile = profileOf(message.headers);
+  if (profile !== "smime-4" && !message.isStrict)
+    throw new Fault(
+      "ENVELOPE_MALFORMED",
+      `MIME: headers: a line that is folded or ends in LF alone; ${profile} has none`,
+    );
+  await withSpool((spool) => profiles[profile](message, flags, spool));
+}
+
+const profiles: Readonly<Record<Profile, (message: Message, flags: Flags, spool: Spool) => Promise<void>>> = {
+  "semrs-2": async ({ headers, body }, flags) => await tell(await open(headers, body, openingOf(flags)), flags),
+  "smime-4": async ({ headers, body }, flags, spool) => {
+    const { parts, ...opened } = await openSmime4(headers, body, { ...openingOf(flags), spool });
+    // What was signed is the message as a whole: its manifest is what its headers and parts say.
+    const manifestBytes = Buffer.from(JSON.stringify(opened.manifest));
+    await tell({ ...opened, parts, manifestBytes }, flags);
+  },
+  "semrs-2017": async ({ headers, body }, flags, spool) => {
+    if (!flags.from)
+      throw new Fault(
+        "QUERY_INVALID",
+        "semrs-2017 is opened only for a partner that is named: --from FOLDER, with its legacy-sign.crt",
+      );
+    const { org, certificate } = recipientOf(flags.from, "legacy-sign");
+    const { org: self, unwrapper } = legacyUnwrapperOf(receiver(flags));
+    const opened = await open2017(headers, body, {
+      self,
+      unwrapper,
+      trust: trustOf(flags.trust, flags.crl, !flags.revocation),
+      now: timeOr(flags.at),
+      peer: { org, profiles: ["semrs-2017"], signing: [certificate], chain: [], transport: flags.transport },
+      spool,
+      // Who has the file and the key asks nobody: one attempt a key is for a service that answers strangers.
+      reserve: async () => "fresh",
+    });
+    if (opened.outcome !== "opened") return;
+    const { document, documentSha256, instances, messageType } = opened;
+    const files = await writtenTo(resolve(flags.out), async (put) => {
+      await put("document.xml", [document]);
+      for (const [index, { clear }] of instances.entries()) await put(numbered("image-#.dcm", index + 1), clear());
+      const manifest = { profile: "semrs-2017", org, messageType, documentSha256, images: "integrity: none" };
+      await put("manifest.json", [Buffer.from(JSON.stringify(manifest))]);
+    });
+    report(files, { from: org, profile: "semrs-2017" }, flags);
+    say(`document signed by ${org}; the ${instances.length} images are signed by nobody`);
+  },
+};
+
+const receiver = ({ receiver: folder, key, certificate }: Flags) => ({ folder, key, certificate });
+const timeOr = (at: string | undefined): Date => (at ? timeOf(at) : new Date());
+
+function openingOf(flags: Flags): Opening {
+  const { org, unwrappers } = unwrappersOf(receiver(flags));
+  return {
     self: org,
     unwrappers,
-    trust,
-    now: flags.at ? timeOf(flags.at) : new Date(),
+    trust: trustOf(flags.trust, flags.crl, !flags.revocation),
+    now: timeOr(flags.at),
     purposes,
-    partner: (_sha256, certificate) => ({ org: organizationOf(certificate), profiles: ["semrs-2"] }),
+    partner: (_sha256, certificate) => ({ org: organizationOf(certificate), profiles: ["semrs-2", "smime-4"] }),
     hasSeen: () => false,
+  };
+}
+
+type Told = Pick<Opened, "org" | "manifestBytes" | "parts"> & {
+  readonly manifest: {
+    readonly sender: { readonly org: string };
+    readonly created: string;
+    readonly purpose: string;
+    readonly message: string;
+  };
+  readonly origin: { readonly org: string } | null;
+};
+
+async function tell(opened: Told, flags: Flags): Promise<void> {
+  const counts = new Map<string, number>();
+  const files = await writtenTo(resolve(flags.out), async (put) => {
+    for await (const part of opened.parts()) await put(nameOf(part, counts), part.clear());
+    await put("manifest.json", [opened.manifestBytes]);
   });
-  const names = await written(opened, resolve(flags.out));
   const { sender, created, purpose, message } = opened.manifest;
-  if (flags.json) print(JSON.stringify({ from: opened.org, purpose, message, created, files: names }));
-  else for (const name of names) print(join(flags.out, name));
+  report(files, { from: opened.org, purpose, message, created }, flags);
   say(
     `signed by ${opened.org}${opened.origin ? `, author ${opened.origin.org}` : ""}, ${created}; sender ${sender.org}; every digest and tag verified`,
   );
 }
 
-/** All parts, in a folder that gets its name only when the last one is verified. */
-async function written(opened: Opened, out: string): Promise<readonly string[]> {
-  const temporary = join(dirname(out), `.${process.pid}.${opened.manifest.id}.partial`);
+function report(files: readonly string[], what: object, { json, out }: Flags): void {
+  if (json) print(JSON.stringify({ ...what, files }));
+  else for (const name of files) print(join(out, name));
+}
+
+type Put = (name: string, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) => Promise<void>;
+
+/** All files, in a folder that gets its name only when the last one is verified. */
+async function writtenTo(out: string, work: (put: Put) => Promise<void>): Promise<readonly string[]> {
+  const temporary = join(dirname(out), `.${process.pid}.${randomUUID()}.partial`);
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  const names: string[] = [];
   try {
-    const names: string[] = [];
-    const counts = new Map<string, number>();
-    for await (const part of opened.parts()) {
-      const name = nameOf(part, counts);
-      await pipeline(
-        Readable.from(part.clear()),
-        createWriteStream(join(temporary, name), { mode: 0o600, highWaterMark: readBytes }),
-      );
+    await work(async (name, body) => {
+      const options = { mode: 0o600, highWaterMark: readBytes };
+      await pipeline(Readable.from(body), createWriteStream(join(temporary, name), options));
       names.push(name);
-    }
-    writeFileSync(join(temporary, "manifest.json"), opened.manifestBytes, { mode: 0o600 });
+    });
     rmSync(out, { recursive: true, force: true });
     renameSync(temporary, out);
-    return [...names, "manifest.json"];
+    return names;
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
@@ -115,8 +206,10 @@ const roles = {
 function nameOf({ entry: { role } }: OpenedPart, counts: Map<string, number>): string {
   const count = (counts.get(role) ?? 0) + 1;
   counts.set(role, count);
-  return roles[role].replace("#", String(count).padStart(4, "0"));
+  return numbered(roles[role], count);
 }
+
+const numbered = (pattern: string, count: number): string => pattern.replace("#", String(count).padStart(4, "0"));
 
 export const streamOf = (file: string): AsyncIterable<Uint8Array> => {
   if (file === "-") return process.stdin as AsyncIterable<Uint8Array>;

@@ -5,16 +5,28 @@ import { open as openFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Command, Option } from "commander";
-import { type Content, digestPart, seal, sealDigested } from "../../envelope/index.ts";
+import {
+  type Content,
+  type Draft,
+  digestPart,
+  type Sealed,
+  type Spool,
+  seal,
+  seal2017,
+  sealDigested,
+  sealSmime4,
+} from "../../envelope/index.ts";
 import { writeMessage } from "../../envelope/message.ts";
 import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import { guarded, say } from "../exit.ts";
-import { recipientOf, signerOf } from "./keys.ts";
+import { legacySignerOf, recipientOf, signerOf } from "./keys.ts";
 import { progress } from "./progress.ts";
+import { withSpool } from "./spool.ts";
 
 type Flags = {
-  readonly profile: string;
+  readonly profile: "semrs-2" | "smime-4" | "semrs-2017";
+  readonly transport: "rsa-oaep" | "rsa-pkcs1";
   readonly sender?: string;
   readonly key?: string;
   readonly certificate?: string;
@@ -35,7 +47,16 @@ const hourMs = 3600 * 1000;
 export function sealCommand(): Command {
   return new Command("seal")
     .summary("seal a document and its images into an envelope for one or several receivers")
-    .addOption(new Option("--profile <name>", "envelope profile").choices(["semrs-2"]).default("semrs-2"))
+    .addOption(
+      new Option("--profile <name>", "envelope profile")
+        .choices(["semrs-2", "smime-4", "semrs-2017"])
+        .default("semrs-2"),
+    )
+    .addOption(
+      new Option("--transport <name>", "semrs-2017: how the receiver takes the one-time key")
+        .choices(["rsa-oaep", "rsa-pkcs1"])
+        .default("rsa-oaep"),
+    )
     .option("--sender <folder>", "the sender's key folder")
     .option("--key <file>", "or its signing key, PEM")
     .option("--certificate <file>", "with the certificate of that key")
@@ -55,44 +76,101 @@ export function sealCommand(): Command {
 
 async function sealFiles(flags: Flags): Promise<void> {
   if (flags.to.length === 0) throw new Fault("QUERY_INVALID", "name a receiver with --to");
-  const { org, signer } = signerOf({ folder: flags.sender, key: flags.key, certificate: flags.certificate });
-  const content = [
-    await documentOf(flags.document),
-    ...(await each(flags.image, imageOf)),
-    ...(await each(flags.attachment, (file) => fileOf(file, { role: "attachment", type: "application/octet-stream" }))),
-  ];
-  const draft = {
-    purpose: "push",
-    message: randomBytes(16).toString("hex"),
-    sender: org,
-    messageType: flags.messageType,
-    to: flags.to.map(recipientOf),
-    content,
-  } as const;
-  const sealed = await seal(draft, signer, new Date(), Number(flags.lifetime) * hourMs);
-  const stream = progress(writeMessage(sealed.headers, sealed.body()), "sealed", sealed.contentLength);
-  if (flags.out === "-") return await pipeline(Readable.from(stream), process.stdout, { end: false });
-  const temporary = `${flags.out}.partial`;
-  try {
-    await pipeline(Readable.from(stream), createWriteStream(temporary, { mode: 0o600, highWaterMark: readBytes }));
-    renameSync(temporary, flags.out);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  say(
-    `${flags.out}: ${content.length + 3} parts for ${draft.to.map((receiver) => receiver.org).join(", ")}, id ${sealed.id}`,
-  );
+  await withSpool(async (spool) => {
+    const { headers, body, contentLength, told } = await profiles[flags.profile](flags, spool);
+    const stream = progress(writeMessage(headers, body()), "sealed", contentLength);
+    if (flags.out === "-") return await pipeline(Readable.from(stream), process.stdout, { end: false });
+    const temporary = `${flags.out}.partial`;
+    try {
+      await pipeline(Readable.from(stream), createWriteStream(temporary, { mode: 0o600, highWaterMark: readBytes }));
+      renameSync(temporary, flags.out);
+    } finally {
+      rmSync(temporary, { force: true });
+    }
+    say(`${flags.out}: ${told}`);
+  });
 }
 
-async function each<T>(files: readonly string[], make: (file: string) => Promise<T>): Promise<readonly T[]> {
+type Ready = Pick<Sealed, "headers" | "contentLength" | "body"> & { readonly told: string };
+
+const profiles: Readonly<Record<Flags["profile"], (flags: Flags, spool: Spool) => Promise<Ready>>> = {
+  "semrs-2": async (flags) => {
+    const draft = draftOf(flags, await contents(flags));
+    const sealed = await seal(draft, signerOf(sender(flags)).signer, new Date(), Number(flags.lifetime) * hourMs);
+    return { ...sealed, told: `${draft.content.length + 3} parts for ${names(draft.to)}, id ${sealed.id}` };
+  },
+  // Signed and encrypted as one: its parts are read twice, from ciphertext that is set aside.
+  "smime-4": async (flags, spool) => {
+    const content = await each(await contents(flags), async (one): Promise<Content> => {
+      const { read } = await spool.write(one.cipher());
+      return { ...one, cipher: read };
+    });
+    const draft = draftOf(flags, content);
+    const sealed = await sealSmime4(draft, signerOf(sender(flags)).signer, new Date(), Number(flags.lifetime) * hourMs);
+    return { ...sealed, told: `one S/MIME message for ${names(draft.to)}, id ${sealed.id}` };
+  },
+  "semrs-2017": async (flags) => {
+    const [to = "", ...more] = flags.to;
+    if (more.length > 0 || flags.attachment.length > 0)
+      throw new Fault("QUERY_INVALID", "semrs-2017 has one receiver, and images only");
+    const { org, certificate } = recipientOf(to, "legacy-decrypt");
+    const { org: own, signer } = legacySignerOf(sender(flags));
+    const document = await collected(flags.document);
+    const instances = flags.image.map((file) => ({ size: sizeOf(file), clear: () => streamOf(file) }));
+    const draft = {
+      sender: own,
+      to: { org, certificate, transport: flags.transport },
+      messageType: flags.messageType,
+      document,
+      instances,
+    };
+    say("semrs-2017: images and headers are not signed; for a partner that can nothing else");
+    return {
+      ...(await seal2017(draft, signer)),
+      told: `${instances.length + 4} parts for ${org}, as the paper writes them`,
+    };
+  },
+};
+
+const sender = ({ sender: folder, key, certificate }: Flags) => ({ folder, key, certificate });
+const names = (to: readonly { readonly org: string }[]): string => to.map(({ org }) => org).join(", ");
+
+const draftOf = (flags: Flags, content: readonly Content[]): Draft => ({
+  purpose: "push",
+  message: randomBytes(16).toString("hex"),
+  sender: signerOf(sender(flags)).org,
+  messageType: flags.messageType,
+  to: flags.to.map((path) => recipientOf(path)),
+  content,
+});
+
+const contents = async (flags: Flags): Promise<readonly Content[]> => [
+  await documentOf(flags.document),
+  ...(await each(flags.image, imageOf)),
+  ...(await each(flags.attachment, (file) => fileOf(file, { role: "attachment", type: "application/octet-stream" }))),
+];
+
+async function each<S, T>(all: readonly S[], make: (one: S) => Promise<T>): Promise<readonly T[]> {
   const made: T[] = [];
-  for (const file of files) made.push(await make(file));
+  for (const one of all) made.push(await make(one));
   return made;
+}
+
+const collected = async (file: string): Promise<Uint8Array> =>
+  Buffer.concat(await Array.fromAsync(file === "-" ? (process.stdin as AsyncIterable<Uint8Array>) : streamOf(file)));
+
+const streamOf = (file: string): AsyncIterable<Uint8Array> =>
+  createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array>;
+
+function sizeOf(file: string): number {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (!found?.isFile() || found.size === 0) throw new Fault("QUERY_INVALID", `${file} is no file, or empty`);
+  return found.size;
 }
 
 async function documentOf(file: string): Promise<Content> {
   if (file !== "-") return await fileOf(file, { role: "cda", type: "text/xml" }, "whole");
-  const bytes = Buffer.concat(await Array.fromAsync(process.stdin as AsyncIterable<Uint8Array>));
+  const bytes = await collected(file);
   const body = (): AsyncIterable<Uint8Array> => Readable.from([bytes]);
   return { role: "cda", type: "text/xml", ...sealDigested(await digestPart(body(), "whole"), body) };
 }

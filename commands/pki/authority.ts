@@ -11,6 +11,8 @@ export type PkiOptions = {
   readonly now: Date;
   /** RSA-3072 keys to sign and decrypt with, for partners without elliptic curves. */
   readonly rsa?: boolean;
+  /** Also RSA keys for the profile semrs-2017, which serve nothing else. */
+  readonly legacy?: boolean;
   readonly days?: number;
 };
 
@@ -31,7 +33,7 @@ const loopback = {
 export async function initPki(
   folder: string,
   sites: readonly string[],
-  { now, rsa = false, days = defaultDays }: PkiOptions,
+  { now, rsa = false, legacy = false, days = defaultDays }: PkiOptions,
 ): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const notBefore = new Date(now.getTime() - 5 * 60_000);
@@ -40,11 +42,13 @@ export async function initPki(
   for (const site of sites) {
     const place = join(folder, site);
     mkdirSync(place, { recursive: true, mode: 0o700 });
-    for (const profile of siteProfiles) {
-      const key = newKey(rsa && profile !== "tls");
+    const legacyOnes = legacy ? (["legacy-sign", "legacy-decrypt"] as const) : [];
+    for (const name of [...siteProfiles, ...legacyOnes]) {
+      const profile = name === "legacy-sign" ? "sign" : name === "legacy-decrypt" ? "decrypt" : name;
+      const key = newKey((rsa && profile !== "tls") || name !== profile);
       const certificate = issueCertificate(
         {
-          subject: { commonName: `${site} ${profile}`, organization: site },
+          subject: { commonName: `${site} ${name}`, organization: site },
           publicKey: createPublicKey(key),
           profile,
           serial: newSerial(),
@@ -54,8 +58,8 @@ export async function initPki(
         },
         ca,
       );
-      writeKey(join(place, `${profile}.key`), key);
-      write(join(place, `${profile}.crt`), derToPem(certificate, "CERTIFICATE"), 0o644);
+      writeKey(join(place, `${name}.key`), key);
+      write(join(place, `${name}.crt`), derToPem(certificate, "CERTIFICATE"), 0o644);
     }
     writeStorageKey(place);
   }

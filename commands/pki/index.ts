@@ -36,9 +36,13 @@ export function pkiCommand(): Command {
     .argument("<folder>", "where they go")
     .requiredOption("--site <name>", "a site; may be given several times", collect, [])
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
+    .option("--legacy", "also RSA keys for the profile semrs-2017")
     .option("--days <days>", "validity", String(defaultDays))
-    .action((folder: string, { site, rsa, days }: { site: readonly string[]; rsa?: boolean; days: string }) =>
-      guarded("pki init", () => initPki(folder, site, { now: new Date(), rsa: rsa ?? false, days: Number(days) })),
+    .action((folder: string, flags: { site: readonly string[]; rsa?: boolean; legacy?: boolean; days: string }) =>
+      guarded("pki init", () => {
+        const { site, rsa = false, legacy = false, days } = flags;
+        return initPki(folder, site, { now: new Date(), rsa, legacy, days: Number(days) });
+      }),
     );
   pki
     .command("csr")
