@@ -17,6 +17,7 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
 import type { Store } from "../store/store.ts";
+import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import { clearProblem, refusalStatus } from "./problem.ts";
 
 const maxHeaderBytes = 65_536;
@@ -75,8 +76,11 @@ export async function serve(
     "/semrs/v1/health/ready",
     (_request, response) => void response.status(ready() ? 200 : 503).json({ ready: ready() }),
   );
+  const limits = peerLimits();
   for (const resource of resources) {
-    app.post(`/semrs/v1${resource.path}`, (request, response) => respond(resource, exchange, request, response));
+    app.post(`/semrs/v1${resource.path}`, (request, response) =>
+      respond(resource, exchange, limits, request, response),
+    );
   }
   app.use(
     (_request, response) =>
@@ -122,20 +126,33 @@ export async function serve(
   };
 }
 
-async function respond(resource: Resource, exchange: Exchange, request: Request, response: Response): Promise<void> {
+async function respond(
+  resource: Resource,
+  exchange: Exchange,
+  limits: PeerLimits,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const { identity, log } = exchange;
   const started = performance.now();
   const peer = tlsPeer(identity, request);
   let opened: Opened | undefined;
+  let admitted: Admitted | undefined;
   try {
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
-    opened = await open(envelopeHeaders(request), unread(request), opening(resource, exchange, peer));
+    admitted = limits.admit(peer.org, exchange.now());
+    const body = admitted.counted(unread(request));
+    opened = await open(envelopeHeaders(request), body, opening(resource, exchange, peer));
+    admitted.verified();
     const answer = await resource.answer(opened);
+    admitted.opened();
     if (answer.status === 204) response.status(204).end();
     else await send(exchange, response, answer.status, opened, answer);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (thrown) {
+    admitted?.left();
+    if (opened && !isUnopened(thrown)) admitted?.opened();
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(opened ? { message: opened.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);

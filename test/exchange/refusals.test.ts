@@ -165,3 +165,15 @@ test("no envelope at all, and no client certificate, are refused in clear", asyn
   });
   expect(String(await refused)).toMatch(/ECONNRESET|ERR_SSL|EPIPE/);
 });
+
+test("a peer whose envelopes do not open is told to come back, and the next minute's is another matter", async () => {
+  const sealed = await push();
+  const body = await bytesOf(sealed.body());
+  body[body.length - 300] = (body[body.length - 300] ?? 0) ^ 1;
+  const garbled = Buffer.from(body);
+  garbled.fill(0x41, 400, 900);
+  const statuses: number[] = [];
+  for (let attempt = 0; attempt < 25; attempt += 1) statuses.push((await post(sealed.headers, garbled)).status);
+  expect(statuses.at(-1)).toBe(429);
+  expect(exchange.log.filter(({ fields }) => fields.code === "PEER_BUSY").length).toBeGreaterThan(0);
+});
