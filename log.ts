@@ -1,4 +1,5 @@
 /** One line of JSON an event on standard output; debug only when asked for. */
+import { Writable } from "node:stream";
 import winston from "winston";
 
 /**
@@ -30,7 +31,7 @@ export function openLog(site: string, level: Level = "info"): Log {
   const logger = winston.createLogger({
     level,
     format: winston.format.printf((info) => JSON.stringify(info.line)),
-    transports: [new winston.transports.Console()],
+    transports: [new winston.transports.Stream({ stream: gathered(process.stdout), eol: "\n" })],
   });
   return (event, fields = {}, at = "info") => {
     logger.log({
@@ -39,4 +40,23 @@ export function openLog(site: string, level: Level = "info"): Log {
       line: { time: new Date().toISOString(), level: at, site, event, ...fields },
     });
   };
+}
+
+/** Lines of one turn of the event loop go out in one write; what is left goes out when the process ends. */
+function gathered(out: NodeJS.WriteStream): Writable {
+  let lines: string[] = [];
+  const flush = (): void => {
+    const text = lines.join("");
+    lines = [];
+    if (text !== "") out.write(text);
+  };
+  process.once("exit", flush);
+  return new Writable({
+    decodeStrings: false,
+    write: (line: string, _encoding, done) => {
+      if (lines.length === 0) setImmediate(flush);
+      lines.push(line);
+      done();
+    },
+  });
 }

@@ -2,11 +2,11 @@
  * The nine header tags, their values encrypted under the one-time key (paper Table 1, Table 2), each bound to its name and
  * padded (ISO/IEC 7816-4) so that a length tells little; and what stands in the clear around them.
  */
-import { createCipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
 import { envelopeKey } from "./part.ts";
-import { gcmDecipher } from "./primitives.ts";
+import { gcmDecipher, type Key } from "./primitives.ts";
 import { profileOf } from "./profile.ts";
 import { boundaryOf, type HeaderValues, malformedHeaders, once, type RawHeaders, valuesOf } from "./raw-headers.ts";
 
@@ -20,7 +20,7 @@ const version = "v2.";
 const additional = (name: string): Uint8Array => Buffer.from(`semrs-2\0${name.toLowerCase()}`);
 
 /** One value under the header key: v2.base64url(nonce ‖ ciphertext ‖ tag), bound to its name. */
-export function sealHeader(key: Uint8Array, name: HeaderName, value: string): string {
+export function sealHeader(key: Key, name: HeaderName, value: string): string {
   const clear = Buffer.from(value, "utf8");
   const padded = Buffer.alloc(Math.ceil((clear.length + 1) / padBytes) * padBytes);
   clear.copy(padded);
@@ -33,10 +33,10 @@ export function sealHeader(key: Uint8Array, name: HeaderName, value: string): st
 }
 
 /** The header key of an envelope. */
-export const headerKey = (oneTimeKey: Uint8Array, id: string): Uint8Array => envelopeKey(oneTimeKey, id, "header");
+export const headerKey = (oneTimeKey: Uint8Array, id: string): KeyObject => envelopeKey(oneTimeKey, id, "header");
 
 /** The clear value; ENVELOPE_NOT_OPENED if it was changed or stood under another name. */
-export function openHeader(key: Uint8Array, name: HeaderName, sealed: string): string {
+export function openHeader(key: Key, name: HeaderName, sealed: string): string {
   try {
     const bytes = Buffer.from(sealed.slice(version.length), "base64url");
     if (!sealed.startsWith(version) || bytes.toString("base64url") !== sealed.slice(version.length))

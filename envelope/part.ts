@@ -3,7 +3,15 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import { createCipheriv, createHash, hash as digestOf, hkdfSync, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createHash,
+  createSecretKey,
+  hash as digestOf,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import { Fault } from "../errors.ts";
 import { gcmDecipher } from "./primitives.ts";
 
@@ -241,16 +249,17 @@ export function rootOf(size: number, segs: Uint8Array): string {
   return createHash("sha256").update(rootLabel).update(octets).update(segs).digest("hex");
 }
 
-const derived = new WeakMap<Uint8Array, Map<string, Uint8Array>>();
+const derived = new WeakMap<Uint8Array, Map<string, KeyObject>>();
 
 /** Keys of one envelope from its one-time key: HKDF-SHA256, salt = the 16 octets of the id. */
-export function envelopeKey(oneTimeKey: Uint8Array, id: string, use: "wrap" | "header"): Uint8Array {
+export function envelopeKey(oneTimeKey: Uint8Array, id: string, use: "wrap" | "header"): KeyObject {
   // Every part asks for the same key: it is derived once and forgotten with the one-time key.
-  const known = derived.get(oneTimeKey) ?? new Map<string, Uint8Array>();
+  const known = derived.get(oneTimeKey) ?? new Map<string, KeyObject>();
   derived.set(oneTimeKey, known);
   const name = `${use} ${id}`;
   const key =
-    known.get(name) ?? new Uint8Array(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32));
+    known.get(name) ??
+    createSecretKey(Buffer.from(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32)));
   known.set(name, key);
   return key;
 }

@@ -24,22 +24,26 @@ const pssSaltBytes = 32;
 /** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
 const wrapIv = Buffer.alloc(8, 0xa6);
 
+/** A key that serves several calls is an object: given octets, each call would make one, which takes longer than the cipher. */
+export type Key = Uint8Array | KeyObject;
+const sizeOf = (key: Key): number => (key instanceof Uint8Array ? key.length : (key.symmetricKeySize ?? 0));
+
 /** AES-256-KW (RFC 3394) of a key of 32 octets: 40 octets. */
-export function wrapKey(kek: Uint8Array, key: Uint8Array): Uint8Array {
+export function wrapKey(kek: Key, key: Uint8Array): Uint8Array {
   const cipher = createCipheriv("id-aes256-wrap", kek, wrapIv);
   return Buffer.concat([cipher.update(key), cipher.final()]);
 }
 
 /** The 32 octets that 40 wrap; throws for any other length, which the primitive would take, and for a wrong key. */
-export function unwrapKey(kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
-  if (kek.length !== keyBytes || wrapped.length !== keyBytes + 8) throw new Error("not a wrapped key of 32 octets");
+export function unwrapKey(kek: Key, wrapped: Uint8Array): Uint8Array {
+  if (sizeOf(kek) !== keyBytes || wrapped.length !== keyBytes + 8) throw new Error("not a wrapped key of 32 octets");
   const decipher = createDecipheriv("id-aes256-wrap", kek, wrapIv);
   return Buffer.concat([decipher.update(wrapped), decipher.final()]);
 }
 
 /** AES-256-GCM for reading: a nonce of 12 octets and, before `final`, a tag of 16 (the primitive would take 4). */
-export function gcmDecipher(key: Uint8Array, nonce: Uint8Array): DecipherGCM {
-  if (key.length !== keyBytes || nonce.length !== nonceBytes)
+export function gcmDecipher(key: Key, nonce: Uint8Array): DecipherGCM {
+  if (sizeOf(key) !== keyBytes || nonce.length !== nonceBytes)
     throw new Error("not a key of 32 and a nonce of 12 octets");
   return createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
 }

@@ -224,11 +224,21 @@ export function escapeText(
     .join("");
 }
 
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** Made once a zone: making one takes longer than everything else that an acknowledgement costs. */
+function formatOf(timeZone: string): Intl.DateTimeFormat {
+  const known = formats.get(timeZone);
+  if (known) return known;
+  const format = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
+  formats.set(timeZone, format);
+  return format;
+}
+
 /** YYYYMMDDHHMMSS+ZZZZ on the clocks of a time zone (IANA name). */
 export function hl7Time(at: Date, timeZone = "UTC"): string {
-  const format = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
-  const local = format.format(at).replaceAll(/\D/g, "");
-  const minutes = Math.round((Date.parse(`${format.format(at).replace(" ", "T")}Z`) - at.getTime()) / 60_000);
+  const local = formatOf(timeZone).format(at);
+  const minutes = Math.round((Date.parse(`${local.replace(" ", "T")}Z`) - at.getTime()) / 60_000);
   const offset = `${String(Math.floor(Math.abs(minutes) / 60)).padStart(2, "0")}${String(Math.abs(minutes) % 60).padStart(2, "0")}`;
-  return `${local}${minutes < 0 ? "-" : "+"}${offset}`;
+  return `${local.replaceAll(/\D/g, "")}${minutes < 0 ? "-" : "+"}${offset}`;
 }

@@ -50,8 +50,8 @@ describe("channels.yaml", () => {
     ],
     [
       "a wrong value",
-      "answer: validated",
-      "answer: maybe",
+      "ANSWER:validated",
+      "ANSWER:maybe",
       /channels\.yaml:\d+:\d+ error CONFIG_VALUE sites\.hospital-a\.systems\.his\.mllp\.answer: /,
     ],
     ["a duration that is none", "wait: 14d", "wait: soon", /a duration is a number and ms, s, m, h or d/],

@@ -68,7 +68,7 @@ describe("the file", () => {
     ["a file that is no YAML", [["sites:", "sites: ["]], ["CONFIG_SYNTAX"]],
     ["an unknown key", [["quiet:", "quite:"]], ["CONFIG_UNKNOWN_KEY"]],
     ["a missing key", [["aeTitle: SEMRS_A, ", ""]], ["CONFIG_MISSING_KEY"]],
-    ["a wrong value", [["answer: validated", "answer: validatd"]], ["CONFIG_VALUE"]],
+    ["a wrong value", [["ANSWER:validated", "ANSWER:validatd"]], ["CONFIG_VALUE"]],
     ["a variable without a value", [["${QUIET:60s}", "${NOT_SET}"]], ["CONFIG_VARIABLE"]],
     ["a name that is not there", [["source: [his, pacs]", "source: [hsi, pacs]"]], ["CONFIG_NAME"]],
     ["a port twice", [["A_PACS:11112", "A_PACS:2575"]], ["CONFIG_PORT_TWICE"]],
@@ -134,7 +134,7 @@ describe("the file", () => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-check-"));
     writeFileSync(
       join(folder, "channels.yaml"),
-      shipped.replaceAll("quiet:", "quite:").replace("answer: validated", "answer: validatd"),
+      shipped.replaceAll("quiet:", "quite:").replace("ANSWER:validated", "ANSWER:validatd"),
     );
     const { exit, out } = await semrs(["check", "--file"], { cwd: folder });
     expect(exit).toBe(78);

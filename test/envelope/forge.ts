@@ -99,7 +99,7 @@ export async function forge(forgery: Forgery): Promise<Forged> {
   ];
   const frames = parts.map((octets, index) => forgery.frame?.(index + 1, octets) ?? octets);
 
-  const hkdf = headerKey(oneTimeKey, id);
+  const hkdf = new Uint8Array(headerKey(oneTimeKey, id).export());
   const values = headerNames.map((name): [string, string] => {
     const value = sealHeader(hkdf, name, manifest.headers[name]);
     return [name, forgery.value?.(name, value, hkdf) ?? value];

@@ -32,7 +32,7 @@ describe.skipIf(!isThere)(`Bouncy Castle ${isThere ? "" : "or a JDK is not insta
   test("a small part, one of exactly two segments, and a longer one; a changed tag is refused", async () => {
     execFileSync("javac", ["-cp", classpath, "-d", folder, join(import.meta.dirname, "java/OpenPart.java")]);
     const [oneTimeKey, id] = [Buffer.alloc(32, 7), "0123456789abcdef0123456789abcdef"];
-    const kek = envelopeKey(oneTimeKey, id, "wrap");
+    const kek = envelopeKey(oneTimeKey, id, "wrap").export();
     for (const size of [100, 2 * mebibyte, 2 * mebibyte + 777]) {
       const clear = octets(size);
       const sealed = sealPart(inPieces(clear), "segments");
