@@ -85,7 +85,11 @@ export function openRest({
         headers: { ...Object.fromEntries(headers), "Content-Length": contentLength },
       });
       let sent = false;
-      outgoing.once("socket", (socket) => socket.once("secureConnect", () => (sent = true)));
+      outgoing.once("socket", (socket) => {
+        // A connection that is used again has shaken hands before: what is written to it is sent.
+        if (outgoing.reusedSocket) sent = true;
+        else socket.once("secureConnect", () => (sent = true));
+      });
       outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
       const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
       const failure = Promise.withResolvers<never>();

@@ -59,7 +59,9 @@ export function openDeliveryLoop(
     const now = Date.now();
     // A destination that is busy is asked for nothing more: its queue would hide the others'.
     const busyOnes = [...load].filter(([, busy]) => busy >= maxPerDestination).map(([destination]) => destination);
-    for (const delivery of store.deliveries.due(now, maxLooked, busyOnes)) {
+    // Those that were just begun are still due until their mark is committed.
+    const wanted = Math.min(maxLooked, under.size + maxPerDestination);
+    for (const delivery of store.deliveries.due(now, wanted, busyOnes)) {
       const busy = load.get(delivery.destination) ?? 0;
       if (under.has(delivery.id) || busy >= maxPerDestination) continue;
       load.set(delivery.destination, busy + 1);
