@@ -22,8 +22,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
   sweep(root, db);
   const fileOf = (name: BlobName): string => join(root, name.slice(0, 2), name);
-  const row = (name: BlobName): Row => {
-    const found = db.get("SELECT * FROM blob WHERE name = ?", name);
+  const row = (name: BlobName, columns = "*"): Row => {
+    const found = db.get(`SELECT ${columns} FROM blob WHERE name = ?`, name);
     if (!found)
       throw new Fault(
         "STORE_DAMAGED",
@@ -63,7 +63,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         throw thrown;
       }
     },
-    facts: (name) => factsOf(row(name), keys),
+    facts: (name) => factsOf(row(name, factColumns), keys),
     read: (name) => {
       const found = row(name);
       const inline = found.inline as Uint8Array | null;
@@ -154,6 +154,9 @@ function insertBlob(
   const row = { name, form, size, digests, cek: keys.wrap(cek), nonce, tag, inline, file };
   return insert("blob", row, " ON CONFLICT (name) DO NOTHING");
 }
+
+/** Without the ciphertext, which an inline blob has in the same row. */
+const factColumns = "name, form, size, digests, cek, nonce, tag";
 
 function factsOf(row: Row, keys: StorageKeys): BlobFacts {
   const digests = keys.open(`blob\0${String(row.name)}\0digests`, row.digests as Uint8Array);
