@@ -1,7 +1,16 @@
 /** The walk-throughs of the documentation are run as they are written: commands after `$`, what they print below, … for anything. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -107,18 +116,34 @@ test("five minutes", async () => {
 
 test("the first channel", async () => {
   const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
-  const bin = join(cwd, "..", `${cwd.split("/").at(-1)}-bin`);
-  mkdirSync(bin);
-  writeFileSync(join(bin, "semrs"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "semrs.js")}" "$@"\n`);
-  chmodSync(join(bin, "semrs"), 0o755);
   const names = ["HIS", "PACS", "REST", "ADMIN"];
   const free = await ports(names);
-  const env = { ...free, PATH: `${bin}:${process.env.PATH}` };
+  const env = { ...free, PATH: `${shim(cwd)}:${process.env.PATH}` };
   // The ports of the text are the defaults; here they are free ones, and so is what is printed of them.
   await walk("docs/first-channel.md", cwd, env, (command) =>
     command.replaceAll("127.0.0.1:2575", `127.0.0.1:${free.HIS}`),
   );
 }, 120_000);
+
+test("envelopes by hand", async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
+  copyFileSync(join(root, "test/fixtures/cda/form-116.xml"), join(cwd, "report.xml"));
+  for (const [name, n] of [
+    ["a", 1],
+    ["b", 2],
+  ] as const)
+    copyFileSync(join(root, `examples/study/ct-${n}.dcm`), join(cwd, `${name}.dcm`));
+  await walk("docs/envelopes.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
+}, 60_000);
+
+/** A folder with `semrs` in it, as `npm link` would put it on the PATH. */
+function shim(cwd: string): string {
+  const bin = join(cwd, "..", `${cwd.split("/").at(-1)}-bin`);
+  mkdirSync(bin);
+  writeFileSync(join(bin, "semrs"), `#!/bin/sh\nexec "${process.execPath}" "${join(root, "semrs.js")}" "$@"\n`);
+  chmodSync(join(bin, "semrs"), 0o755);
+  return bin;
+}
 
 describe("every page", () => {
   const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) =>

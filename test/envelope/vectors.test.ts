@@ -48,3 +48,9 @@ describe.each(names)("%s", (name) => {
 test("there are vectors", () => {
   expect(names.length).toBeGreaterThanOrEqual(6);
 });
+
+test("the specification lists every vector", () => {
+  const specification = readFileSync(join(import.meta.dirname, "../../envelope/SPEC.md"), "utf8");
+  const all = readdirSync(folder).filter((name) => name.endsWith(".json"));
+  expect(all.filter((name) => !specification.includes(`\`${name}\``))).toEqual([]);
+});
