@@ -1,9 +1,11 @@
 /** `semrs run`: one site, from its configuration, until SIGTERM or SIGINT. */
+import { join } from "node:path";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { Fault, reasonOf } from "../errors.ts";
 import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
+import { openRevocation } from "../exchange/revocation.ts";
 import { type Exchange, type Serving, serve } from "../exchange/server.ts";
 import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
@@ -72,7 +74,17 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
   const started = performance.now();
   const keys = loadKeys(config);
   const now = () => new Date();
-  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now });
+  const { crls: _none, ...trust } = keys.identity.trust;
+  const folder = join(config.own.data, "revocation");
+  const { crls: sources, renew: renewMs } = config.trust;
+  const revocation = await openRevocation({ sources, trust, folder, renewMs, log });
+  const identity = Object.defineProperty({ ...keys.identity }, "trust", { get: revocation.trust, enumerable: true });
+  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now }).catch(
+    async (thrown: unknown) => {
+      await revocation.stop();
+      throw thrown;
+    },
+  );
   for (const { id } of store.missing) log("engine.missing", { message: id, code: "STORE_DAMAGED" }, "error");
 
   const stopping = new AbortController();
@@ -80,7 +92,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
   let wake = (): void => undefined;
   const site: Site = {
     config,
-    identity: keys.identity,
+    identity,
     tls: keys.tls,
     store,
     log,
@@ -100,7 +112,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     wake: () => wake(),
   };
   const { passed } = site.metrics;
-  const exchange: Exchange = { identity: keys.identity, store, tls: keys.tls, now, log, passed };
+  const exchange: Exchange = { identity, store, tls: keys.tls, now, log, passed };
   const repository: Repository = openRepository(exchange, (opened, { changes }) => receivePush(site, opened, changes));
 
   let serving: Serving | undefined;
@@ -134,11 +146,13 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
         clearTimeout(patience);
         stopping.abort();
         for (const rest of rests.values()) rest.close();
+        await revocation.stop();
         await store.close();
         log("engine.stopped");
       },
     };
   } catch (thrown) {
+    await revocation.stop();
     await store.close();
     throw thrown;
   }

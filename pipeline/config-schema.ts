@@ -153,7 +153,11 @@ export const schema = z.strictObject({
   trust: z
     .strictObject({
       anchors: z.array(z.string()).min(1).default(["pki/ca.crt"]).describe("PEM files of the trusted CAs."),
-      crls: z.array(z.string()).default(["pki/ca.crl"]).describe("PEM files of their revocation lists."),
+      crls: z
+        .array(z.string().min(1))
+        .default(["pki/ca.crl"])
+        .describe("Their revocation lists: PEM files, or http: and https: addresses (PEM or DER)."),
+      renew: lasting("10m", "How often the lists are looked at again."),
     })
     .prefault({})
     .describe("Whom certificates must lead to."),

@@ -37,7 +37,12 @@ export type Config = {
   readonly partners: Readonly<
     Record<string, { readonly url: string; readonly certificates: string; readonly profiles: readonly string[] }>
   >;
-  readonly trust: { readonly anchors: readonly string[]; readonly crls: readonly string[] };
+  readonly trust: {
+    readonly anchors: readonly string[];
+    /** Files, or addresses. */
+    readonly crls: readonly string[];
+    readonly renew: number;
+  };
   readonly registryPartner: string;
   readonly delivery: File["delivery"];
   readonly own: {
@@ -137,7 +142,11 @@ function resolved(path: string, file: File, channels: readonly Channel[], source
         { ...partner, certificates: absolute(partner.certificates) },
       ]),
     ),
-    trust: { anchors: file.trust.anchors.map(absolute), crls: file.trust.crls.map(absolute) },
+    trust: {
+      anchors: file.trust.anchors.map(absolute),
+      crls: file.trust.crls.map((source) => (/^https?:/.test(source) ? source : absolute(source))),
+      renew: file.trust.renew,
+    },
     registryPartner: file.registryPartner,
     delivery: file.delivery,
     own: {

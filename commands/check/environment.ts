@@ -8,6 +8,7 @@ import { type Certificate, pemToDer, readCertificate } from "../../envelope/cert
 import { readCrl } from "../../envelope/crl.ts";
 import { validatePath } from "../../envelope/index.ts";
 import { reasonOf } from "../../errors.ts";
+import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { doorsOf } from "./firewall.ts";
@@ -104,12 +105,17 @@ function* validity(file: string, certificate: Certificate, config: Config, now: 
   }
   if (days < soonDays) yield finding(file, "CERTIFICATE_EXPIRES", `expires in ${days} d, on ${day(notAfter)}`);
   const anchors = config.trust.anchors.flatMap((each) => pemToDer(textOf(each) ?? ""));
-  const crls = config.trust.crls.flatMap((each) => pemToDer(textOf(each) ?? "", "X509 CRL"));
+  const crls = files(config).flatMap((each) => pemToDer(textOf(each) ?? "", "X509 CRL"));
   try {
     validatePath(
       raw,
       pemToDer(textOf(file) ?? "").slice(1),
-      { anchors, crls, revocation: "require", crlStaleMs: dayMs },
+      {
+        anchors,
+        crls,
+        revocation: files(config).length < config.trust.crls.length ? "skip" : "require",
+        crlStaleMs: dayMs,
+      },
       now,
     );
   } catch (thrown) {
@@ -117,9 +123,12 @@ function* validity(file: string, certificate: Certificate, config: Config, now: 
   }
 }
 
+const files = ({ trust }: Pick<Config, "trust">): readonly string[] => trust.crls.filter((each) => !isAddress(each));
+
 function* revocation({ trust }: Config, now: Date): Generator<Finding> {
   for (const file of trust.anchors) if (textOf(file) === undefined) yield finding(file, "KEY_MISSING", "trust anchor");
-  for (const file of trust.crls) {
+  // What is fetched is looked at by --connect.
+  for (const file of files({ trust })) {
     try {
       const [der] = pemToDer(textOf(file) ?? "", "X509 CRL");
       if (!der) yield finding(file, "CRL_MISSING", "fetch it from the authority");

@@ -1,7 +1,8 @@
 /** Whether what a site has to reach answers: partners by TLS with their pinned certificate, HIS by connecting, PACS by C-ECHO. */
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { reach, tlsOptions } from "../../connectors/wire.ts";
-import { reasonOf } from "../../errors.ts";
+import { Fault, reasonOf } from "../../errors.ts";
+import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, severityOf } from "../../pipeline/config-findings.ts";
 import { loadKeys, tlsOf } from "../../pipeline/identity.ts";
@@ -41,6 +42,12 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
         context.signal,
       );
       socket.destroy();
+    });
+  }
+  for (const source of config.trust.crls.filter(isAddress)) {
+    await attempt(`revocation list ${source}`, async () => {
+      const { ok, status } = await fetch(source, { signal: AbortSignal.timeout(connectSeconds * 1000) });
+      if (!ok) throw new Fault("PEER_UNREACHABLE", `answered ${status}`);
     });
   }
   for (const [name, { mllp, dicom }] of Object.entries(config.own.systems)) {

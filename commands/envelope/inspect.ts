@@ -2,7 +2,8 @@
 import { Command } from "commander";
 import { unframeKey } from "../../envelope/frame.ts";
 import { readHeaders } from "../../envelope/headers.ts";
-import { open, type Purpose, profileOf } from "../../envelope/index.ts";
+import { open, profileOf } from "../../envelope/index.ts";
+import { purposes } from "../../envelope/manifest.ts";
 import { readMessage } from "../../envelope/message.ts";
 import { readParts } from "../../envelope/mime.ts";
 import { recipientSki } from "../../envelope/recipient.ts";
@@ -89,7 +90,7 @@ async function manifest(file: string, { receiver, key, certificate, trust }: Fla
     unwrappers,
     trust: trustOf(trust, [], false),
     now: new Date(),
-    purposes: allPurposes,
+    purposes,
     partner: (_sha256, signer) => ({ org: organizationOf(signer), profiles: ["semrs-2"] }),
     hasSeen: () => false,
   });
@@ -97,20 +98,6 @@ async function manifest(file: string, { receiver, key, certificate, trust }: Fla
   process.stdout.write("\n");
   say(`signed by ${opened.org}; its parts were not read`);
 }
-
-const allPurposes: readonly Purpose[] = [
-  "provide",
-  "push",
-  "register",
-  "query",
-  "retrieve",
-  "change",
-  "status",
-  "response",
-  "refusal",
-  "receipt",
-  "notify",
-];
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;

@@ -121,7 +121,7 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
   return {
     ...config,
     partners: Object.fromEntries(partners),
-    trust: { anchors: [join(pki, "ca.crt")], crls: [join(pki, "ca.crl")] },
+    trust: { ...config.trust, anchors: [join(pki, "ca.crt")], crls: [join(pki, "ca.crl")] },
     delivery: { ...config.delivery, retry: { ...config.delivery.retry, first: times.retry } },
     own: {
       ...own,

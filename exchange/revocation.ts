@@ -1,0 +1,158 @@
+/**
+ * Revocation lists of the trusted authorities, from files or by HTTP, renewed while the site runs. A list that cannot be renewed
+ * stays in force until it is stale, and then nothing is opened: hard fail. What was fetched is kept, so that a site starts
+ * without the network.
+ */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { pemToDer, readCertificate } from "../envelope/certificate.ts";
+import { readCrl } from "../envelope/crl.ts";
+import type { Trust } from "../envelope/index.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+
+const maxListBytes = 16 * 1024 * 1024;
+const fetchMs = 20_000;
+
+export type RevocationOptions = {
+  /** Files, or http: and https: addresses (a list is signed; RFC 5280 8 asks for no TLS). */
+  readonly sources: readonly string[];
+  readonly trust: Omit<Trust, "crls">;
+  /** Where fetched lists are kept. */
+  readonly folder: string;
+  readonly renewMs: number;
+  readonly log: Log;
+};
+
+export type Revocation = {
+  /** With the lists as they are now: another object after each change, since verified paths are cached by it. */
+  trust(): Trust;
+  /** Looks at every source at once. */
+  renew(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** Reads every list once; CONFIG_INVALID for a source that gives none and never gave one. */
+export async function openRevocation({ sources, trust, folder, renewMs, log }: RevocationOptions): Promise<Revocation> {
+  const lists = new Map<string, readonly Uint8Array[]>();
+  const unrenewed = new Set<string>();
+  let current: Trust = { ...trust, crls: [] };
+  const stopping = new AbortController();
+
+  const anchors = trust.anchors.map(readCertificate);
+  /** Whoever answers in the authority's place can neither go back to an older list nor put in one of his own. */
+  const check = (list: Uint8Array, source: string, before: readonly Uint8Array[]): void => {
+    const crl = readCrl(list);
+    const isOf = (issuer: Uint8Array): boolean => Buffer.from(issuer).equals(crl.issuer);
+    const signers = anchors.filter(({ subject }) => isOf(subject));
+    if (signers.length > 0 && !signers.some((signer) => crl.isSignedBy(signer)))
+      throw new Fault("CERTIFICATE_INVALID", `${source}: a revocation list that its authority has not signed`);
+    if (before.map(readCrl).some(({ issuer, thisUpdate }) => isOf(issuer) && thisUpdate > crl.thisUpdate))
+      throw new Fault("CERTIFICATE_INVALID", `${source}: an older revocation list than the one in force`);
+  };
+  const renewOne = async (source: string): Promise<boolean> => {
+    try {
+      const fresh = isAddress(source) ? await fetched(source, stopping.signal) : fromText(readText(source), source);
+      for (const list of fresh) check(list, source, lists.get(source) ?? kept(source, folder) ?? []);
+      if (isAddress(source)) keep(source, folder, fresh);
+      if (unrenewed.delete(source)) log("revocation.renewed", { peer: source });
+      if (same(lists.get(source), fresh)) return false;
+      lists.set(source, fresh);
+      return true;
+    } catch (thrown) {
+      if (stopping.signal.aborted) return false;
+      const known = lists.get(source) ?? kept(source, folder);
+      if (!known) throw thrown;
+      // Once a failure, not once a look: the list in force says itself how long it counts.
+      if (!unrenewed.has(source))
+        log("revocation.unrenewed", { peer: source, code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
+      unrenewed.add(source);
+      if (lists.has(source)) return false;
+      lists.set(source, known);
+      return true;
+    }
+  };
+  const renew = async (): Promise<void> => {
+    const changed = await Promise.all(sources.map(renewOne));
+    if (changed.includes(true)) current = { ...trust, crls: sources.flatMap((source) => lists.get(source) ?? []) };
+  };
+
+  await renew();
+  const looking = (async () => {
+    while (!stopping.signal.aborted) {
+      await wait(renewMs, undefined, { signal: stopping.signal, ref: false }).catch(() => undefined);
+      if (!stopping.signal.aborted) await renew().catch(() => undefined);
+    }
+  })();
+  return {
+    trust: () => current,
+    renew,
+    stop: async () => {
+      stopping.abort();
+      await looking;
+    },
+  };
+}
+
+export const isAddress = (source: string): boolean => /^https?:\/\//.test(source);
+
+/** Fetches a list, PEM or DER; PEER_UNREACHABLE or CERTIFICATE_INVALID says why there is none. */
+async function fetched(url: string, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(fetchMs)]);
+  const response = await fetch(url, { signal: limit, redirect: "error" }).catch((cause: unknown) => {
+    throw new Fault("PEER_UNREACHABLE", `${url} gives no revocation list`, { cause });
+  });
+  if (!response.ok)
+    throw new Fault("PEER_UNREACHABLE", `${url} answered ${response.status} instead of a revocation list`);
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of response.body ?? []) {
+    size += piece.length;
+    if (size > maxListBytes) throw new Fault("TOO_LARGE", `${url}: a revocation list over ${maxListBytes} octets`);
+    pieces.push(piece);
+  }
+  const bytes = Buffer.concat(pieces);
+  const found = bytes[0] === 0x30 ? [Uint8Array.from(bytes)] : fromText(bytes.toString("latin1"), url);
+  return found;
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${file} cannot be read; fetch it from the authority`, { cause });
+  }
+}
+
+function fromText(text: string, source: string): readonly Uint8Array[] {
+  const found = pemToDer(text, "X509 CRL");
+  if (found.length === 0) throw new Fault("CONFIG_INVALID", `${source} holds no revocation list`);
+  return found;
+}
+
+const fileOf = (url: string, folder: string): string =>
+  join(folder, `${createHash("sha256").update(url).digest("hex").slice(0, 32)}.crl`);
+
+function keep(url: string, folder: string, lists: readonly Uint8Array[]): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = fileOf(url, folder);
+  writeFileSync(`${file}.new`, JSON.stringify(lists.map((list) => Buffer.from(list).toString("base64"))), {
+    mode: 0o600,
+  });
+  renameSync(`${file}.new`, file);
+}
+
+function kept(source: string, folder: string): readonly Uint8Array[] | undefined {
+  try {
+    const lists = JSON.parse(readFileSync(fileOf(source, folder), "utf8")) as string[];
+    return lists.map((list) => Uint8Array.from(Buffer.from(list, "base64")));
+  } catch {
+    return undefined;
+  }
+}
+
+const same = (one: readonly Uint8Array[] | undefined, other: readonly Uint8Array[]): boolean =>
+  one?.length === other.length &&
+  one.every((list, index) => Buffer.from(list).equals(other[index] ?? new Uint8Array()));
