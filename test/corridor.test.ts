@@ -187,7 +187,10 @@ describe("other ways to begin", () => {
         "the admission was answered",
         () => exchange.log.filter(({ event }) => event === "fetch.answered").length >= 2,
       );
-      expect(exchange.log.filter(({ event }) => event === "deliver.delivered")).toHaveLength(2);
+      await until(
+        "both deliveries are settled",
+        () => exchange.log.filter(({ event }) => event === "deliver.delivered").length === 2,
+      );
       await until("A holds B's proof of delivery", () =>
         exchange.log.some(({ event }) => event === "repository.receipted"),
       );

@@ -100,12 +100,13 @@ describe("messages", () => {
     );
   });
   test("ECHO: what came from A and its HIS sends back is not registered as B's", async () => {
-    const at = await opened();
+    const at = await opened({}, (yaml) => yaml.replace("run: [incoming]", "run: [incoming, documents]"));
     await at.message(sampleMessage("mdm-t02-121"));
     await until("registered", async () => (await trace(at, "S121")).records[0]?.state === "registered");
     await at.message(adtFor(`${lin.national}^^^MOI^NI`), "B_ADT");
     await until("at B", () => at.documentsAtB().size === 1);
-    expect(at.log.some(({ event }) => event === "open.opened")).toBe(true);
+    expect(await at.message(sampleMessage("mdm-t02-121"), "B_ADT")).toMatchObject({ state: "delivered" });
+    expect((await trace(at, "S121", "hospital-b")).arrivals[0]).toMatchObject({ state: "filtered", code: "ECHO" });
   });
 });
 
@@ -153,13 +154,12 @@ describe("deliveries", () => {
       await at.message(sampleMessage("mdm-t02-121"));
       await until("registered", async () => (await trace(at, "S121")).records[0]?.state === "registered");
       await at.message(sampleMessage("adt-a01-second"), "B_ADT");
-      await until("ambiguous", () =>
-        at.log.some(({ event, fields }) => event === "deliver.deferred" && fields.code === "PEER_AMBIGUOUS"),
-      );
-      const { deliveries } = await at
-        .admin("hospital-b")
-        .get<{ deliveries: { state: string; code: string }[] }>("/journal?state=ambiguous");
-      expect(deliveries).toMatchObject([{ state: "ambiguous", code: "PEER_AMBIGUOUS" }]);
+      await until("ambiguous", async () => {
+        const { deliveries } = await at
+          .admin("hospital-b")
+          .get<{ deliveries: { state: string; code: string }[] }>("/journal?state=ambiguous");
+        return deliveries.length === 1 && deliveries[0]?.code === "PEER_AMBIGUOUS";
+      });
     } finally {
       server.close();
     }
