@@ -19,7 +19,11 @@ export type Arrival = {
   readonly controlId: string;
   /** Who sent it, as the protocol names them: host:port, AE title, or certificate subject. */
   readonly sender: string;
+  /** The association it came on: a study may go on as long as one that sent to it is open. */
+  readonly session?: Session;
 };
+
+export type Session = { readonly id: string; readonly ended: Promise<void> };
 
 /** What became of an arrival: accepted, or refused with a code that every protocol can say, and a reason for people. */
 export type Verdict = { readonly accepted: boolean; readonly code?: ErrorCode; readonly reason?: string };
@@ -30,7 +34,22 @@ export type Verdict = { readonly accepted: boolean; readonly code?: ErrorCode; r
  */
 export type Deliver = (arrival: Arrival) => Promise<{ readonly duplicate: boolean; readonly answer: Promise<Verdict> }>;
 
-export type Context = { readonly log: Log; readonly signal: AbortSignal };
+/** A request for storage commitment (PS3.4 J.3.2): what a peer wants to be answerable for no longer. */
+export type Commitment = {
+  readonly transactionUid: string;
+  readonly sender: string;
+  readonly references: readonly { readonly sopClassUid: string; readonly sopInstanceUid: string }[];
+};
+
+/** For each reference null where the instance is durable here, else the Failure Reason (PS3.3 C.14.1.1). */
+export type Commit = (commitment: Commitment) => Promise<readonly (number | null)[]>;
+
+export type Context = {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Undefined where nobody can answer for what is stored. */
+  readonly commit?: Commit;
+};
 
 /** A source that listens: `address` is host:port as bound (the port is real even when 0 was asked for). */
 export type Running = { readonly address: string; stop(): Promise<void> };
