@@ -4,7 +4,7 @@
  * without the network.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
@@ -12,6 +12,7 @@ import { readCrl } from "../envelope/crl.ts";
 import type { Trust } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { writeDurably } from "../store/durable.ts";
 
 const maxListBytes = 16 * 1024 * 1024;
 const fetchMs = 20_000;
@@ -137,11 +138,8 @@ const fileOf = (url: string, folder: string): string =>
 
 function keep(url: string, folder: string, lists: readonly Uint8Array[]): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const file = fileOf(url, folder);
-  writeFileSync(`${file}.new`, JSON.stringify(lists.map((list) => Buffer.from(list).toString("base64"))), {
-    mode: 0o600,
-  });
-  renameSync(`${file}.new`, file);
+  const text = JSON.stringify(lists.map((list) => Buffer.from(list).toString("base64")));
+  writeDurably(fileOf(url, folder), text, 0o600);
 }
 
 function kept(source: string, folder: string): readonly Uint8Array[] | undefined {

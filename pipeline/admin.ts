@@ -1,12 +1,13 @@
 /** The admin port: loopback only. `/metrics` and `/health/*` are open, everything else asks for the token (decision 14). */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
 import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
+import { writeDurably } from "../store/durable.ts";
 import { request } from "./fetch.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
@@ -150,8 +151,14 @@ function isAuthorized(request: Request, token: string): boolean {
   return timingSafeEqual(digest(request.headers.authorization ?? ""), digest(`Bearer ${token}`));
 }
 
+const tokenForm = /^[0-9a-f]{64}$/;
+
+/** A token that is not whole would let anybody in who sends none: it is made anew. */
 function adminToken(folder: string): string {
   const file = join(folder, "admin.token");
-  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString("hex"), { mode: 0o600, flag: "wx" });
-  return readFileSync(file, "utf8").trim();
+  const known = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+  if (tokenForm.test(known)) return known;
+  const token = randomBytes(32).toString("hex");
+  writeDurably(file, token, 0o600);
+  return token;
 }

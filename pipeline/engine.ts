@@ -61,7 +61,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
     for (const [name, { mllp, dicom, directory }] of Object.entries(site.config.own.systems)) {
-      const deliver = openIntake(name, messages.intake, instances);
+      const deliver = openIntake(site, name, messages.intake, instances);
       const addresses: { mllp?: string; dicom?: string } = {};
       if (mllp?.listen) {
         const running = await mllpSource.listen(

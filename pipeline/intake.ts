@@ -3,18 +3,29 @@
  * connector answers its peer from the promise and the verdict that come back, and from nothing else.
  */
 import type { Arrival, Deliver } from "../connectors/connector.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { InstanceIntake } from "./intake-instance.ts";
 import type { MessageIntake } from "./intake-message.ts";
+import type { Site } from "./site.ts";
 
 const intakes = ["application/hl7-v2", "application/dicom", "application/octet-stream"] as const;
 
 /** Gives each arrival to the intake of its media type. */
-export function openIntake(system: string, message: MessageIntake, instance: InstanceIntake): Deliver {
+export function openIntake(site: Site, system: string, messages: MessageIntake, instance: InstanceIntake): Deliver {
+  /** What could not even be kept (a full disk, a stop) is answered AR and leaves no row: the log is where it is told. */
+  const message = async (arrival: Arrival): ReturnType<Deliver> => {
+    try {
+      return await messages(system, arrival);
+    } catch (thrown) {
+      const { controlId, sender: peer } = arrival;
+      site.log("source.refused", { controlId, peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "error");
+      throw thrown;
+    }
+  };
   const byType: Readonly<Record<(typeof intakes)[number], (arrival: Arrival) => ReturnType<Deliver>>> = {
-    "application/hl7-v2": (arrival) => message(system, arrival),
+    "application/hl7-v2": message,
     "application/dicom": (arrival) => instance(system, arrival),
-    "application/octet-stream": (arrival) => message(system, arrival),
+    "application/octet-stream": message,
   };
   return async (arrival) => {
     const intake = byType[arrival.mediaType as (typeof intakes)[number]];

@@ -1,0 +1,118 @@
+/** Faults of the disk under load (reliability.md F2, F3) and of the operator (F7): nothing acknowledged is lost. */
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { root } from "../commands/cli.ts";
+import { until } from "../sites.ts";
+import { type Disk, disks, makeDisk } from "./disk.ts";
+import { type House, makeHome, startHouse } from "./house.ts";
+import { lostOf, openLoad } from "./load.ts";
+
+const disk = disks();
+let house: House | undefined;
+let mounted: Disk | undefined;
+afterEach(async () => {
+  await house?.end("SIGKILL");
+  mounted?.remove();
+  [house, mounted] = [undefined, undefined];
+});
+
+const connections = 8;
+
+/** Power cuts under load, each followed by a start; how much was acknowledged and is not there. */
+async function cutUnderLoad(cuts: number, messages: number, program?: string) {
+  mounted = makeDisk(256);
+  const home = await makeHome(join(mounted.path, "data"));
+  const acknowledged = new Map<string, string>();
+  for (let cut = 1; cut <= cuts; cut += 1) {
+    house = await startHouse(home, program);
+    const load = openLoad(house.his, connections, `CUT${cut}.`);
+    await until("load is under way", () => load.acknowledged.size >= messages);
+    mounted.cut();
+    await house.end("SIGKILL");
+    await load.stop();
+    for (const [controlId, digest] of load.acknowledged) acknowledged.set(controlId, digest);
+    mounted.restore();
+  }
+  house = await startHouse(home, program);
+  const { status } = await fetch(`http://127.0.0.1:${home.env.ADMIN}/health/ready`);
+  return { acknowledged, lost: await lostOf(house, acknowledged), isReady: status === 200 };
+}
+
+describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
+  test("F2 three power cuts under load: everything acknowledged is there, and the house is ready", async () => {
+    const { acknowledged, lost, isReady } = await cutUnderLoad(3, 80);
+    expect({ lost, isReady }).toEqual({ lost: [], isReady: true });
+    expect(acknowledged.size).toBeGreaterThanOrEqual(240);
+  }, 120_000);
+
+  test("F2 the same cut convicts a house that answers before its commit is on the disk", async () => {
+    const { lost, isReady } = await cutUnderLoad(2, 80, mutant());
+    expect(lost.length > 0 || !isReady).toBe(true);
+  }, 120_000);
+
+  test("F3 a full disk: AR, nothing half kept; when there is space again the same house goes on", async () => {
+    mounted = makeDisk(320);
+    const home = await makeHome(join(mounted.path, "data"));
+    house = await startHouse(home);
+    const load = openLoad(house.his, connections, "FULL.");
+    await until("load is under way", () => load.acknowledged.size > 60);
+    const release = mounted.fill(40);
+    await until("it says that it is full", () => (load.refused.get("PEER_BUSY") ?? 0) > 8);
+    const whileFull = load.acknowledged.size;
+    expect((await house.admin.get<{ arrivals: object }>("/counts")).arrivals).toBeDefined();
+    release();
+    await until("it accepts again", () => load.acknowledged.size > whileFull + 60);
+    await load.stop();
+    expect([...load.refused.keys()]).toEqual(["PEER_BUSY"]);
+    expect(house.log()).toContain("STORE_FULL");
+    expect(await lostOf(house, load.acknowledged)).toEqual([]);
+    expect(await house.end("SIGTERM")).toBe(0);
+  }, 120_000);
+});
+
+test("F7 SIGTERM three times under load: it ends with 0 within its grace, and nothing acknowledged is lost", async () => {
+  const home = await makeHome();
+  const acknowledged = new Map<string, string>();
+  for (let round = 1; round <= 3; round += 1) {
+    house = await startHouse(home);
+    const load = openLoad(house.his, connections, `TERM${round}.`);
+    await until("load is under way", () => load.acknowledged.size > 60);
+    expect(await house.end("SIGTERM")).toBe(0);
+    await load.stop();
+    for (const [controlId, digest] of load.acknowledged) acknowledged.set(controlId, digest);
+  }
+  house = await startHouse(home);
+  expect(await lostOf(house, acknowledged)).toEqual([]);
+}, 120_000);
+
+test("a token that a power cut left empty lets nobody in: it is made anew", async () => {
+  const home = await makeHome();
+  mkdirSync(home.data, { mode: 0o700 });
+  writeFileSync(join(home.data, "admin.token"), "");
+  house = await startHouse(home);
+  const asked = await fetch(`http://127.0.0.1:${home.env.ADMIN}/counts`, { headers: { authorization: "Bearer " } });
+  expect(asked.status).toBe(401);
+  expect(await house.admin.get("/counts")).toMatchObject({ arrivals: {} });
+});
+
+/** A copy of the program that does not wait for the disk: the fault has to find it. */
+function mutant(): string {
+  const copy = mkdtempSync(join(tmpdir(), "semrs-mutant-"));
+  const skipped = new Set(["node_modules", ".git", ".semrs", "docs", "bench"]);
+  cpSync(root, copy, { recursive: true, filter: (path) => !skipped.has(path.slice(root.length + 1)) });
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+  const broken = [
+    ["store/sqlite.ts", "synchronous = FULL", "synchronous = OFF"],
+    ["store/writer.ts", "synchronous = FULL", "synchronous = OFF"],
+    ["store/writer.ts", "fdatasyncSync(file);", ""],
+  ] as const;
+  for (const [name, from, to] of broken) {
+    const file = join(copy, name);
+    const before = readFileSync(file, "utf8");
+    expect(before).toContain(from);
+    writeFileSync(file, before.replaceAll(from, to));
+  }
+  return copy;
+}
