@@ -2,19 +2,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { checkCommand } from "./commands/check/index.ts";
-import { completionCommand } from "./commands/completion.ts";
-import { demoCommand } from "./commands/demo/index.ts";
-import { echoCommand } from "./commands/echo.ts";
-import { inspectCommand } from "./commands/envelope/inspect.ts";
-import { openCommand } from "./commands/envelope/open.ts";
-import { sealCommand } from "./commands/envelope/seal.ts";
-import { initCommand } from "./commands/init/index.ts";
-import { journalCommand } from "./commands/journal/index.ts";
-import { pkiCommand } from "./commands/pki/index.ts";
-import { runCommand } from "./commands/run.ts";
-import { sendCommand } from "./commands/send/index.ts";
-import { testCommand } from "./commands/test/index.ts";
 
 const exitUsage = 64;
 
@@ -36,22 +23,29 @@ const program = new Command("semrs")
     "Examples:\n  semrs demo                      three sites on this machine, records travel\n  semrs init hospital-a --own-ca  what one house begins with\n  semrs check && semrs test       what is wrong with channels.yaml, and what it does\n  semrs run                       one site, until it is told to stop\n  semrs journal trace S116        the way of one message\n",
   )
   .exitOverride();
-const verbs = [
-  demoCommand,
-  initCommand,
-  checkCommand,
-  testCommand,
-  runCommand,
-  sendCommand,
-  echoCommand,
-  journalCommand,
-  sealCommand,
-  openCommand,
-  inspectCommand,
-  pkiCommand,
-];
-for (const verb of verbs) program.addCommand(verb());
-program.addCommand(completionCommand(() => program));
+/** A verb brings its own modules and nothing of the others: `seal` needs no web server. */
+const verbs: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import("./commands/demo/index.ts")).demoCommand(),
+  init: async () => (await import("./commands/init/index.ts")).initCommand(),
+  check: async () => (await import("./commands/check/index.ts")).checkCommand(),
+  test: async () => (await import("./commands/test/index.ts")).testCommand(),
+  run: async () => (await import("./commands/run.ts")).runCommand(),
+  send: async () => (await import("./commands/send/index.ts")).sendCommand(),
+  echo: async () => (await import("./commands/echo.ts")).echoCommand(),
+  journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
+  seal: async () => (await import("./commands/envelope/seal.ts")).sealCommand(),
+  open: async () => (await import("./commands/envelope/open.ts")).openCommand(),
+  inspect: async () => (await import("./commands/envelope/inspect.ts")).inspectCommand(),
+  pki: async () => (await import("./commands/pki/index.ts")).pkiCommand(),
+  completion: async () => (await import("./commands/completion.ts")).completionCommand(() => program),
+};
+// Help, completion and a wrong verb speak of all of them.
+const [, , asked = ""] = process.argv;
+const wanted = asked in verbs && asked !== "completion" ? [asked] : Object.keys(verbs);
+for (const name of wanted) {
+  const verb = await verbs[name]?.();
+  if (verb) program.addCommand(verb);
+}
 overridden(program);
 
 try {

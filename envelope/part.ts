@@ -3,15 +3,7 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import {
-  createCipheriv,
-  createHash,
-  createSecretKey,
-  hash as digestOf,
-  hkdfSync,
-  type KeyObject,
-  randomBytes,
-} from "node:crypto";
+import { createCipheriv, createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { gcmDecipher } from "./primitives.ts";
 
@@ -105,63 +97,75 @@ export async function* verifiedClear(
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
 
+/** What is held until its digest matched: ciphertext and its clear text, piece by piece. */
+type Piece = { readonly cipher: Uint8Array; readonly clear: Uint8Array };
+
 async function* verified(
   source: AsyncIterable<Uint8Array>,
   { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
-): AsyncGenerator<{ readonly cipher: Uint8Array; readonly clear: Uint8Array }> {
-  const decipher = gcmDecipher(cek, nonce);
+): AsyncGenerator<Piece> {
   const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
   const unit = segs ? segmentBytes : maxWholeBytes;
+  if (expected.length !== digestBytes * Math.ceil(size / unit)) throw refuse("its digests do not fit its size");
+  const decipher = gcmDecipher(cek, nonce);
+  let hash = createHash("sha256");
+  let held: Piece[] = [];
   let seen = 0;
-  let last: { readonly cipher: Uint8Array; readonly clear: Uint8Array } | undefined;
-  for await (const cipher of units(source, unit, size)) {
-    const clear = decipher.update(cipher);
-    const at = (seen / unit) * digestBytes;
-    if (!digestOf("sha256", clear, "buffer").equals(expected.subarray(at, at + digestBytes)))
-      throw refuse("a digest differs from what was signed");
-    seen += cipher.length;
-    // The signed digest authorises each segment; the last one waits for the tag as well.
-    if (seen < size) yield { cipher, clear };
-    else last = { cipher, clear };
+  for await (let chunk of coalesced(source)) {
+    while (chunk.length > 0) {
+      const left = Math.min(unit - (seen % unit), size - seen);
+      if (left === 0) throw refuse("more octets than its size");
+      const cipher = chunk.subarray(0, left);
+      const clear = decipher.update(cipher);
+      hash.update(clear);
+      held.push({ cipher, clear });
+      seen += cipher.length;
+      chunk = chunk.subarray(cipher.length);
+      if (cipher.length < left) continue;
+      const at = (Math.ceil(seen / unit) - 1) * digestBytes;
+      if (!hash.digest().equals(expected.subarray(at, at + digestBytes)))
+        throw refuse("a digest differs from what was signed");
+      // The signed digest authorises each segment; the last one waits for the tag as well.
+      if (seen === size) continue;
+      yield* held;
+      held = [];
+      hash = createHash("sha256");
+    }
   }
-  if (!last || seen !== size) throw refuse("fewer octets than its size");
+  if (seen !== size) throw refuse("fewer octets than its size");
   try {
     decipher.setAuthTag(tag() ?? new Uint8Array());
     decipher.final();
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
   }
-  yield last;
+  yield* held;
 }
 
-/** The same octets in pieces of exactly `unit`, the last one shorter, however finely they come; at most `size` in all. */
-async function* units(source: AsyncIterable<Uint8Array>, unit: number, size: number): AsyncGenerator<Uint8Array> {
-  let left = size;
+/** Pieces below this are put together: a list of what is held may not be as long as the sender likes to make it. */
+const pieceBytes = 16 * 1024;
+
+async function* coalesced(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let gathered = new Uint8Array();
   let filled = 0;
-  for await (let chunk of source) {
-    if (chunk.length > left - filled) throw refuse("more octets than its size");
-    while (chunk.length > 0) {
-      const due = Math.min(unit, left);
-      if (filled === 0 && chunk.length >= due) {
-        yield chunk.subarray(0, due);
-        left -= due;
-        chunk = chunk.subarray(due);
-        continue;
-      }
-      if (filled === 0) gathered = Buffer.allocUnsafeSlow(due);
-      const piece = chunk.subarray(0, due - filled);
+  for await (const chunk of source) {
+    if (filled === 0 && chunk.length >= pieceBytes) {
+      yield chunk;
+      continue;
+    }
+    for (let rest = chunk; rest.length > 0; ) {
+      if (filled === 0) gathered = Buffer.allocUnsafeSlow(pieceBytes);
+      const piece = rest.subarray(0, pieceBytes - filled);
       gathered.set(piece, filled);
       filled += piece.length;
-      chunk = chunk.subarray(piece.length);
-      if (filled < due) continue;
+      rest = rest.subarray(piece.length);
+      if (filled < pieceBytes) continue;
       yield gathered;
-      left -= due;
       filled = 0;
     }
   }
-  if (filled > 0) throw refuse("fewer octets than its size");
+  if (filled > 0) yield gathered.subarray(0, filled);
 }
 
 export type Digests = Pick<PartFacts, "size" | "sha256" | "segs" | "root">;

@@ -1,19 +1,8 @@
 /** `semrs open`: an envelope from a file or pipe, verified to its last octet, into a folder; nothing at all when it is refused. */
 
 import { randomUUID } from "node:crypto";
-import {
-  createReadStream,
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { Command, Option } from "commander";
 import {
   type Message,
@@ -31,6 +20,7 @@ import {
 } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import { guarded, print, say } from "../exit.ts";
+import { writeFileOf } from "./files.ts";
 import { legacyUnwrapperOf, organizationOf, recipientOf, trustOf, unwrappersOf } from "./keys.ts";
 import { progress } from "./progress.ts";
 import { withSpool } from "./spool.ts";
@@ -50,7 +40,7 @@ type Flags = {
 };
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-const readBytes = 1 << 20;
+const readBytes = 1 << 18;
 const purposes: readonly Purpose[] = ["provide", "push", "response"];
 
 export function openCommand(): Command {
@@ -184,8 +174,7 @@ async function writtenTo(out: string, work: (put: Put) => Promise<void>): Promis
   const names: string[] = [];
   try {
     await work(async (name, body) => {
-      const options = { mode: 0o600, highWaterMark: readBytes };
-      await pipeline(Readable.from(body), createWriteStream(join(temporary, name), options));
+      await writeFileOf(join(temporary, name), body, 0o600);
       names.push(name);
     });
     rmSync(out, { recursive: true, force: true });

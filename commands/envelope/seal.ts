@@ -1,6 +1,6 @@
 /** `semrs seal`: a document and its images from files into one envelope. */
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream, renameSync, rmSync, statSync } from "node:fs";
+import { createReadStream, renameSync, rmSync, statSync } from "node:fs";
 import { open as openFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -20,6 +20,7 @@ import { writeMessage } from "../../envelope/message.ts";
 import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import { guarded, say } from "../exit.ts";
+import { changed, digestFile, octetsOf, sizeOfFile, writeFileOf } from "./files.ts";
 import { legacySignerOf, recipientOf, signerOf } from "./keys.ts";
 import { progress } from "./progress.ts";
 import { withSpool } from "./spool.ts";
@@ -82,7 +83,7 @@ async function sealFiles(flags: Flags): Promise<void> {
     if (flags.out === "-") return await pipeline(Readable.from(stream), process.stdout, { end: false });
     const temporary = `${flags.out}.partial`;
     try {
-      await pipeline(Readable.from(stream), createWriteStream(temporary, { mode: 0o600, highWaterMark: readBytes }));
+      await writeFileOf(temporary, stream, 0o600);
       renameSync(temporary, flags.out);
     } finally {
       rmSync(temporary, { force: true });
@@ -116,7 +117,7 @@ const profiles: Readonly<Record<Flags["profile"], (flags: Flags, spool: Spool) =
     const { org, certificate } = recipientOf(to, "legacy-decrypt");
     const { org: own, signer } = legacySignerOf(sender(flags));
     const document = await collected(flags.document);
-    const instances = flags.image.map((file) => ({ size: sizeOf(file), clear: () => streamOf(file) }));
+    const instances = flags.image.map((file) => ({ size: sizeOfFile(file), clear: () => streamOf(file) }));
     const draft = {
       sender: own,
       to: { org, certificate, transport: flags.transport },
@@ -162,12 +163,6 @@ const collected = async (file: string): Promise<Uint8Array> =>
 const streamOf = (file: string): AsyncIterable<Uint8Array> =>
   createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array>;
 
-function sizeOf(file: string): number {
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (!found?.isFile() || found.size === 0) throw new Fault("QUERY_INVALID", `${file} is no file, or empty`);
-  return found.size;
-}
-
 async function documentOf(file: string): Promise<Content> {
   if (file !== "-") return await fileOf(file, { role: "cda", type: "text/xml" }, "whole");
   const bytes = await collected(file);
@@ -200,15 +195,13 @@ async function fileOf(
   form: "whole" | "segments" = "segments",
 ): Promise<Content> {
   const before = statSync(file, { throwIfNoEntry: false });
-  if (!before?.isFile() || before.size === 0) throw new Fault("QUERY_INVALID", `${file} is no file, or empty`);
-  const read = (): AsyncIterable<Uint8Array> =>
-    createReadStream(file, { highWaterMark: readBytes, end: before.size - 1 }) as AsyncIterable<Uint8Array>;
-  const digests = await digestPart(progress(read(), `${file} digested`, before.size), form);
+  const size = sizeOfFile(file);
+  const read = (): AsyncIterable<Uint8Array> => octetsOf(file, 0, size);
+  const digests = form === "whole" ? await digestPart(read(), form) : await digestFile(file, size);
   async function* unchanged(): AsyncGenerator<Uint8Array> {
     yield* read();
     const after = statSync(file, { throwIfNoEntry: false });
-    if (after?.mtimeMs !== before?.mtimeMs || after?.size !== before?.size)
-      throw new Fault("STORE_CONFLICT", `${file} changed while it was sealed; seal it again`);
+    if (after?.mtimeMs !== before?.mtimeMs || after?.size !== before?.size) throw changed(file);
   }
   return { ...what, ...sealDigested(digests, unchanged) };
 }

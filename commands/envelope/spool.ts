@@ -1,10 +1,9 @@
 /** A folder for ciphertext that waits, removed when the work is done. What is in it is sealed under keys of this process. */
-import { createReadStream, createWriteStream, mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { Spool } from "../../envelope/index.ts";
+import { writeFileOf } from "./files.ts";
 
 const readBytes = 1 << 20;
 
@@ -15,7 +14,7 @@ export async function withSpool<T>(work: (spool: Spool) => Promise<T>): Promise<
   const write: Spool["write"] = async (cipher) => {
     count += 1;
     const file = join(folder, String(count));
-    await pipeline(Readable.from(cipher), createWriteStream(file, { mode: 0o600, highWaterMark: readBytes }));
+    await writeFileOf(file, cipher, 0o600);
     return { read: () => createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array> };
   };
   try {

@@ -1,0 +1,99 @@
+/** Files as octets, read and written with little else in between: what `seal` and `open` spend is cryptography. */
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { type Digests, digestPart, rootOf, segmentBytes } from "../../envelope/part.ts";
+import { Fault } from "../../errors.ts";
+
+const readBytes = 1 << 18;
+const writeBytes = 1 << 19;
+/** Below this the start of threads costs more than they save. */
+const threadedBytes = 64 * 1024 * 1024;
+
+/** Size of a file that can be sealed; QUERY_INVALID for anything else. */
+export function sizeOfFile(file: string): number {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (!found?.isFile() || found.size === 0) throw new Fault("QUERY_INVALID", `${file} is no file, or empty`);
+  return found.size;
+}
+
+/** Octets `from` to before `to`, in one buffer that is used again: a chunk is good until the next is asked for. */
+export async function* octetsOf(file: string, from: number, to: number): AsyncGenerator<Uint8Array> {
+  const handle = openSync(file, "r");
+  const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, Math.max(1, to - from)));
+  try {
+    for (let at = from; at < to; ) {
+      const count = readSync(handle, buffer, 0, Math.min(buffer.length, to - at), at);
+      if (count === 0) throw changed(file);
+      at += count;
+      yield buffer.subarray(0, count);
+    }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+export const changed = (file: string): Fault =>
+  new Fault("STORE_CONFLICT", `${file} changed while it was sealed; seal it again`);
+
+/** Digests of a file in segments; those of a large one are made by as many threads as there are processors. */
+export async function digestFile(file: string, size: number): Promise<Digests> {
+  if (size < threadedBytes) return await digestPart(octetsOf(file, 0, size), "segments");
+  const count = Math.min(availableParallelism(), 8);
+  const share = Math.ceil(size / count / segmentBytes) * segmentBytes;
+  const ranges = Array.from({ length: Math.ceil(size / share) }, (_, index) => ({
+    file,
+    from: index * share,
+    to: Math.min(size, (index + 1) * share),
+  }));
+  const segs = Buffer.concat(await Promise.all(ranges.map(inThread)));
+  return { size, sha256: null, segs, root: rootOf(size, segs) };
+}
+
+/** A range of whole segments, and the digests of those that come back. */
+export type Range = { readonly file: string; readonly from: number; readonly to: number };
+
+async function inThread(range: Range): Promise<Uint8Array> {
+  const worker = new Worker(new URL("./digest-worker.ts", import.meta.url), { workerData: range });
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  worker.once("message", resolve).once("error", reject);
+  worker.once("exit", () => reject(changed(range.file)));
+  return await promise;
+}
+
+/** Writes a stream to a new file; one write is under way while the next octets are made. Its chunks must stay as they are. */
+export async function writeFileOf(
+  path: string,
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  mode: number,
+): Promise<void> {
+  const handle = await open(path, "w", mode);
+  let writing: Promise<void> = Promise.resolve();
+  let gathered: Uint8Array[] = [];
+  let size = 0;
+  const flush = async (): Promise<void> => {
+    await writing;
+    writing = writeAll(handle, gathered, size);
+    writing.catch(() => undefined);
+    [gathered, size] = [[], 0];
+  };
+  try {
+    for await (const chunk of body) {
+      gathered.push(chunk);
+      size += chunk.length;
+      if (size >= writeBytes) await flush();
+    }
+    await flush();
+    await writing;
+  } finally {
+    await writing.catch(() => undefined);
+    await handle.close();
+  }
+}
+
+async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[], size: number): Promise<void> {
+  if (size === 0) return;
+  const { bytesWritten } = await handle.writev(chunks);
+  if (bytesWritten < size) await handle.writeFile(Buffer.concat(chunks).subarray(bytesWritten));
+}
