@@ -2,6 +2,7 @@
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { oids } from "./algorithms.ts";
+import { type PathExtensions, pathExtensionsOf } from "./certificate-extensions.ts";
 import {
   bitsOf,
   booleanOf,
@@ -15,10 +16,11 @@ import {
   tag,
   timeOf,
 } from "./cms/der.ts";
+import { type NameKeys, nameKey, rdnsOf } from "./names.ts";
 
 export type Extension = { readonly id: string; readonly isCritical: boolean; readonly value: Uint8Array };
 
-export type Certificate = {
+export type Certificate = PathExtensions & {
   readonly raw: Uint8Array;
   /** SHA-256 of `raw`, hex. */
   readonly sha256: string;
@@ -26,11 +28,16 @@ export type Certificate = {
   readonly tbs: Uint8Array;
   readonly signatureAlgorithm: string;
   readonly signature: Uint8Array;
-  /** Hex, without leading zeros. */
+  /** Hex without leading zeros, with a minus sign where the INTEGER has one (the RFC forbids it; PKITS has it). */
   readonly serial: string;
   /** DER of the Name. */
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
+  /** Issuer and subject as they are compared. */
+  readonly issuerRdns: NameKeys;
+  readonly subjectRdns: NameKeys;
+  readonly issuerKey: string;
+  readonly subjectKey: string;
   /** `CN=…, O=…` for people. */
   readonly subjectText: string;
   readonly notBefore: Date;
@@ -115,17 +122,21 @@ function parse(der: Uint8Array, sha256: string): Certificate {
   const akiKey = aki ? cursor(aki).maybe(context(0, false))?.content : undefined;
   const usage = value(oids.keyUsage);
   const extended = value(oids.extendedKeyUsage);
+  const [issuerRdns, subjectRdns] = [rdnsOf(issuer), rdnsOf(subject)];
   return {
+    ...pathExtensionsOf(extensions),
     raw: der,
     sha256,
     tbs: tbs.raw,
     signatureAlgorithm: oidOf(cursor(algorithm).take(tag.oid, "algorithm")),
     signature,
-    serial: Buffer.from(serial.content)
-      .toString("hex")
-      .replace(/^(00)+(?=..)/, ""),
+    serial: serialOf(serial),
     issuer: issuer.raw,
     subject: subject.raw,
+    issuerRdns,
+    subjectRdns,
+    issuerKey: nameKey(issuerRdns),
+    subjectKey: nameKey(subjectRdns),
     subjectText: nameText(subject),
     notBefore,
     notAfter,
@@ -138,6 +149,13 @@ function parse(der: Uint8Array, sha256: string): Certificate {
     pathLength,
     extensions,
   };
+}
+
+/** A serial number as text: two that differ in sign alone are two. */
+export function serialOf({ content }: Element): string {
+  const sign = ((content[0] ?? 0) & 0x80) !== 0 ? "-" : "";
+  const hex = Buffer.from(content).toString("hex");
+  return `${sign}${hex.replace(/^(00)+(?=..)/, "")}`;
 }
 
 function extensionsOf(wrapper: Element | undefined): readonly Extension[] {

@@ -5,7 +5,7 @@
  */
 import { Fault } from "../errors.ts";
 import { oids } from "./algorithms.ts";
-import { type Certificate, readCertificate } from "./certificate.ts";
+import { type Certificate, readCertificate, serialOf } from "./certificate.ts";
 import {
   bitString,
   bitsOf,
@@ -137,9 +137,7 @@ export function bySki({ content }: Element): Named {
 export function byIssuer(element: Element): Named {
   const fields = cursor(element);
   const issuer = fields.take(tag.sequence, "issuer").raw;
-  const serial = Buffer.from(fields.take(tag.integer, "serialNumber").content)
-    .toString("hex")
-    .replace(/^(00)+(?=..)/, "");
+  const serial = serialOf(fields.take(tag.integer, "serialNumber"));
   fields.end("IssuerAndSerialNumber");
   const test = (certificate: Certificate): boolean =>
     certificate.serial === serial && Buffer.from(certificate.issuer).equals(issuer);

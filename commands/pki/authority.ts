@@ -82,7 +82,7 @@ export function revoke(folder: string, certificatePem: string, now: Date): void 
   if (!der) throw new Fault("CONFIG_INVALID", "no certificate in this file");
   const [before] = pemToDer(readFileSync(join(folder, "ca.crl"), "utf8"), "X509 CRL");
   const revoked = before
-    ? [...readCrl(before).revoked].map(([serial, at]) => ({ serial: Buffer.from(serial, "hex"), at }))
+    ? [...readCrl(before).revoked].map(([serial, { at }]) => ({ serial: Buffer.from(serial, "hex"), at }))
     : [];
   const { serial } = readCertificate(der);
   writeCrl(folder, ca, revoked.length + 2, [...revoked, { serial: Buffer.from(serial, "hex"), at: now }], now);
