@@ -46,9 +46,16 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     ...dicom.connect,
     ...tlsOf(config, site.tls, dicom.tls),
     callingAeTitle: dicom.aeTitle,
+    ...(dicom.listen ? { ourPort: dicom.listen.port } : {}),
   });
-  const send = dicomDestination.send(options, instances(site, record, left), report, site);
-  await send.finally(() => Promise.all(taken));
+  try {
+    await dicomDestination.send(options, instances(site, record, left), report, site);
+  } catch (thrown) {
+    // An instance that was sent and not answered is what a person would want to know.
+    throw failures.find((fault) => codeOf(fault) === "PEER_AMBIGUOUS") ?? thrown;
+  } finally {
+    await Promise.all(taken);
+  }
   const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
   if (worst) throw worst;
   const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
