@@ -97,6 +97,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "A system or partner said no for good; the delivery is parked.",
     "Correct what it objects to, then release the delivery.",
   ],
+  AE_TITLE_UNKNOWN: [
+    "A PACS rejects our AE title, or does not answer to the one we call; nothing is sent to it until it accepts us.",
+    "Its administrator enters our AE title, host and port, or calledAeTitle is corrected; then sending goes on by itself.",
+  ],
   PEER_BUSY: ["A system or partner is busy or full for now.", "Nothing; it is repeated."],
   PEER_UNREACHABLE: [
     "A system or partner does not answer.",

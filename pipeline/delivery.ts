@@ -1,7 +1,8 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
-import { codeOf, consequenceOf, reasonOf } from "../errors.ts";
+import { codeOf, consequenceOf, type ErrorCode, reasonOf } from "../errors.ts";
 import type { Change, Delivery, Id } from "../store/store.ts";
 import type { Station } from "./metrics.ts";
+import { isPausing, openPauses } from "./pauses.ts";
 import { pass, type Site, step } from "./site.ts";
 
 /** What to commit together with a delivery's success, and what is told of it. */
@@ -42,6 +43,7 @@ export function openDeliveryLoop(
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
   const load = new Map<string, number>();
+  const pauses = openPauses(config.delivery.retry);
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
   let isQueued = false;
@@ -58,13 +60,14 @@ export function openDeliveryLoop(
     clearTimeout(timer);
     const now = Date.now();
     // A destination that is busy is asked for nothing more: its queue would hide the others'.
-    const busyOnes = [...load].filter(([, busy]) => busy >= maxPerDestination).map(([destination]) => destination);
+    const isBusy = (destination: string): boolean =>
+      (load.get(destination) ?? 0) >= pauses.limit(destination, maxPerDestination, now);
+    const busyOnes = [...new Set([...[...load.keys()].filter(isBusy), ...pauses.closed(now)])];
     // Those that were just begun are still due until their mark is committed.
     const wanted = Math.min(maxLooked, under.size + maxPerDestination);
     for (const delivery of store.deliveries.due(now, wanted, busyOnes)) {
-      const busy = load.get(delivery.destination) ?? 0;
-      if (under.has(delivery.id) || busy >= maxPerDestination) continue;
-      load.set(delivery.destination, busy + 1);
+      if (under.has(delivery.id) || isBusy(delivery.destination)) continue;
+      load.set(delivery.destination, (load.get(delivery.destination) ?? 0) + 1);
       const done = attempt(delivery).finally(() => {
         under.delete(delivery.id);
         load.set(delivery.destination, (load.get(delivery.destination) ?? 1) - 1);
@@ -72,8 +75,10 @@ export function openDeliveryLoop(
       });
       under.set(delivery.id, done);
     }
-    const next = store.deliveries.nextDue();
-    if (next !== undefined && next > now) timer = setTimeout(wake, Math.min(next - now, maxSleepMs));
+    // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
+    const times = [store.deliveries.nextDue(busyOnes), pauses.next()].filter((at) => at !== undefined && at > now);
+    const next = Math.min(...(times as number[]), now + maxSleepMs);
+    if (times.length > 0) timer = setTimeout(wake, next - now);
   };
 
   const attempt = async (queued: Delivery): Promise<void> => {
@@ -90,6 +95,7 @@ export function openDeliveryLoop(
         ...sent.changes,
         store.deliveries.mark(id, { state: "delivered", code: null, reason: null }),
         step(site, subject, station, sent.event, { peer, ms, attempt: attempts, detail }),
+        ...resumed(delivery, undefined),
       ]);
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
@@ -100,9 +106,39 @@ export function openDeliveryLoop(
     );
   };
 
+  /** The destination took something, or refused it for its own sake: what waited for that goes on. */
+  const resumed = (
+    { destination: peer, channel, kind, record, id }: Delivery,
+    code: ErrorCode | undefined,
+  ): Change[] => {
+    if (pauses.ended(peer, code, Date.now()) !== "is over") return [];
+    log(`${stationOf[kind]}.resumed`, { channel, station: kind, message: record ?? id, peer });
+    return [step(site, record ?? id, stationOf[kind], "resumed", { peer })];
+  };
+
+  /** The destination rejects us as a whole: one alarm, nothing parked, and a probe now and then. */
+  const rejected = async (delivery: Delivery, thrown: unknown, began: boolean): Promise<void> => {
+    const { id, kind, channel, destination: peer, record, attempts: attempt } = delivery;
+    const [code, reason, station] = [codeOf(thrown), reasonOf(thrown), stationOf[kind]];
+    const fields = { channel, station: kind, message: record ?? id, peer, code, reason, attempt };
+    log(began ? `${station}.paused` : `${station}.deferred`, fields, began ? "error" : "warn");
+    // After a restart the alarm is in the journal already.
+    const steps =
+      began && code !== delivery.code ? [step(site, record ?? id, station, "paused", { peer, code, attempt })] : [];
+    await store.commit([store.deliveries.mark(id, { state: "queued", code, reason, due: Date.now() }), ...steps]);
+  };
+
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
     const { first, max, for: within } = config.delivery.retry;
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
+    if (isPausing(code)) {
+      const began = pauses.ended(delivery.destination, code, Date.now()) === "began";
+      await rejected(delivery, thrown, began).catch((cause: unknown) =>
+        log("deliver.unmarked", { message: delivery.id, code: codeOf(cause) }, "error"),
+      );
+      return;
+    }
+    const goesOn = resumed(delivery, code);
     const isOver = Date.now() - Date.parse(delivery.createdAt) > within;
     const again = consequenceOf(code).retry && !isOver;
     const pause = Math.min(max, first * 2 ** Math.min(delivery.attempts - 1, 30)) * (1 + Math.random() * jitter);
@@ -125,7 +161,7 @@ export function openDeliveryLoop(
       ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
       : [];
     await store
-      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }), ...steps])
+      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }), ...steps, ...goesOn])
       .catch((cause: unknown) => log("deliver.unmarked", { message: id, code: codeOf(cause) }, "error"));
   };
 

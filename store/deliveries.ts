@@ -65,9 +65,11 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           limit,
         )
         .map(read),
-    nextDue: () => {
+    nextDue: (except = []) => {
       const row = db.get(
-        "SELECT min(due) AS due FROM delivery INDEXED BY delivery_due WHERE state IN ('queued', 'ambiguous')",
+        `SELECT min(due) AS due FROM delivery INDEXED BY delivery_due
+         WHERE state IN ('queued', 'ambiguous') AND destination NOT IN (SELECT value FROM json_each(?))`,
+        JSON.stringify(except),
       );
       return row?.due === null || row === undefined ? undefined : Number(row.due);
     },

@@ -238,8 +238,8 @@ export type Deliveries = {
   find(id: Id): Delivery | undefined;
   /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; not to `except`. */
   due(now: number, limit: number, except?: readonly string[]): readonly Delivery[];
-  /** The earliest `due` of what is queued or ambiguous; undefined when nothing is. */
-  nextDue(): number | undefined;
+  /** The earliest `due` of what is queued or ambiguous, not to `except`; undefined when nothing is. */
+  nextDue(except?: readonly string[]): number | undefined;
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
   counts(): Readonly<Record<string, number>>;
 };

@@ -3,8 +3,10 @@ import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { reach, type Tls } from "../wire.ts";
 import { type ProposedContext, readAccept, writeRequest } from "./association.ts";
-import { type CommandSet, commands, element, noDataSet, numberOf, readCommand, writeCommand } from "./dimse.ts";
-import { abort, abortSource, dataHead, openPduReader, ProtocolError, pduTypes, releaseRq } from "./pdu.ts";
+import { commands, element, noDataSet, numberOf, writeCommand } from "./dimse.ts";
+import { openInbox, type PeerRequest } from "./inbox.ts";
+import { openOutbox } from "./outbox.ts";
+import { abort, abortSource, pduTypes, releaseRq } from "./pdu.ts";
 
 export type Peer = {
   readonly host: string;
@@ -15,35 +17,35 @@ export type Peer = {
   readonly connectSeconds: number;
   readonly responseSeconds: number;
   readonly tls?: Tls;
+  /** Where we listen ourselves, for the peer's administrator. */
+  readonly ourPort?: number | undefined;
 };
+
+type Elements = readonly (readonly [number, string | number])[];
 
 export type Association = {
   isAccepted(contextId: number): boolean;
+  /** PS3.8 9.3.3.2: 0 acceptance, 3 abstract syntax not supported, 4 transfer syntaxes not supported. */
+  resultOf(contextId: number): number | undefined;
   /** Sends a command, and its data set if there is one; resolves with the response's status. */
-  request(
-    contextId: number,
-    set: readonly (readonly [number, string | number])[],
-    dataSet?: AsyncIterable<Uint8Array>,
-  ): Promise<number>;
+  request(contextId: number, set: Elements, dataSet?: AsyncIterable<Uint8Array>): Promise<number>;
+  /** The next request of the peer (N-EVENT-REPORT) within so many seconds; undefined when none came. */
+  asked(seconds: number): Promise<PeerRequest | undefined>;
+  /** Answers a request of the peer. */
+  answer(contextId: number, set: Elements): Promise<void>;
   /** Whether a request was written whole and not answered. */
   readonly isAmbiguous: () => boolean;
   release(): Promise<void>;
   abort(): void;
 };
 
-/** Data are gathered to writes of about this size, several PDUs each. */
-const writeBytes = 256 * 1024;
-const releaseMs = 2_000;
+const releaseSeconds = 2;
+/** A peer without a limit, or with a larger one, gets no larger P-DATA. */
+const largestPdu = 1024 * 1024;
+/** A peer that takes less breaks the upper layer: a command alone is longer. */
+const smallestPdu = 1024;
 
-/** What that peer's administrator must enter, by reason of rejection (PS3.8 Table 9-21). */
-const rejections: Readonly<Record<string, string>> = {
-  "1.1.1": "it gives no reason",
-  "1.1.2": "it does not support the application context",
-  "1.1.3": "it does not know our calling AE title; its administrator must enter it",
-  "1.1.7": "it is not the called AE title; correct calledAeTitle",
-};
-
-/** Opens an association. PEER_UNREACHABLE, PEER_BUSY (rejected for now) or PEER_REFUSED (rejected, with what to enter). */
+/** Opens an association. PEER_UNREACHABLE, PEER_BUSY (rejected for now), AE_TITLE_UNKNOWN (with what to enter) or PEER_REFUSED. */
 export async function openAssociation(
   peer: Peer,
   contexts: readonly ProposedContext[],
@@ -51,43 +53,61 @@ export async function openAssociation(
 ): Promise<Association> {
   const where = `${peer.calledAeTitle}@${peer.host}:${peer.port}`;
   const socket = await reach(peer, where, signal);
-  const inbox = openInbox(socket, peer);
+  const stop = (): void => void socket.destroy();
+  signal.addEventListener("abort", stop, { once: true });
+  socket.once("close", () => signal.removeEventListener("abort", stop));
+  const inbox = openInbox(socket, Math.max(peer.maxPdu, 131_072));
   socket.write(writeRequest(peer.calledAeTitle, peer.callingAeTitle, contexts, peer.maxPdu));
-  const answer = await inbox.control(peer.connectSeconds, signal).catch((cause: unknown) => {
+  const answer = await inbox.control(peer.connectSeconds).catch((cause: unknown) => {
     socket.destroy();
     throw new Fault("PEER_UNREACHABLE", `${where} did not answer the association request`, { cause });
   });
   if (answer.type !== pduTypes.associateAc) {
+    const ours = { aeTitle: peer.callingAeTitle, host: socket.localAddress ?? "", port: peer.ourPort };
     socket.destroy();
-    throw rejection(answer, where, peer);
+    throw rejection(answer, where, ours);
   }
-  const { results, maxPdu } = readAccept(answer.body);
-  const limit = Math.min(maxPdu === 0 ? peer.maxPdu : maxPdu, peer.maxPdu);
+  const { results, maxPdu } = accepted(answer.body, socket, where);
+  const limit = maxPdu === 0 ? largestPdu : Math.min(Math.max(maxPdu, smallestPdu), largestPdu);
+  const outbox = openOutbox(socket, limit, peer.responseSeconds);
   let isUnanswered = false;
 
   return {
     isAccepted: (contextId) => results.get(contextId) === 0,
+    resultOf: (contextId) => results.get(contextId),
     isAmbiguous: () => isUnanswered,
     request: async (contextId, set, dataSet) => {
-      const command = writeCommand(set);
-      socket.cork();
-      socket.write(dataHead(contextId, true, true, command.length));
-      socket.write(command);
-      process.nextTick(() => socket.uncork());
-      if (dataSet) await sendData(socket, contextId, dataSet, limit - 6);
+      await outbox.send(contextId, writeCommand(set), dataSet);
       isUnanswered = true;
-      const response = await inbox.response(peer.responseSeconds, signal);
+      const response = await inbox.response(peer.responseSeconds);
       isUnanswered = false;
       return numberOf(response, element.status);
     },
+    asked: (seconds) => inbox.request(seconds),
+    answer: (contextId, set) => outbox.send(contextId, writeCommand(set)),
     release: async () => {
       socket.write(releaseRq);
-      await inbox.control(releaseMs / 1000, signal).catch(() => undefined);
+      await inbox.control(releaseSeconds).catch(() => undefined);
       socket.end();
       socket.destroySoon();
     },
-    abort: () => void socket.end(abort(abortSource.user, 0)),
+    abort: () => {
+      socket.end(abort(abortSource.user, 0));
+      socket.destroySoon();
+    },
   };
+}
+
+/** What the peer accepted; an answer that cannot be read ends the connection. */
+function accepted(body: Buffer, socket: Socket, where: string): ReturnType<typeof readAccept> {
+  try {
+    return readAccept(body);
+  } catch (cause) {
+    socket.destroy();
+    throw new Fault("PEER_UNREACHABLE", `${where} answered the association request with octets that are none`, {
+      cause,
+    });
+  }
 }
 
 /** C-STORE-RQ (PS3.7 9.3.1.1). */
@@ -110,116 +130,24 @@ export const echoCommand = (messageId: number, verificationClass: string) =>
     [element.dataSetType, noDataSet],
   ] as const;
 
-function rejection({ type, body }: { type: number; body: Buffer }, where: string, { callingAeTitle }: Peer): Fault {
+type Ours = { readonly aeTitle: string; readonly host: string; readonly port: number | undefined };
+
+/** PS3.8 9.3.4: result 2 is transient; reasons 3 and 7 of the service user are about AE titles. */
+function rejection({ type, body }: { type: number; body: Buffer }, where: string, ours: Ours): Fault {
   if (type !== pduTypes.associateRj) return new Fault("PEER_UNREACHABLE", `${where} aborted the association request`);
   const [, result = 1, source = 1, reason = 1] = body;
-  const why = rejections[`${result}.${source}.${reason}`] ?? `result ${result}, source ${source}, reason ${reason}`;
-  // Result 2 is rejected-transient (PS3.8 9.3.4).
-  return new Fault(result === 2 ? "PEER_BUSY" : "PEER_REFUSED", `${where} rejected ${callingAeTitle}: ${why}`);
-}
-
-/** The data set in P-DATA PDUs of the peer's size. One chunk is kept back, since the last fragment must say that it is. */
-async function sendData(
-  socket: Socket,
-  contextId: number,
-  dataSet: AsyncIterable<Uint8Array>,
-  size: number,
-): Promise<void> {
-  let pending: Uint8Array[] = [];
-  let held = 0;
-  const flush = async (isLast: boolean): Promise<void> => {
-    const bytes = Buffer.concat(pending, held);
-    const whole = isLast ? bytes.length : Math.max(0, Math.ceil(bytes.length / size) - 1) * size;
-    const pieces: Uint8Array[] = [];
-    for (let at = 0; at < whole; at += size) {
-      const piece = bytes.subarray(at, Math.min(at + size, whole));
-      pieces.push(dataHead(contextId, false, isLast && at + size >= whole, piece.length), piece);
-    }
-    pending = whole < bytes.length ? [bytes.subarray(whole)] : [];
-    held = bytes.length - whole;
-    if (socket.destroyed) throw new Fault("PEER_UNREACHABLE", "the connection was lost while sending");
-    socket.cork();
-    let isFree = true;
-    for (const piece of pieces) isFree = socket.write(piece);
-    process.nextTick(() => socket.uncork());
-    if (!isFree) await drained(socket);
-  };
-  for await (const chunk of dataSet) {
-    pending.push(chunk);
-    held += chunk.length;
-    if (held >= writeBytes + size) await flush(false);
-  }
-  await flush(true);
-}
-
-/** The socket takes more, or is gone: both end the wait, and neither leaves a listener behind. */
-const drained = (socket: Socket): Promise<void> =>
-  new Promise((resolve) => {
-    const done = (): void => {
-      socket.off("drain", done).off("close", done);
-      resolve();
-    };
-    socket.on("drain", done).on("close", done);
-  });
-
-type Inbox = {
-  control(seconds: number, signal: AbortSignal): Promise<{ type: number; body: Buffer }>;
-  response(seconds: number, signal: AbortSignal): Promise<CommandSet>;
-};
-
-/** What the peer sends: at most one request is open, so one thing is waited for. */
-function openInbox(socket: Socket, { maxPdu }: Peer): Inbox {
-  const controls: { type: number; body: Buffer }[] = [];
-  const responses: CommandSet[] = [];
-  let command: Uint8Array[] = [];
-  let isEnded = false;
-  let wake: (() => void) | undefined;
-  const signalWaiter = (): void => wake?.();
-  const read = openPduReader(Math.max(maxPdu, 131_072), {
-    control: (type, body) => void controls.push({ type, body }),
-    fragment: ({ isCommand, isLast, bytes }) => {
-      if (!isCommand) return;
-      command.push(Buffer.from(bytes));
-      if (!isLast) return;
-      responses.push(readCommand(Buffer.concat(command)));
-      command = [];
-    },
-  });
-  const end = (): void => {
-    isEnded = true;
-    signalWaiter();
-  };
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      read(chunk);
-    } catch (thrown) {
-      if (!(thrown instanceof ProtocolError)) throw thrown;
-      socket.destroy();
-    }
-    signalWaiter();
-  });
-  socket.on("close", end).on("end", end);
-  const next = async <T>(from: T[], seconds: number, signal: AbortSignal): Promise<T> => {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
-    for (;;) {
-      const found = from.shift();
-      if (found !== undefined) return found;
-      if (isEnded || controls.some(({ type }) => type === pduTypes.abort))
-        throw new Error("the peer closed or aborted the association");
-      limit.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          limit.removeEventListener("abort", done);
-          wake = undefined;
-          resolve();
-        };
-        wake = done;
-        limit.addEventListener("abort", done, { once: true });
-      });
-    }
-  };
-  return {
-    control: (seconds, signal) => next(controls, seconds, signal),
-    response: (seconds, signal) => next(responses, seconds, signal),
-  };
+  const port = ours.port === undefined ? "" : `, port ${ours.port}`;
+  const enter = `its administrator must enter it: AE title ${ours.aeTitle}, host ${ours.host}${port}`;
+  if (result === 2)
+    return new Fault("PEER_BUSY", `${where} rejected ${ours.aeTitle} for now: source ${source}, reason ${reason}`);
+  if (source === 1 && reason === 3)
+    return new Fault("AE_TITLE_UNKNOWN", `${where} does not know our calling AE title; ${enter}`);
+  if (source === 1 && reason === 7)
+    return new Fault(
+      "AE_TITLE_UNKNOWN",
+      `${where} says it is not the called AE title: correct calledAeTitle, or ${enter}`,
+    );
+  const why =
+    source === 1 && reason === 2 ? "it does not support the application context" : `source ${source}, reason ${reason}`;
+  return new Fault("PEER_REFUSED", `${where} rejected ${ours.aeTitle}: ${why}`);
 }

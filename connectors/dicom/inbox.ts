@@ -1,0 +1,118 @@
+/** What a peer sends to a requestor: controls, responses to what was asked, and requests of its own (N-EVENT-REPORT). */
+import type { Socket } from "node:net";
+import { Fault } from "../../errors.ts";
+import { type CommandSet, commands, element, maxCommandBytes, noDataSet, numberOf, readCommand } from "./dimse.ts";
+import { abortReason, type Fragment, openPduReader, ProtocolError, pduTypes } from "./pdu.ts";
+
+/** A request that came from the peer, with its data set. */
+export type PeerRequest = { readonly contextId: number; readonly command: CommandSet; readonly dataSet: Buffer };
+type Control = { readonly type: number; readonly body: Buffer };
+
+export type Inbox = {
+  control(seconds: number): Promise<Control>;
+  response(seconds: number): Promise<CommandSet>;
+  /** The next request of the peer; undefined when none came in time or the association is gone. */
+  request(seconds: number): Promise<PeerRequest | undefined>;
+};
+
+/** Data sets of a peer's own requests: a report about 25,000 instances is about 4 MB. */
+const maxRequestBytes = 16 * 1024 * 1024;
+/** Requests of a peer that nobody has asked for yet. */
+const maxWaiting = 64;
+const isResponse = (command: CommandSet): boolean => (numberOf(command, element.commandField) & 0x8000) !== 0;
+
+/** Reads a socket until it closes; at most one thing is waited for at a time. */
+export function openInbox(socket: Socket, maxPdu: number): Inbox {
+  const controls: Control[] = [];
+  const responses: CommandSet[] = [];
+  const requests: PeerRequest[] = [];
+  let isEnded = false;
+  let wake: (() => void) | undefined;
+  const gather = openGatherer((contextId, command, dataSet) => {
+    if (isResponse(command)) responses.push(command);
+    else if (numberOf(command, element.commandField) !== commands.cancelRq)
+      requests.push({ contextId, command, dataSet });
+    if (responses.length + requests.length > maxWaiting)
+      throw new ProtocolError(abortReason.unexpectedPdu, "messages that nobody asked for");
+  });
+  const read = openPduReader(maxPdu, {
+    control: (type, body) => {
+      if (type === pduTypes.abort) isEnded = true;
+      if (controls.length < maxWaiting) controls.push({ type, body });
+    },
+    fragment: gather,
+  });
+  const end = (): void => {
+    isEnded = true;
+    wake?.();
+  };
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      read(chunk);
+    } catch (thrown) {
+      if (!(thrown instanceof ProtocolError)) throw thrown;
+      socket.destroy();
+    }
+    wake?.();
+  });
+  socket.on("close", end).on("end", end);
+
+  const next = async <T>(from: T[], seconds: number): Promise<T> => {
+    const until = performance.now() + seconds * 1000;
+    for (;;) {
+      const found = from.shift();
+      if (found !== undefined) return found;
+      if (isEnded) throw new Fault("PEER_UNREACHABLE", "the peer closed or aborted the association");
+      const left = until - performance.now();
+      if (left <= 0) throw new Fault("PEER_UNREACHABLE", `the peer did not answer within ${seconds} s`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => wake?.(), left);
+        wake = () => {
+          clearTimeout(timer);
+          wake = undefined;
+          resolve();
+        };
+      });
+    }
+  };
+  return {
+    control: (seconds) => next(controls, seconds),
+    response: (seconds) => next(responses, seconds),
+    request: (seconds) => next(requests, seconds).catch(() => undefined),
+  };
+}
+
+/** Fragments to whole messages. The data set of a response is of no interest here and is dropped. */
+function openGatherer(
+  whole: (contextId: number, command: CommandSet, dataSet: Buffer) => void,
+): (fragment: Fragment) => void {
+  let pieces: Buffer[] = [];
+  let bytes = 0;
+  let command: CommandSet | undefined;
+  const take = (piece: Uint8Array, limit: number): void => {
+    bytes += piece.length;
+    if (bytes > limit) throw new ProtocolError(abortReason.invalidParameter, `a message over ${limit} octets`);
+    pieces.push(Buffer.from(piece));
+  };
+  const taken = (): Buffer => {
+    const all = Buffer.concat(pieces);
+    pieces = [];
+    bytes = 0;
+    return all;
+  };
+  return ({ contextId, isCommand, isLast, bytes: piece }) => {
+    if (isCommand) {
+      take(piece, maxCommandBytes);
+      if (!isLast) return;
+      command = readCommand(taken());
+      if (!isResponse(command) && numberOf(command, element.dataSetType) !== noDataSet) return;
+      whole(contextId, command, Buffer.alloc(0));
+      command = undefined;
+    } else if (command) {
+      take(piece, maxRequestBytes);
+      if (!isLast) return;
+      whole(contextId, command, taken());
+      command = undefined;
+    }
+  };
+}

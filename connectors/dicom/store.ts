@@ -1,0 +1,167 @@
+/** C-STORE as SCU: what belongs together on 1 to N associations, each instance in the transfer syntax that it is stored in. */
+import { Fault } from "../../errors.ts";
+import { readMeta } from "../../formats/dicom.ts";
+import type { Item, Outcome } from "../connector.ts";
+import { explicitLittle, implicitLittle, maxContexts, type ProposedContext } from "./association.ts";
+import { type Association, openAssociation, type Peer, storeCommand } from "./requestor.ts";
+
+/** An instance to send: its body is a Part 10 file whose data set is sent as it stands. */
+export type DicomItem = Item & { readonly sopClassUid: string; readonly transferSyntaxUid: string };
+export type Report = (item: Item, outcome: Outcome) => void;
+
+/** File Meta Information must be within this. */
+const maxMetaBytes = 128 * 1024;
+
+type Group = { readonly contexts: readonly ProposedContext[]; readonly items: readonly DicomItem[] };
+const keyOf = ({ sopClassUid, transferSyntaxUid }: DicomItem): string => `${sopClassUid} ${transferSyntaxUid}`;
+
+/** As many instances as fit the contexts of one association: one context a (SOP class, stored transfer syntax). */
+export function groupsOf(items: readonly DicomItem[]): readonly Group[] {
+  const byKey = Map.groupBy(items, keyOf);
+  const keys = [...byKey.keys()];
+  const groups: Group[] = [];
+  for (let at = 0; at < keys.length; at += maxContexts) {
+    const some = keys.slice(at, at + maxContexts);
+    const contexts = some.map((key, index): ProposedContext => {
+      const [abstractSyntax = "", transferSyntax = ""] = key.split(" ");
+      return { id: index * 2 + 1, abstractSyntax, transferSyntaxes: [transferSyntax] };
+    });
+    groups.push({ contexts, items: some.flatMap((key) => byKey.get(key) ?? []) });
+  }
+  return groups;
+}
+
+/** Several associations take from one list; one that is lost leaves the rest to the others. */
+export async function sendGroup(
+  peer: Peer & { readonly associations: number },
+  { contexts, items }: Group,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const left = [...items].reverse();
+  const count = Math.min(peer.associations, left.length);
+  const first = await openAssociation(peer, contexts, signal);
+  const refusal = openRefusals(peer, contexts, signal);
+  const others = Array.from({ length: count - 1 }, () => openAssociation(peer, contexts, signal));
+  const workers = [Promise.resolve(first), ...others].map(async (opening, index) => {
+    // A PACS may allow fewer associations than were asked for: the first one carries on.
+    const association = await opening.catch((thrown: unknown) => (index === 0 ? Promise.reject(thrown) : undefined));
+    if (association) await work(association, contexts, left, report, refusal);
+  });
+  const results = await Promise.allSettled(workers);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed && left.length > 0) throw failed.reason;
+}
+
+/** `left` ends with what is next. */
+async function work(
+  association: Association,
+  contexts: readonly ProposedContext[],
+  left: DicomItem[],
+  report: Report,
+  refusal: Refusals,
+): Promise<void> {
+  const ids = new Map(
+    contexts.map(({ id, abstractSyntax, transferSyntaxes }) => [`${abstractSyntax} ${transferSyntaxes[0]}`, id]),
+  );
+  let messageId = 0;
+  for (let item = left.pop(); item !== undefined; item = left.pop()) {
+    const contextId = ids.get(keyOf(item)) ?? 0;
+    if (!association.isAccepted(contextId)) {
+      const reason = await refusal(keyOf(item), association.resultOf(contextId));
+      report(item, { state: "refused", code: "DICOM_UNSUPPORTED", reason });
+      continue;
+    }
+    messageId = (messageId % 65_535) + 1;
+    try {
+      const command = storeCommand(messageId, item.sopClassUid, item.controlId);
+      report(item, outcomeOf(await association.request(contextId, command, dataSetOf(item))));
+    } catch (thrown) {
+      // What was not answered in time may be answered later, to the wrong question: never used again.
+      association.abort();
+      if (thrown instanceof Fault && thrown.code !== "PEER_UNREACHABLE") throw thrown;
+      if (association.isAmbiguous())
+        report(item, { state: "ambiguous", reason: "the instance was sent and not answered" });
+      else left.push(item);
+      throw new Fault("PEER_UNREACHABLE", "the association was lost; what is left is sent again", { cause: thrown });
+    }
+  }
+  await association.release();
+}
+
+/** The data set behind the File Meta Information. */
+async function* dataSetOf(item: DicomItem): AsyncGenerator<Uint8Array> {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  for await (const chunk of item.body()) {
+    if (!head) {
+      yield chunk;
+      continue;
+    }
+    head = head.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat([head, chunk]);
+    const isEnough = head.length >= Math.min(maxMetaBytes, item.size);
+    if (!isEnough) continue;
+    yield head.subarray(readMeta(head).offset);
+    head = undefined;
+  }
+}
+
+/** PS3.4 B.2.3: success, warnings (Bxxx: stored), out of resources (A7xx), anything else refused for good. */
+function outcomeOf(status: number): Outcome {
+  const detail = status.toString(16).padStart(4, "0").toUpperCase();
+  if (status === 0 || status >>> 12 === 0xb) return { state: "delivered", detail };
+  const isBusy = status >>> 8 === 0xa7;
+  return {
+    state: "refused",
+    code: isBusy ? "PEER_BUSY" : "PEER_REFUSED",
+    reason: `the PACS answered status ${detail}`,
+    detail,
+  };
+}
+
+/** Why the peer takes no instance of a group, and what it would take: asked once a group. */
+type Refusals = (key: string, result: number | undefined) => Promise<string>;
+
+/** Transfer syntaxes in use (PS3.6 Annex A), to ask what a peer takes. */
+const knownSyntaxes: readonly string[] = [
+  implicitLittle,
+  explicitLittle,
+  "1.2.840.10008.1.2.1.99",
+  "1.2.840.10008.1.2.2",
+  "1.2.840.10008.1.2.5",
+  ...[50, 51, 57, 70, 80, 81, 90, 91, 100, 101, 102, 103, 104, 105, 106, 107, 108].map(
+    (n) => `1.2.840.10008.1.2.4.${n}`,
+  ),
+  ...[201, 202, 203].map((n) => `1.2.840.10008.1.2.4.${n}`),
+];
+
+function openRefusals(peer: Peer, contexts: readonly ProposedContext[], signal: AbortSignal): Refusals {
+  const asked = new Map<string, Promise<string>>();
+  const ask = async (key: string, result: number | undefined): Promise<string> => {
+    const [sopClassUid = "", transferSyntaxUid = ""] = key.split(" ");
+    const what = `the PACS does not take SOP class ${sopClassUid} in transfer syntax ${transferSyntaxUid}`;
+    if (result === 3) return `${what}: it takes that class in none; its administrator must allow the class`;
+    const taken = await syntaxesOf(peer, sopClassUid, signal).catch(() => undefined);
+    if (!taken) return `${what}; what it takes could not be asked`;
+    const classes = contexts.length > 1 ? " of that class" : "";
+    return taken.length > 0
+      ? `${what}; it takes${classes} ${taken.join(", ")}`
+      : `${what}; it takes that class in none`;
+  };
+  return (key, result) => {
+    const known = asked.get(key) ?? ask(key, result);
+    asked.set(key, known);
+    return known;
+  };
+}
+
+/** The transfer syntaxes in which a peer takes a class: a context each. */
+async function syntaxesOf(peer: Peer, abstractSyntax: string, signal: AbortSignal): Promise<readonly string[]> {
+  const contexts = knownSyntaxes.map((syntax, index) => ({
+    id: index * 2 + 1,
+    abstractSyntax,
+    transferSyntaxes: [syntax],
+  }));
+  const association = await openAssociation(peer, contexts, signal);
+  await association.release();
+  return contexts.filter(({ id }) => association.isAccepted(id)).flatMap(({ transferSyntaxes }) => transferSyntaxes);
+}

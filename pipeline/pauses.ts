@@ -1,0 +1,55 @@
+/**
+ * Destinations that reject us as a whole: they are sent nothing but one delivery at a time as a probe, ever more seldom, until
+ * one is taken. Nothing to them is parked meanwhile, and no other destination notices.
+ */
+import type { ErrorCode } from "../errors.ts";
+
+/** Failures that concern every delivery to a destination and that only its administrator can end. */
+const pausing: ReadonlySet<ErrorCode> = new Set(["AE_TITLE_UNKNOWN"]);
+/** Failures that do not say whether the destination would take something now. */
+const silent: ReadonlySet<ErrorCode> = new Set(["PEER_UNREACHABLE", "PEER_BUSY", "CERTIFICATE_INVALID", "STOPPING"]);
+
+/** Whether a failure pauses its destination. */
+export const isPausing = (code: ErrorCode): boolean => pausing.has(code);
+
+export type Pauses = {
+  /** How many deliveries may be under way to it: all, one where it is probed, none between probes. */
+  limit(destination: string, all: number, now: number): number;
+  /** Those between probes. */
+  closed(now: number): readonly string[];
+  /** When the next one may be probed. */
+  next(): number | undefined;
+  /** How a delivery ended, undefined for well: whether that began or ended a pause, or was one more failure within it. */
+  ended(destination: string, code: ErrorCode | undefined, now: number): "began" | "goes on" | "is over" | undefined;
+};
+
+/** A pause between probes doubles from `first` to `max` milliseconds. */
+export function openPauses({ first, max }: { readonly first: number; readonly max: number }): Pauses {
+  const paused = new Map<string, { due: number; pause: number }>();
+  return {
+    limit: (destination, all, now) => {
+      const pause = paused.get(destination);
+      return pause === undefined ? all : pause.due <= now ? 1 : 0;
+    },
+    closed: (now) => [...paused].filter(([, { due }]) => due > now).map(([destination]) => destination),
+    next: () =>
+      [...paused.values()].reduce<number | undefined>((least, { due }) => Math.min(least ?? due, due), undefined),
+    ended: (destination, code, now) => {
+      const known = paused.get(destination);
+      if (code !== undefined && pausing.has(code)) {
+        // Those that were under way when the pause began do not lengthen it.
+        if (known && known.due > now) return "goes on";
+        const pause = known ? Math.min(max, known.pause * 2) : first;
+        paused.set(destination, { due: now + pause, pause });
+        return known ? "goes on" : "began";
+      }
+      if (!known) return undefined;
+      if (code !== undefined && silent.has(code)) {
+        paused.set(destination, { due: now + known.pause, pause: known.pause });
+        return "goes on";
+      }
+      paused.delete(destination);
+      return "is over";
+    },
+  };
+}

@@ -1,0 +1,113 @@
+/** What PACS B does to deliveries: it rejects our AE title, drops in mid-study, falls silent; nothing is lost, nothing parked. */
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { Traced } from "../../commands/journal/trace.ts";
+import { type Script, type ScriptedPacs, scriptedPacs } from "../connectors/scripted-pacs.ts";
+import { ctStudy } from "../fixtures/dicom.ts";
+import { sampleMessage } from "../fixtures/documents.ts";
+import { dataSetSha256, openExchange, type TestExchange, testPki, until } from "../sites.ts";
+
+let pki: string;
+beforeAll(async () => {
+  pki = await testPki();
+});
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+const study = ctStudy({ instancesPerSeries: 3 });
+const digests = new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)]));
+
+/** The study and its report at A, the patient admitted at B, whose PACS is scripted. */
+async function delivering(
+  script: Script,
+  edit?: (yaml: string) => string,
+): Promise<{ at: TestExchange; pacs: ScriptedPacs }> {
+  const pacs = await scriptedPacs(script);
+  stops.push(() => pacs.stop());
+  const at = await openExchange(pki, { B_PACS: String(pacs.port), RETRY: "100ms" }, edit);
+  stops.push(() => at.close());
+  await at.instances(study.map(({ bytes }) => bytes));
+  await at.message(sampleMessage("mdm-t02-116"));
+  await until("registered", async () => {
+    const { records } = await at.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
+    return records.registered === 1;
+  });
+  await at.message(sampleMessage("adt-a01"), "B_ADT");
+  return { at, pacs };
+}
+const logged = (at: TestExchange, event: string) => at.log.filter((line) => line.event === event);
+const deliveries = async (at: TestExchange): Promise<Record<string, number>> =>
+  (await at.admin("hospital-b").get<{ deliveries: Record<string, number> }>("/counts")).deliveries;
+
+describe("PACS B", () => {
+  test.for([3, 7])(
+    "that rejects our AE title (reason %i) pauses alone, with one alarm, and is resumed by itself",
+    async (reason) => {
+      let isKnown = false;
+      const { at, pacs } = await delivering({ reject: () => (isKnown ? undefined : [1, 1, reason]) });
+      await until("probes", () => pacs.requests.length >= 4);
+      await until("HIS B has the document", () => at.documentsAtB().size === 1);
+      const alarms = at.log.filter(({ site, level }) => site === "hospital-b" && level === "error");
+      expect(alarms).toHaveLength(1);
+      expect(alarms[0]).toMatchObject({
+        event: "deliver.paused",
+        fields: {
+          code: "AE_TITLE_UNKNOWN",
+          peer: "pacs",
+          reason: expect.stringContaining("AE title SEMRS_B, host 127.0.0.1"),
+        },
+      });
+      expect((await deliveries(at)).parked ?? 0).toBe(0);
+      // It stops and starts: the pause goes on, and the journal is not told twice.
+      await at.stop("hospital-b");
+      await at.start("hospital-b");
+      const before = pacs.requests.length;
+      await until("a probe after the restart", () => pacs.requests.length > before);
+      isKnown = true;
+      await until("all delivered", () => new Map(pacs.stored).size === study.length);
+      await until("resumed", () => logged(at, "deliver.resumed").length === 1);
+      expect(new Map(pacs.stored)).toEqual(digests);
+      const record = String(logged(at, "deliver.paused")[0]?.fields.message);
+      await until("the record delivered", async () => {
+        const { records } = await at.admin("hospital-b").get<{ records: Record<string, number> }>("/counts");
+        return records.delivered === 1;
+      });
+      const { steps } = await at.admin("hospital-b").get<Traced>(`/trace/${record}`);
+      const events = steps.map(({ event }) => event);
+      expect(events.filter((event) => event === "paused")).toHaveLength(1);
+      expect(events.filter((event) => event === "resumed")).toHaveLength(1);
+    },
+  );
+
+  test("that drops the association in mid-study gets the rest from the first undelivered instance, each once", async () => {
+    let count = 0;
+    const { at, pacs } = await delivering(
+      {
+        answer: ({ socket, field }) => {
+          count += field === 1 ? 1 : 0;
+          if (count !== 3) return 0;
+          socket.destroy();
+          return undefined;
+        },
+      },
+      (yaml) => yaml.replace("associations: 4", "associations: 1"),
+    );
+    await until("all delivered", () => pacs.stored.length === study.length);
+    await until("nothing waits", async () => ((await deliveries(at)).delivered ?? 0) >= 4);
+    expect(pacs.stored.map(([uid]) => uid).sort()).toEqual([...digests.keys()].sort());
+    expect(logged(at, "deliver.deferred")[0]?.fields.code).toBe("PEER_AMBIGUOUS");
+  });
+
+  test("that refuses the context of the whole study is told once, with what it takes", async () => {
+    const implicit = "1.2.840.10008.1.2";
+    const { at } = await delivering({ accepts: ({ transferSyntaxes }) => (transferSyntaxes[0] === implicit ? 0 : 4) });
+    await until("parked", async () => (await deliveries(at)).parked === 1);
+    const [parked, ...more] = logged(at, "deliver.parked");
+    expect(more).toEqual([]);
+    expect(parked?.fields).toMatchObject({
+      code: "DICOM_UNSUPPORTED",
+      reason: expect.stringMatching(/it takes .*1\.2\.840\.10008\.1\.2$/),
+    });
+  });
+});
