@@ -1,13 +1,11 @@
-/** Station `deliver`: an opened record to the HIS as a message and to the PACS as instances, then the proof back to its author. */
+/** Station `deliver`: an opened record to the HIS as a message, then the proof back to its author; instances: deliver-study.ts. */
 
 import type { Item, Outcome } from "../connectors/connector.ts";
-import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
 import { contentOf, openCipher, type Receipt, signReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { receiptMediaType } from "../formats/command.ts";
-import { readMeta } from "../formats/dicom.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
@@ -98,52 +96,6 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   return { changes, event: "delivered", answer };
 }
 
-/** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
-export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
-  const { store, config, log, now } = site;
-  const { record, facts } = recordOf(site, delivery);
-  const dicom = config.own.systems[delivery.destination]?.dicom;
-  if (!dicom?.connect)
-    throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
-  const started = performance.now();
-  const ledger = (sop: string) => `${record.id} ${sop}`;
-  // A person asked for it again: what was taken before goes too.
-  const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
-  const left = facts.instances.filter(
-    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
-  );
-  const failures: Fault[] = [];
-  const taken: Promise<void>[] = [];
-  const answers = new Map<string, number>();
-  let bytes = 0;
-  const report = (item: Item, outcome: Outcome): void => {
-    try {
-      const answer = succeed(outcome);
-      answers.set(answer, (answers.get(answer) ?? 0) + 1);
-      bytes += item.size;
-      taken.push(
-        store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]),
-      );
-    } catch (thrown) {
-      failures.push(thrown as Fault);
-    }
-  };
-  const options = dicomDestination.options.parse({
-    ...dicom,
-    ...dicom.connect,
-    ...tlsOf(config, site.tls, dicom.tls),
-    callingAeTitle: dicom.aeTitle,
-  });
-  const send = dicomDestination.send(options, instances(site, record, left), report, site);
-  await send.finally(() => Promise.all(taken));
-  const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
-  if (worst) throw worst;
-  const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
-  log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
-  const answer = [...answers].map(([status, count]) => `${count} × ${status}`).join(", ");
-  return { changes: [], event: "delivered", answer: answer || "all taken before" };
-}
-
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
 export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {
   const { identity, now, log } = site;
@@ -213,33 +165,15 @@ export async function completeAll(site: Site): Promise<void> {
   for (const { id } of site.store.records.list({ state: "opened", limit: maxOpened })) await complete(site, id);
 }
 
-async function* instances(
-  site: Site,
-  record: StoredRecord,
-  left: ReceivedFacts["instances"],
-): AsyncGenerator<DicomItem> {
-  for (const { n, sopInstanceUid } of left) {
-    const blob = partOf(record, n);
-    const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
-    const body = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
-    yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
-  }
-}
-
-/** The first verified mebibyte of a blob: File Meta is in it. */
-async function head({ store }: Site, blob: BlobName): Promise<Uint8Array> {
-  for await (const chunk of openCipher(store.blobs.read(blob), store.blobs.facts(blob))) return chunk;
-  return new Uint8Array();
-}
-
 /** What the system answered, or the fault that its answer is. */
-function succeed(outcome: Outcome | undefined): string {
+export function succeed(outcome: Outcome | undefined): string {
   if (outcome?.state === "delivered") return outcome.detail ?? "";
   if (outcome?.state === "refused") throw new Fault(outcome.code, outcome.reason);
   throw new Fault("PEER_AMBIGUOUS", outcome?.reason ?? "the peer gave no answer");
 }
 
-function recordOf(site: Site, { record: id }: Delivery): Received {
+/** The received record that a delivery is about. */
+export function recordOf(site: Site, { record: id }: Delivery): Received {
   const record = id === null ? undefined : site.store.records.find(id);
   if (!record)
     throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");
@@ -254,7 +188,8 @@ const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel => {
   return channel;
 };
 
-const partOf = (record: StoredRecord, n: number): BlobName => {
+/** The blob of a record's part n. */
+export const partOf = (record: StoredRecord, n: number): BlobName => {
   const part = record.parts.find((each) => each.n === n);
   if (!part) throw new Fault("STORE_DAMAGED", `part ${n} of a record is missing; restore the store from a backup`);
   return part.blob;

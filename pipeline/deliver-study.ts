@@ -1,0 +1,77 @@
+/** Station `deliver`: the instances of an opened record to the PACS. */
+import type { Item, Outcome } from "../connectors/connector.ts";
+import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { openCipher } from "../envelope/index.ts";
+import { codeOf, Fault } from "../errors.ts";
+import { readMeta } from "../formats/dicom.ts";
+import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
+import { partOf, recordOf, succeed } from "./deliver.ts";
+import type { Sent } from "./delivery.ts";
+import { tlsOf } from "./identity.ts";
+import type { ReceivedFacts } from "./open.ts";
+import type { Site } from "./site.ts";
+
+/** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
+export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
+  const { store, config, log, now } = site;
+  const { record, facts } = recordOf(site, delivery);
+  const dicom = config.own.systems[delivery.destination]?.dicom;
+  if (!dicom?.connect)
+    throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
+  const started = performance.now();
+  const ledger = (sop: string) => `${record.id} ${sop}`;
+  // A person asked for it again: what was taken before goes too.
+  const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
+  const left = facts.instances.filter(
+    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+  );
+  const failures: Fault[] = [];
+  const taken: Promise<void>[] = [];
+  const answers = new Map<string, number>();
+  let bytes = 0;
+  const report = (item: Item, outcome: Outcome): void => {
+    try {
+      const answer = succeed(outcome);
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      bytes += item.size;
+      taken.push(
+        store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]),
+      );
+    } catch (thrown) {
+      failures.push(thrown as Fault);
+    }
+  };
+  const options = dicomDestination.options.parse({
+    ...dicom,
+    ...dicom.connect,
+    ...tlsOf(config, site.tls, dicom.tls),
+    callingAeTitle: dicom.aeTitle,
+  });
+  const send = dicomDestination.send(options, instances(site, record, left), report, site);
+  await send.finally(() => Promise.all(taken));
+  const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
+  if (worst) throw worst;
+  const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
+  log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
+  const answer = [...answers].map(([status, count]) => `${count} × ${status}`).join(", ");
+  return { changes: [], event: "delivered", answer: answer || "all taken before" };
+}
+
+async function* instances(
+  site: Site,
+  record: StoredRecord,
+  left: ReceivedFacts["instances"],
+): AsyncGenerator<DicomItem> {
+  for (const { n, sopInstanceUid } of left) {
+    const blob = partOf(record, n);
+    const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
+    const body = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
+  }
+}
+
+/** The first verified mebibyte of a blob: File Meta is in it. */
+async function head({ store }: Site, blob: BlobName): Promise<Uint8Array> {
+  for await (const chunk of openCipher(store.blobs.read(blob), store.blobs.facts(blob))) return chunk;
+  return new Uint8Array();
+}
