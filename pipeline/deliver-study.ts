@@ -4,14 +4,16 @@ import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { openCipher } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { readMeta } from "../formats/dicom.ts";
+import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
-import { partOf, recordOf, succeed } from "./deliver.ts";
+import { channelOf, partOf, recordOf, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { ReceivedFacts } from "./open.ts";
+import { dicomIdentity } from "./patient.ts";
 import type { Site } from "./site.ts";
 
-/** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
+/** The images, byte for byte unless this house's identity goes in; what the PACS has taken before a failure is not sent again. */
 export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
   const { record, facts } = recordOf(site, delivery);
@@ -47,7 +49,9 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     ...tlsOf(config, site.tls, dicom.tls),
     callingAeTitle: dicom.aeTitle,
   });
-  const send = dicomDestination.send(options, instances(site, record, left), report, site);
+  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const identity = dicomIdentity(site, rule, record, delivery);
+  const send = dicomDestination.send(options, instances(site, record, left, identity), report, site);
   await send.finally(() => Promise.all(taken));
   const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
   if (worst) throw worst;
@@ -61,11 +65,13 @@ async function* instances(
   site: Site,
   record: StoredRecord,
   left: ReceivedFacts["instances"],
+  identity: DicomIdentity | null,
 ): AsyncGenerator<DicomItem> {
   for (const { n, sopInstanceUid } of left) {
     const blob = partOf(record, n);
     const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
-    const body = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    const sealed = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    const body = identity ? () => spliceIdentity(sealed(), identity) : sealed;
     yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
   }
 }
