@@ -14,6 +14,7 @@ const table = {
   DOCUMENT_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
   DOCUMENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
   PATIENT_MISMATCH: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  PATIENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
   DICOM_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   DICOM_MISMATCH: { retry: false, hl7: "AE", dicom: 0xa900, http: 422 },
   DICOM_UNSUPPORTED: { retry: false, hl7: "AE", dicom: 0x0122, http: 415 },

@@ -36,6 +36,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "Message, document and study name different patients.",
     "Find out which is right; correct it at the source, then release or discard.",
   ],
+  PATIENT_UNKNOWN: [
+    "A record is to be delivered with this house's identity, and no admission says what that is.",
+    "Admit the patient, or correct the authority; or release it with the identity it was sealed with, or discard.",
+  ],
   DICOM_INVALID: [
     "The instance's structure is broken, or the association broke the protocol.",
     "Send it again; if it stays, the file or the modality is at fault.",

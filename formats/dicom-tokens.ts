@@ -15,8 +15,8 @@ export type Need = {
 };
 
 const kept = new Set([
-  0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00080060, 0x00100020, 0x0020000d, 0x0020000e,
-  0x00200011, 0x00200013, 0x00280008,
+  0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00080060, 0x00100020, 0x00100030, 0x00100040,
+  0x0020000d, 0x0020000e, 0x00200011, 0x00200013, 0x00280008,
 ]);
 const maxKeptBytes = 1024;
 const maxDepth = 64;
@@ -52,7 +52,21 @@ const shortVrs = new Set([
   "US",
 ]);
 /** Two reserved octets and a length of four (PS3.5 7.1.2). */
-const longVrs = new Set(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"]);
+export const longVrs: ReadonlySet<string> = new Set([
+  "OB",
+  "OD",
+  "OF",
+  "OL",
+  "OV",
+  "OW",
+  "SQ",
+  "SV",
+  "UC",
+  "UN",
+  "UR",
+  "UT",
+  "UV",
+]);
 
 /** What modalities write as a number, decimals and commas included; letters are none (PS3.5 6.2 IS). */
 const integerString = /^[0-9 +\-.,eE\\\0]*$/;
@@ -61,13 +75,19 @@ const invalid = (what: string, tag?: number): Fault =>
   new Fault("DICOM_INVALID", tag === undefined ? what : `${what} at (${hex(tag >>> 16)},${hex(tag & 0xffff)})`);
 const hex = (value: number): string => value.toString(16).padStart(4, "0");
 
-type Encoding = { readonly isExplicit: boolean; readonly isBig: boolean };
+/** How elements are written (PS3.5 Annex A). */
+export type Encoding = { readonly isExplicit: boolean; readonly isBig: boolean };
 type Context = { readonly values: Map<number, Uint8Array>; elements: number; offset: number };
 type Tokens<T> = Generator<Need, T, Buffer>;
 
+export const encodingOf = (transferSyntaxUid: string): Encoding => ({
+  isExplicit: transferSyntaxUid !== implicitLittle,
+  isBig: transferSyntaxUid === explicitBig,
+});
+
 /** Walks one data set; never returns of itself: the stream's end is the end. */
 export function* tokenize(transferSyntaxUid: string): Tokens<Values> {
-  const encoding = { isExplicit: transferSyntaxUid !== implicitLittle, isBig: transferSyntaxUid === explicitBig };
+  const encoding = encodingOf(transferSyntaxUid);
   const context: Context = { values: new Map(), elements: 0, offset: 0 };
   let last = -1;
   for (;;) {
@@ -169,7 +189,7 @@ function* markerOf(context: Context, encoding: Encoding): Tokens<{ readonly mark
 }
 
 /** Unsigned, so that tags compare as the standard orders them. */
-const tagOf = (bytes: Buffer, { isBig }: Encoding): number =>
+export const tagOf = (bytes: Buffer, { isBig }: Encoding): number =>
   isBig
     ? bytes.readUInt16BE(0) * 65_536 + bytes.readUInt16BE(2)
     : bytes.readUInt16LE(0) * 65_536 + bytes.readUInt16LE(2);

@@ -4,7 +4,8 @@
  */
 import { inflateRawSync } from "node:zlib";
 import { Fault } from "../errors.ts";
-import { type Need, tokenize, type Values } from "./dicom-tokens.ts";
+import { openScan, type Scan } from "./dicom-scan.ts";
+import type { Values } from "./dicom-tokens.ts";
 
 export type DicomFacts = {
   readonly sopClassUid: string;
@@ -85,7 +86,7 @@ export function inspectDicom(): Inspector {
 }
 
 /** Octets up to which the meta information reaches, as far as can be told yet. */
-function metaEnd(head: Buffer): number {
+export function metaEnd(head: Buffer): number {
   const groupLength = preambleBytes + 16;
   if (head.length < groupLength) return Number.POSITIVE_INFINITY;
   if (head.toString("latin1", preambleBytes, preambleBytes + 4) !== "DICM")
@@ -200,48 +201,6 @@ function factsOf(meta: Meta, values: Values): DicomFacts {
 /** Ids are ASCII in all but name; where they are not, these two say how (PS3.3 C.12.1.1.2). */
 const charsetOf = (term: string): string =>
   term.includes("ISO_IR 192") ? "utf-8" : term.includes("GB18030") || term.includes("GBK") ? "gb18030" : "iso-8859-1";
-
-type Scan = { push(chunk: Uint8Array): void; finish(): Values; values(): Values };
-
-/** Feeds the tokenizer what it asks for, however the octets are cut. */
-function openScan(transferSyntaxUid: string): Scan {
-  const tokens = tokenize(transferSyntaxUid);
-  let need: Need = firstOf(tokens.next());
-  let gathered: Buffer[] = [];
-  let size = 0;
-  const advance = (bytes: Buffer): void => {
-    need = firstOf(tokens.next(bytes));
-  };
-  const empty = Buffer.alloc(0);
-  return {
-    push: (chunk) => {
-      let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-      while (rest.length > 0) {
-        const piece = rest.subarray(0, need.count - size);
-        rest = rest.subarray(piece.length);
-        size += piece.length;
-        if (need.kind === "take") gathered.push(piece);
-        while (size === need.count) {
-          const bytes =
-            need.kind === "take" ? (gathered.length === 1 ? (gathered[0] ?? empty) : Buffer.concat(gathered)) : empty;
-          gathered = [];
-          size = 0;
-          advance(bytes);
-        }
-      }
-    },
-    values: () => need.values,
-    finish: () => {
-      if (size > 0 || !need.mayEnd) throw invalid("the data set is truncated");
-      return need.values;
-    },
-  };
-}
-
-function firstOf(result: IteratorResult<Need, Values>): Need {
-  if (result.done === true) throw invalid("octets after the end of the data set");
-  return result.value;
-}
 
 const implementationClassUid = "2.25.253096178016519283645301744018215642097";
 const implementationVersion = "SEMRS_1";

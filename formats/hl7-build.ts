@@ -1,5 +1,6 @@
 /** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, UTF-8. */
 import { escapeText, hl7Time } from "./hl7.ts";
+import { usualSeparators, type WrittenPatient } from "./hl7-patient.ts";
 
 export type MdmDraft = {
   /** T02 new, T06 addendum, T10 replacement. */
@@ -13,12 +14,8 @@ export type MdmDraft = {
   readonly sendingFacility: string;
   readonly receivingApplication: string;
   readonly receivingFacility: string;
-  readonly patient: {
-    readonly identifiers: readonly { readonly id: string; readonly root: string }[];
-    readonly name: string;
-    readonly birthDate: string;
-    readonly sex: string;
-  };
+  /** As the document names the patient, or as this house's own admission does. */
+  readonly patient: NamedPatient | WrittenPatient;
   readonly document: {
     readonly bytes: Uint8Array;
     readonly uniqueId: string;
@@ -30,14 +27,36 @@ export type MdmDraft = {
   };
 };
 
-const separators = { field: "|", component: "^", repetition: "~", escape: "\\", subcomponent: "&" } as const;
-const text = (value: string): string => escapeText(value, separators);
+export type NamedPatient = {
+  readonly identifiers: readonly { readonly id: string; readonly root: string }[];
+  readonly name: string;
+  readonly birthDate: string;
+  readonly sex: string;
+};
+
+const text = (value: string): string => escapeText(value, usualSeparators);
+
+/** PID-3, 5, 7, 8, PV1-2, 19. */
+function writtenOf(patient: NamedPatient | WrittenPatient): WrittenPatient {
+  if ("visitNumber" in patient) return patient;
+  return {
+    identifiers: patient.identifiers.map(({ id, root }) => `${text(id)}^^^&${text(root)}&ISO`).join("~"),
+    name: text(patient.name),
+    birthDate: text(patient.birthDate),
+    sex: text(patient.sex),
+    patientClass: "U",
+    visitNumber: "",
+  };
+}
+
+/** PV1-3 to PV1-18. */
+const visitGap: readonly string[] = Array(16).fill("");
 
 /** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
 export function buildMdm(draft: MdmDraft): Uint8Array {
-  const { patient, document } = draft;
+  const { document } = draft;
+  const patient = writtenOf(draft.patient);
   const at = hl7Time(draft.now, draft.timeZone);
-  const identifiers = patient.identifiers.map(({ id, root }) => `${text(id)}^^^&${text(root)}&ISO`).join("~");
   const head = [
     [
       "MSH|^~\\&",
@@ -59,8 +78,8 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       "UNICODE UTF-8",
     ],
     ["EVN", draft.event, at],
-    ["PID", "1", "", identifiers, "", text(patient.name), "", text(patient.birthDate), text(patient.sex)],
-    ["PV1", "1", "U"],
+    ["PID", "1", "", patient.identifiers, "", patient.name, "", patient.birthDate, patient.sex],
+    ["PV1", "1", patient.patientClass || "U", ...(patient.visitNumber ? [...visitGap, patient.visitNumber] : [])],
     [
       "TXA",
       "1",

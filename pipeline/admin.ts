@@ -7,8 +7,10 @@ import { join } from "node:path";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
 import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
+import { writtenPatient } from "../formats/hl7-patient.ts";
 import { writeDurably } from "../store/durable.ts";
 import { request } from "./fetch.ts";
+import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
 import type { Site } from "./site.ts";
@@ -22,11 +24,33 @@ const listQuery = z.strictObject({
   state: z.enum(listedStates).optional(),
   limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
 });
+const short = z.string().max(64);
+/** The patient as this house knows them, where a channel delivers with identity: ours. */
+const toldPatient = z.strictObject({
+  numbers: z
+    .array(
+      z.strictObject({
+        id: short.min(1),
+        issuer: short.nullable().default(null),
+        typeCode: short.nullable().default(null),
+      }),
+    )
+    .min(1)
+    .max(64),
+  familyName: z.string().max(256).default(""),
+  givenName: z.string().max(256).default(""),
+  birthDate: short.default(""),
+  sex: short.default(""),
+  patientClass: short.default(""),
+  visitNumber: short.default(""),
+  accessionNumber: z.string().max(16).nullable().default(null),
+});
 const fetchBody = z.strictObject({
   patientIds: z
     .array(z.strictObject({ root: z.string().max(256), extension: z.string().max(256) }))
     .min(1)
     .max(64),
+  patient: toldPatient.optional(),
 });
 
 /** Serves one site's admin port; the token is made at first start in the data folder, mode 0600. */
@@ -79,7 +103,7 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
   });
   app.post(
     "/fetch",
-    answer((request) => fetchNow(site, fetchBody.parse(request.body).patientIds), 202),
+    answer((request) => fetchNow(site, fetchBody.parse(request.body)), 202),
   );
   app.use((thrown: unknown, _request: Request, response: Response, _next: NextFunction) => refuse(response, thrown));
 
@@ -111,13 +135,17 @@ const records = (site: Site) =>
   site.store.records.list({ limit: maxListed }).map((record) => recordLine(site.store, record));
 
 /** `fetch: { request: api }`: another program asks for a patient's records. */
-async function fetchNow(site: Site, patientIds: readonly { root: string; extension: string }[]) {
+async function fetchNow(site: Site, { patientIds: ids, patient }: z.output<typeof fetchBody>) {
   const channel = site.config.own.channels.find(
     (each) => each.kind === "inbound" && each.fetch.when.some((when) => "request" in when),
   );
   if (channel?.kind !== "inbound")
     throw new Fault("NOT_PERMITTED", "no channel of this site fetches on request; add { request: api }");
-  await site.store.commit(request(site, channel, patientIds, []));
+  const admission = patient ? { ids, patient: writtenPatient(patient) } : null;
+  await site.store.commit([
+    ...request(site, channel, { patientIds: ids, admission }, []),
+    ...(admission ? identifyHeld(site, admission) : []),
+  ]);
   site.wake();
   return { channel: channel.name, state: "queued" };
 }

@@ -155,7 +155,18 @@ const inbound = z.strictObject({
         identity: z
           .enum(["ours", "original"])
           .default("ours")
-          .describe("Whose patient identity is delivered; ours is not available yet."),
+          .describe("Whose patient identity is delivered: ours, of the admission that asked, or the original."),
+        authority: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            "Assigning authority (PID-3.4) whose number becomes PatientID; else the one of type MR, else the first.",
+          ),
+        accession: z
+          .enum(["empty", "keep"])
+          .default("empty")
+          .describe("With ours, what becomes of the other house's accession number where this house has none."),
         because: z.string().min(1).optional().describe("Why the original identity is delivered."),
       }),
     )

@@ -147,10 +147,8 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
 function* identities(channel: Extract<Channel, { kind: "inbound" }>): Generator<Problem> {
   for (const [index, { identity, because }] of channel.deliver.entries()) {
     const path = ["channels", channel.name, "deliver", index];
-    if (identity === "ours") {
-      const message = "identity: ours is not available in this version; write identity: original, and because";
-      yield { code: "CONFIG_IDENTITY", path: [...path, "identity"], message };
-    } else if (!because) yield { code: "CONFIG_IDENTITY", path, message: "identity: original needs because" };
+    if (identity === "original" && !because)
+      yield { code: "CONFIG_IDENTITY", path, message: "identity: original needs because" };
   }
 }
 

@@ -4,14 +4,16 @@ import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { openCipher } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { readMeta } from "../formats/dicom.ts";
+import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
-import { partOf, recordOf, succeed } from "./deliver.ts";
+import { channelOf, partOf, recordOf, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { ReceivedFacts } from "./open.ts";
+import { dicomIdentity } from "./patient.ts";
 import type { Site } from "./site.ts";
 
-/** The images, byte for byte; what the PACS has taken before a failure is not sent again. */
+/** The images, byte for byte unless this house's identity goes in; what the PACS has taken before a failure is not sent again. */
 export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
   const { record, facts } = recordOf(site, delivery);
@@ -48,8 +50,10 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     callingAeTitle: dicom.aeTitle,
     ...(dicom.listen ? { ourPort: dicom.listen.port } : {}),
   });
+  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const identity = dicomIdentity(site, rule, record, delivery);
   try {
-    await dicomDestination.send(options, instances(site, record, left), report, site);
+    await dicomDestination.send(options, instances(site, record, left, identity), report, site);
   } catch (thrown) {
     // An instance that was sent and not answered is what a person would want to know.
     throw failures.find((fault) => codeOf(fault) === "PEER_AMBIGUOUS") ?? thrown;
@@ -68,11 +72,13 @@ async function* instances(
   site: Site,
   record: StoredRecord,
   left: ReceivedFacts["instances"],
+  identity: DicomIdentity | null,
 ): AsyncGenerator<DicomItem> {
   for (const { n, sopInstanceUid } of left) {
     const blob = partOf(record, n);
     const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
-    const body = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    const sealed = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
+    const body = identity ? () => spliceIdentity(sealed(), identity) : sealed;
     yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
   }
 }

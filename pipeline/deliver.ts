@@ -13,6 +13,7 @@ import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
+import { patientOf } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, utcSeconds } from "./site.ts";
 import { chunks } from "./validate.ts";
@@ -60,12 +61,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     sendingFacility: config.site,
     receivingApplication: delivery.destination,
     receivingFacility: config.site,
-    patient: {
-      identifiers: cda.patientIds.map(({ root, extension }) => ({ id: extension || root, root })),
-      name: cda.patientName ?? "",
-      birthDate: cda.birthTime ?? "",
-      sex: cda.gender ?? "",
-    },
+    patient: patientOf(site, rule, record.id, cda),
     document: {
       bytes,
       uniqueId: facts.entry.uniqueId,
@@ -180,7 +176,8 @@ export function recordOf(site: Site, { record: id }: Delivery): Received {
   return { record, facts: record.entry as ReceivedFacts } as Received;
 }
 
-const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel => {
+/** The channel that a delivery belongs to. */
+export const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel => {
   const channel = config.own.channels.find(
     (each): each is InboundChannel => each.kind === "inbound" && each.name === delivery.channel,
   );
@@ -195,7 +192,8 @@ export const partOf = (record: StoredRecord, n: number): BlobName => {
   return part.blob;
 };
 
-async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
+/** The clear text of a blob that is small enough to be held. */
+export async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of openCipher(store.blobs.read(name), store.blobs.facts(name))) parts.push(part);
   return Buffer.concat(parts);

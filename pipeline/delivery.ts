@@ -23,6 +23,7 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   push: "route",
   fetch: "fetch",
   retrieve: "open",
+  identify: "deliver",
   receipt: "deliver",
   message: "deliver",
   study: "deliver",

@@ -10,6 +10,7 @@ import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
+import { identify } from "./identify.ts";
 import { tlsOf } from "./identity.ts";
 import { openIntake } from "./intake.ts";
 import { openInstanceIntake } from "./intake-instance.ts";
@@ -27,10 +28,14 @@ const sends: Readonly<Record<Delivery["kind"], Send>> = {
   push,
   fetch: query,
   retrieve,
+  identify,
   receipt: sendReceipt,
   message: deliverMessage,
   study: deliverStudy,
 };
+
+/** After one of these a record may be delivered altogether. */
+const settling: ReadonlySet<Delivery["kind"]> = new Set(["identify", "message", "study"]);
 
 export type Engine = {
   /** Addresses as bound: `admin`, and `mllp` or `dicom` of each system that listens. */
@@ -44,7 +49,7 @@ export type Engine = {
 /** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
 export async function startEngine(site: Site, provide: Provide, bind: (wake: () => void) => void): Promise<Engine> {
   const loop = openDeliveryLoop(site, sends, async ({ kind, record }) => {
-    if ((kind === "message" || kind === "study") && record !== null) await complete(site, record);
+    if (settling.has(kind) && record !== null) await complete(site, record);
   });
   bind(loop.wake);
   const room = openWaitingRoom(site, (assembled) =>

@@ -3,19 +3,22 @@ import { contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { commandMediaType, type PatientId, type Registered, readCommand, writeCommand } from "../formats/command.ts";
 import { patientIdentifiers } from "../formats/hl7.ts";
+import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
+import { identifyHeld } from "./identify.ts";
 import type { SpooledMessage } from "./intake-message.ts";
 import { ask, partOne } from "./partner.ts";
+import type { Admission } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import type { Site } from "./site.ts";
 
 /** What a query asks for, sealed in its delivery. */
-type FetchPayload = { readonly patientIds: readonly PatientId[] };
+type FetchPayload = { readonly patientIds: readonly PatientId[]; readonly admission: Admission | null };
 /** What a retrieval asks for, sealed in its delivery. */
-export type RetrievePayload = { readonly registered: Registered };
+export type RetrievePayload = { readonly registered: Registered; readonly admission: Admission | null };
 
 /** An admission: ask now, and again a little later for what is still being registered. */
 export function admit(
@@ -29,17 +32,18 @@ export function admit(
     const reason = "PID-3 names an authority without an OID; add it under identifiers";
     site.log("fetch.warned", { channel: channel.name, message: message.id, count: unmapped, reason }, "warn");
   }
-  return ids.length === 0 ? [] : request(site, channel, ids, again);
+  if (ids.length === 0) return [];
+  const admission: Admission = { ids, patient: admittedPatient(message.bytes, message.facts) };
+  return [...request(site, channel, { patientIds: ids, admission }, again), ...identifyHeld(site, admission)];
 }
 
-/** Queries for one patient: now and after each of `again` (milliseconds). */
+/** Queries for one patient, with who asks where somebody said so: now and after each of `again` (milliseconds). */
 export function request(
   site: Site,
   channel: InboundChannel,
-  patientIds: readonly PatientId[],
+  payload: FetchPayload,
   again: readonly number[],
 ): readonly Change[] {
-  const payload: FetchPayload = { patientIds };
   return [0, ...again].map((later) => {
     const delivery = newDelivery(site, "fetch", channel.name, site.config.registryPartner);
     return site.store.deliveries.add({ ...delivery, due: delivery.due + later, payload });
@@ -49,7 +53,7 @@ export function request(
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
 export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log, now } = site;
-  const { patientIds } = delivery.payload as FetchPayload;
+  const { patientIds, admission } = delivery.payload as FetchPayload;
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
@@ -95,13 +99,15 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       if (isKnown(site, registered) || asked.has(registered.id)) continue;
       asked.add(registered.id);
       const retrieval = newDelivery(site, "retrieve", channel.name, registered.entry.repositoryUniqueId);
-      const payload: RetrievePayload = { registered };
+      const payload: RetrievePayload = { registered, admission };
       changes.push(
         store.deliveries.add({ ...retrieval, payload }),
         store.messages.took("retrieval", registered.manifestSha256, now().toISOString()),
       );
     }
   }
+  // What was pushed since the patient came waits for whoever asks.
+  if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
   return { changes, event: "answered", answer: `${found} entries, ${asked.size} new` };
 }
 

@@ -3,6 +3,7 @@ import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { BlobName, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
 import { familyOf } from "./journal.ts";
+import { released } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -33,7 +34,13 @@ export async function release(site: Site, releases: Releases, query: string, rea
   if (subject.kind === "delivery" && isOpen(subject.delivery)) {
     const { id } = subject;
     await store.commit([
-      store.deliveries.mark(id, { state: "queued", due: now().getTime(), code: null, reason: null }),
+      store.deliveries.mark(id, {
+        state: "queued",
+        due: now().getTime(),
+        code: null,
+        reason: null,
+        ...(subject.delivery.kind === "identify" ? { payload: released(subject.delivery.payload) } : {}),
+      }),
       told,
     ]);
     site.wake();

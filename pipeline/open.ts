@@ -9,10 +9,11 @@ import { commandMediaType, readCommand, writeCommand } from "../formats/command.
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
-import { deliveriesFor } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import { inboundChannel, type RetrievePayload } from "./fetch.ts";
+import { begin } from "./identify.ts";
 import { ask } from "./partner.ts";
+import type { Admission } from "./patient.ts";
 import { pass, type Site, step } from "./site.ts";
 import type { At } from "./validate.ts";
 
@@ -29,7 +30,7 @@ export type Received = At<"opened", { readonly record: StoredRecord; readonly fa
 
 /** Steps 6 and 7: one record asked of its repository, and kept. */
 export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
-  const { registered } = delivery.payload as RetrievePayload;
+  const { registered, admission } = delivery.payload as RetrievePayload;
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
   const started = performance.now();
@@ -56,7 +57,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   if (first && "sha256" in first && first.sha256 !== hash) {
     throw new Fault("PEER_REFUSED", `the document ${delivery.destination} sent is not the one that was registered`);
   }
-  const changes = await keep(site, channel, answer, registered.entry);
+  const changes = await keep(site, channel, answer, registered.entry, admission);
   const fields = { channel: channel.name, message: origin.manifest.message, peer: delivery.destination };
   site.log("open.opened", {
     ...fields,
@@ -78,7 +79,7 @@ export async function receivePush(site: Site, opened: Opened, changes: readonly 
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
   await site.store.commit([
     ...changes,
-    ...(await keep(site, channel, opened, undefined)),
+    ...(await keep(site, channel, opened, undefined, null)),
     step(site, (opened.origin ?? opened).manifest.message, "open", "opened", { peer: opened.org, detail }),
   ]);
   site.log("open.opened", {
@@ -96,6 +97,7 @@ const keep = (
   channel: InboundChannel,
   opened: Opened,
   entry: DocumentEntry | undefined,
+  admission: Admission | null,
 ): Promise<readonly Change[]> =>
   pass(site, "open", channel.name, async () => {
     const { store, now } = site;
@@ -136,7 +138,7 @@ const keep = (
       entry: facts,
       createdAt: now().toISOString(),
     };
-    return [...blobs, ...store.records.add(record), ...deliveriesFor(site, channel, { record, facts } as Received)];
+    return [...blobs, ...store.records.add(record), ...begin(site, channel, { record, facts } as Received, admission)];
   });
 
 function entryOf(

@@ -80,6 +80,8 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT ?", state, limit)
           : db.all("SELECT * FROM delivery ORDER BY id LIMIT ?", limit)
       ).map(read),
+    parked: (kind, limit) =>
+      db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT ?", kind, limit).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM delivery GROUP BY state")),
   };
 }

@@ -214,7 +214,7 @@ export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | 
 
 export type Delivery = {
   readonly id: Id;
-  readonly kind: "register" | "push" | "fetch" | "retrieve" | "receipt" | "message" | "study";
+  readonly kind: "register" | "push" | "fetch" | "retrieve" | "identify" | "receipt" | "message" | "study";
   readonly channel: string;
   /** A system, or a partner. */
   readonly destination: string;
@@ -241,6 +241,8 @@ export type Deliveries = {
   /** The earliest `due` of what is queued or ambiguous, not to `except`; undefined when nothing is. */
   nextDue(except?: readonly string[]): number | undefined;
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
+  /** Parked ones of a kind, oldest first. */
+  parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
   counts(): Readonly<Record<string, number>>;
 };
 

@@ -88,12 +88,6 @@ describe("channels.yaml", () => {
       "identity: original",
       /identity: original needs because/,
     ],
-    [
-      "an identity that is not available",
-      'identity: original, because: "this PACS keeps issuers apart"',
-      "identity: ours",
-      /not available in this version/,
-    ],
     ["clear text between sites", "https://127.0.0.1:${A_PORT:8441}", "http://127.0.0.1:8441", /an URL is https/],
     ["YAML that is none", "partners:", "partners: [", /channels\.yaml:\d+:\d+/],
     ["a key twice", "timeZone: Asia/Taipei", "timeZone: Asia/Taipei\ntimeZone: Asia/Tokyo", /unique/],

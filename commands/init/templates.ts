@@ -51,7 +51,8 @@ channels:
   #     when: [{ admission: his, messages: [ADT^A01, ADT^A04], again: [5s, 1m, 10m] }]
   #     rules: [{ documents: [113, 114, 115, 116, 121, other], since: 180d, latest: 50 }]
   #   deliver:
-  #     - { to: his, identity: original, because: "this HIS keeps authorities apart" }
+  #     - { to: his }                  # with the patient as our HIS admitted them (identity: ours)
+  #     - { to: pacs, authority: ${authority(site)} }   # whose number becomes PatientID
 `;
 
 /** Assigning authority as a HIS would write it. */

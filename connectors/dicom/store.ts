@@ -103,6 +103,8 @@ async function* dataSetOf(item: DicomItem): AsyncGenerator<Uint8Array> {
     yield head.subarray(readMeta(head).offset);
     head = undefined;
   }
+  // A body may turn out shorter than its announced size.
+  if (head) yield head.subarray(readMeta(head).offset);
 }
 
 /** PS3.4 B.2.3: success, warnings (Bxxx: stored), out of resources (A7xx), anything else refused for good. */

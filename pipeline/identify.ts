@@ -1,0 +1,99 @@
+/**
+ * Before station `deliver`, where this house's own identity is delivered: does the record belong to the patient who was
+ * admitted? One delivery a record; nothing of it is delivered before, and what is in doubt is parked for a person.
+ */
+import { openCipher } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { readCda } from "../formats/cda.ts";
+import { readInstancePatient } from "../formats/dicom-file.ts";
+import type { Change, Delivery } from "../store/store.ts";
+import type { InboundChannel } from "./config.ts";
+import { channelOf, clear, deliveriesFor, partOf, recordOf } from "./deliver.ts";
+import type { Sent } from "./delivery.ts";
+import type { Received, ReceivedFacts } from "./open.ts";
+import { type Admission, differsFrom, type IdentifyPayload, numberOf, type Person } from "./patient.ts";
+import { newDelivery } from "./route.ts";
+import { type Site, step } from "./site.ts";
+
+/** How many that wait for their patient are looked at when one comes. */
+const maxHeld = 10_000;
+
+/** What a received record begins with: its deliveries, or first the question whose it is. */
+export function begin(
+  site: Site,
+  channel: InboundChannel,
+  received: Received,
+  admission: Admission | null,
+): readonly Change[] {
+  if (channel.deliver.every(({ identity }) => identity === "original")) return deliveriesFor(site, channel, received);
+  const { record } = received;
+  const order = site.config.delivery.order === "patient" ? (record.patients[0] ?? null) : null;
+  const payload: IdentifyPayload = { admission };
+  const delivery = newDelivery(site, "identify", channel.name, site.config.site);
+  return [site.store.deliveries.add({ ...delivery, record: record.id, order, payload })];
+}
+
+/** Lets the deliveries of a record begin; PATIENT_UNKNOWN or PATIENT_MISMATCH until a person or an admission decides. */
+export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
+  const received = recordOf(site, delivery);
+  const channel = channelOf(site, delivery);
+  const { admission, isReleased } = delivery.payload as IdentifyPayload;
+  if (!admission && !isReleased) {
+    throw new Fault(
+      "PATIENT_UNKNOWN",
+      "no admission asked for this record; admit the patient, or release it to deliver it with the identity it was sealed with",
+    );
+  }
+  if (admission) {
+    for (const rule of channel.deliver)
+      if (rule.identity === "ours" && site.config.own.systems[rule.to]?.dicom?.connect) numberOf(rule, admission);
+    if (!isReleased) await compare(site, received, admission);
+  }
+  const changes = deliveriesFor(site, channel, received);
+  const whose = admission ? "of the admission" : "as it was sealed";
+  return { changes, event: "identified", answer: isReleased ? `${whose}, released` : whose };
+}
+
+/** The record, its document and each of its instances against the admission; the first contradiction is thrown. */
+async function compare(site: Site, { record, facts }: Received, { ids, patient }: Admission): Promise<void> {
+  if (!names(facts, ids))
+    throw new Fault(
+      "PATIENT_MISMATCH",
+      "the record and the admission have no patient id in common; release or discard",
+    );
+  const admitted: Person = patient.written;
+  const judge = (what: string, found: Person): void => {
+    const differs = differsFrom(admitted, found);
+    if (!differs) return;
+    const reason = `${what} has another ${differs} than the admission; correct the admission, release or discard`;
+    throw new Fault("PATIENT_MISMATCH", reason);
+  };
+  if (facts.appends === null) {
+    const { birthTime, gender } = readCda(await clear(site, partOf(record, 1)));
+    judge("the document", { birthDate: birthTime, sex: gender });
+  }
+  const { blobs } = site.store;
+  for (const { n } of facts.instances) {
+    const blob = partOf(record, n);
+    judge("an instance", await readInstancePatient(openCipher(blobs.read(blob), blobs.facts(blob))));
+  }
+}
+
+const names = ({ entry }: ReceivedFacts, ids: readonly { root: string; extension: string }[]): boolean =>
+  entry.patientIds.some((one) => ids.some(({ root, extension }) => one.root === root && one.extension === extension));
+
+/** Records that are held for want of this patient, or in doubt about them, are looked at again; `unasked`: only the former. */
+export function identifyHeld(site: Site, admission: Admission, which: "all" | "unasked" = "all"): readonly Change[] {
+  const { store, now } = site;
+  return store.deliveries.parked("identify", maxHeld).flatMap((delivery) => {
+    const isAsked = (delivery.payload as IdentifyPayload).admission !== null;
+    const { id, record } = delivery;
+    const facts = record === null ? undefined : (store.records.find(record)?.entry as ReceivedFacts | undefined);
+    if (!facts || !names(facts, admission.ids) || (isAsked && which === "unasked")) return [];
+    const payload: IdentifyPayload = { admission };
+    return [
+      store.deliveries.mark(id, { state: "queued", due: now().getTime(), code: null, reason: null, payload }),
+      step(site, record ?? id, "deliver", "admitted"),
+    ];
+  });
+}
