@@ -1,4 +1,5 @@
-/** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, UTF-8. */
+/** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, in the receiver's charset. */
+import { encodeText, fieldFor } from "./charset.ts";
 import { escapeText, hl7Time } from "./hl7.ts";
 
 export type MdmDraft = {
@@ -19,6 +20,8 @@ export type MdmDraft = {
     readonly birthDate: string;
     readonly sex: string;
   };
+  /** WHATWG label that the receiver reads; UTF-8 by default. What it does not have is written as "?". */
+  readonly charset?: string;
   readonly document: {
     readonly bytes: Uint8Array;
     readonly uniqueId: string;
@@ -35,7 +38,7 @@ const text = (value: string): string => escapeText(value, separators);
 
 /** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
 export function buildMdm(draft: MdmDraft): Uint8Array {
-  const { patient, document } = draft;
+  const { patient, document, charset = "utf-8" } = draft;
   const at = hl7Time(draft.now, draft.timeZone);
   const identifiers = patient.identifiers.map(({ id, root }) => `${text(id)}^^^&${text(root)}&ISO`).join("~");
   const head = [
@@ -56,7 +59,7 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       "",
       "",
       "",
-      "UNICODE UTF-8",
+      fieldFor(charset) ?? "",
     ],
     ["EVN", draft.event, at],
     ["PID", "1", "", identifiers, "", text(patient.name), "", text(patient.birthDate), text(patient.sex)],
@@ -92,5 +95,5 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
     Buffer.from(document.bytes.buffer, document.bytes.byteOffset, document.bytes.length).toString("base64"),
     "latin1",
   );
-  return Buffer.concat([Buffer.from(before, "utf8"), payload, Buffer.from("||||||F\r")]);
+  return Buffer.concat([encodeText(before, charset).bytes, payload, Buffer.from("||||||F\r")]);
 }
