@@ -1,5 +1,6 @@
 /** Acknowledgements (HL7 v2.5.1 2.9): which are due by MSH-15/16, and how they are written. */
-import { escapeText, hl7Time, type MessageFacts } from "./hl7.ts";
+import { encodeText } from "./charset.ts";
+import { escapeText, hl7Time, type MessageFacts, type Separators } from "./hl7.ts";
 
 export type AckCode = "AA" | "AE" | "AR" | "CA" | "CE" | "CR";
 /** ERR-3 (HL7 Table 0357) and ERR-8, a text for people without patient data. */
@@ -46,10 +47,10 @@ export function buildAck(
     escape: "\\",
     subcomponent: "&",
   };
-  const { field, component, repetition, subcomponent } = separators;
+  const { field, component } = separators;
   const event = facts?.messageType.split("^")[1];
   const msh = [
-    `MSH${field}${component}${repetition}${separators.escape}${subcomponent}`,
+    buildHead("MSH", separators),
     facts?.receivingApplication ?? "",
     facts?.receivingFacility ?? "",
     facts?.sendingApplication ?? "",
@@ -68,14 +69,10 @@ export function buildAck(
     const told = escapeText(text.slice(0, maxText), separators);
     return ["ERR", "", "", [code, "", "HL70357"].join(component), severity, "", "", told].join(field);
   });
-  // ACKs are ASCII but for echoed MSH fields, which the sender's own charset can write.
-  const lines = [msh, msa, ...errors].map((line) => `${line}\r`).join("");
-  return encode(lines, facts?.charset ?? "utf-8");
+  // ASCII but for echoed MSH fields, which the sender's own charset can write.
+  return encodeText([msh, msa, ...errors].map((line) => `${line}\r`).join(""), facts?.charset ?? "utf-8").bytes;
 }
 
-/** Only UTF-8 and ASCII are written; what another charset would need is replaced, since MSA and ERR never do. */
-function encode(text: string, charset: string): Uint8Array {
-  if (charset === "utf-8") return Buffer.from(text, "utf8");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: everything outside ASCII is what is replaced
-  return Buffer.from(text.replaceAll(/[^\u0000-\u007f]/g, "?"), "latin1");
-}
+/** The first two fields of MSH, BHS or FHS, which say what separates all others. */
+export const buildHead = (name: string, { field, component, repetition, escape: escaper, subcomponent }: Separators) =>
+  `${name}${field}${component}${repetition}${escaper}${subcomponent}`;

@@ -1,4 +1,5 @@
-/** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, UTF-8. */
+/** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, in the receiver's charset. */
+import { encodeText, fieldFor } from "./charset.ts";
 import { escapeText, hl7Time } from "./hl7.ts";
 import { usualSeparators, type WrittenPatient } from "./hl7-patient.ts";
 
@@ -16,6 +17,8 @@ export type MdmDraft = {
   readonly receivingFacility: string;
   /** As the document names the patient, or as this house's own admission does. */
   readonly patient: NamedPatient | WrittenPatient;
+  /** WHATWG label that the receiver reads; UTF-8 by default. What it does not have is written as "?". */
+  readonly charset?: string;
   readonly document: {
     readonly bytes: Uint8Array;
     readonly uniqueId: string;
@@ -54,7 +57,7 @@ const visitGap: readonly string[] = Array(16).fill("");
 
 /** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
 export function buildMdm(draft: MdmDraft): Uint8Array {
-  const { document } = draft;
+  const { document, charset = "utf-8" } = draft;
   const patient = writtenOf(draft.patient);
   const at = hl7Time(draft.now, draft.timeZone);
   const head = [
@@ -75,7 +78,7 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       "",
       "",
       "",
-      "UNICODE UTF-8",
+      fieldFor(charset) ?? "",
     ],
     ["EVN", draft.event, at],
     ["PID", "1", "", patient.identifiers, "", patient.name, "", patient.birthDate, patient.sex],
@@ -111,5 +114,5 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
     Buffer.from(document.bytes.buffer, document.bytes.byteOffset, document.bytes.length).toString("base64"),
     "latin1",
   );
-  return Buffer.concat([Buffer.from(before, "utf8"), payload, Buffer.from("||||||F\r")]);
+  return Buffer.concat([encodeText(before, charset).bytes, payload, Buffer.from("||||||F\r")]);
 }

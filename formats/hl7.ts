@@ -1,7 +1,10 @@
 /** HL7 v2 messages as bytes: the MSH line, segments and fields read lazily, never more than was asked for. */
 import { Fault } from "../errors.ts";
+import { charsetNamed, charsetOfLine, decoderOf, isReadable } from "./charset.ts";
 
+export { decoderOf, isReadable } from "./charset.ts";
 export { type AckCode, type AckError, acksOf, buildAck } from "./hl7-ack.ts";
+export { buildBatchAnswer, isBatch, readBatch } from "./hl7-batch.ts";
 export { buildMdm, type MdmDraft } from "./hl7-build.ts";
 export {
   type DocumentEvent,
@@ -44,55 +47,38 @@ export type MessageFacts = {
 
 const maxMshBytes = 16 * 1024;
 const maxSegments = 100_000;
+/** Segments that are looked at for characters that cannot be read. */
+const maxNamedSegments = 64;
 const [cr, lf] = [0x0d, 0x0a];
 
-/** HL7 Table 0211 to WHATWG labels; the last of several repetitions is the one that is switched to. */
-const charsets: Readonly<Record<string, string>> = {
-  "": "utf-8",
-  ASCII: "utf-8",
-  "UNICODE UTF-8": "utf-8",
-  "UTF-8": "utf-8",
-  UTF8: "utf-8",
-  "8859/1": "iso-8859-1",
-  "8859/2": "iso-8859-2",
-  "8859/3": "iso-8859-3",
-  "8859/4": "iso-8859-4",
-  "8859/5": "iso-8859-5",
-  "8859/6": "iso-8859-6",
-  "8859/7": "iso-8859-7",
-  "8859/8": "iso-8859-8",
-  "8859/9": "windows-1254",
-  "8859/15": "iso-8859-15",
-  "BIG-5": "big5",
-  BIG5: "big5",
-  "GB 18030-2000": "gb18030",
-  GB18030: "gb18030",
-  "KS X 1001": "euc-kr",
-  "ISO IR14": "iso-2022-jp",
-  "ISO IR87": "iso-2022-jp",
-  "ISO IR159": "iso-2022-jp",
-  "SHIFT-JIS": "shift_jis",
-};
-
-/** A text decoder that replaces what it cannot read: a name that cannot be decoded is no reason to refuse a document. */
-export const decoderOf = (charset: string): InstanceType<typeof TextDecoder> => new TextDecoder(charset);
-
-/** Reads the MSH line; HL7_MALFORMED when this is no message that could be answered. */
+/**
+ * Reads the MSH line. HL7_MALFORMED when this is no message that could be answered, HL7_UNSUPPORTED for UTF-16.
+ * `charset` is a name that overrides MSH-18.
+ */
 export function readMsh(message: Uint8Array, options: { readonly charset?: string } = {}): MessageFacts {
-  const end = message.subarray(0, maxMshBytes).findIndex((octet) => octet === cr || octet === lf);
-  const line = message.subarray(0, end < 0 ? Math.min(message.length, maxMshBytes) : end);
-  const latin = Buffer.from(line.buffer, line.byteOffset, line.length).toString("latin1");
-  if (!latin.startsWith("MSH") || latin.length < 9)
-    throw new Fault("HL7_MALFORMED", "not an HL7 message: it does not begin with MSH");
-  const field = latin.charAt(3);
-  const charsetField = latin.split(field)[17] ?? "";
-  const charset = options.charset ?? charsetOf(charsetField);
+  const facts = readMshLine(message, options.charset);
+  if (!facts) throw new Fault("HL7_MALFORMED", "not an HL7 message: it does not begin with MSH");
+  if (isWide(facts.charsetField))
+    throw new Fault("HL7_UNSUPPORTED", "UTF-16 over MLLP cannot be framed; send UNICODE UTF-8");
+  if (facts.messageType === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
+  if (facts.controlId === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
+  return facts;
+}
+
+/** What an answer to these octets can say of its question, however wrong they are; undefined when they do not begin with MSH. */
+export function readMshLine(message: Uint8Array, override?: string): MessageFacts | undefined {
+  const head = message.subarray(0, maxMshBytes);
+  const byCr = head.indexOf(cr);
+  const byLf = head.subarray(0, byCr < 0 ? head.length : byCr).indexOf(lf);
+  const line = byLf < 0 ? head.subarray(0, byCr < 0 ? head.length : byCr) : head.subarray(0, byLf);
+  if (line.length < 9 || line[0] !== 0x4d || line[1] !== 0x53 || line[2] !== 0x48) return undefined;
+  const named = charsetOfLine(line, 17);
+  const charset = (override === undefined ? undefined : charsetNamed(override)) ?? named.charset;
+  const field = String.fromCharCode(line[3] ?? 0);
   const fields = decoderOf(charset).decode(line).split(field);
   const [component = "^", repetition = "~", escaper = "\\", subcomponent = "&"] = fields[1] ?? "";
   const at = (n: number): string => fields[n - 1] ?? "";
   const [type = "", event = ""] = at(9).split(component);
-  if (type === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
-  if (at(10) === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
   return {
     separators: { field, component, repetition, escape: escaper, subcomponent },
     sendingApplication: at(3),
@@ -107,16 +93,34 @@ export function readMsh(message: Uint8Array, options: { readonly charset?: strin
     acceptAck: at(15),
     applicationAck: at(16),
     charset,
-    charsetField,
+    charsetField: named.field,
   };
 }
 
-function charsetOf(field: string): string {
-  const last = field.split("~").findLast((name) => name.trim() !== "") ?? "";
-  if (last.startsWith("UNICODE") && last !== "UNICODE UTF-8") {
-    throw new Fault("HL7_UNSUPPORTED", "UTF-16 over MLLP cannot be framed; send UNICODE UTF-8");
+/** UTF-16 and UTF-32 have octets of the framing inside their characters. */
+const isWide = (field: string): boolean =>
+  /^UNICODE(?! UTF-8$)|^UTF-?(16|32)/i.test(
+    field
+      .split("~")
+      .findLast((name) => name.trim() !== "")
+      ?.trim() ?? "",
+  );
+
+/** What was not as it should be and is no reason to refuse: codes for the journal. */
+export function findingsOf(message: Uint8Array, facts: MessageFacts): readonly ("CHARSET" | "LINE_ENDS")[] {
+  const findings: ("CHARSET" | "LINE_ENDS")[] = [];
+  if (message.subarray(0, maxMshBytes).includes(lf)) findings.push("LINE_ENDS");
+  let seen = 0;
+  for (const { name, bytes } of segments(message)) {
+    seen += 1;
+    if (seen > maxNamedSegments) break;
+    // Documents have a charset of their own; names and addresses are what a reader misses.
+    if (name !== "OBX" && !isReadable(bytes, facts.charset)) {
+      findings.push("CHARSET");
+      break;
+    }
   }
-  return charsets[last.trim().toUpperCase()] ?? "utf-8";
+  return findings;
 }
 
 export type Segment = { readonly name: string; readonly bytes: Uint8Array };

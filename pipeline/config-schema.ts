@@ -3,7 +3,8 @@ import { z } from "zod";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
-import { aeTitle, lasting, listen, messageType, name, oid } from "./config-values.ts";
+import { charsetNamed } from "../formats/charset.ts";
+import { aeTitle, duration, lasting, listen, messageType, name, oid } from "./config-values.ts";
 
 const clearText = z
   .string()
@@ -41,11 +42,17 @@ const mllp = z.strictObject({
   charset: z
     .string()
     .default("from-msh-18")
-    .describe("Character set of its messages: from-msh-18, or a WHATWG label such as big5."),
+    .refine((value) => value === "from-msh-18" || charsetNamed(value) !== undefined, {
+      message: "a charset is from-msh-18, or a name such as big5, gb18030, iso-8859-1 or shift_jis",
+    })
+    .describe("Character set of its messages, and of ours to it: a name such as big5; from-msh-18 writes UTF-8."),
   answer: z
     .enum(["validated", "stored"])
     .default("validated")
     .describe("When AA is given: after the hard rules, or as soon as the message is durable."),
+  within: duration
+    .optional()
+    .describe("With answer: validated, AA is given after this long at the latest; what is found later is quarantined."),
   maxBytes: z
     .int()
     .min(1024)
@@ -68,7 +75,14 @@ const mllp = z.strictObject({
     .describe("Assigning authorities in its PID-3.4; semrs check names those that identifiers leaves out."),
   tls,
   clearText,
-  ...mllpSource.options.pick({ maxConnections: true, frameSeconds: true }).shape,
+  ...mllpSource.options.pick({
+    maxConnections: true,
+    maxPerAddress: true,
+    maxHeldBytes: true,
+    frameSeconds: true,
+    idleSeconds: true,
+    release: true,
+  }).shape,
   ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
 });
 

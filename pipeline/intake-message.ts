@@ -2,37 +2,22 @@
 import { createHash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { openCipher, sealPart } from "../envelope/index.ts";
-import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
-import { type MessageFacts, readMsh } from "../formats/hl7.ts";
+import { codeOf, Fault } from "../errors.ts";
+import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
+import { openLanes } from "./lanes.ts";
 import { pass, type Site, step } from "./site.ts";
 import { chunks } from "./validate.ts";
+import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
+export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
 export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
-
-/** What the corridor made of a message: `channel` is null when none takes it. */
-export type Settled = {
-  readonly channel: string | null;
-  readonly state: "done" | "filtered";
-  readonly code?: string;
-  /** Committed with the message's verdict. */
-  readonly changes: readonly Change[];
-  /** What begins once they are committed. */
-  begin(): void;
-};
-
-export type SpooledMessage = {
-  readonly id: Id;
-  readonly system: string;
-  readonly bytes: Uint8Array;
-  readonly facts: MessageFacts;
-};
-
-/** Takes one message through filter and validate; throws the fault that refuses it. */
-export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 
 /** What a spooled message's row says of itself, sealed. */
 type SpooledFacts = { readonly charset: string };
+
+/** Messages under way at once: of one connection, and together. More of one would only wait in the store's writer. */
+const lanesOf = { perSender: 16, total: 128 } as const;
 
 /**
  * Accepts messages; `resume` takes up those that a crash left between spool and verdict, `again` one that was refused or
@@ -43,82 +28,77 @@ export function openMessageIntake(
   take: TakeMessage,
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log, now } = site;
-  const running = new Map<Id, Promise<Verdict>>();
+  const lanes = openLanes(lanesOf);
+  const verdicts = openVerdicts(site, take);
 
-  const intake: MessageIntake = (system, arrival) =>
-    pass(site, "source", system, async () => {
-      const bytes = await collect(arrival.body);
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
-      const mllp = config.own.systems[system]?.mllp;
-      const charset = mllp?.charset ?? "from-msh-18";
-      const isFramed = arrival.mediaType === "application/hl7-v2";
-      const read = isFramed
-        ? readHead(bytes, charset)
-        : new Fault("HL7_MALFORMED", "the MLLP frame is broken; check the sender's framing");
-      if (read instanceof Fault) return await quarantine(system, arrival, bytes, sha256, read);
-      const repetition = repetitionOf(system, read);
-      const before = store.arrivals.byRepetition(repetition);
-      if (before) return await repeated(before, sha256, bytes, read, system, arrival);
-      const id = store.newId();
-      const row = {
-        ...rowOf(id, system, arrival, sha256),
-        controlId: read.controlId,
-        repetition,
-        facts: { charset } satisfies SpooledFacts,
-      };
-      const stored = await spool(row, bytes, sha256).then(
-        () => undefined,
-        (thrown: unknown) =>
-          codeOf(thrown) === "STORE_CONFLICT" ? store.arrivals.byRepetition(repetition) : Promise.reject(thrown),
-      );
-      if (stored) return await repeated(stored, sha256, bytes, read, system, arrival);
-      log("source.accepted", { controlId: read.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
-      const verdict = process(id, system, bytes, read);
-      return { duplicate: false, answer: mllp?.answer === "stored" ? Promise.resolve({ accepted: true }) : verdict };
-    });
-
-  /** The verdict is kept with the arrival; a failure that may pass leaves it refused with AR, for the sender to repeat. */
-  const process = (id: Id, system: string, bytes: Uint8Array, facts: MessageFacts): Promise<Verdict> => {
-    const started = performance.now();
-    const settle = (): Promise<Verdict> => settleOne({ id, system, bytes, facts }, started);
-    const verdict = settle()
-      // The same document in another message was kept meanwhile: looked at again, it is a repetition.
-      .catch((thrown: unknown) => (codeOf(thrown) === "STORE_CONFLICT" ? settle() : Promise.reject(thrown)))
-      .catch((thrown: unknown) => refuse(id, system, facts.controlId, thrown, started))
-      .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }))
-      .finally(() => running.delete(id));
-    running.set(id, verdict);
-    return verdict;
+  const intake: MessageIntake = async (system, arrival) => {
+    const leave = await lanes.enter(arrival.sender);
+    try {
+      const taken = await pass(site, "source", system, () => accept(system, arrival));
+      // The place is given back with the answer: what is judged after it has a line of its own.
+      taken.answer.then(leave, leave);
+      return taken;
+    } catch (thrown) {
+      leave();
+      throw thrown;
+    }
   };
 
-  const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
-    const { channel, state, code, changes, begin } = await take(message);
-    const fields = { peer: message.system, detail: "AA", ms: performance.now() - started, code: code ?? null };
-    await store.commit([
-      ...changes,
-      step(site, message.id, "source", state === "done" ? "accepted" : "filtered", fields),
-      store.arrivals.settle(message.id, { state, channel, code: code ?? null, reason: null }),
-    ]);
-    begin();
-    if (code) log(`filter.${state}`, { controlId: message.facts.controlId, message: message.id, code });
-    return { accepted: true };
+  const accept = async (system: string, arrival: Arrival): ReturnType<Deliver> => {
+    const bytes = await collect(arrival.body);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const charset = config.own.systems[system]?.mllp?.charset ?? "from-msh-18";
+    const isFramed = arrival.mediaType === "application/hl7-v2";
+    const facts = isFramed
+      ? readHead(bytes, charset)
+      : new Fault("HL7_MALFORMED", "the MLLP frame is broken; check the sender's framing");
+    if (facts instanceof Fault) return await quarantine(system, arrival, bytes, sha256, facts);
+    const repetition = repetitionOf(system, facts);
+    const before = store.arrivals.byRepetition(repetition);
+    if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
+    const id = store.newId();
+    const row = {
+      ...rowOf(id, system, arrival, sha256),
+      controlId: facts.controlId,
+      repetition,
+      facts: { charset } satisfies SpooledFacts,
+    };
+    try {
+      await spool(row, bytes, sha256);
+    } catch (thrown) {
+      if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
+      const stored = store.arrivals.byRepetition(repetition);
+      if (stored) return await repeated(stored, sha256, bytes, facts, system, arrival);
+      // A control id of more than 24 hours ago stands in the way: it may come again.
+      await store.commit([store.arrivals.forget()]);
+      await spool(row, bytes, sha256);
+    }
+    log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
+    return { duplicate: false, answer: judge({ id, system, bytes, facts }) };
   };
 
-  const refuse = async (
-    id: Id,
-    system: string,
-    controlId: string,
-    thrown: unknown,
-    started: number,
-  ): Promise<Verdict> => {
-    const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
-    const fields = { peer: system, detail: consequence(thrown).hl7, ms: performance.now() - started, code };
-    log("validate.refused", { controlId, message: id, code, reason }, "warn");
-    await store.commit([
-      step(site, id, "source", "refused", fields),
-      store.arrivals.settle(id, { state: "refused", code, reason }),
-    ]);
-    return { accepted: false, code, reason };
+  /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
+  const judge = async (message: SpooledMessage): Promise<Verdict> => {
+    const mllp = config.own.systems[message.system]?.mllp;
+    // Without an application acknowledgement nobody would hear the verdict (HL7 v2.5.1 2.9.3).
+    const { application } = acksOf(message.facts);
+    if (mllp?.answer === "stored" || !(application(true) || application(false))) {
+      verdicts.judgeLater(message, async () => {
+        const blob = store.arrivals.find(message.id)?.blob;
+        if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
+        return await readBlob(site, blob);
+      });
+      return { accepted: true };
+    }
+    let isAnswered = !application(false);
+    const verdict = verdicts.judge(message, () => isAnswered);
+    if (mllp?.within === undefined) return await verdict;
+    const { promise, resolve } = Promise.withResolvers<Verdict>();
+    const timer = setTimeout(() => {
+      isAnswered = true;
+      resolve({ accepted: true });
+    }, mllp.within);
+    return await Promise.race([verdict, promise]).finally(() => clearTimeout(timer));
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
@@ -136,17 +116,23 @@ export function openMessageIntake(
     }
     log("source.repeated", { controlId: facts.controlId, message: before.id });
     const isRefused = before.state === "refused";
-    const current = running.get(before.id);
+    const isOpen = isRefused || before.state === "accepted";
+    const isStored = config.own.systems[system]?.mllp?.answer === "stored" && before.state === "accepted";
     const answer =
-      current ??
-      (isRefused || before.state === "accepted"
-        ? process(before.id, system, bytes, facts)
-        : Promise.resolve({ accepted: true }));
+      isStored || !isOpen
+        ? Promise.resolve({ accepted: true })
+        : (verdicts.running(before.id) ?? verdicts.judge({ id: before.id, system, bytes, facts }));
     return { duplicate: !isRefused, answer };
   };
 
   /** What is not a message is kept, sealed and listable, and refused. */
-  const quarantine = async (system: string, arrival: Arrival, bytes: Uint8Array, sha256: string, fault: Fault) => {
+  const quarantine = async (
+    system: string,
+    arrival: Arrival,
+    bytes: Uint8Array,
+    sha256: string,
+    fault: Fault,
+  ): Promise<never> => {
     const id = store.newId();
     const row: ArrivalRow = {
       ...rowOf(id, system, arrival, sha256),
@@ -160,10 +146,7 @@ export function openMessageIntake(
       { peer: arrival.sender, message: id, code: fault.code, reason: fault.message, bytes: bytes.length },
       "warn",
     );
-    return {
-      duplicate: false,
-      answer: Promise.resolve<Verdict>({ accepted: false, code: fault.code, reason: fault.message }),
-    };
+    throw fault;
   };
 
   const spool = async (row: ArrivalRow, bytes: Uint8Array, sha256: string): Promise<void> => {
@@ -213,8 +196,10 @@ export function openMessageIntake(
     if (row.blob === null || row.mediaType !== "application/hl7-v2") return;
     const bytes = await readBlob(site, row.blob);
     const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
-    if (head instanceof Fault) await refuse(row.id, row.source, row.controlId, head, performance.now());
-    else await process(row.id, row.source, bytes, head);
+    if (head instanceof Fault) {
+      const facts = { controlId: row.controlId } as MessageFacts;
+      await verdicts.refuse({ id: row.id, system: row.source, facts }, head, performance.now(), false);
+    } else await verdicts.judge({ id: row.id, system: row.source, bytes, facts: head });
   };
   return { intake, resume, again };
 }

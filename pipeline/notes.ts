@@ -16,6 +16,11 @@ export const noteMeanings = {
     "PID-3 and the document name the patient under different authorities, so they could not be compared.",
     "List the authority of PID-3.4 with its OID under identifiers.",
   ],
+  CHARSET: [
+    "The message holds octets that are no text in the charset of its MSH-18; they were read as replacement characters.",
+    "Let the sender name its charset in MSH-18, or set mllp.charset of the system.",
+  ],
+  LINE_ENDS: ["Segments end in LF or CRLF instead of CR.", "Nothing; the sender should write CR."],
   STUDY_MISSING: [
     "The study that the document refers to did not come within assemble.study.wait.",
     "Let the PACS send it, then release; or release as it is if then is proceed.",

@@ -17,6 +17,8 @@ export type Framer = {
   readonly noise: () => number;
   /** Whether a frame is open. */
   readonly isOpen: () => boolean;
+  /** Octets of the open frame. */
+  readonly held: () => number;
   /** The connection is over: what had come of an open frame. */
   end(): readonly Frame[];
 };
@@ -40,8 +42,10 @@ export function openFramer(maxBytes: number): Framer {
   };
   const finish = (): Frame => {
     const bytes = take();
-    const hasSecond = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(headMsh) >= 0;
-    if (hasSecond) return { kind: "broken", bytes, reason: "two messages in one frame" };
+    // A batch holds several by right (HL7 v2.5.1 2.10.3); its header begins with F or B.
+    const isOne = bytes[0] === headMsh[1];
+    if (isOne && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(headMsh) >= 0)
+      return { kind: "broken", bytes, reason: "two messages in one frame" };
     return { kind: "message", bytes };
   };
 
@@ -92,6 +96,7 @@ export function openFramer(maxBytes: number): Framer {
     },
     noise: () => noise,
     isOpen: () => state !== "idle",
+    held: () => size,
     end: () => {
       state = "idle";
       return broken("the connection ended inside a frame");

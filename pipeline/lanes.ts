@@ -1,0 +1,59 @@
+/** Lanes: work of many senders side by side, a few pieces of each at once, and the senders in turn when all places are taken. */
+
+export type Lanes = {
+  /** Resolves with the function that gives the place back once there is one for this sender. */
+  enter(sender: string): Promise<() => void>;
+};
+
+/**
+ * A sender never has more than `perSender` pieces under way, all together never more than `total`. Who waits is served by
+ * turns, so that a backlog of one sender delays another by one turn and not by its length.
+ */
+export function openLanes({ perSender, total }: { readonly perSender: number; readonly total: number }): Lanes {
+  const lanes = new Map<string, { busy: number; readonly waiting: (() => void)[] }>();
+  let busy = 0;
+
+  const serveNext = (): void => {
+    if (busy >= total) return;
+    for (const [sender, lane] of lanes) {
+      if (lane.busy >= perSender) continue;
+      const next = lane.waiting.shift();
+      if (!next) continue;
+      // To the end of the line: its turn comes again after everybody else's.
+      lanes.delete(sender);
+      lanes.set(sender, lane);
+      next();
+      if (busy >= total) return;
+    }
+  };
+
+  return {
+    enter: (sender) => {
+      const lane = lanes.get(sender) ?? { busy: 0, waiting: [] };
+      lanes.set(sender, lane);
+      let isLeft = false;
+      const leave = (): void => {
+        if (isLeft) return;
+        isLeft = true;
+        busy -= 1;
+        lane.busy -= 1;
+        if (lane.busy === 0 && lane.waiting.length === 0) lanes.delete(sender);
+        serveNext();
+      };
+      const take = (): void => {
+        busy += 1;
+        lane.busy += 1;
+      };
+      if (busy < total && lane.busy < perSender && lane.waiting.length === 0) {
+        take();
+        return Promise.resolve(leave);
+      }
+      return new Promise((resolve) =>
+        lane.waiting.push(() => {
+          take();
+          resolve(leave);
+        }),
+      );
+    },
+  };
+}

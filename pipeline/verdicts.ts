@@ -1,0 +1,130 @@
+/** What becomes of a spooled message: its verdict, kept with its arrival in one commit with whatever the corridor made of it. */
+import type { Verdict } from "../connectors/connector.ts";
+import { codeOf, consequence, reasonOf } from "../errors.ts";
+import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
+import type { Change, Id } from "../store/store.ts";
+import { openLanes } from "./lanes.ts";
+import { type Site, step } from "./site.ts";
+
+/** What the corridor made of a message: `channel` is null when none takes it. */
+export type Settled = {
+  readonly channel: string | null;
+  readonly state: "done" | "filtered";
+  readonly code?: string;
+  /** Committed with the message's verdict. */
+  readonly changes: readonly Change[];
+  /** What begins once they are committed. */
+  begin(): void;
+};
+
+export type SpooledMessage = {
+  readonly id: Id;
+  readonly system: string;
+  readonly bytes: Uint8Array;
+  readonly facts: MessageFacts;
+};
+
+/** Takes one message through filter and validate; throws the fault that refuses it. */
+export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
+
+export type Verdicts = {
+  /** The verdict that a message is getting now. */
+  running(id: Id): Promise<Verdict> | undefined;
+  /** Judges at once. `isAnswered` says whether its sender has been answered by then: what is wrong after that is an alarm. */
+  judge(message: SpooledMessage, isAnswered?: () => boolean): Promise<Verdict>;
+  /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
+  judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
+  refuse(
+    message: Omit<SpooledMessage, "bytes">,
+    thrown: unknown,
+    started: number,
+    isAnswered: boolean,
+  ): Promise<Verdict>;
+};
+
+/** Octets of messages that were answered and wait for their verdict; beyond this they are read again from the store. */
+const maxHeldBytes = 64 * 1024 * 1024;
+
+/** Verdicts of one site. */
+export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
+  const { store, log } = site;
+  const running = new Map<Id, Promise<Verdict>>();
+  // One at a time, so that what waits for an acknowledgement always comes between.
+  const later = openLanes({ perSender: 1, total: 1 });
+  let held = 0;
+
+  /** A failure that may pass leaves the message refused with AR, for its sender to repeat. */
+  const attempt = (message: SpooledMessage, isAnswered: () => boolean): Promise<Verdict> => {
+    const started = performance.now();
+    const settle = (): Promise<Verdict> => settleOne(message, started);
+    return (
+      settle()
+        // The same document in another message was kept meanwhile: looked at again, it is a repetition.
+        .catch((thrown: unknown) => (codeOf(thrown) === "STORE_CONFLICT" ? settle() : Promise.reject(thrown)))
+        .catch((thrown: unknown) => refuse(message, thrown, started, isAnswered()))
+        .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }))
+    );
+  };
+  const run = (id: Id, verdict: Promise<Verdict>): Promise<Verdict> => {
+    const kept = verdict.finally(() => running.delete(id));
+    running.set(id, kept);
+    return kept;
+  };
+
+  const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
+    const { channel, state, code, changes, begin } = await take(message);
+    const fields = { peer: message.system, detail: "AA", ms: performance.now() - started, code: code ?? null };
+    const findings = findingsOf(message.bytes, message.facts);
+    await store.commit([
+      ...changes,
+      ...findings.map((finding) => step(site, message.id, "source", "warned", { peer: message.system, code: finding })),
+      step(site, message.id, "source", state === "done" ? "accepted" : "filtered", fields),
+      store.arrivals.settle(message.id, { state, channel, code: code ?? null, reason: null }),
+    ]);
+    begin();
+    const { controlId } = message.facts;
+    for (const finding of findings) log("source.warned", { controlId, message: message.id, code: finding });
+    if (code) log(`filter.${state}`, { controlId, message: message.id, code });
+    return { accepted: true };
+  };
+
+  const refuse: Verdicts["refuse"] = async ({ id, system, facts }, thrown, started, isAnswered) => {
+    const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
+    const [event, level] = isAnswered ? (["quarantined", "error"] as const) : (["refused", "warn"] as const);
+    const fields = { peer: system, detail: consequence(thrown).hl7, ms: performance.now() - started, code };
+    log(`validate.${event}`, { controlId: facts.controlId, message: id, code, reason }, level);
+    await store.commit([
+      step(site, id, "source", event, fields),
+      store.arrivals.settle(id, { state: "refused", code, reason }),
+    ]);
+    return { accepted: false, code, reason };
+  };
+
+  return {
+    running: (id) => running.get(id),
+    // Two copies of one message may come at once: one verdict serves both.
+    judge: (message, isAnswered = () => false) =>
+      running.get(message.id) ?? run(message.id, attempt(message, isAnswered)),
+    judgeLater: (message, read) => {
+      const { id, bytes, ...head } = message;
+      const isHeld = held + bytes.length <= maxHeldBytes;
+      if (isHeld) held += bytes.length;
+      let kept = isHeld ? bytes : undefined;
+      const verdict = later.enter("").then(async (leave) => {
+        try {
+          // What a stop leaves is taken up at the next start.
+          if (site.signal.aborted) return { accepted: true };
+          return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
+        } finally {
+          if (isHeld) held -= bytes.length;
+          kept = undefined;
+          leave();
+        }
+      });
+      run(id, verdict).catch((thrown: unknown) =>
+        log("validate.unread", { message: id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+      );
+    },
+    refuse,
+  };
+}

@@ -1,0 +1,227 @@
+/** The MLLP source: every acknowledgement mode, MLLP release 2, batches, limits of memory and patience, and a stop. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Deliver, Running } from "../../connectors/connector.ts";
+import { openBudget } from "../../connectors/mllp/budget.ts";
+import { frameOf } from "../../connectors/mllp/framer.ts";
+import { mllpSource } from "../../connectors/mllp/index.ts";
+import { Fault } from "../../errors.ts";
+import { until } from "../sites.ts";
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+type Listening = { readonly port: number; readonly log: string[]; readonly source: Running };
+async function listening(deliver: Deliver, options = {}): Promise<Listening> {
+  const log: string[] = [];
+  const source = await mllpSource.listen(
+    mllpSource.options.parse({ port: 0, ...options }),
+    async (arrival) => {
+      for await (const _ of arrival.body);
+      return await deliver(arrival);
+    },
+    { log: (event) => void log.push(event), signal: new AbortController().signal },
+  );
+  stops.push(() => source.stop());
+  return { port: Number(source.address.split(":")[1]), log, source };
+}
+
+const message = (controlId: string, acks = "|"): string =>
+  `MSH|^~\\&|HIS|A|SEMRS|A|20260102030405||ADT^A01^ADT_A01|${controlId}|P|2.5.1|||${acks}\rEVN|A01\rPID|1||P1^^^MOI\r`;
+const framed = (text: string): Buffer => Buffer.from(frameOf(Buffer.from(text, "latin1")));
+
+type Talk = { readonly socket: Socket; readonly back: () => string };
+async function talk(port: number): Promise<Talk> {
+  const socket = connect(port, "127.0.0.1");
+  stops.push(() => socket.destroy());
+  let back = "";
+  socket.on("data", (data: Buffer) => (back += data.toString("latin1"))).on("error", () => undefined);
+  await once(socket, "connect");
+  return { socket, back: () => back };
+}
+const codes = (back: string): string[] =>
+  [...back.matchAll(/MSA\|(\w\w)\|([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`);
+
+const accepting: Deliver = async () => ({ duplicate: false, answer: Promise.resolve({ accepted: true }) });
+const refusing: Deliver = async () => ({
+  duplicate: false,
+  answer: Promise.resolve({ accepted: false, code: "CDA_INVALID", reason: "line 3" }),
+});
+const unstored: Deliver = async () => Promise.reject(new Fault("STORE_FULL", "no space left"));
+
+describe("acknowledgements by MSH-15/16 (HL7 v2.5.1 2.9.3, Table 0155)", () => {
+  /** When the message is good, when its content is wrong, and when it could not be kept. */
+  test.for([
+    ["|", "AA", "AE", "AR"],
+    ["NE|NE", "", "", ""],
+    ["AL|NE", "CA", "CA", "CR"],
+    ["SU|NE", "CA", "CA", ""],
+    ["ER|NE", "", "", "CR"],
+    ["NE|AL", "AA", "AE", "AR"],
+    ["NE|SU", "AA", "", ""],
+    ["NE|ER", "", "AE", "AR"],
+    ["AL|AL", "CA AA", "CA AE", "CR"],
+    ["AL|ER", "CA", "CA AE", "CR"],
+    ["AL|SU", "CA AA", "CA", "CR"],
+    ["ER|AL", "AA", "AE", "CR"],
+    ["AL|", "CA", "CA", "CR"],
+  ] as const)("%s", async ([acks, good, wrong, lost]) => {
+    for (const [deliver, expected] of [
+      [accepting, good],
+      [refusing, wrong],
+      [unstored, lost],
+    ] as const) {
+      const { port } = await listening(deliver);
+      const { socket, back } = await talk(port);
+      // A message in original mode after it shows that nothing more comes.
+      socket.write(Buffer.concat([framed(message("1", acks)), framed(message("2"))]));
+      await until("the second is answered", () => back().includes("|2\r"));
+      const told = codes(back()).filter((each) => each.endsWith(" 1"));
+      expect(told.map((each) => each.slice(0, 2)).join(" ")).toBe(expected);
+    }
+  });
+});
+
+describe("MLLP release 2", () => {
+  test.for([
+    ["kept and good", accepting, "\u000b\u0006\u001c\r", "AA 1"],
+    ["kept and wrong", refusing, "\u000b\u0006\u001c\r", "AE 1"],
+    ["not kept", unstored, "\u000b\u0015\u001c\r", ""],
+  ] as const)("%s", async ([, deliver, first, then]) => {
+    const { port } = await listening(deliver as Deliver, { release: 2 });
+    const { socket, back } = await talk(port);
+    // The peer's own commit bytes for our answers are no messages.
+    socket.write(Buffer.concat([framed(message("1")), Buffer.from("\u000b\u0006\u001c\r"), framed(message("2"))]));
+    await until("both are answered", () => back().split(first).length === 3);
+    await until("and acknowledged", () => then === "" || codes(back()).length === 2);
+    expect(back().startsWith(first)).toBe(true);
+    expect(codes(back())[0] ?? "").toBe(then);
+  });
+});
+
+describe("batches (HL7 v2.5.1 2.10.3)", () => {
+  const batch = (messages: readonly string[], count: number): string =>
+    `FHS|^~\\&|HIS|A|SEMRS|A|20260102||||F1\rBHS|^~\\&|HIS|A|SEMRS|A|20260102||||B1\r${messages.join("")}BTS|${count}\rFTS|1\r`;
+
+  test("each message is delivered on its own, and answered in a batch in the order they came", async () => {
+    const { port, log } = await listening(async (arrival) =>
+      arrival.controlId === "2" ? await refusing(arrival) : await accepting(arrival),
+    );
+    const { socket, back } = await talk(port);
+    socket.write(framed(batch([message("1"), message("2"), message("3", "NE|NE"), message("4")], 4)));
+    await until("the answer", () => back().includes("FTS|1\r\u001c\r"));
+    expect(codes(back())).toEqual(["AA 1", "AE 2", "AA 4"]);
+    const lines = back().replaceAll("\u000b", "").split("\r");
+    expect(lines[0]).toMatch(/^FHS\|\^~\\&\|SEMRS\|A\|HIS\|A\|\d{14}\+0000\|\|\|\|S[0-9A-Z]+\|F1$/);
+    expect(back()).toContain("BTS|3\r");
+    expect(log).toEqual([]);
+  });
+
+  test("one that is malformed gets its AE in its place, and a wrong count is told", async () => {
+    const { port, log } = await listening(async ({ controlId }) => {
+      if (controlId === "") throw new Fault("HL7_MALFORMED", "not an HL7 message");
+      return await accepting({} as never);
+    });
+    const { socket, back } = await talk(port);
+    socket.write(framed(batch([message("1"), "MSH|^~\r", message("3")], 4)));
+    await until("the answer", () => back().includes("FTS|1\r\u001c\r"));
+    expect(codes(back())).toEqual(["AA 1", "AE ", "AA 3"]);
+    expect(log).toContain("mllp.warned");
+  });
+
+  test("an empty one is refused", async () => {
+    const { port } = await listening(async ({ mediaType }) => {
+      if (mediaType === "application/octet-stream") throw new Fault("HL7_MALFORMED", "nothing in it");
+      return await accepting({} as never);
+    });
+    const { socket, back } = await talk(port);
+    socket.write(framed(batch([], 0)));
+    await until("the answer", () => codes(back()).length === 1);
+    expect(codes(back())).toEqual(["AE "]);
+  });
+});
+
+describe("limits", () => {
+  test("over the budget of octets one connection reads on and ends, then the other", async () => {
+    const told: string[] = [];
+    const budget = openBudget(100);
+    const one = budget.open(() => told.push(`one ${one.isOver()}`));
+    const two = budget.open(() => told.push(`two ${two.isOver()}`));
+    one.hold(60);
+    two.hold(60);
+    expect([one.isOver(), two.isOver()]).toEqual([false, true]);
+    one.hold(500);
+    expect(one.isOver()).toBe(false);
+    one.hold(0);
+    expect([one.isOver(), two.isOver()]).toEqual([false, false]);
+    expect(told).toEqual(["one false", "two true", "one false", "two false"]);
+    two.close();
+    one.hold(100);
+    expect(one.isOver()).toBe(false);
+  });
+
+  test("many connections with large messages share the budget, and every message is answered", async () => {
+    const { port } = await listening(accepting, { maxHeldBytes: 1024 * 1024 });
+    const large = framed(`${message("1")}OBX|1|ED|||${"x".repeat(700_000)}\r`);
+    const peers = await Promise.all(Array.from({ length: 6 }, () => talk(port)));
+    for (const { socket } of peers) socket.write(large.subarray(0, 600_000));
+    for (const { socket } of peers) socket.write(large.subarray(600_000));
+    await until("all are answered", () => peers.every(({ back }) => codes(back()).length === 1));
+  });
+
+  test("an address over its connections is told AR and closed; another time is as good", async () => {
+    const { port, log } = await listening(accepting, { maxPerAddress: 1 });
+    const first = await talk(port);
+    const second = await talk(port);
+    await once(second.socket, "close");
+    expect(codes(second.back())).toEqual(["AR "]);
+    expect(log).toContain("mllp.refused");
+    first.socket.destroy();
+    await once(first.socket, "close");
+    await until("there is room", async () => {
+      const { socket, back } = await talk(port);
+      socket.write(framed(message("1")));
+      await until("an answer", () => codes(back()).length === 1);
+      return codes(back())[0] === "AA 1";
+    });
+  });
+
+  test("a frame that drips is cut by its progress, though it is never silent", async () => {
+    const { port, log } = await listening(refusing, { frameSeconds: 0.3 });
+    const { socket } = await talk(port);
+    socket.write("\u000bMSH|^~\\&|");
+    const drip = setInterval(() => socket.write("x"), 20);
+    await once(socket, "close");
+    clearInterval(drip);
+    expect(log).toContain("mllp.cut");
+  });
+
+  test("a quiet connection is closed only where that is asked for", async () => {
+    const { port } = await listening(accepting, { idleSeconds: 0.1 });
+    const { socket, back } = await talk(port);
+    socket.write(framed(message("1")));
+    await once(socket, "close");
+    expect(codes(back())).toEqual(["AA 1"]);
+  });
+});
+
+test("at a stop what was taken is answered, and the connection closed", async () => {
+  const verdict = Promise.withResolvers<{ accepted: true }>();
+  const taken = Promise.withResolvers<void>();
+  const { port, source } = await listening(async () => {
+    taken.resolve();
+    return { duplicate: false, answer: verdict.promise };
+  });
+  const { socket, back } = await talk(port);
+  socket.write(framed(message("1")));
+  await taken.promise;
+  const stopped = source.stop();
+  socket.write(framed(message("2")));
+  verdict.resolve({ accepted: true });
+  await stopped;
+  await until("closed", () => socket.closed || socket.readableEnded);
+  expect(codes(back())).toEqual(["AA 1"]);
+});
