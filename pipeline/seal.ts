@@ -2,7 +2,7 @@
 import { type Content, type Draft, sealPart, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
-import type { DocumentEntry } from "../formats/document-entry.ts";
+import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
 import { type Site, step } from "./site.ts";
 import { type At, chunks, type DocumentFacts } from "./validate.ts";
@@ -98,6 +98,7 @@ function whole(site: Site, { document, instances }: Assembled): First {
 async function addendum(site: Site, { document, instances }: Assembled): Promise<First> {
   const { store } = site;
   const id = store.newId();
+  const uniqueId = `2.25.${BigInt(`0x${id}`)}`;
   const { entry: before } = document.facts as DocumentFacts;
   const {
     hash: _hash,
@@ -105,7 +106,8 @@ async function addendum(site: Site, { document, instances }: Assembled): Promise
     ...entry
   } = {
     ...before,
-    uniqueId: `2.25.${BigInt(`0x${id}`)}`,
+    uniqueId,
+    entryUuid: entryUuidOf(site.config.site, uniqueId),
     images: summary(instances),
     relatedDocuments: [{ type: "APND" as const, uniqueId: before.uniqueId }],
   };
