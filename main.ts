@@ -33,6 +33,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   send: async () => (await import("./commands/send/index.ts")).sendCommand(),
   echo: async () => (await import("./commands/echo.ts")).echoCommand(),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
+  verify: async () => (await import("./commands/verify.ts")).verifyCommand(),
   seal: async () => (await import("./commands/envelope/seal.ts")).sealCommand(),
   open: async () => (await import("./commands/envelope/open.ts")).openCommand(),
   inspect: async () => (await import("./commands/envelope/inspect.ts")).inspectCommand(),

@@ -27,9 +27,9 @@ export function adminOf({ config, admin, data }: Where): AdminClient {
 
 /** `data` is the site's data folder, where the token is. */
 export function openAdminClient(url: string, data: string): AdminClient {
-  const ask = async (path: string, init: RequestInit): Promise<Response> => {
+  const ask = async (path: string, init: RequestInit, ms?: number): Promise<Response> => {
     const headers = { authorization: `Bearer ${tokenIn(data)}`, "content-type": "application/json" };
-    return await fetch(`${url}${path}`, { ...init, headers, signal: AbortSignal.timeout(timeoutMs) }).catch(
+    return await fetch(`${url}${path}`, { ...init, headers, ...(ms ? { signal: AbortSignal.timeout(ms) } : {}) }).catch(
       (cause: unknown) => {
         throw new Fault("PEER_UNREACHABLE", `no site answers at ${url}; is it running?`, { cause });
       },
@@ -42,14 +42,15 @@ export function openAdminClient(url: string, data: string): AdminClient {
     const known = (errorCodes as readonly string[]).includes(code ?? "") ? (code as ErrorCode) : "PEER_REFUSED";
     throw new Fault(known, reason ?? `${url} answered ${response.status}`);
   };
-  const post = (path: string, body: unknown): Promise<Response> =>
-    checked(ask(path, { method: "POST", body: JSON.stringify(body) }));
+  const post = (path: string, body: unknown, ms?: number): Promise<Response> =>
+    checked(ask(path, { method: "POST", body: JSON.stringify(body) }, ms));
   return {
-    get: async <T>(path: string) => (await (await checked(ask(path, {}))).json()) as T,
-    post: async <T>(path: string, body: unknown) => (await (await post(path, body)).json()) as T,
+    get: async <T>(path: string) => (await (await checked(ask(path, {}, timeoutMs))).json()) as T,
+    post: async <T>(path: string, body: unknown) => (await (await post(path, body, timeoutMs)).json()) as T,
+    // A payload, or a look at everything, takes as long as it takes.
     download: async (path, body) => (await post(path, body)).body ?? new ReadableStream<Uint8Array>(),
     metric: async (name, labels = {}) => {
-      const text = await (await ask("/metrics", {})).text();
+      const text = await (await ask("/metrics", {}, timeoutMs)).text();
       const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
       const lines = text
         .split("\n")

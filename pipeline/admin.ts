@@ -14,6 +14,7 @@ import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
 import type { Site } from "./site.ts";
+import { verifyStore } from "./verify.ts";
 
 const maxBody = "64kb";
 
@@ -99,6 +100,15 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
     } catch (thrown) {
       if (response.headersSent) response.destroy();
       else refuse(response, thrown);
+    }
+  });
+  app.post("/verify", async (_request, response) => {
+    response.type("application/x-ndjson");
+    const found = verifyStore(site.store);
+    for (let next = await found.next(); ; next = await found.next()) {
+      response.write(`${JSON.stringify(next.value)}\n`);
+      if (next.done) return void response.end();
+      site.log("store.damaged", { code: next.value.code, reason: next.value.reason }, "error");
     }
   });
   app.post(

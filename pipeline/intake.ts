@@ -3,12 +3,15 @@
  * connector answers its peer from the promise and the verdict that come back, and from nothing else.
  */
 import type { Arrival, Deliver } from "../connectors/connector.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { codeOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import type { InstanceIntake } from "./intake-instance.ts";
 import type { MessageIntake } from "./intake-message.ts";
 import type { Site } from "./site.ts";
 
 const intakes = ["application/hl7-v2", "application/dicom", "application/octet-stream"] as const;
+
+/** Faults under which a message leaves no row; every other refusal is quarantined, and told there. */
+const unkept: ReadonlySet<ErrorCode> = new Set(["STORE_FULL", "STORE_DAMAGED", "STOPPING", "UNEXPECTED"]);
 
 /** Gives each arrival to the intake of its media type. */
 export function openIntake(site: Site, system: string, messages: MessageIntake, instance: InstanceIntake): Deliver {
@@ -18,7 +21,8 @@ export function openIntake(site: Site, system: string, messages: MessageIntake, 
       return await messages(system, arrival);
     } catch (thrown) {
       const { controlId, sender: peer } = arrival;
-      site.log("source.refused", { controlId, peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "error");
+      const code = codeOf(thrown);
+      if (unkept.has(code)) site.log("source.unkept", { controlId, peer, code, reason: reasonOf(thrown) }, "error");
       throw thrown;
     }
   };

@@ -48,20 +48,44 @@ export function readJournal(path: string, from: Head): { readonly accepted: read
     if (size < from.offset)
       throw new Fault("STORE_DAMAGED", `${path} is shorter than the index says (${size} of ${from.offset} octets)`);
     const accepted: Accepted[] = [];
-    let { seq, chain, offset } = from;
-    while (offset < size) {
-      const read = readFrame(file, offset, size, chain, path);
-      if (!read) break;
-      if (read.accepted.seq !== seq + 1) throw damaged(path, offset, "sequence");
-      accepted.push(read.accepted);
-      ({ chain } = read);
-      seq += 1;
-      offset += read.bytes;
+    let head = from;
+    for (const next of frames(file, path, size, from)) {
+      accepted.push(next.accepted);
+      ({ head } = next);
     }
+    const { offset } = head;
     if (offset < size) ftruncateSync(file, offset);
-    return { accepted, head: { seq, chain, offset } };
+    return { accepted, head };
   } finally {
     closeSync(file);
+  }
+}
+
+/** Every record from the first on, while others may be appended; STORE_DAMAGED where the chain does not hold. */
+export function* walkJournal(path: string): Generator<Accepted> {
+  if (!existsSync(path)) return;
+  const file = openSync(path, "r");
+  try {
+    for (const { accepted } of frames(file, path, fstatSync(file).size, emptyHead)) yield accepted;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Records from a place on, until the end or a torn last one, each with where the chain stands behind it. */
+function* frames(
+  file: number,
+  path: string,
+  size: number,
+  from: Head,
+): Generator<{ readonly accepted: Accepted; readonly head: Head }> {
+  for (let head = from; head.offset < size; ) {
+    const next = readFrame(file, head.offset, size, head.chain, path);
+    if (!next) return;
+    const { accepted, chain, bytes } = next;
+    if (accepted.seq !== head.seq + 1) throw damaged(path, head.offset, "sequence");
+    head = { seq: accepted.seq, chain, offset: head.offset + bytes };
+    yield { accepted, head };
   }
 }
 

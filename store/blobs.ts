@@ -13,6 +13,12 @@ const maxInlineBytes = 64 * 1024;
 const writeBytes = 512 * 1024;
 const readBytes = 1024 * 1024;
 const sweepLimit = 10_000_000;
+/** Asked only of a blob that is damaged: it goes through every row. */
+const usedBySql = `
+  SELECT 'arrival' AS kind, id, control_id FROM arrival WHERE blob = ?1
+  UNION ALL SELECT 'item', item.id, arrival.control_id FROM item JOIN arrival ON arrival.id = item.arrival WHERE item.blob = ?1
+  UNION ALL SELECT 'record', id, '' FROM record WHERE EXISTS (SELECT 1 FROM json_each(parts) WHERE value ->> 'blob' = ?1)
+  LIMIT 100`;
 
 /** Blobs under `folder/blobs`; temp files and files without a row (a crash between rename and commit) are swept now. */
 export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blobs {
@@ -22,6 +28,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
   sweep(root, db);
   const fileOf = (name: BlobName): string => join(root, name.slice(0, 2), name);
+  const has = (name: BlobName): boolean => db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
   const row = (name: BlobName, columns = "*"): Row => {
     const found = db.get(`SELECT ${columns} FROM blob WHERE name = ?`, name);
     if (!found)
@@ -39,7 +46,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         const sealed = facts();
         const digest = sealed.sha256 ?? sealed.root ?? "";
         const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
-        const isKnown = db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
+        const isKnown = has(name);
         if (isKnown) {
           await spooled.drop();
           return {
@@ -70,6 +77,15 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       return inline ? once(inline) : readFile(fileOf(String(found.file)), Number(found.size), name);
     },
     drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
+    has,
+    names: (after, limit) =>
+      db.all("SELECT name FROM blob WHERE name > ? ORDER BY name LIMIT ?", after, limit).map((row) => String(row.name)),
+    usedBy: (name) =>
+      db.all(usedBySql, name).map((row) => ({
+        kind: String(row.kind) as "arrival" | "item" | "record",
+        id: String(row.id),
+        controlId: String(row.control_id),
+      })),
   };
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
 import { openBlobs } from "./blobs.ts";
+import { openChecks } from "./checks.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEntries, openMessages } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
@@ -72,6 +73,7 @@ export async function openStore({
       messages: openMessages(db, keys),
       entries: openEntries(db, keys),
       steps: openSteps(db),
+      checks: openChecks(db, join(folder, "accept.journal")),
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
         await database.close();

@@ -44,6 +44,7 @@ export type Store = {
   readonly steps: Steps;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
+  readonly checks: Checks;
   /** Finishes what was committed, closes files, releases the data folder's lock. */
   close(): Promise<void>;
 };
@@ -88,6 +89,23 @@ export type Blobs = {
   read(name: BlobName): AsyncIterable<Uint8Array>;
   /** Drops the index row; the file goes with the next sweep. */
   drop(name: BlobName): Change;
+  has(name: BlobName): boolean;
+  /** Names in order, behind one of them. */
+  names(after: BlobName, limit: number): readonly BlobName[];
+  /** Whose blob it is: ids of arrivals, items and records, with the control id of an arrival. */
+  usedBy(
+    name: BlobName,
+  ): readonly { readonly kind: "arrival" | "item" | "record"; readonly id: Id; readonly controlId: string }[];
+};
+
+/** What the index and the accept journal say of each other, and of themselves. */
+export type Checks = {
+  /** One line of text for everything that is wrong in the database file; empty when it is whole. */
+  index(): readonly string[];
+  /** Every acceptance since the first, from the accept journal; STORE_DAMAGED where its chain does not hold. */
+  acceptances(): Iterable<Acceptance>;
+  /** Blobs that a row names and the index lacks. */
+  dangling(limit: number): readonly { readonly blob: BlobName; readonly id: Id }[];
 };
 
 export type ArrivalState = "accepted" | "done" | "filtered" | "refused";
