@@ -130,16 +130,25 @@ export const echoCommand = (messageId: number, verificationClass: string) =>
     [element.dataSetType, noDataSet],
   ] as const;
 
-type Ours = { readonly aeTitle: string; readonly host: string; readonly port: number | undefined };
+/** What a peer's administrator would have to enter. */
+export type Ours = { readonly aeTitle: string; readonly host: string; readonly port: number | undefined };
 
-/** PS3.8 9.3.4: result 2 is transient; reasons 3 and 7 of the service user are about AE titles. */
 function rejection({ type, body }: { type: number; body: Buffer }, where: string, ours: Ours): Fault {
   if (type !== pduTypes.associateRj) return new Fault("PEER_UNREACHABLE", `${where} aborted the association request`);
   const [, result = 1, source = 1, reason = 1] = body;
+  return rejectionOf([result, source, reason], where, ours);
+}
+
+/** What an A-ASSOCIATE-RJ means (PS3.8 9.3.4): result 2 is transient; reasons 3 and 7 of the service user are about AE titles. */
+export function rejectionOf(
+  [result, source, reason]: readonly [result: number, source: number, reason: number],
+  where: string,
+  ours: Ours,
+): Fault {
   const port = ours.port === undefined ? "" : `, port ${ours.port}`;
   const enter = `its administrator must enter it: AE title ${ours.aeTitle}, host ${ours.host}${port}`;
-  if (result === 2)
-    return new Fault("PEER_BUSY", `${where} rejected ${ours.aeTitle} for now: source ${source}, reason ${reason}`);
+  const numbers = `source ${source}, reason ${reason}`;
+  if (result === 2) return new Fault("PEER_BUSY", `${where} rejected ${ours.aeTitle} for now: ${numbers}`);
   if (source === 1 && reason === 3)
     return new Fault("AE_TITLE_UNKNOWN", `${where} does not know our calling AE title; ${enter}`);
   if (source === 1 && reason === 7)
@@ -147,7 +156,6 @@ function rejection({ type, body }: { type: number; body: Buffer }, where: string
       "AE_TITLE_UNKNOWN",
       `${where} says it is not the called AE title: correct calledAeTitle, or ${enter}`,
     );
-  const why =
-    source === 1 && reason === 2 ? "it does not support the application context" : `source ${source}, reason ${reason}`;
+  const why = source === 1 && reason === 2 ? "it does not support the application context" : numbers;
   return new Fault("PEER_REFUSED", `${where} rejected ${ours.aeTitle}: ${why}`);
 }

@@ -1,0 +1,129 @@
+/** C-FIND and C-MOVE as client: Orthanc answers and sends a study to our own listener; other peers answer badly. */
+
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { countOf, instancesOf, move, seriesOf } from "../../connectors/dicom/query.ts";
+import { dicomSource } from "../../connectors/dicom/scp.ts";
+import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
+import { readHead } from "../../formats/dicom.ts";
+import { scriptedPacs } from "../connectors/scripted-pacs.ts";
+import { wire } from "../envelope/people.ts";
+import { ctStudy } from "../fixtures/dicom.ts";
+import { peer } from "../peers.ts";
+import { dataSetSha256 } from "../sites.ts";
+import { startOrthanc } from "./orthanc.ts";
+
+const { signal } = new AbortController();
+const context = { log: () => undefined, signal };
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+const study = ctStudy({ instancesPerSeries: 3, studyUid: "2.25.4711" });
+const settings = (port: number, change = {}) =>
+  dicomDestination.options.parse({
+    host: "127.0.0.1",
+    port,
+    callingAeTitle: "SEMRS_A",
+    calledAeTitle: "PACS_A",
+    ...change,
+  });
+
+async function* items(): AsyncGenerator<DicomItem> {
+  for (const { bytes } of study) {
+    const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
+    yield {
+      controlId: sopInstanceUid,
+      size: bytes.length,
+      sopClassUid,
+      transferSyntaxUid,
+      body: () => wire(bytes, 65_536),
+    };
+  }
+}
+
+const orthanc = peer("Orthanc");
+describe.skipIf(!orthanc.available)(`Orthanc ${orthanc.reason}`, () => {
+  test("counts a study, names its series and instances, and sends it to our listener byte for byte", async () => {
+    const kept = new Map<string, string>();
+    const source = await dicomSource.listen(
+      dicomSource.options.parse({ port: 0, aeTitle: "SEMRS_A" }),
+      async ({ body, controlId }) => {
+        const pieces: Uint8Array[] = [];
+        for await (const piece of body) pieces.push(piece);
+        kept.set(controlId, dataSetSha256(Buffer.concat(pieces)));
+        return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+      },
+      context,
+    );
+    stops.push(() => source.stop());
+    const pacs = await startOrthanc("PACS_A", {
+      semrs: ["SEMRS_A", "127.0.0.1", Number(source.address.split(":")[1])],
+    });
+    stops.push(() => pacs.stop());
+    const at = settings(pacs.port);
+    expect(await countOf(at, "2.25.4711", signal)).toBe(0);
+    await dicomDestination.send(at, items(), () => undefined, context);
+    const stderr = vi.spyOn(process.stderr, "write");
+    expect(await countOf(at, "2.25.4711", signal)).toBe(study.length);
+    const series = await seriesOf(at, "2.25.4711", signal);
+    expect([...series.values()].reduce<number>((sum, count) => sum + (count ?? 0), 0)).toBe(study.length);
+    expect([...(await instancesOf(at, "2.25.4711", signal))].sort()).toEqual(
+      study.map(({ sopInstanceUid }) => sopInstanceUid).sort(),
+    );
+    expect(await move(at, "2.25.4711", "SEMRS_A", signal)).toBe(study.length);
+    expect(kept).toEqual(new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)])));
+    expect(stderr).not.toHaveBeenCalled();
+    stderr.mockRestore();
+    await expect(move(at, "2.25.4711", "NOBODY", signal)).rejects.toMatchObject({
+      code: expect.stringMatching(/AE_TITLE_UNKNOWN|PEER_REFUSED/),
+    });
+  });
+});
+
+describe("a PACS that answers badly", () => {
+  test.for([
+    [[1, 1, 3], "AE_TITLE_UNKNOWN"],
+    [[2, 3, 1], "PEER_BUSY"],
+  ] as const)("rejection %j is %s", async ([rejected, code]) => {
+    const pacs = await scriptedPacs({ reject: () => rejected });
+    stops.push(() => pacs.stop());
+    await expect(countOf(settings(pacs.port), "2.25.1", signal)).rejects.toMatchObject({ code });
+  });
+
+  test.for([
+    [0xa700, "PEER_BUSY"],
+    [0xc000, "PEER_REFUSED"],
+    [0x0122, "PEER_REFUSED"],
+  ] as const)("status %i is %s", async ([status, code]) => {
+    const pacs = await scriptedPacs({ answer: () => status });
+    stops.push(() => pacs.stop());
+    await expect(countOf(settings(pacs.port), "2.25.1", signal)).rejects.toMatchObject({ code });
+  });
+
+  test("a context that is not accepted, silence, garbage and a closed port are faults, not crashes", async () => {
+    const refusing = await scriptedPacs({ accepts: () => 3 });
+    const silent = await scriptedPacs({ answer: () => undefined });
+    const garbage = createServer((socket) => void socket.on("error", () => undefined).end(Buffer.alloc(4096, 0x41)));
+    garbage.listen(0, "127.0.0.1");
+    await once(garbage, "listening");
+    stops.push(
+      () => refusing.stop(),
+      () => silent.stop(),
+      () => garbage.close(),
+    );
+    const ask = (port: number) =>
+      countOf(settings(port, { responseSeconds: 0.3, connectSeconds: 0.3 }), "2.25.1", signal);
+    await expect(ask(refusing.port)).rejects.toMatchObject({
+      code: "PEER_REFUSED",
+      message: expect.stringMatching(/allow us to query/),
+    });
+    await expect(ask(silent.port)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+    await expect(ask((garbage.address() as AddressInfo).port)).rejects.toMatchObject({
+      code: expect.stringMatching(/^PEER_/),
+    });
+    await expect(ask(9)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  });
+});
