@@ -44,7 +44,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "The instance's structure is broken, or the association broke the protocol.",
     "Send it again; if it stays, the file or the modality is at fault.",
   ],
-  DICOM_MISMATCH: ["SOP Class or Instance UID of the data set differ from what was announced.", "Correct the sender."],
+  DICOM_MISMATCH: [
+    "SOP Class or Instance UID of the data set differ from what was announced; or, with iod: reject, the data set does not keep its SOP class.",
+    "Correct the sender; the reason names the tags.",
+  ],
   DICOM_UNSUPPORTED: [
     "No channel, or the receiving PACS, takes this SOP class or transfer syntax.",
     "Add a channel, or let the PACS accept the syntax.",

@@ -1,14 +1,14 @@
 /** Feeds the tokenizer what it asks for, however the octets are cut, and tells where each element of the top level begins. */
 import { Fault } from "../errors.ts";
-import { type Need, tokenize, type Values } from "./dicom-tokens.ts";
+import { type Need, type Notes, tokenize, type Values } from "./dicom-tokens.ts";
 
 /** Octets in order; `begins` where they are the tag of a top-level element, whole. */
 export type Sink = (octets: Buffer, begins: boolean) => void;
 export type Scan = { push(chunk: Uint8Array): void; finish(): Values; values(): Values };
 
-/** A scan of one data set; every octet that went in is told to `sink`, at the latest when its element is whole. */
-export function openScan(transferSyntaxUid: string, sink: Sink = () => undefined): Scan {
-  const tokens = tokenize(transferSyntaxUid);
+/** A scan of one data set; every octet that went in is told to `sink`, what is noticed to `notes`. */
+export function openScan(transferSyntaxUid: string, sink: Sink = () => undefined, notes?: Notes): Scan {
+  const tokens = tokenize(transferSyntaxUid, notes);
   let need: Need = firstOf(tokens.next());
   let gathered: Buffer[] = [];
   let size = 0;

@@ -14,8 +14,32 @@ export type Need = {
   readonly values: Values;
 };
 
+/** What is noticed on the way, for whoever wants to know. */
+export type Notes = {
+  /** Length of every element of the top level, by tag; those of undefined length count as one. */
+  readonly lengths: Map<number, number>;
+  /** Elements whose length their value representation does not allow (PS3.5 6.2), the first few. */
+  readonly unfit: number[];
+};
+const maxLengths = 4096;
+const maxUnfit = 16;
+/** Octets of one value, where all are of one size (PS3.5 table 6.2-1); any other length is even. */
+const valueBytes: Readonly<Record<string, number>> = {
+  AT: 4,
+  FD: 8,
+  FL: 4,
+  OD: 8,
+  OF: 4,
+  OL: 4,
+  OV: 8,
+  SL: 4,
+  SV: 8,
+  UL: 4,
+};
+
 const kept = new Set([
-  0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00080060, 0x00100020, 0x00100030, 0x00100040,
+  0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050, 0x00080060, 0x00080080, 0x00080090, 0x00081010,
+  0x00081030, 0x0008103e, 0x00081040, 0x00081050, 0x00100010, 0x00100021, 0x00100020, 0x00100030, 0x00100040,
   0x0020000d, 0x0020000e, 0x00200011, 0x00200013, 0x00280008,
 ]);
 const maxKeptBytes = 1024;
@@ -77,7 +101,12 @@ const hex = (value: number): string => value.toString(16).padStart(4, "0");
 
 /** How elements are written (PS3.5 Annex A). */
 export type Encoding = { readonly isExplicit: boolean; readonly isBig: boolean };
-type Context = { readonly values: Map<number, Uint8Array>; elements: number; offset: number };
+type Context = {
+  readonly values: Map<number, Uint8Array>;
+  readonly notes: Notes | undefined;
+  elements: number;
+  offset: number;
+};
 type Tokens<T> = Generator<Need, T, Buffer>;
 
 export const encodingOf = (transferSyntaxUid: string): Encoding => ({
@@ -86,9 +115,9 @@ export const encodingOf = (transferSyntaxUid: string): Encoding => ({
 });
 
 /** Walks one data set; never returns of itself: the stream's end is the end. */
-export function* tokenize(transferSyntaxUid: string): Tokens<Values> {
+export function* tokenize(transferSyntaxUid: string, notes?: Notes): Tokens<Values> {
   const encoding = encodingOf(transferSyntaxUid);
-  const context: Context = { values: new Map(), elements: 0, offset: 0 };
+  const context: Context = { values: new Map(), notes, elements: 0, offset: 0 };
   let last = -1;
   for (;;) {
     const tag = tagOf(yield* take(context, 4, true), encoding);
@@ -105,6 +134,7 @@ function* element(context: Context, tag: number, encoding: Encoding, depth: numb
   if (context.elements > maxElements) throw invalid(`more than ${maxElements} elements`);
   if (depth > maxDepth) throw invalid(`sequences nested deeper than ${maxDepth}`);
   const { vr, length } = yield* lengthOf(context, tag, encoding);
+  if (context.notes) note(context.notes, tag, vr, length, isTop);
   if (length === undefinedLength) {
     const isFragments = tag === pixelData && vr !== "SQ";
     if (encoding.isExplicit && !isFragments && vr !== "SQ" && vr !== "UN")
@@ -121,6 +151,12 @@ function* element(context: Context, tag: number, encoding: Encoding, depth: numb
       throw invalid("an integer string that is no number", tag);
     if (isKept) context.values.set(tag, Uint8Array.from(value));
   } else yield* skip(context, length, isTop && tag === trailingPadding);
+}
+
+function note({ lengths, unfit }: Notes, tag: number, vr: string, length: number, isTop: boolean): void {
+  const isUndefined = length === undefinedLength;
+  if (isTop && lengths.size < maxLengths) lengths.set(tag, isUndefined ? 1 : length);
+  if (!isUndefined && length % (valueBytes[vr] ?? 2) !== 0 && unfit.length < maxUnfit) unfit.push(tag);
 }
 
 function* lengthOf(

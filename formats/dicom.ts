@@ -4,8 +4,9 @@
  */
 import { inflateRawSync } from "node:zlib";
 import { Fault } from "../errors.ts";
+import { type DicomFinding, findingsOf } from "./dicom-iod.ts";
 import { openScan, type Scan } from "./dicom-scan.ts";
-import type { Values } from "./dicom-tokens.ts";
+import type { Notes, Values } from "./dicom-tokens.ts";
 
 export type DicomFacts = {
   readonly sopClassUid: string;
@@ -27,6 +28,8 @@ export type Inspector = {
   push(chunk: Uint8Array): void;
   /** Nothing follows: the facts, or what is missing. */
   finish(): DicomFacts;
+  /** After that: what the instance says wrongly of itself. */
+  findings(): readonly DicomFinding[];
 };
 
 export const deflatedExplicitLittle = "1.2.840.10008.1.2.1.99";
@@ -49,11 +52,13 @@ export function inspectDicom(): Inspector {
   let scan: Scan | undefined;
   let deflated: Uint8Array[] | undefined;
   let deflatedBytes = 0;
+  const notes: Notes = { lengths: new Map(), unfit: [] };
+  const open = (transferSyntaxUid: string): Scan => openScan(transferSyntaxUid, undefined, notes);
 
   const begin = (): Uint8Array => {
     meta = readMeta(head);
     if (meta.transferSyntaxUid === deflatedExplicitLittle) deflated = [];
-    else scan = openScan(meta.transferSyntaxUid);
+    else scan = open(meta.transferSyntaxUid);
     const rest = head.subarray(meta.offset);
     head = Buffer.alloc(0);
     return rest;
@@ -77,11 +82,12 @@ export function inspectDicom(): Inspector {
       if (!meta) data(begin());
       if (!meta) throw invalid("the file ends in its meta information");
       if (deflated) {
-        scan = openScan(deflatedExplicitLittle);
+        scan = open(deflatedExplicitLittle);
         scan.push(inflate(Buffer.concat(deflated)));
       }
       return factsOf(meta, scan?.finish() ?? new Map());
     },
+    findings: () => findingsOf(meta?.sopClassUid ?? "", scan?.values() ?? new Map(), notes),
   };
 }
 

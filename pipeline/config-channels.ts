@@ -32,10 +32,12 @@ const outbound = z.strictObject({
       study: z
         .strictObject({
           structure: z.literal("reject").default("reject").describe("Broken DICOM structure; always refused."),
-          iod: z
-            .enum(["warn", "skip"])
+          iod: grade
             .default("warn")
-            .describe("Findings about the information object; none are made yet."),
+            .describe("Attributes of type 1 are missing, or lengths do not fit their value representation."),
+          charset: grade
+            .default("warn")
+            .describe("The character set is unknown, or not declared where there are letters beyond ASCII."),
           patient: grade.default("hold").describe("The study's PatientID is none of the document's ids."),
         })
         .prefault({})

@@ -69,8 +69,8 @@ const table = {
   ],
   AUTHORITY_UNMAPPED: [
     "warn",
-    "A patient id of this authority leads to no OID: an admission with it asks nobody.",
-    "Add the authority under identifiers.",
+    "A patient id of this authority leads to no OID: an admission with it asks nobody, or nothing is filed under it.",
+    "Add the authority under identifiers, or correct it.",
   ],
   CHANNEL_NOT_RUN: ["warn", "No site runs this channel.", "Add it to run, or remove it."],
   SYSTEM_UNUSED: [

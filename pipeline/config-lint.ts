@@ -118,7 +118,9 @@ function* outbound(path: readonly PropertyKey[], channel: OutboundChannel, sites
     yield { code: "SHADOW_CHANNEL", path: [...path, "route"], message: "sealed and not sent" };
 }
 
-function* inbound(path: readonly PropertyKey[], { fetch }: InboundChannel, file: File): Generator<Problem> {
+function* inbound(path: readonly PropertyKey[], channel: InboundChannel, file: File): Generator<Problem> {
+  yield* numbers(path, channel, file);
+  const { fetch } = channel;
   if (fetch.rules.length === 0)
     yield { code: "FETCH_WITHOUT_RULE", path: [...path, "fetch", "rules"], message: "no rule, no fetch" };
   if (!fetch.when.some((when) => "admission" in when)) return;
@@ -126,5 +128,19 @@ function* inbound(path: readonly PropertyKey[], { fetch }: InboundChannel, file:
     if (authorities.length > 0) continue;
     const message = "no authority: a PID-3 of it leads to no query";
     yield { code: "AUTHORITY_UNMAPPED", path: ["identifiers", name, "authorities"], message };
+  }
+}
+
+/** An authority that no system writes: every record would be held for want of a number. */
+function* numbers(path: readonly PropertyKey[], { deliver }: InboundChannel, file: File): Generator<Problem> {
+  const systems = Object.values(file.sites).flatMap(({ systems }) => Object.values(systems));
+  const known = new Set([
+    ...Object.values(file.identifiers).flatMap(({ authorities, roots }) => [...authorities, ...roots]),
+    ...systems.flatMap(({ mllp }) => mllp?.authorities ?? []),
+  ]);
+  for (const [index, { authority }] of deliver.entries()) {
+    if (authority === undefined || known.has(authority)) continue;
+    const message = `${authority} is under no identifiers, and no system writes it: without its number all is held`;
+    yield { code: "AUTHORITY_UNMAPPED", path: [...path, "deliver", index, "authority"], message };
   }
 }

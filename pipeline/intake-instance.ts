@@ -3,10 +3,10 @@ import type { Arrival, Deliver } from "../connectors/connector.ts";
 import { sealPart } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
-import type { Item, StagedBlob } from "../store/store.ts";
+import type { Change, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
-import { pass, type Site } from "./site.ts";
+import { pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
 
 export type InstanceIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
@@ -51,7 +51,7 @@ async function accept(
     return { duplicate: true, answer };
   }
   const id = store.newId();
-  const { item } = validateInstance(site, channel, id, facts, blob);
+  const { item, findings } = validateInstance(site, channel, id, facts, blob, inspector.findings());
   const conflict = store.items.byKey("instance", item.key).length > 0;
   const settled: Item = conflict
     ? {
@@ -79,7 +79,7 @@ async function accept(
   } as const;
   try {
     await store.commit(
-      [blob.change, store.arrivals.add(row), ...store.items.add(settled)],
+      [blob.change, store.arrivals.add(row), ...store.items.add(settled), ...findingSteps(site, settled, findings)],
       [{ id, digest: blob.digest }],
     );
   } catch (thrown) {
@@ -88,11 +88,17 @@ async function accept(
       return { duplicate: true, answer };
     throw thrown;
   }
-  if (conflict) log("source.held", { ...fields, code: "DICOM_CONFLICT" }, "warn");
+  if (settled.code) log("source.held", { ...fields, code: settled.code }, "warn");
   else kept(settled);
   log("source.accepted", { ...fields, message: id, ms: since(started) });
   return { duplicate: false, answer };
 }
+
+/** What was found and let pass, or held, is told in the journal as a document's is. */
+const findingSteps = (site: Site, { id, state, code }: Item, findings: readonly string[]): readonly Change[] =>
+  findings.length === 0
+    ? []
+    : [step(site, id, "validate", state === "held" ? "held" : "validated", { code, detail: findings.join(", ") })];
 
 /** The same instance with the same bytes is here already: accepted again, kept once. */
 function isKept({ store }: Site, facts: DicomFacts, blob: StagedBlob): boolean {

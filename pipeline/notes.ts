@@ -21,6 +21,22 @@ export const noteMeanings = {
     "Let the sender name its charset in MSH-18, or set mllp.charset of the system.",
   ],
   LINE_ENDS: ["Segments end in LF or CRLF instead of CR.", "Nothing; the sender should write CR."],
+  IOD_INCOMPLETE: [
+    "An instance lacks attributes that its SOP class requires (type 1, PS3.3).",
+    "Tell the modality's vendor the tags; set validate.study.iod to what it is worth here.",
+  ],
+  IOD_LENGTH: [
+    "An instance has values whose length their value representation does not allow (PS3.5 6.2).",
+    "Tell the modality's vendor the tags; set validate.study.iod to what it is worth here.",
+  ],
+  CHARSET_UNKNOWN: [
+    "Specific Character Set (0008,0005) holds a term that PS3.3 C.12.1.1.2 does not define.",
+    "Correct it at the modality or PACS: names are read wrongly elsewhere.",
+  ],
+  CHARSET_UNDECLARED: [
+    "An instance has letters beyond ASCII and no Specific Character Set (0008,0005).",
+    "Set the character set at the modality or PACS: names are read wrongly elsewhere.",
+  ],
   STUDY_MISSING: [
     "The study that the document refers to did not come within assemble.study.wait.",
     "Let the PACS send it, then release; or release as it is if then is proceed.",

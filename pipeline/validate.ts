@@ -5,6 +5,7 @@ import { Fault } from "../errors.ts";
 import { type CdaFacts, readCda } from "../formats/cda.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
+import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { DocumentEvent } from "../formats/hl7.ts";
 import type { Id, Item, StagedBlob, Tokens } from "../store/store.ts";
@@ -104,15 +105,18 @@ export async function validateDocument(
   return { item, blob, findings } as Partial<Validated> as Validated;
 }
 
-/** An instance whose structure was checked while its bytes came in. */
+/** An instance whose structure was checked while its bytes came in; what else was found is judged by grade. */
 export function validateInstance(
   site: Site,
   channel: OutboundChannel,
   arrival: Id,
   facts: DicomFacts,
   blob: StagedBlob,
+  found: readonly DicomFinding[],
 ): Validated {
   const { store, now } = site;
+  const findings = graded(site, channel, found);
+  const isHeld = findings.find(({ about }) => channel.validate.study[about] === "hold");
   const by = channel.assemble?.by ?? ["studyUid"];
   const item: Item = {
     id: store.newId(),
@@ -124,15 +128,30 @@ export function validateInstance(
     blob: blob.name,
     joins: joinsOf(store.tokens, by, [facts.studyInstanceUid], facts.accessionNumber ? [facts.accessionNumber] : []),
     patients: facts.patientId ? [store.tokens.of("patient", "", facts.patientId)] : [],
-    state: "waiting",
-    code: null,
-    reason: null,
+    state: isHeld ? "held" : "waiting",
+    code: isHeld?.code ?? null,
+    reason: isHeld ? `found in the instance: ${findingText(isHeld)}` : null,
     since: now().toISOString(),
     record: null,
     facts,
   };
-  return { item, blob, findings: [] as readonly string[] } as Partial<Validated> as Validated;
+  return { item, blob, findings: findings.map(findingText) } as Partial<Validated> as Validated;
 }
+
+/** What the channel wants to know of, counted; what it refuses is thrown. */
+function graded(site: Site, channel: OutboundChannel, found: readonly DicomFinding[]): readonly DicomFinding[] {
+  const grades = channel.validate.study;
+  const findings = found.filter(({ about }) => grades[about] !== "skip");
+  for (const { code } of findings) site.metrics.passed("validate", channel.name, code, 0);
+  const refused = findings.find(({ about }) => grades[about] === "reject");
+  if (refused?.about === "iod")
+    throw new Fault("DICOM_MISMATCH", `the data set does not keep its SOP class: ${findingText(refused)}`);
+  if (refused) throw new Fault("DICOM_INVALID", `the data set's text cannot be told for sure: ${findingText(refused)}`);
+  return findings;
+}
+
+/** Code and tags; never a value. */
+const findingText = ({ code, tags }: DicomFinding): string => `${code} ${tags.map(tagText).join(" ")}`;
 
 /** What joins a document and its study: the study UID, and the accession number as a token. */
 function joinsOf(

@@ -134,6 +134,21 @@ describe("an admission asked for it", () => {
   });
 });
 
+test("a number that an instance's character set cannot write parks the study, and says why without the number", async () => {
+  const latin = study.map((each) => {
+    const bytes = Buffer.from(each.bytes);
+    bytes.write("ISO_IR 100", bytes.indexOf("ISO_IR 192"));
+    return { ...each, bytes };
+  });
+  await provided(ours, latin);
+  const adt = Buffer.from(Buffer.from(admission("ADT1")).toString("utf8").replace("B990011", "病7"));
+  await exchange.message(adt, "B_ADT");
+  await until("parked", async () => (await parked()).length === 1);
+  expect(await parked()).toMatchObject([{ kind: "study", code: "DICOM_UNSUPPORTED" }]);
+  expect(JSON.stringify([await parked(), exchange.log])).not.toContain("病7");
+  expect(exchange.instancesAtB().size).toBe(0);
+});
+
 describe("what contradicts the admission is held, whole, until a person decides", () => {
   test.each([
     ["the document's birth date", admission("ADT1", "19850413")],

@@ -79,7 +79,11 @@ async function work(
     } catch (thrown) {
       // What was not answered in time may be answered later, to the wrong question: never used again.
       association.abort();
-      if (thrown instanceof Fault && thrown.code !== "PEER_UNREACHABLE") throw thrown;
+      if (thrown instanceof Fault && thrown.code !== "PEER_UNREACHABLE") {
+        // Not sent and not reported: without it the rest would pass for all.
+        left.push(item);
+        throw thrown;
+      }
       if (association.isAmbiguous())
         report(item, { state: "ambiguous", reason: "the instance was sent and not answered" });
       else left.push(item);

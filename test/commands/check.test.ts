@@ -102,6 +102,8 @@ describe("the file", () => {
     ],
     ["a mismatch that passes", [["patient: hold", "patient: warn"]], ["PATIENT_MISMATCH_PASSES"]],
     ["an authority that is mapped to nothing", [[his, `${his}, authorities: [OTHER]`]], ["AUTHORITY_UNMAPPED"]],
+    ["an authority of the PACS that no system writes", [[noReason, ", authority: HOSPX"]], ["AUTHORITY_UNMAPPED"]],
+    ["an authority of the PACS that is known", [[noReason, ", authority: HOSPB"]], []],
     [
       "a channel that nobody runs",
       [["run: [imaging, documents] ", "run: [documents] "]],

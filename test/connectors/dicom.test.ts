@@ -88,6 +88,31 @@ describe("instances", () => {
     }
   });
 
+  test("a body that is shorter than was announced arrives whole", async () => {
+    const { port, kept } = await listening();
+    const [sample] = samples.map(({ bytes }) => bytes).map(itemOf);
+    if (!sample) throw new Error("no sample");
+    const outcomes: Outcome[] = [];
+    const item = { ...sample, size: sample.size + 1000 };
+    await dicomDestination.send(settings(port), each([item]), (_item, outcome) => outcomes.push(outcome), context);
+    expect(outcomes).toMatchObject([{ state: "delivered" }]);
+    expect(kept.get(item.controlId)).toBe(dataSetSha256(samples[0]?.bytes ?? Buffer.alloc(0)));
+  });
+
+  test.for([1, 4])("one whose own bytes fail is never passed over, with %i associations", async (associations) => {
+    const { port } = await listening();
+    const items = ctStudy({ instancesPerSeries: 2 }).map(({ bytes }, index) => {
+      const item = itemOf(bytes);
+      async function* failing(): AsyncGenerator<Uint8Array> {
+        yield bytes.subarray(0, 2000);
+        throw new Fault("DICOM_UNSUPPORTED", "cannot be written");
+      }
+      return index === 3 ? { ...item, size: 1, body: failing } : item;
+    });
+    const sending = dicomDestination.send(settings(port, { associations }), each(items), () => undefined, context);
+    await expect(sending).rejects.toMatchObject({ code: "DICOM_UNSUPPORTED" });
+  });
+
   test("a refusal is that instance's alone; the association goes on", async () => {
     let count = 0;
     const { port } = await listening(async ({ body }) => {
