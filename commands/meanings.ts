@@ -53,8 +53,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "Add a channel, or let the PACS accept the syntax.",
   ],
   DICOM_CONFLICT: [
-    "An instance with this SOP Instance UID and other bytes was kept before.",
-    "Decide which is right; discard the other.",
+    "Instances with other bytes under SOP Instance UIDs that were kept before: a corrected study, or a UID used twice.",
+    "semrs journal release ID --replace puts all of the study in the place of what was kept; discard drops them.",
   ],
   TOO_LARGE: ["Over a named limit.", "Raise the limit that the reason names, or send less."],
   ENVELOPE_MALFORMED: [

@@ -13,6 +13,7 @@ export const eecForms: readonly string[] = ["113", "114", "115", "116", "121"];
 export const maxCommandBytes = 16 * 1024 * 1024;
 const maxEntries = 200;
 const maxPatientIds = 64;
+const maxReplaced = 50_000;
 
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -55,6 +56,12 @@ const schemas = {
   addendum: z.strictObject({
     command: z.literal("addendum"),
     appends: z.string().max(512),
+    /** Instances that went before and are not to be used any more, by SOP Instance UID and digest of record (decision 0006). */
+    replaces: z
+      .array(z.strictObject({ sop: z.string().max(64), digest: hex64 }))
+      .min(1)
+      .max(maxReplaced)
+      .optional(),
     /** The addendum's own entry; its hash and size are those of this command. */
     entry: documentEntrySchema.omit({ hash: true, size: true }),
   }),

@@ -21,6 +21,7 @@ const maxBody = "64kb";
 export type Admin = { readonly address: string; stop(): Promise<void> };
 
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
+const releaseBody = reasonBody.extend({ replace: z.boolean().default(false) });
 const listQuery = z.strictObject({
   state: z.enum(listedStates).optional(),
   limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
@@ -81,10 +82,16 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
   );
   app.get("/records", (_request, response) => void response.json(records(site)));
   const acts = {
-    release: (id: string, reason: string) => release(site, releases, id, reason),
     discard: (id: string, reason: string) => discard(site, id, reason),
     resend: (id: string, reason: string) => resend(site, releases, id, reason),
   } as const;
+  app.post(
+    "/journal/:id/release",
+    answer((request) => {
+      const { reason, replace } = releaseBody.parse(request.body);
+      return release(site, releases, String(request.params.id), reason, replace);
+    }, 202),
+  );
   for (const [verb, act] of Object.entries(acts)) {
     app.post(
       `/journal/:id/${verb}`,

@@ -58,7 +58,23 @@ const outbound = z.strictObject({
             .literal("referenced")
             .default("referenced")
             .describe("A document waits for the study that it refers to."),
-          quiet: lasting("60s", "A study is complete after this long without a new instance."),
+          quiet: lasting(
+            "60s",
+            "A study is complete this long after its last instance, and after the end of every association that sent to it.",
+          ),
+          open: lasting(
+            "10m",
+            "How long after its last instance an association that sent to a study, and stays open, keeps it open.",
+          ),
+          expect: name
+            .optional()
+            .describe(
+              "System asked by C-FIND how many instances a study has; when all are here, quiet is not awaited.",
+            ),
+          pull: name
+            .optional()
+            .describe("System asked by C-MOVE to send a study, named by its UID, that does not come by itself."),
+          pullAfter: lasting("5m", "How long to wait before the first such request; then twice as long each time."),
           wait: lasting("12h", "How long a document waits for a study that does not come."),
           // biome-ignore lint/suspicious/noThenProperty: a value of the configuration, never a function
           then: z.enum(["proceed", "hold"]).default("proceed").describe("What then: travel without images, or hold."),
@@ -73,6 +89,13 @@ const outbound = z.strictObject({
         })
         .prefault({})
         .describe("Waiting for the document."),
+      ignoreAccessionNumbers: z
+        .array(z.string().min(1).max(64))
+        .max(256)
+        .default([])
+        .describe(
+          "Further values that mean there is no accession number, beside XXX, 0, UNKNOWN, NONE, N/A and the like; they join nothing.",
+        ),
       late: z
         .enum(["addendum", "hold"])
         .default("addendum")

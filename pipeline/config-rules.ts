@@ -66,6 +66,15 @@ function* missingNames(file: File, channel: Channel, { systems }: Site, site: st
     partners.includes(name) ? [] : [unknown([...path, ...where], "there is no partner", name, partners)];
   if (channel.kind === "outbound") {
     for (const [index, name] of channel.source.entries()) yield* system(name, ["source", index]);
+    for (const key of ["expect", "pull"] as const) {
+      const asked = channel.assemble?.study[key];
+      const where = ["assemble", "study", key] as const;
+      if (asked) yield* system(asked, where);
+      if (asked && systems[asked] && !systems[asked].dicom?.connect) {
+        const message = `${asked} of ${site} has no dicom.connect, where it could be asked`;
+        yield { code: "CONFIG_DESTINATION", path: [...path, ...where], message };
+      }
+    }
     for (const [index, to] of channel.route.entries())
       if (to !== "repository" && to !== "none") yield* partner(to, ["route", index]);
     return;

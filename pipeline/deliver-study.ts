@@ -11,6 +11,7 @@ import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
+import { isSuperseded } from "./replacement.ts";
 import type { Site } from "./site.ts";
 
 /** The images, byte for byte unless this house's identity goes in; what the PACS has taken before a failure is not sent again. */
@@ -25,7 +26,9 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   // A person asked for it again: what was taken before goes too.
   const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
   const left = facts.instances.filter(
-    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+    ({ n, sopInstanceUid }) =>
+      !isSuperseded(site, sopInstanceUid, partOf(record, n)) &&
+      (isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid))),
   );
   const failures: Fault[] = [];
   const taken: Promise<void>[] = [];

@@ -18,10 +18,11 @@ import { openMessageIntake } from "./intake-message.ts";
 import { openMessages } from "./messages.ts";
 import { retrieve } from "./open.ts";
 import { outbound } from "./outbound.ts";
+import { askPacs } from "./pull.ts";
 import { type Provide, push, register, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { pass, type Site } from "./site.ts";
-import { openWaitingRoom } from "./waiting-room.ts";
+import { type Assembled, openWaitingRoom } from "./waiting-room.ts";
 
 const sends: Readonly<Record<Delivery["kind"], Send>> = {
   register,
@@ -52,12 +53,12 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     if (settling.has(kind) && record !== null) await complete(site, record);
   });
   bind(loop.wake);
-  const room = openWaitingRoom(site, (assembled) =>
+  const leave = (assembled: Assembled): Promise<void> =>
     outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
       route: (sealed) => pass(site, "route", sealed.channel.name, () => routeSealed(site, provide, sealed)),
-    }),
-  );
+    });
+  const room = openWaitingRoom(site, leave, askPacs(site));
   const messages = openMessageIntake(site, openMessages(site, room.arrived));
   const instances = openInstanceIntake(site, room.arrived);
   await messages.resume();

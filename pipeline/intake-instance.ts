@@ -1,19 +1,24 @@
 /** Instances: one pass from the socket through the tokenizer and the cipher into a durable, sealed blob (decision 2). */
-import type { Arrival, Deliver } from "../connectors/connector.ts";
+import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
 import { sealPart } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { Change, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
+import { rejected } from "./rejection-note.ts";
+import { conflict } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
 
 export type InstanceIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
 
-/** Accepts instances; `kept` is told of every one that is durable and waits for its document. */
+/** Told of every instance that is durable and waits for its document, with the association it came on. */
+type Kept = (item: Item, session?: Session) => void;
+
+/** Accepts instances. */
 export const openInstanceIntake =
-  (site: Site, kept: (item: Item) => void): InstanceIntake =>
+  (site: Site, kept: Kept): InstanceIntake =>
   async (system, arrival) => {
     const channel = instanceChannel(site.config, system);
     if (!channel)
@@ -26,7 +31,7 @@ async function accept(
   channel: OutboundChannel,
   system: string,
   arrival: Arrival,
-  kept: (item: Item) => void,
+  kept: Kept,
 ): Promise<{ duplicate: boolean; answer: Promise<{ accepted: boolean }> }> {
   const { store, log, now } = site;
   const started = performance.now();
@@ -46,21 +51,15 @@ async function accept(
   const answer = Promise.resolve({ accepted: true });
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
-  if (isKept(site, facts, blob)) {
+  const before = sameBytes(site, facts, blob);
+  if (before) {
+    await comeAgain(site, before, kept, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true, answer };
   }
   const id = store.newId();
   const { item, findings } = validateInstance(site, channel, id, facts, blob, inspector.findings());
-  const conflict = store.items.byKey("instance", item.key).length > 0;
-  const settled: Item = conflict
-    ? {
-        ...item,
-        state: "held",
-        code: "DICOM_CONFLICT",
-        reason: "another instance with this SOP Instance UID was kept before",
-      }
-    : item;
+  const settled = { ...item, ...fateOf(site, item) };
   const row = {
     id,
     source: system,
@@ -84,12 +83,12 @@ async function accept(
     );
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
-    if (thrown instanceof Fault && thrown.code === "STORE_CONFLICT" && isKept(site, facts, blob))
+    if (thrown instanceof Fault && thrown.code === "STORE_CONFLICT" && sameBytes(site, facts, blob))
       return { duplicate: true, answer };
     throw thrown;
   }
-  if (settled.code) log("source.held", { ...fields, code: settled.code }, "warn");
-  else kept(settled);
+  if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
+  kept(settled, arrival.session);
   log("source.accepted", { ...fields, message: id, ms: since(started) });
   return { duplicate: false, answer };
 }
@@ -101,9 +100,29 @@ const findingSteps = (site: Site, { id, state, code }: Item, findings: readonly 
     : [step(site, id, "validate", state === "held" ? "held" : "validated", { code, detail: findings.join(", ") })];
 
 /** The same instance with the same bytes is here already: accepted again, kept once. */
-function isKept({ store }: Site, facts: DicomFacts, blob: StagedBlob): boolean {
+function sameBytes({ store }: Site, facts: DicomFacts, blob: StagedBlob): Item | undefined {
   const digest = store.tokens.of("digest", "", blob.digest);
-  return store.items.byKey("instance", facts.sopInstanceUid).some((item) => item.digest === digest);
+  return store.items.byKey("instance", facts.sopInstanceUid).find((item) => item.digest === digest);
+}
+
+/** A study whose retention at the PACS expired may be sent again (IHE RAD-66): it waits as before. */
+async function comeAgain(site: Site, item: Item, kept: Kept, session: Session | undefined): Promise<void> {
+  const { store, now } = site;
+  if (item.state === "discarded" && item.code === rejected && !store.studies.rejection(item.key)) {
+    const waits = { state: "waiting", code: null, reason: null, since: now().toISOString() } as const;
+    await store.commit([store.items.mark(item.id, waits)]);
+    kept({ ...item, ...waits }, session);
+  } else if (session) kept(item, session);
+}
+
+/** What a new instance meets: a note that rejected it before it came, or other bytes under its UID. */
+function fateOf({ store }: Site, { key }: Item): Partial<Item> {
+  const rejection = store.studies.rejection(key);
+  if (rejection) return { state: "discarded", code: rejected, reason: rejection.reason };
+  const isKnown = store.items.byKey("instance", key).some(({ state }) => state !== "discarded");
+  if (!isKnown) return {};
+  const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";
+  return { state: "held", code: conflict, reason };
 }
 
 const since = (started: number): number => Math.round(performance.now() - started);

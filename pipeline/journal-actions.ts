@@ -2,8 +2,10 @@
 import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { BlobName, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
+import { letGo } from "./assemble.ts";
 import { familyOf } from "./journal.ts";
 import { released } from "./patient.ts";
+import { conflict, matterOf, replacing } from "./replacement.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -15,21 +17,30 @@ export type Releases = {
   again(arrival: Id): Promise<void>;
 };
 
-export type Acted = { readonly id: Id; readonly state: string };
+/** `count`: of how many instances of one study it was said. */
+export type Acted = { readonly id: Id; readonly state: string; readonly count: number };
 
-/** A held item goes back to wait and is looked at; a parked delivery is due now. */
-export async function release(site: Site, releases: Releases, query: string, reason: string): Promise<Acted> {
+/**
+ * A held document, or the instances of a study that are held for the same reason, go back to wait and are looked at; a
+ * parked delivery is due now. `replace`: corrected instances stand for those that were kept before.
+ */
+export async function release(
+  site: Site,
+  releases: Releases,
+  query: string,
+  reason: string,
+  replace = false,
+): Promise<Acted> {
   const { store, now } = site;
   const subject = subjectOf(site, query);
   const told = step(site, subject.id, "admin", "released", { detail: reason });
   if (subject.kind === "item" && subject.item.state === "held") {
     const { id } = subject;
-    await store.commit([
-      store.items.mark(id, { state: "waiting", code: null, reason: null, since: now().toISOString() }),
-      told,
-    ]);
-    releases.look({ ...subject.item, state: "waiting" });
-    return done(site, "admin.released", id, "waiting", reason);
+    const held = matterOf(site, subject.item);
+    const { changes, waiting } = replace ? replacing(site, held, reason) : releasing(site, held, reason);
+    await store.commit(changes);
+    for (const item of waiting) releases.look(item);
+    return done(site, "admin.released", id, "waiting", reason, waiting.length);
   }
   if (subject.kind === "delivery" && isOpen(subject.delivery)) {
     const { id } = subject;
@@ -55,9 +66,17 @@ export async function discard(site: Site, query: string, reason: string): Promis
   const subject = subjectOf(site, query);
   const told = step(site, subject.id, "admin", "discarded", { detail: reason });
   const ended = { state: "discarded", reason } as const;
-  if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting"))
-    await store.commit([store.items.mark(subject.id, ended), told]);
-  else if (subject.kind === "delivery" && isOpen(subject.delivery))
+  if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting")) {
+    const items = matterOf(site, subject.item);
+    await store.commit(
+      items.flatMap(({ id }) => [
+        store.items.mark(id, ended),
+        step(site, id, "admin", "discarded", { detail: reason }),
+      ]),
+    );
+    return done(site, "admin.discarded", subject.id, "discarded", reason, items.length);
+  }
+  if (subject.kind === "delivery" && isOpen(subject.delivery))
     await store.commit([store.deliveries.mark(subject.id, ended), told]);
   else throw nothing("held, waiting, parked or queued");
   return done(site, "admin.discarded", subject.id, "discarded", reason);
@@ -128,10 +147,32 @@ const ended: ReadonlySet<DeliveryState> = new Set(["delivered", "parked", "disca
 const isOpen = ({ state }: Delivery): boolean => state === "parked" || state === "queued" || state === "ambiguous";
 const again = (payload: unknown): unknown => ({ ...((payload ?? {}) as object), again: true });
 
-function done({ log }: Site, event: `admin.${string}`, id: Id, state: string, reason: string): Acted {
-  log(event, { message: id, reason }, "warn");
-  return { id, state };
+function done({ log }: Site, event: `admin.${string}`, id: Id, state: string, reason: string, count = 1): Acted {
+  log(event, { message: id, reason, ...(count > 1 ? { count } : {}) }, "warn");
+  return { id, state, count };
 }
+
+/** They wait again, from now; what was held for its patient or for being late goes on in spite of it. */
+function releasing(site: Site, held: readonly Item[], reason: string) {
+  const { store, now } = site;
+  if (held.some(({ code }) => code === conflict))
+    throw new Fault(
+      "DICOM_CONFLICT",
+      "these have other bytes under UIDs that were kept before: release --replace puts them in their place, discard drops them",
+    );
+  const since = now().toISOString();
+  const waiting = held.map((item): Item => {
+    const code = overruled.has(item.code ?? "") ? letGo : null;
+    return { ...item, state: "waiting", code, reason: null, since };
+  });
+  const changes = waiting.flatMap(({ id, state, code }) => [
+    store.items.mark(id, { state, code, reason: null, since }),
+    step(site, id, "admin", "released", { detail: reason }),
+  ]);
+  return { changes, waiting };
+}
+
+const overruled: ReadonlySet<string> = new Set(["PATIENT_MISMATCH", "STUDY_LATE"]);
 
 const nothing = (states: string): Fault =>
   new Fault("DOCUMENT_UNKNOWN", `what has this id is not ${states}; semrs journal list shows what is`);

@@ -19,8 +19,8 @@ export function listJournal(store: Store, { state, limit }: Wanted) {
   const arrivals = state === "filtered" ? (["filtered"] as const) : wants(["refused"]);
   return {
     items: wants(openItems)
-      .flatMap((each) => store.items.list({ state: each, limit }))
-      .map(itemLine),
+      .flatMap((each) => store.items.matters({ state: each, limit }))
+      .map(({ item, count }) => ({ ...itemLine(item), count })),
     deliveries: wants(openDeliveries)
       .flatMap((each) => store.deliveries.list({ state: each, limit }))
       .map(deliveryLine),

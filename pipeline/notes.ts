@@ -41,8 +41,26 @@ export const noteMeanings = {
     "The study that the document refers to did not come within assemble.study.wait.",
     "Let the PACS send it, then release; or release as it is if then is proceed.",
   ],
-  STUDY_LATE: ["Images came after their document was sealed.", "Set assemble.late: addendum, or discard them."],
+  STUDY_LATE: [
+    "Images came after their document was sealed.",
+    "Release them to follow as an addendum, or discard them; assemble.late: addendum does it by itself.",
+  ],
   DOCUMENT_MISSING: ["No document ever referred to this study.", "Let the HIS send the report, or discard the images."],
+  ACCESSION_AMBIGUOUS: [
+    "The accession number belongs to studies of different dates, and the document names no Study Instance UID.",
+    "Discard the images of the study that is not meant, then release; or let the HIS send the report with the UID.",
+  ],
+  RELEASED: ["A person let it go on in spite of what it was held for.", "Nothing; the step says why."],
+  REPLACES: [
+    "A corrected instance whose predecessor has left; it follows as an addendum that takes its place.",
+    "Nothing.",
+  ],
+  REPLACED: ["A corrected instance under the same SOP Instance UID stands for this one.", "Nothing."],
+  REJECTED: [
+    "The PACS rejected this instance with a rejection note; it is not sealed, or was sealed before.",
+    "Nothing, where it was not sealed; else tell the houses that fetched it: the note follows as an addendum.",
+  ],
+  REJECTION_NOTE: ["A rejection note (key object selection) that was acted on.", "Nothing."],
   SHADOW: [
     "Sealed and kept; the channel's route is none.",
     "Nothing, while the house runs in the shadow of its live feed.",

@@ -14,6 +14,7 @@ import { inboundChannel, type RetrievePayload } from "./fetch.ts";
 import { begin } from "./identify.ts";
 import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
+import { type Superseded, supersede } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import type { At } from "./validate.ts";
 
@@ -23,6 +24,8 @@ export type ReceivedFacts = {
   /** Null for a document of its own; else the uniqueId of the document these images belong to. */
   readonly appends: string | null;
   readonly instances: readonly { readonly n: number; readonly sopInstanceUid: string }[];
+  /** Instances of earlier records that are not to be delivered any more. */
+  readonly replaces?: readonly Superseded[];
 };
 
 /** A record that is verified and durable: only `keep` makes one, and only one of these is delivered. */
@@ -105,7 +108,7 @@ const keep = (
     const parts: { n: number; blob: BlobName }[] = [];
     const instances: { n: number; sopInstanceUid: string }[] = [];
     const blobs: Change[] = [];
-    let first: { entry: DocumentEntry; appends: string | null } | undefined;
+    let first: First | undefined;
     for await (const part of opened.parts()) {
       const { n } = part.entry;
       const blob = await store.blobs.put(part.cipher, part.facts);
@@ -138,8 +141,15 @@ const keep = (
       entry: facts,
       createdAt: now().toISOString(),
     };
-    return [...blobs, ...store.records.add(record), ...begin(site, channel, { record, facts } as Received, admission)];
+    return [
+      ...blobs,
+      ...store.records.add(record),
+      ...(facts.replaces ?? []).map((each) => supersede(site, each)),
+      ...begin(site, channel, { record, facts } as Received, admission),
+    ];
   });
+
+type First = Omit<ReceivedFacts, "instances">;
 
 function entryOf(
   role: string,
@@ -147,11 +157,11 @@ function entryOf(
   { size, sha256 }: { size: number; sha256?: string },
   repositoryUniqueId: string,
   registered: DocumentEntry | undefined,
-): { entry: DocumentEntry; appends: string | null } {
+): First {
   const extra = { hash: sha256 ?? "", size };
   if (role === "command") {
-    const { entry, appends } = readCommand("addendum", bytes);
-    return { entry: { ...entry, ...extra }, appends };
+    const { entry, appends, replaces } = readCommand("addendum", bytes);
+    return { entry: { ...entry, ...extra }, appends, ...(replaces ? { replaces } : {}) };
   }
   const entry =
     registered ?? documentEntry(readCda(bytes), { sha256: sha256 ?? "", size, repositoryUniqueId, images: null });

@@ -4,6 +4,7 @@ import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import { type At, chunks, type DocumentFacts } from "./validate.ts";
 import type { Assembled } from "./waiting-room.ts";
@@ -36,8 +37,9 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
   const { store, identity, now } = site;
   const { channel, document, instances, appends } = assembled;
   const started = performance.now();
+  const superseded = supersededBy(site, instances);
   const waited = now().getTime() - Date.parse(document.since);
-  const first = appends ? await addendum(site, assembled) : whole(site, assembled);
+  const first = appends ? await addendum(site, assembled, superseded.names) : whole(site, assembled);
   const draft: Draft = {
     purpose: "provide",
     message: first.id,
@@ -65,13 +67,25 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...instances.filter(({ state }) => state === "waiting").map(({ id }) => id),
     ],
     steps: [
-      step(site, first.id, "assemble", "assembled", { ms: waited, detail: `${instances.length} instances` }),
+      ...superseded.changes,
+      step(site, first.id, "assemble", "assembled", {
+        ms: waited,
+        detail: assembledDetail(assembled, superseded.names.length),
+      }),
       step(site, first.id, "seal", "sealed", {
         ms: performance.now() - started,
         detail: `${draft.content.length} parts`,
       }),
     ],
   } as Partial<Sealed> as Sealed;
+}
+
+/** How many travel, and what said that they are all. */
+function assembledDetail({ instances, closing }: Assembled, replaced: number): string {
+  const because = { quiet: "", count: ", all that the PACS counts", commitment: ", all that its sender listed" }[
+    closing
+  ];
+  return `${instances.length} instances${because}${replaced > 0 ? `, ${replaced} replace what went before` : ""}`;
 }
 
 type First = {
@@ -95,7 +109,11 @@ function whole(site: Site, { document, instances }: Assembled): First {
 }
 
 /** Part 1 is a command: these images belong to a document that has gone (association APND, decision 5). */
-async function addendum(site: Site, { document, instances }: Assembled): Promise<First> {
+async function addendum(
+  site: Site,
+  { document, instances }: Assembled,
+  replaces: readonly Superseded[],
+): Promise<First> {
   const { store } = site;
   const id = store.newId();
   const uniqueId = `2.25.${BigInt(`0x${id}`)}`;
@@ -111,7 +129,12 @@ async function addendum(site: Site, { document, instances }: Assembled): Promise
     images: summary(instances),
     relatedDocuments: [{ type: "APND" as const, uniqueId: before.uniqueId }],
   };
-  const bytes = writeCommand<"addendum">({ command: "addendum", entry, appends: before.uniqueId });
+  const bytes = writeCommand<"addendum">({
+    command: "addendum",
+    entry,
+    appends: before.uniqueId,
+    ...(replaces.length > 0 ? { replaces: [...replaces] } : {}),
+  });
   const part = sealPart(chunks(bytes), "whole");
   const blob = await store.blobs.put(part.cipher, part.facts);
   await store.commit([blob.change]);

@@ -8,9 +8,10 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { DocumentEvent } from "../formats/hl7.ts";
-import type { Id, Item, StagedBlob, Tokens } from "../store/store.ts";
+import type { Id, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { comparePatients } from "./identifiers.ts";
+import { joinsOf } from "./joins.ts";
 import type { Site } from "./site.ts";
 
 declare const stage: unique symbol;
@@ -78,11 +79,12 @@ export async function validateDocument(
   const part = sealPart(chunks(bytes), "whole");
   const blob = await store.blobs.put(part.cipher, part.facts);
   const entry = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
+  const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
   const facts: DocumentFacts = {
     entry,
     event: received.event,
     messageType: cda.form ?? cda.code.code ?? "other",
-    refers: channel.assemble !== undefined && cda.studyUids.length + cda.accessionNumbers.length > 0,
+    refers: joins.length > 0,
     extensions: cda.patientIds.map(({ root, extension }) => extension || root),
   };
   const item: Item = {
@@ -93,7 +95,7 @@ export async function validateDocument(
     key: store.tokens.of("document", "", cda.uniqueId),
     digest: store.tokens.of("digest", "", sha256),
     blob: blob.name,
-    joins: channel.assemble ? joinsOf(store.tokens, channel.assemble.by, cda.studyUids, cda.accessionNumbers) : [],
+    joins,
     patients: facts.extensions.map((extension) => store.tokens.of("patient", "", extension)),
     state: contradiction ? "held" : "waiting",
     code: contradiction ? "PATIENT_MISMATCH" : null,
@@ -117,7 +119,7 @@ export function validateInstance(
   const { store, now } = site;
   const findings = graded(site, channel, found);
   const isHeld = findings.find(({ about }) => channel.validate.study[about] === "hold");
-  const by = channel.assemble?.by ?? ["studyUid"];
+  const rules = channel.assemble ?? { by: ["studyUid"] };
   const item: Item = {
     id: store.newId(),
     kind: "instance",
@@ -126,7 +128,7 @@ export function validateInstance(
     key: facts.sopInstanceUid,
     digest: store.tokens.of("digest", "", blob.digest),
     blob: blob.name,
-    joins: joinsOf(store.tokens, by, [facts.studyInstanceUid], facts.accessionNumber ? [facts.accessionNumber] : []),
+    joins: joinsOf(store.tokens, rules, [facts.studyInstanceUid], facts.accessionNumber ? [facts.accessionNumber] : []),
     patients: facts.patientId ? [store.tokens.of("patient", "", facts.patientId)] : [],
     state: isHeld ? "held" : "waiting",
     code: isHeld?.code ?? null,
@@ -152,21 +154,6 @@ function graded(site: Site, channel: OutboundChannel, found: readonly DicomFindi
 
 /** Code and tags; never a value. */
 const findingText = ({ code, tags }: DicomFinding): string => `${code} ${tags.map(tagText).join(" ")}`;
-
-/** What joins a document and its study: the study UID, and the accession number as a token. */
-function joinsOf(
-  tokens: Tokens,
-  by: readonly string[],
-  studies: readonly string[],
-  accessions: readonly string[],
-): readonly string[] {
-  return [
-    ...(by.includes("studyUid") ? studies.map((uid) => `study:${uid}`) : []),
-    ...(by.includes("accessionNumber")
-      ? accessions.map((value) => `accession:${tokens.of("reference", "accession", value)}`)
-      : []),
-  ];
-}
 
 /** One value as a stream of chunks that the cipher likes. */
 export async function* chunks(bytes: Uint8Array, size = 1 << 20): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,17 @@
 /** The waiting room of station `assemble`: looks at a document when something it waits for may have happened. Restart-safe. */
+import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Item } from "../store/store.ts";
-import { belongs, decide, decideLate } from "./assemble.ts";
+import { type Closing, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
+import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
+import { appendsTo, studiesOf } from "./joins.ts";
+import type { AskPacs } from "./pull.ts";
+import { actOnNote, isKeyObjects, rejected } from "./rejection-note.ts";
+import { replaced } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
+import { openStudyQuestions } from "./study-questions.ts";
+import { type Look, openTimetable } from "./timetable.ts";
 import type { At } from "./validate.ts";
 
 /** A document with the instances that travel with it, or late instances that follow a document that has gone (`appends`). */
@@ -14,89 +22,85 @@ export type Assembled = At<
     readonly document: Item;
     readonly instances: readonly Item[];
     readonly appends: boolean;
+    /** What told that the study is complete. */
+    readonly closing: Closing;
   }
 >;
 
 export type WaitingRoom = {
-  /** Something was kept: look at what it concerns. */
-  arrived(item: Item): void;
+  /** Something was kept: look at what it concerns. `session` is the association it came on. */
+  arrived(item: Item, session?: Session): void;
+  /**
+   * A sender listed instances that belong together (storage commitment): if all of them are here, their studies are
+   * complete and the quiet period ends.
+   */
+  complete(sopInstanceUids: readonly string[]): Promise<void>;
   /** A person released a held item: look again. */
-  look(document: Item): void;
+  look(item: Item): void;
   stop(): Promise<void>;
 };
 
 const maxWaiting = 1_000_000;
 /** A look that failed for a passing reason is repeated after this long. */
 const retryMs = 5_000;
+/** How soon a study is looked at whose number of instances is known to be reached sometime. */
+const countedMs = 1_000;
 const sweepMs = 3_600_000;
 
 /** Opens the waiting room with everything that waited when the site stopped. `leave` seals and routes what is assembled. */
-export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Promise<void>): WaitingRoom {
+export function openWaitingRoom(
+  site: Site,
+  leave: (assembled: Assembled) => Promise<void>,
+  pacs: AskPacs,
+): WaitingRoom {
   const { store } = site;
-  const looks = new Map<string, { readonly due: number; readonly look: () => Promise<number | undefined> }>();
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> = Promise.resolve();
+  const associations = openAssociations(() => Date.now());
+  const questions = openStudyQuestions(site, pacs);
   let isStopped = false;
-
-  const schedule = (key: string, due: number, look: () => Promise<number | undefined>): void => {
-    looks.set(key, { due, look });
-    arm();
-  };
-  const arm = (): void => {
-    clearTimeout(timer);
-    if (isStopped || looks.size === 0) return;
-    let first = Number.POSITIVE_INFINITY;
-    for (const { due } of looks.values()) first = Math.min(first, due);
-    timer = setTimeout(() => (running = running.then(lookAtDue)), Math.min(Math.max(0, first - Date.now()), sweepMs));
-  };
-  const lookAtDue = async (): Promise<void> => {
-    for (const [key, { due, look }] of [...looks]) {
-      if (isStopped) return;
-      if (due > Date.now() || looks.get(key)?.look !== look) continue;
-      looks.delete(key);
-      const again = await look().catch((thrown: unknown) => {
-        site.log("assemble.deferred", { code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
-        return Date.now() + retryMs;
-      });
-      if (again !== undefined && !looks.has(key)) looks.set(key, { due: again, look });
-    }
-    arm();
-  };
+  const table = openTimetable((thrown) => {
+    site.log("assemble.deferred", { code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
+    return Date.now() + retryMs;
+  });
 
   const channelOf = (item: Item): OutboundChannel | undefined =>
     site.config.own.channels.find(
       (channel): channel is OutboundChannel => channel.kind === "outbound" && channel.name === item.channel,
     );
 
-  const lookAt = async (id: string): Promise<number | undefined> => {
-    const document = store.items.find(id);
-    const channel = document && channelOf(document);
-    if (!document || !channel || document.state !== "waiting") return undefined;
-    const instances = store.items
-      .joined("instance", document.joins)
-      .filter(({ state }) => state === "waiting" || state === "sealed");
-    const decision = decide(
-      { document, instances, rules: channel.assemble, patient: channel.validate.study.patient },
-      Date.now(),
-    );
-    if (decision.now === "wait") return decision.until;
-    if (decision.now === "hold") return void (await hold([document], decision));
-    return void (await go({ channel, document, instances: decision.instances, appends: false } as Assembled));
+  const gather = (document: Item, channel: OutboundChannel): Waiting => {
+    const all = store.items.joined("instance", document.joins).filter(travels);
+    // Where a corrected instance waits, the one that has gone under its UID is not sent again.
+    const instances = [...new Map(all.map((instance) => [instance.key, instance])).values()];
+    const uids = studiesOf([document, ...instances]);
+    return {
+      document,
+      instances,
+      rules: channel.assemble,
+      patient: channel.validate.study.patient,
+      heard: associations.heard(uids),
+      studies: uids.map(store.studies.find),
+    };
   };
 
-  const lookAtLate = async (id: string): Promise<number | undefined> => {
+  /** A document that waits, or (`appends`) the late instances of one that has gone. */
+  const lookAt = async (key: string, id: string, appends: boolean): Promise<number | undefined> => {
     const document = store.items.find(id);
     const channel = document && channelOf(document);
-    if (!document || !channel?.assemble || document.state !== "sealed") return undefined;
-    const late = store.items
-      .joined("instance", document.joins)
-      .filter((instance) => instance.state === "waiting" && belongs(document, instance));
-    if (late.length === 0) return undefined;
-    const decision = decideLate(late, channel.assemble, Date.now());
+    if (!document || !channel || document.state !== (appends ? "sealed" : "waiting")) return undefined;
+    if (questions.isAsking(key)) return undefined;
+    const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
+    if (!decision) return undefined;
     if (decision.now === "wait") return decision.until;
-    if (decision.now === "hold") return void (await hold(late, decision));
-    return void (await go({ channel, document, instances: decision.instances, appends: true } as Assembled));
+    if (decision.now === "hold") return void (await hold(decision));
+    if (decision.now === "go")
+      return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
+    questions.ask(key, { document, channel, ...decision }, () => table.by(key, Date.now(), lookFor(key, id, appends)));
+    return undefined;
   };
+  const lookFor =
+    (key: string, id: string, appends: boolean): Look =>
+    () =>
+      lookAt(key, id, appends);
 
   /** The station's own figure is how long the document waited. */
   const go = async (assembled: Assembled): Promise<void> => {
@@ -107,50 +111,98 @@ export function openWaitingRoom(site: Site, leave: (assembled: Assembled) => Pro
     await leave(assembled);
   };
 
-  const hold = async (items: readonly Item[], { code, reason }: { code: string; reason: string }): Promise<void> => {
+  const hold = async ({ code, reason, items }: Omit<Extract<Decision, { now: "hold" }>, "now">): Promise<void> => {
     await store.commit(
       items.flatMap(({ id }) => [
         store.items.mark(id, { state: "held", code, reason }),
         step(site, id, "assemble", "held", { code }),
       ]),
     );
-    site.metrics.passed("assemble", items[0]?.channel ?? "", code, 0);
-    for (const { id, channel } of items) site.log("assemble.held", { channel, message: id, code, reason }, "error");
+    const [first] = items;
+    if (!first) return;
+    site.metrics.passed("assemble", first.channel, code, 0);
+    const fields = { channel: first.channel, message: first.id, code, reason, count: items.length };
+    site.log("assemble.held", fields, "error");
   };
 
-  const arrived = (item: Item): void => {
+  /** Looks by `due` at every document that an instance may belong to. */
+  const lookAtDocumentsOf = (instance: Item, due: number): void => {
+    if (isStopped) return;
+    const documents = store.items.joined("document", instance.joins);
+    for (const { id } of documents.filter(({ state }) => state === "waiting"))
+      table.by(id, due, lookFor(id, id, false));
+    const gone = appendsTo(
+      documents.filter(({ state }) => state === "sealed"),
+      instance,
+    );
+    if (gone) table.by(`late:${gone.id}`, due, lookFor(`late:${gone.id}`, gone.id, true));
+  };
+
+  const arrived = (item: Item, session?: Session): void => {
     if (item.state !== "waiting") return;
     if (item.kind === "document") {
-      schedule(item.id, Date.now(), () => lookAt(item.id));
+      table.by(item.id, Date.now(), lookFor(item.id, item.id, false));
       return;
     }
-    const quiet = Date.now() + (channelOf(item)?.assemble?.study.quiet ?? 0);
-    for (const document of store.items.joined("document", item.joins)) {
-      if (document.state === "waiting") schedule(document.id, quiet, () => lookAt(document.id));
-      if (document.state === "sealed") schedule(`late:${document.id}`, quiet, () => lookAtLate(document.id));
-    }
+    for (const study of session ? studiesOf([item]) : [])
+      if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, Date.now()));
+    const rules = channelOf(item)?.assemble?.study;
+    const isUrgent = isKeyObjects(item);
+    if (isUrgent) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
+    lookAtDocumentsOf(item, Date.now() + Math.min(rules?.quiet ?? 0, rules?.expect ? countedMs : sweepMs));
+  };
+
+  const lookAtNote = async (id: string): Promise<undefined> => {
+    const note = store.items.find(id);
+    if (note && (await actOnNote(site, note))) lookAtDocumentsOf(note, Date.now());
+  };
+
+  const complete = async (sopInstanceUids: readonly string[]): Promise<void> => {
+    const items = sopInstanceUids.map((uid) => store.items.byKey("instance", uid).find(travels));
+    const here = items.filter((item) => item !== undefined);
+    if (here.length === 0 || here.length < items.length) return;
+    const first = new Map(here.map((item) => [studiesOf([item])[0] ?? "", item]));
+    first.delete("");
+    await store.commit([...first.keys()].map((uid) => store.studies.mark(uid, { completeAt: Date.now() })));
+    for (const item of first.values()) lookAtDocumentsOf(item, Date.now());
   };
 
   /** A study that no document ever referred to is a person's business after `document.wait`. */
   const sweep = async (): Promise<number> => {
+    associations.forget(Date.now() - sweepMs);
+    const orphans = new Map<string, Item[]>();
     for (const item of store.items.list({ state: "waiting", kind: "instance", limit: maxWaiting })) {
       const wait = channelOf(item)?.assemble?.document.wait;
-      if (wait !== undefined && Date.parse(item.since) + wait < Date.now()) {
-        await hold([item], { code: "DOCUMENT_MISSING", reason: "no document ever referred to this study" });
-      }
+      if (wait === undefined || Date.parse(item.since) + wait >= Date.now()) continue;
+      const study = studiesOf([item])[0] ?? item.id;
+      const items = orphans.get(study) ?? [];
+      items.push(item);
+      orphans.set(study, items);
     }
+    for (const items of orphans.values())
+      await hold({ items, code: "DOCUMENT_MISSING", reason: "no document ever referred to this study" });
     return Date.now() + sweepMs;
   };
 
-  for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) arrived(item);
-  schedule("sweep", Date.now(), sweep);
+  const known = new Set<string>();
+  for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) {
+    const joins = item.joins.join();
+    if (item.kind === "document" || isKeyObjects(item) || !known.has(joins)) arrived(item);
+    if (item.kind === "instance") known.add(joins);
+  }
+  table.by("sweep", Date.now(), sweep);
   return {
     arrived,
-    look: (document) => arrived(document),
+    complete,
+    look: (item) => arrived(item),
     stop: async () => {
       isStopped = true;
-      clearTimeout(timer);
-      await running;
+      await table.stop();
+      await questions.stop();
     },
   };
 }
+
+/** What was rejected or replaced has gone once and goes with nothing else. */
+const travels = ({ state, code }: Item): boolean =>
+  state === "waiting" || (state === "sealed" && code !== rejected && code !== replaced);

@@ -15,6 +15,7 @@ import { idSource } from "./rows.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import type { Store } from "./store.ts";
+import { openStudies } from "./studies.ts";
 
 export type StoreOptions = {
   /** The data folder; made with mode 0700 if it is not there. */
@@ -68,6 +69,7 @@ export async function openStore({
       blobs,
       arrivals,
       items: openItems(db, keys),
+      studies: openStudies(db),
       records: openRecords(db, keys),
       deliveries: openDeliveries(db, keys),
       messages: openMessages(db, keys),

@@ -63,10 +63,18 @@ export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): 
 
 const before = (now: () => Date): string => new Date(now().getTime() - repetitionMs).toISOString();
 
-/** From the join to the item, never over all items: CROSS JOIN fixes the order. */
+/**
+ * From the join to the item, never over all items: CROSS JOIN fixes the order. The kind is part of the key, so that the
+ * one document of a study is found without reading its thousand images.
+ */
 const joinedSql = `
-  SELECT item.* FROM item_join CROSS JOIN item ON item.id = item_join.item
-  WHERE item_join.value IN (SELECT value FROM json_each(?)) AND item.kind = ? ORDER BY item.id`;
+  SELECT DISTINCT item.* FROM item_join CROSS JOIN item ON item.id = item_join.item
+  WHERE item_join.value IN (SELECT value FROM json_each(?)) AND item_join.kind = ? ORDER BY item.id`;
+
+/** The bare columns are of the row with the least id (SQLite's rule for min). */
+const mattersSql = `
+  SELECT *, min(id) AS first, count(*) AS n FROM item WHERE state = ?
+  GROUP BY CASE kind WHEN 'document' THEN id ELSE joins END, channel, code ORDER BY kind, first LIMIT ?`;
 
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
@@ -94,22 +102,21 @@ export function openItems(db: Database, keys: StorageKeys): Items {
         patients: JSON.stringify(patients),
         facts: sealJson(keys, "item", item.id, "facts", facts),
       }),
-      ...joins.map((value) => insert("item_join", { value, item: item.id })),
+      ...joins.map((value) => insert("item_join", { value, kind: item.kind, item: item.id })),
     ],
     mark: (id, columns) => update("item", "id", id, columns),
     find: (id) => map(db.get("SELECT * FROM item WHERE id = ?", id), read),
     byKey: (kind, key) => db.all("SELECT * FROM item WHERE kind = ? AND key = ? ORDER BY id", kind, key).map(read),
     byArrival: (arrival) => db.all("SELECT * FROM item WHERE arrival = ? ORDER BY id", arrival).map(read),
     byRecord: (record) => db.all("SELECT * FROM item WHERE record = ? ORDER BY id", record).map(read),
-    joined: (kind, joins) => {
-      const rows = db.all(joinedSql, JSON.stringify(joins), kind);
-      return [...new Map(rows.map((row) => [text(row, "id"), row])).values()].map(read);
-    },
+    joined: (kind, joins) => db.all(joinedSql, JSON.stringify(joins), kind).map(read),
     list: ({ state, kind, limit }) =>
       (kind
         ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT ?", state, kind, limit)
         : db.all("SELECT * FROM item WHERE state = ? ORDER BY kind, id LIMIT ?", state, limit)
       ).map(read),
+    matters: ({ state, limit }) =>
+      db.all(mattersSql, state, limit).map((row) => ({ item: read(row), count: Number(row.n) })),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM item GROUP BY state")),
   };
 }

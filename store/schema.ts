@@ -73,4 +73,16 @@ export const migrations: readonly string[] = [
   CREATE INDEX item_arrival ON item (arrival);
   CREATE INDEX item_record ON item (record) WHERE record IS NOT NULL;
   `,
+  `
+  CREATE TABLE item_of (
+    value TEXT NOT NULL, kind TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, kind, item)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO item_of SELECT item_join.value, item.kind, item.id FROM item_join JOIN item ON item.id = item_join.item;
+  DROP TABLE item_join;
+  ALTER TABLE item_of RENAME TO item_join;
+  CREATE TABLE study (
+    uid TEXT PRIMARY KEY, expected INTEGER, asked_at INTEGER, pulls INTEGER NOT NULL DEFAULT 0, complete_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE rejection (instance TEXT PRIMARY KEY, note TEXT NOT NULL, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -10,9 +10,11 @@
 
 import type { Entries } from "./entry.ts";
 import type { Steps } from "./steps.ts";
+import type { Studies } from "./studies.ts";
 
 export type { Entries, EntryRow, EntryStatus } from "./entry.ts";
 export type { Found, Step } from "./steps.ts";
+export type { Studies, StudyRow } from "./studies.ts";
 
 /** 32 lower-case hex digits, time-ordered: 48 bits of milliseconds, 80 random bits. */
 export type Id = string;
@@ -37,6 +39,7 @@ export type Store = {
   readonly blobs: Blobs;
   readonly arrivals: Arrivals;
   readonly items: Items;
+  readonly studies: Studies;
   readonly records: Records;
   readonly deliveries: Deliveries;
   readonly messages: Messages;
@@ -178,6 +181,11 @@ export type Items = {
   /** Items of one kind that share at least one join. */
   joined(kind: Item["kind"], joins: readonly string[]): readonly Item[];
   list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
+  /** As a person counts them: a document each, and instances of one study, channel and code together, the first of them. */
+  matters(query: {
+    readonly state: ItemState;
+    readonly limit: number;
+  }): readonly { readonly item: Item; readonly count: number }[];
   counts(): Readonly<Record<string, number>>;
 };
 

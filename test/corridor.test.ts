@@ -71,8 +71,8 @@ describe("what waits and what follows", () => {
     await exchange.instances(study.map(({ bytes }) => bytes));
     const { items } = await exchange
       .admin("hospital-a")
-      .get<{ items: readonly { kind: string; state: string }[] }>("/journal");
-    expect(items.map(({ kind, state }) => `${kind} ${state}`)).toEqual(study.map(() => "instance waiting"));
+      .get<{ items: readonly { kind: string; state: string; count: number }[] }>("/journal");
+    expect(items).toMatchObject([{ kind: "instance", state: "waiting", count: study.length }]);
     await exchange.message(sampleMessage("mdm-t02-116"));
     await until("the record registered", () => registered(exchange, 1));
     await exchange.message(sampleMessage("adt-a01"), "B_ADT");

@@ -106,7 +106,10 @@ describe("messages", () => {
     await at.message(adtFor(`${lin.national}^^^MOI^NI`), "B_ADT");
     await until("at B", () => at.documentsAtB().size === 1);
     expect(await at.message(sampleMessage("mdm-t02-121"), "B_ADT")).toMatchObject({ state: "delivered" });
-    expect((await trace(at, "S121", "hospital-b")).arrivals[0]).toMatchObject({ state: "filtered", code: "ECHO" });
+    await until("filtered", async () => {
+      const [arrival] = (await trace(at, "S121", "hospital-b")).arrivals;
+      return arrival?.state === "filtered" && arrival.code === "ECHO";
+    });
   });
 });
 
@@ -134,8 +137,10 @@ describe("instances", () => {
     await at.stop("hospital-a");
     await at.start("hospital-a");
     await until("held", async () => {
-      const { items } = await at.admin("hospital-a").get<{ items: { code: string }[] }>("/journal?state=held");
-      return items.length === 2 && items.every(({ code }) => code === "DOCUMENT_MISSING");
+      const { items } = await at
+        .admin("hospital-a")
+        .get<{ items: { code: string; count: number }[] }>("/journal?state=held");
+      return items.length === 1 && items[0]?.code === "DOCUMENT_MISSING" && items[0].count === 2;
     });
   });
 });

@@ -1,13 +1,11 @@
-/** Configuration errors, the decisions of the waiting room, and whose id is whose. */
+/** Configuration errors, and whose id is whose. */
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type AssembleRules, decide, decideLate } from "../pipeline/assemble.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { parseDuration } from "../pipeline/duration.ts";
 import { comparePatients, patientIdsOf } from "../pipeline/identifiers.ts";
-import type { Item } from "../store/store.ts";
 
 const root = join(import.meta.dirname, "..");
 const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
@@ -88,6 +86,12 @@ describe("channels.yaml", () => {
       "identity: original",
       /identity: original needs because/,
     ],
+    [
+      "a PACS to be asked that nobody can call",
+      "quiet:",
+      "expect: pacs, quiet:",
+      /assemble\.study\.expect: pacs of hospital-a has no dicom\.connect/,
+    ],
     ["clear text between sites", "https://127.0.0.1:${A_PORT:8441}", "http://127.0.0.1:8441", /an URL is https/],
     ["YAML that is none", "partners:", "partners: [", /channels\.yaml:\d+:\d+/],
     ["a key twice", "timeZone: Asia/Taipei", "timeZone: Asia/Taipei\ntimeZone: Asia/Tokyo", /unique/],
@@ -121,79 +125,6 @@ test.for([
   expect(parseDuration(text)).toBe(ms);
 });
 
-// biome-ignore-start lint/suspicious/noThenProperty: a value of the configuration, never a function
-describe("the waiting room's decisions", () => {
-  const rules: AssembleRules = {
-    by: ["studyUid", "accessionNumber"],
-    study: { when: "referenced", quiet: 60_000, wait: 3_600_000, then: "proceed" },
-    document: { wait: 1, then: "hold" },
-    late: "addendum",
-  };
-  const at = (ms: number) => new Date(1_700_000_000_000 + ms).toISOString();
-  const now = (ms: number) => 1_700_000_000_000 + ms;
-  const item = (change: Partial<Item>): Item => ({
-    id: "d",
-    kind: "document",
-    arrival: "a",
-    channel: "imaging",
-    key: "k",
-    digest: "x",
-    blob: "b",
-    joins: ["study:1.2"],
-    patients: ["p"],
-    state: "waiting",
-    code: null,
-    reason: null,
-    since: at(0),
-    record: null,
-    facts: { refers: true },
-    ...change,
-  });
-  const image = (change: Partial<Item> = {}) => item({ id: "i", kind: "instance", ...change });
-  const decided = (instances: readonly Item[], ms: number, change: Partial<AssembleRules> = {}, document = item({})) =>
-    decide({ document, instances, rules: { ...rules, ...change }, patient: "hold" }, now(ms));
-
-  test("a document that refers to nothing goes at once", () => {
-    expect(decided([], 0, {}, item({ facts: { refers: false } }))).toEqual({ now: "go", instances: [] });
-  });
-  test("a study that has not come is waited for, then the document goes alone or is held", () => {
-    expect(decided([], 1000)).toEqual({ now: "wait", until: now(3_600_000) });
-    expect(decided([], 3_600_000)).toEqual({ now: "go", instances: [] });
-    expect(decided([], 3_600_000, { study: { ...rules.study, then: "hold" } })).toMatchObject({
-      now: "hold",
-      code: "STUDY_MISSING",
-    });
-  });
-  test("a study is complete when it has been quiet since its last instance", () => {
-    const images = [image(), image({ id: "j", since: at(30_000) })];
-    expect(decided(images, 60_000)).toEqual({ now: "wait", until: now(90_000) });
-    expect(decided(images, 90_000)).toEqual({ now: "go", instances: images });
-  });
-  test("a study of another patient is held, one without a patient id is not", () => {
-    expect(decided([image({ patients: ["q"] })], 90_000)).toMatchObject({ now: "hold", code: "PATIENT_MISMATCH" });
-    expect(decided([image({ patients: [] })], 90_000)).toMatchObject({ now: "go" });
-  });
-  test("an accession number joins only with an equal patient", () => {
-    const document = item({ joins: ["accession:x"] });
-    expect(decided([image({ joins: ["accession:x"] })], 90_000, {}, document)).toMatchObject({
-      now: "go",
-      instances: [{ id: "i" }],
-    });
-    expect(decided([image({ joins: ["accession:x"], patients: ["q"] })], 90_000, {}, document)).toMatchObject({
-      now: "wait",
-    });
-  });
-  test("late images wait to be quiet, then follow, or are held", () => {
-    expect(decideLate([image()], rules, now(0))).toEqual({ now: "wait", until: now(60_000) });
-    expect(decideLate([image()], rules, now(60_000))).toMatchObject({ now: "go" });
-    expect(decideLate([image()], { ...rules, late: "hold" }, now(0))).toMatchObject({
-      now: "hold",
-      code: "STUDY_LATE",
-    });
-  });
-});
-
-// biome-ignore-end lint/suspicious/noThenProperty: .
 describe("patients", () => {
   const config = loadConfig(join(root, "channels.yaml"), { SITE: "hospital-b" });
 

@@ -13,6 +13,7 @@ type Options = Where & {
   readonly state?: string;
   readonly limit?: string;
   readonly reveal?: boolean;
+  readonly replace?: boolean;
 };
 
 export function journalCommand(): Command {
@@ -20,7 +21,7 @@ export function journalCommand(): Command {
     .summary("what waits, is held or was refused at a site, the way of one message, and what is decided about it")
     .addHelpText(
       "before",
-      "Examples:\n  semrs journal list --held\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n",
+      "Examples:\n  semrs journal list --held\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n",
     );
   const add = (
     name: string,
@@ -57,14 +58,18 @@ export function journalCommand(): Command {
     resend: "deliver again, or take a refused or filtered message through its channel again",
   } as const;
   for (const [verb, summary] of Object.entries(verbs)) {
-    add(verb, summary, async (admin, id, { reason, json }) => {
-      const acted = await admin.post<{ id: string; state: string }>(`/journal/${encodeURIComponent(id)}/${verb}`, {
-        reason,
-      });
-      print(json ? JSON.stringify(acted) : `${acted.id} ${acted.state}`);
+    const command = add(verb, summary, async (admin, id, { reason, json, replace }) => {
+      const acted = await admin.post<{ id: string; state: string; count: number }>(
+        `/journal/${encodeURIComponent(id)}/${verb}`,
+        { reason, ...(replace ? { replace } : {}) },
+      );
+      const many = acted.count > 1 ? `, ${acted.count} instances of its study` : "";
+      print(json ? JSON.stringify(acted) : `${acted.id} ${acted.state}${many}`);
     })
       .argument("<id>", idHelp)
       .requiredOption("--reason <text>", "why; it is kept with it");
+    if (verb === "release")
+      command.option("--replace", "corrected instances stand for those that were kept under their UIDs before");
   }
   return journal;
 }

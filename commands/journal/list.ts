@@ -12,6 +12,8 @@ export type Listed = {
     readonly code: string | null;
     readonly reason: string | null;
     readonly since: string;
+    /** Instances of one study that wait or are held for the same reason are one matter. */
+    readonly count?: number;
   }[];
   readonly deliveries: readonly {
     readonly id: string;
@@ -44,8 +46,8 @@ export const short = (id: string): string => id.slice(-shortDigits);
 
 export function listLines({ items, deliveries, refused, missing }: Listed, now: Date): readonly string[] {
   const rows = [
-    ...items.map(({ id, kind, channel, state, since, code, reason }) =>
-      row(id, state, age(since, now), `${kind} in ${channel}`, code, reason),
+    ...items.map(({ id, kind, channel, state, since, code, reason, count }) =>
+      row(id, state, age(since, now), `${whatIs(kind, count)} in ${channel}`, code, reason),
     ),
     ...deliveries.map(({ id, kind, destination, state, attempts, createdAt, code, reason }) =>
       row(id, state, age(createdAt, now), `${kind} → ${destination}, attempt ${attempts}`, code, reason),
@@ -68,6 +70,8 @@ export function listLines({ items, deliveries, refused, missing }: Listed, now: 
 
 const row = (id: string, state: string, since: string, what: string, code: string | null, reason: string | null) =>
   [short(id), state, since, what, code ?? "", reason ?? ""] as const;
+
+const whatIs = (kind: string, count = 1): string => (kind === "document" ? kind : `${count} × ${kind}`);
 
 /** How long ago, in one unit. */
 export function age(since: string, now: Date): string {

@@ -71,6 +71,7 @@ const holds: Readonly<Record<string, Path>> = {
   STUDY_MISSING: ["assemble", "study", "then"],
   STUDY_LATE: ["assemble", "late"],
   DOCUMENT_MISSING: ["assemble", "document"],
+  ACCESSION_AMBIGUOUS: ["assemble", "by"],
 };
 
 const outbound = ({ own }: Config, system: string): readonly OutboundChannel[] =>

@@ -1,0 +1,103 @@
+/** Rejection notes (IHE RAD TF-1 IOCM, RAD-66): a PACS says that instances are not to be used, and why. */
+import { openCipher } from "../envelope/index.ts";
+import { codeOf, Fault } from "../errors.ts";
+import type { DicomFacts } from "../formats/dicom.ts";
+import { type KeyObjects, keyObjectSelection, maxKeyObjectsBytes, readKeyObjects } from "../formats/key-objects.ts";
+import type { Change, Item } from "../store/store.ts";
+import { type Site, step } from "./site.ts";
+
+type Meaning = {
+  readonly reason: string;
+  /** Instances that come after their note are rejected too. */
+  readonly stopsLater: boolean;
+  /** The houses that have the instances are told. */
+  readonly travels: boolean;
+};
+
+/** Titles of rejection notes (PS3.16 CID 7011, scheme DCM). How long images are kept is each house's own policy. */
+export const rejections: Readonly<Record<string, Meaning>> = {
+  "113001": { reason: "rejected for quality (113001)", stopsLater: true, travels: true },
+  "113037": { reason: "rejected for patient safety (113037)", stopsLater: true, travels: true },
+  "113038": { reason: "rejected, wrong worklist entry (113038)", stopsLater: true, travels: true },
+  "113039": { reason: "its retention at the PACS expired (113039)", stopsLater: false, travels: false },
+};
+
+/** Code of an instance that a note rejected, and of a note that was acted on. */
+export const rejected = "REJECTED";
+export const noteOf = "REJECTION_NOTE";
+
+export const isKeyObjects = ({ facts }: Item): boolean => (facts as DicomFacts).sopClassUid === keyObjectSelection;
+
+/** What becomes of what a note names: `stops` has not left, `gone` has. Instances of another study than the note says are left alone. */
+export function judge(
+  named: readonly Item[],
+  { references }: KeyObjects,
+): { stops: readonly Item[]; gone: readonly Item[] } {
+  const studyOf = new Map(references.map(({ sopInstanceUid, studyInstanceUid }) => [sopInstanceUid, studyInstanceUid]));
+  const meant = named.filter(({ key, facts }) => studyOf.get(key) === (facts as DicomFacts).studyInstanceUid);
+  return {
+    stops: meant.filter(({ state }) => state === "waiting" || state === "held"),
+    gone: meant.filter(({ state }) => state === "sealed"),
+  };
+}
+
+/**
+ * Acts on a key object selection, once; resolves with whether anything was rejected. A note about instances that have gone
+ * stays to follow them as an addendum, any other ends here.
+ */
+export async function actOnNote(site: Site, note: Item): Promise<boolean> {
+  const { store } = site;
+  if (note.state !== "waiting" || note.code === noteOf) return false;
+  const objects = await read(site, note);
+  const meaning = objects?.title.scheme === "DCM" ? rejections[objects.title.code] : undefined;
+  if (!objects || !meaning) return false;
+  const named = objects.references.flatMap(({ sopInstanceUid }) => store.items.byKey("instance", sopInstanceUid));
+  const { stops, gone } = judge(named, objects);
+  const isTold = meaning.travels && gone.length > 0;
+  const { reason } = meaning;
+  const detail = `${objects.references.length} named, ${stops.length} not sealed, ${gone.length} sealed before`;
+  await store.commit([
+    ...(meaning.stopsLater
+      ? objects.references.map(({ sopInstanceUid }) => store.studies.reject(sopInstanceUid, note.id, reason))
+      : []),
+    ...stops.flatMap(({ id }): Change[] => [
+      store.items.mark(id, { state: "discarded", code: rejected, reason }),
+      step(site, id, "assemble", "rejected", { code: rejected, detail: reason }),
+    ]),
+    ...(meaning.travels ? gone.map(({ id }) => store.items.mark(id, { code: rejected, reason })) : []),
+    store.items.mark(note.id, {
+      ...(isTold ? {} : { state: "discarded" as const }),
+      code: noteOf,
+      reason: isTold ? `${detail}; it follows them as an addendum` : detail,
+    }),
+    step(site, note.id, "assemble", "rejected", { code: noteOf, detail: `${reason}: ${detail}` }),
+    ...records(gone).map((record) =>
+      step(site, record, "assemble", "rejected", { code: rejected, detail: `${reason}: ${detail}` }),
+    ),
+  ]);
+  // Images that other houses have are not to be used: somebody must know.
+  const fields = { channel: note.channel, message: note.id, code: rejected, reason: `${reason}: ${detail}` };
+  site.log("assemble.rejected", { ...fields, count: stops.length + gone.length }, isTold ? "error" : "warn");
+  return true;
+}
+
+const records = (items: readonly Item[]): readonly string[] => [
+  ...new Set(items.flatMap(({ record }) => record ?? [])),
+];
+
+/** A selection that cannot be read is an instance like any other. */
+async function read(site: Site, note: Item): Promise<KeyObjects | undefined> {
+  const { store } = site;
+  const facts = store.blobs.facts(note.blob);
+  try {
+    if (facts.size > maxKeyObjectsBytes) throw new Fault("TOO_LARGE", "over the limit of a key object selection");
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of openCipher(store.blobs.read(note.blob), facts)) chunks.push(chunk);
+    return readKeyObjects(Buffer.concat(chunks));
+  } catch (thrown) {
+    const code = codeOf(thrown);
+    if (code !== "DICOM_INVALID" && code !== "TOO_LARGE") throw thrown;
+    site.log("assemble.warned", { channel: note.channel, message: note.id, code }, "warn");
+    return undefined;
+  }
+}
