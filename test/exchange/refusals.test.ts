@@ -7,6 +7,8 @@ import { initPki } from "../../commands/pki/index.ts";
 import { pemToDer } from "../../envelope/certificate.ts";
 import { type Draft, type Sealed, seal } from "../../envelope/index.ts";
 import { signerFrom } from "../../envelope/keys.ts";
+import { Fault } from "../../errors.ts";
+import { clearProblem } from "../../exchange/problem.ts";
 import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
 import { cda, chen } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
@@ -93,7 +95,7 @@ const records = async (): Promise<number> =>
     (await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts")).records,
   ).reduce((sum, count) => sum + count, 0);
 
-test("an untouched push is taken, receipted and delivered; the very same envelope again is refused", async () => {
+test("78 an untouched push is taken, receipted and delivered; the very same envelope again is refused", async () => {
   const sealed = await push();
   const body = await bytesOf(sealed.body());
   expect(await post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
@@ -144,7 +146,7 @@ test("signed by hospital A but sent over the registry's connection is refused", 
   expect((await post(sealed.headers, await bytesOf(sealed.body()), join(pki, "registry"))).status).toBe(422);
 });
 
-test("the same message sealed anew gets the same receipt, other content under it is refused, signed", async () => {
+test("93 the same message sealed anew gets the same receipt, other content under it is refused, signed", async () => {
   const first = await push();
   expect((await post(first.headers, await bytesOf(first.body()))).status).toBe(201);
   const { message: same } = JSON.parse(Buffer.from(first.manifest).toString("utf8")) as { message: string };
@@ -164,6 +166,24 @@ test("no envelope at all, and no client certificate, are refused in clear", asyn
     outgoing.end();
   });
   expect(String(await refused)).toMatch(/ECONNRESET|ERR_SSL|EPIPE/);
+});
+
+test("82 the same envelope four times at once is delivered once", async () => {
+  const sealed = await push();
+  const body = await bytesOf(sealed.body());
+  const [kept, delivered] = [await records(), exchange.documentsAtB().size];
+  const answers = await Promise.all(Array.from({ length: 4 }, () => post(sealed.headers, body)));
+  // Whoever comes while the first is being verified gets its receipt; who comes later is refused.
+  expect(answers.map(({ status }) => status)).toContain(201);
+  expect(answers.filter(({ status }) => status !== 201 && status !== 422)).toEqual([]);
+  expect(await records()).toBe(kept + 1);
+  await until("the document at HIS B", () => exchange.documentsAtB().size > delivered);
+  expect(exchange.documentsAtB().size).toBe(delivered + 1);
+});
+
+test("97 when the clock is behind the journal nothing is opened; the answer tells nothing", async () => {
+  const problem = clearProblem(new Fault("CLOCK_BEHIND", "x"), "1");
+  expect(problem).toMatchObject({ status: 503, type: "urn:semrs:problem:unavailable" });
 });
 
 test("a peer whose envelopes do not open is told to come back, and the next minute's is another matter", async () => {
