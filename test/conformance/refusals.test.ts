@@ -23,7 +23,6 @@ const elsewhere: Readonly<Record<number, readonly [file: string, name: string]>>
 };
 /** Not shown by a test yet, with what stands in the code. */
 const missing: Readonly<Record<number, string>> = {
-  89: "exchange/registry.ts refuses an entry whose repository is not the sender's",
   90: "there is no change or merge command: the purpose is refused as 88 is",
 };
 
