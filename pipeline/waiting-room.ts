@@ -145,11 +145,15 @@ export function openWaitingRoom(
       return;
     }
     for (const study of session ? studiesOf([item]) : [])
-      if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, Date.now()));
+      if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, dueAfter(item)));
+    if (isKeyObjects(item)) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
+    lookAtDocumentsOf(item, dueAfter(item));
+  };
+
+  /** Once it may be quiet, or soon where a count may be reached sooner; never once an instance, or a study would cost its square. */
+  const dueAfter = (item: Item): number => {
     const rules = channelOf(item)?.assemble?.study;
-    const isUrgent = isKeyObjects(item);
-    if (isUrgent) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
-    lookAtDocumentsOf(item, Date.now() + Math.min(rules?.quiet ?? 0, rules?.expect ? countedMs : sweepMs));
+    return Date.now() + Math.min(rules?.quiet ?? 0, rules?.expect ? countedMs : sweepMs);
   };
 
   const lookAtNote = async (id: string): Promise<undefined> => {
