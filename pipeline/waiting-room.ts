@@ -91,7 +91,11 @@ export function openWaitingRoom(
     const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
     if (!decision) return undefined;
     if (decision.now === "wait") return decision.until;
-    if (decision.now === "hold") return void (await hold(decision));
+    if (decision.now === "hold") {
+      await hold(decision);
+      // Late images beside those that are held now go on.
+      return Date.now();
+    }
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
     questions.ask(key, { document, channel, ...decision }, () => table.by(key, Date.now(), lookFor(key, id, appends)));
