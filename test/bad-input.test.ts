@@ -275,7 +275,7 @@ describe("DICOM", () => {
       message: expect.stringContaining("does not know our calling AE title"),
     });
     await expect(echo(settings({ calledAeTitle: "NOBODY" }), context)).rejects.toMatchObject({
-      code: "PEER_REFUSED",
+      code: "AE_TITLE_UNKNOWN",
       message: expect.stringContaining("it is not the called AE title"),
     });
     expect(warned()).toHaveLength(2);
