@@ -56,7 +56,7 @@ const schemas = {
   addendum: z.strictObject({
     command: z.literal("addendum"),
     appends: z.string().max(512),
-    /** Instances that went before and are not to be used any more, by SOP Instance UID and digest of record (decision 0006). */
+    /** Instances that went before and are not to be used any more, by SOP Instance UID and digest of record (decision 0007). */
     replaces: z
       .array(z.strictObject({ sop: z.string().max(64), digest: hex64 }))
       .min(1)

@@ -33,7 +33,11 @@ const table = {
     "A listener or peer off this machine has no TLS and no reason why not.",
     "Add tls: {}, or clearText with the reason.",
   ],
-  CONFIG_CALLERS: ["error", "A DICOM listener off this machine takes associations from anybody.", "List callers."],
+  CONFIG_CALLERS: [
+    "error",
+    "A DICOM listener off this machine takes associations from anybody, or knows a caller by a certificate that it need not show.",
+    "List callers; subject needs tls with clientCertificate: require.",
+  ],
   CONFIG_ADMIN: ["error", "The admin port is reachable from other machines.", "Listen on 127.0.0.1 and use a tunnel."],
   CONFIG_IDENTITY: ["error", "The original patient identity is delivered without a reason.", "Add because."],
   CONFIG_SHADOW: [

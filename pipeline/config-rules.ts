@@ -99,9 +99,12 @@ type Wire = {
   readonly listen?: { host: string } | undefined;
   readonly connect?: { host: string } | undefined;
   readonly clearText?: string | undefined;
-  readonly tls?: object | undefined;
+  readonly tls?: { readonly clientCertificate: string } | undefined;
 };
-type Dicom = Wire & { readonly callers: readonly unknown[]; readonly calledAeTitle?: string | undefined };
+type Dicom = Wire & {
+  readonly callers: readonly { readonly subject?: string | undefined }[];
+  readonly calledAeTitle?: string | undefined;
+};
 
 function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dicom | undefined): Generator<Problem> {
   yield* clearText([...path, "mllp"], mllp);
@@ -110,6 +113,10 @@ function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dic
     const message = "off this machine callers must be listed";
     yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "listen"], message };
   }
+  if (dicom?.callers.some(({ subject }) => subject !== undefined) && !isShown(dicom.tls)) {
+    const message = "a subject is compared with a client certificate: tls that requires one is needed";
+    yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "callers"], message };
+  }
   if (dicom?.connect && !dicom.calledAeTitle)
     yield {
       code: "CONFIG_DESTINATION",
@@ -117,6 +124,9 @@ function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dic
       message: "calledAeTitle is required with connect",
     };
 }
+
+/** Whether a caller shows a certificate. */
+const isShown = (tls: Wire["tls"]): boolean => tls?.clientCertificate === "require";
 
 function* clearText(path: readonly PropertyKey[], wire: Wire | undefined): Generator<Problem> {
   if (wire?.tls && wire.clearText)

@@ -96,6 +96,14 @@ const dicom = z.strictObject({
       z.strictObject({
         aeTitle: aeTitle.optional().describe("Its calling AE title."),
         address: z.string().optional().describe("Its IP address or CIDR range."),
+        subject: z
+          .string()
+          .min(1)
+          .optional()
+          .describe("Common name, or an alternative name, of its client certificate; needs tls."),
+        commitmentTo: listen
+          .optional()
+          .describe("Where it listens for reports of storage commitment; else connect, if there is one."),
       }),
     )
     .max(256)
@@ -104,7 +112,13 @@ const dicom = z.strictObject({
   associations: z.int().min(1).max(16).default(1).describe("Associations at once when sending."),
   tls,
   clearText,
-  ...dicomSource.options.pick({ maxPdu: true, maxAssociations: true, artimSeconds: true, idleSeconds: true }).shape,
+  ...dicomSource.options.pick({
+    maxPdu: true,
+    maxAssociations: true,
+    artimSeconds: true,
+    idleSeconds: true,
+    commitmentRetrySeconds: true,
+  }).shape,
   ...dicomDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
 });
 
@@ -116,7 +130,7 @@ const directory = z.strictObject({
 
 const system = z.strictObject({
   mllp: mllp.optional().describe("HL7 v2 over MLLP."),
-  dicom: dicom.optional().describe("DICOM: C-STORE and C-ECHO."),
+  dicom: dicom.optional().describe("DICOM: C-STORE, C-ECHO and storage commitment."),
   directory: directory.optional().describe("Files in a folder; moved to done/ or refused/."),
 });
 

@@ -6,6 +6,7 @@ import { directorySource } from "../connectors/directory.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
+import { openCommit } from "./commitment.ts";
 import { change, notify, replacementNotices } from "./correction.ts";
 import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
@@ -67,6 +68,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   const room = openWaitingRoom(site, leave, askPacs(site));
   const messages = openMessageIntake(site, openMessages(site, room.arrived));
   const instances = openInstanceIntake(site, room.arrived);
+  const commit = openCommit(site, room.complete);
   await messages.resume();
   await completeAll(site);
 
@@ -87,9 +89,14 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       }
       if (dicom?.listen) {
         const running = await dicomSource.listen(
-          dicomSource.options.parse({ ...dicom, ...dicom.listen, ...tlsOf(site.config, site.tls, dicom.tls) }),
+          dicomSource.options.parse({
+            ...dicom,
+            ...dicom.listen,
+            commitmentTo: dicom.connect,
+            ...tlsOf(site.config, site.tls, dicom.tls),
+          }),
           deliver,
-          site,
+          { ...site, commit },
         );
         listeners.push(running);
         addresses.dicom = running.address;

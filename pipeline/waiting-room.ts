@@ -91,7 +91,11 @@ export function openWaitingRoom(
     const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
     if (!decision) return undefined;
     if (decision.now === "wait") return decision.until;
-    if (decision.now === "hold") return void (await hold(decision));
+    if (decision.now === "hold") {
+      await hold(decision);
+      // Late images beside those that are held now go on.
+      return Date.now();
+    }
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
     questions.ask(key, { document, channel, ...decision }, () => table.by(key, Date.now(), lookFor(key, id, appends)));
@@ -145,11 +149,15 @@ export function openWaitingRoom(
       return;
     }
     for (const study of session ? studiesOf([item]) : [])
-      if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, Date.now()));
+      if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, dueAfter(item)));
+    if (isKeyObjects(item)) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
+    lookAtDocumentsOf(item, dueAfter(item));
+  };
+
+  /** Once it may be quiet, or soon where a count may be reached sooner; never once an instance, or a study would cost its square. */
+  const dueAfter = (item: Item): number => {
     const rules = channelOf(item)?.assemble?.study;
-    const isUrgent = isKeyObjects(item);
-    if (isUrgent) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
-    lookAtDocumentsOf(item, Date.now() + Math.min(rules?.quiet ?? 0, rules?.expect ? countedMs : sweepMs));
+    return Date.now() + Math.min(rules?.quiet ?? 0, rules?.expect ? countedMs : sweepMs);
   };
 
   const lookAtNote = async (id: string): Promise<undefined> => {

@@ -271,11 +271,11 @@ describe("DICOM", () => {
   });
   test("a calling AE title that is not listed, and a called one that is not ours: rejected with the standard's reason", async () => {
     await expect(echo(settings({ callingAeTitle: "STRANGER" }), context)).rejects.toMatchObject({
-      code: "PEER_REFUSED",
+      code: "AE_TITLE_UNKNOWN",
       message: expect.stringContaining("does not know our calling AE title"),
     });
     await expect(echo(settings({ calledAeTitle: "NOBODY" }), context)).rejects.toMatchObject({
-      code: "PEER_REFUSED",
+      code: "AE_TITLE_UNKNOWN",
       message: expect.stringContaining("it is not the called AE title"),
     });
     expect(warned()).toHaveLength(2);

@@ -160,7 +160,10 @@ function moved({ mllp, dicom, directory }: System, receiver: { host: string; por
 function hurried(channel: Channel, { quiet, wait, again }: TestFile["times"]): Channel {
   if (channel.kind === "outbound") {
     const { assemble } = channel;
-    return assemble ? { ...channel, assemble: { ...assemble, study: { ...assemble.study, quiet, wait } } } : channel;
+    if (!assemble) return channel;
+    // No PACS of the house is asked for anything by a test.
+    const study = { ...assemble.study, quiet, wait, expect: undefined, pull: undefined };
+    return { ...channel, assemble: { ...assemble, study } };
   }
   const when = channel.fetch.when.map((each) => ("admission" in each ? { ...each, again: [...again] } : each));
   return { ...channel, fetch: { ...channel.fetch, when } };

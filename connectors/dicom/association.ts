@@ -3,6 +3,8 @@ import { abortReason, ProtocolError, pduTypes, writePdu } from "./pdu.ts";
 
 export const applicationContext = "1.2.840.10008.3.1.1.1";
 export const verificationClass = "1.2.840.10008.1.1";
+/** Storage commitment push model (PS3.4 J.3). */
+export const commitmentClass = "1.2.840.10008.1.20.1";
 export const implicitLittle = "1.2.840.10008.1.2";
 export const explicitLittle = "1.2.840.10008.1.2.1";
 const implementationClassUid = "2.25.253096178016519283645301744018215642097";
@@ -16,6 +18,8 @@ export type ProposedContext = {
   readonly id: number;
   readonly abstractSyntax: string;
   readonly transferSyntaxes: readonly string[];
+  /** The requestor is SCP of it, as one that reports a storage commitment is (PS3.7 D.3.3.4). */
+  readonly isScp?: boolean;
 };
 export type Request = {
   readonly calledAeTitle: string;
@@ -108,12 +112,18 @@ export const isStorage = (abstractSyntax: string): boolean =>
   // A vendor's own classes are storage: nothing else is defined outside the standard's root.
   (syntaxUid.test(abstractSyntax) && !abstractSyntax.startsWith("1.2.840.10008."));
 
+/** Of the data sets that we read and write ourselves. */
+const ownSyntaxes: readonly string[] = [explicitLittle, implicitLittle];
+
 /** Any transfer syntax is stored as it comes; of several, explicit little endian is easiest for everybody behind us. */
 export function negotiate(contexts: readonly ProposedContext[]): readonly AcceptedContext[] {
   return contexts.map((context) => {
     const { abstractSyntax, transferSyntaxes } = context;
-    const isKnown = abstractSyntax === verificationClass || isStorage(abstractSyntax);
-    const syntaxes = transferSyntaxes.filter((syntax) => syntaxUid.test(syntax));
+    const isOwn = abstractSyntax === commitmentClass;
+    const isKnown = isOwn || abstractSyntax === verificationClass || isStorage(abstractSyntax);
+    const syntaxes = transferSyntaxes.filter((syntax) =>
+      isOwn ? ownSyntaxes.includes(syntax) : syntaxUid.test(syntax),
+    );
     const transferSyntax = syntaxes.includes(explicitLittle) ? explicitLittle : syntaxes[0];
     if (!isKnown) return { ...context, result: 3, transferSyntax: implicitLittle };
     return transferSyntax
@@ -142,9 +152,7 @@ function userInformation(maxPdu: number, answers: readonly Buffer[]): Buffer {
 export function writeAccept(request: Request, accepted: readonly AcceptedContext[], maxPdu: number): Buffer {
   const answers = request.items.flatMap(({ type, body }): Buffer[] => {
     if (type === 0x53) return [item(0x53, Uint8Array.of(0, 1, 0, 1))];
-    // The requestor stays the SCU: its role is accepted, ours as SCU is not (PS3.7 D.3.3.4).
-    if (type === 0x54 && body.length >= 4)
-      return [item(0x54, Buffer.concat([body.subarray(0, -2), Uint8Array.of(1, 0)]))];
+    if (type === 0x54 && body.length >= 4) return [item(0x54, rolesFor(body))];
     if (type === 0x58 && body[1] === 1) return [item(0x59, Uint8Array.of(0, 0))];
     return [];
   });
@@ -160,6 +168,19 @@ export function writeAccept(request: Request, accepted: readonly AcceptedContext
     Buffer.concat([head, uid(0x10, applicationContext), ...contexts, userInformation(maxPdu, answers)]),
   );
 }
+
+/** The requestor stays the SCU, but may be the SCP of storage commitment: an archive that reports to us (PS3.7 D.3.3.4). */
+function rolesFor(body: Buffer): Buffer {
+  const isCommitment = text(body.subarray(2, -2)) === commitmentClass;
+  const roles = isCommitment ? body.subarray(-2).map((role) => role & 1) : Uint8Array.of(1, 0);
+  return Buffer.concat([body.subarray(0, -2), roles]);
+}
+
+const scpRole = (abstractSyntax: string): Buffer => {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(abstractSyntax.length);
+  return item(0x54, Buffer.concat([length, Buffer.from(abstractSyntax, "latin1"), Uint8Array.of(0, 1)]));
+};
 
 /** A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source, reason. */
 export const writeReject = (result: 1 | 2, source: 1 | 2 | 3, reason: number): Buffer =>
@@ -186,9 +207,10 @@ export function writeRequest(
       ]),
     ),
   );
+  const roles = contexts.flatMap(({ abstractSyntax, isScp }) => (isScp ? [scpRole(abstractSyntax)] : []));
   return writePdu(
     pduTypes.associateRq,
-    Buffer.concat([head, uid(0x10, applicationContext), ...proposedItems, userInformation(maxPdu, [])]),
+    Buffer.concat([head, uid(0x10, applicationContext), ...proposedItems, userInformation(maxPdu, roles)]),
   );
 }
 

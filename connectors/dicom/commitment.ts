@@ -2,7 +2,6 @@
 import { Fault } from "../../errors.ts";
 import { type DataSet, type Elements, itemsAt, readDataSet, shortAt, textAt, writeDataSet } from "./data-set.ts";
 
-export const commitmentClass = "1.2.840.10008.1.20.1";
 /** The one instance that every SCP of it has (PS3.4 J.3.5). */
 export const commitmentInstance = "1.2.840.10008.1.20.1.1";
 /** N-ACTION: request storage commitment (PS3.4 J.3.2). */

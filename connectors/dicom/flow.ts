@@ -11,8 +11,22 @@ export type Flow = {
   readonly body: AsyncIterable<Uint8Array>;
 };
 
-/** `resume` is called when less than half of `highWater` octets wait. */
-export function openFlow(highWater: number, resume: () => void): Flow {
+/** Octets that may wait over all flows of a listener; beyond it each may hold one chunk. */
+export type Budget = { take(octets: number): void; readonly isSpent: () => boolean };
+
+/** A budget of `octets`. */
+export function openBudget(octets: number): Budget {
+  let taken = 0;
+  return {
+    take: (count) => {
+      taken += count;
+    },
+    isSpent: () => taken >= octets,
+  };
+}
+
+/** `resume` is called when less than half of `highWater` octets wait; of a spent budget, when none do. */
+export function openFlow(highWater: number, resume: () => void, budget: Budget): Flow {
   let waiting: Uint8Array[] = [];
   let size = 0;
   let isPaused = false;
@@ -23,6 +37,11 @@ export function openFlow(highWater: number, resume: () => void): Flow {
   const signal = (): void => {
     wake?.();
     wake = undefined;
+  };
+  const empty = (): void => {
+    budget.take(-size);
+    waiting = [];
+    size = 0;
   };
   const release = (): void => {
     if (!isPaused || size > highWater / 2) return;
@@ -36,8 +55,7 @@ export function openFlow(highWater: number, resume: () => void): Flow {
         if (waiting.length > 0) {
           // All that came meanwhile, as one chunk: small PDUs would cost a turn of the loop each.
           const chunk = waiting.length === 1 && waiting[0] ? waiting[0] : Buffer.concat(waiting, size);
-          waiting = [];
-          size = 0;
+          empty();
           release();
           yield chunk;
         } else if (isEnded) return;
@@ -45,8 +63,7 @@ export function openFlow(highWater: number, resume: () => void): Flow {
       }
     } finally {
       isDropped = true;
-      waiting = [];
-      size = 0;
+      empty();
       release();
     }
   }
@@ -55,8 +72,9 @@ export function openFlow(highWater: number, resume: () => void): Flow {
       if (isDropped || chunk.length === 0) return true;
       waiting.push(chunk);
       size += chunk.length;
+      budget.take(chunk.length);
       signal();
-      isPaused ||= size >= highWater;
+      isPaused ||= size >= highWater || budget.isSpent();
       return !isPaused;
     },
     end: () => {
@@ -69,8 +87,7 @@ export function openFlow(highWater: number, resume: () => void): Flow {
     },
     discard: () => {
       isDropped = true;
-      waiting = [];
-      size = 0;
+      empty();
       release();
     },
     body: read(),

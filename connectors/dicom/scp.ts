@@ -1,17 +1,25 @@
-/** DICOM source: C-STORE and C-ECHO as SCP. Image octets go from the socket to `deliver` as they come, never re-encoded. */
-import { BlockList, type Socket } from "node:net";
+/** DICOM source: C-STORE, C-ECHO and storage commitment as SCP. Image octets go from the socket to `deliver` as they come, never re-encoded. */
+import type { Socket } from "node:net";
 import { z } from "zod";
-import { Fault } from "../../errors.ts";
 import type { Source } from "../connector.ts";
 import { listenOn, tlsOptions } from "../wire.ts";
+import { openAccess } from "./access.ts";
+import { openCommitments } from "./commitment-scp.ts";
+import { openBudget } from "./flow.ts";
 import { serveAssociation } from "./serve.ts";
 
 /** An association under way may finish its instance; the peer repeats what was not answered. */
 const graceMs = 1_000;
 
+/** Octets of instances that may wait for the disk, over all associations of a listener. */
+const maxWaitingBytes = 64 * 1024 * 1024;
+
+const place = z.object({ host: z.string().describe("Host."), port: z.int().min(1).max(65_535).describe("Port.") });
 const caller = z.object({
   aeTitle: z.string().optional().describe("Calling AE title."),
   address: z.string().optional().describe("IP address or CIDR range."),
+  subject: z.string().optional().describe("Common name, or an alternative name, of its client certificate."),
+  commitmentTo: place.optional().describe("Where it listens for reports of storage commitment."),
 });
 
 const options = z.object({
@@ -32,48 +40,36 @@ const options = z.object({
     .default(30)
     .describe("For the request to come, and for the peer to close (PS3.8 ARTIM)."),
   idleSeconds: z.number().positive().default(300).describe("An association may be silent this long."),
+  commitmentTo: place
+    .optional()
+    .describe("Where reports of storage commitment go that cannot go on their association, if callers do not say."),
+  commitmentRetrySeconds: z
+    .number()
+    .positive()
+    .default(10)
+    .describe("Pause before a report of storage commitment is repeated; it doubles."),
   tls: tlsOptions,
 });
 export type ScpOptions = z.output<typeof options>;
 
 export const dicomSource: Source<typeof options> = {
   name: "dicom",
-  summary: "DICOM instances by C-STORE; C-ECHO",
+  summary: "DICOM instances by C-STORE; C-ECHO; storage commitment",
   options,
   example: "dicom: { listen: 127.0.0.1:11112, aeTitle: SEMRS_A, callers: [{ aeTitle: PACS_A }] }",
   listen: async (settings, deliver, context) => {
-    const isWelcome = welcome(settings.callers);
+    const acceptor = {
+      settings,
+      deliver,
+      context,
+      admit: openAccess(settings.callers),
+      budget: openBudget(maxWaitingBytes),
+      commitments: openCommitments(settings, context),
+    };
     const serve = (socket: Socket, connections: number): void => {
       const isFull = () => connections > settings.maxAssociations;
-      serveAssociation(socket, { settings, deliver, context, isWelcome, isFull });
+      serveAssociation(socket, { ...acceptor, isFull });
     };
     return await listenOn({ ...settings, graceMs }, serve, context);
   },
 };
-
-/** Whether a calling AE title from an address may call. */
-function welcome(callers: ScpOptions["callers"]): (aeTitle: string, address: string) => boolean {
-  const rules = callers.map(({ aeTitle, address }) => ({
-    aeTitle,
-    list: address === undefined ? undefined : rangeOf(address),
-  }));
-  return (aeTitle, address) => {
-    if (rules.length === 0) return true;
-    const plain = address.replace(/^::ffff:/, "");
-    const family = plain.includes(":") ? "ipv6" : "ipv4";
-    return rules.some((rule) => (rule.aeTitle ?? aeTitle) === aeTitle && (rule.list?.check(plain, family) ?? true));
-  };
-}
-
-function rangeOf(address: string): BlockList {
-  const list = new BlockList();
-  const [net = "", bits] = address.split("/");
-  const family = net.includes(":") ? "ipv6" : "ipv4";
-  try {
-    if (bits === undefined) list.addAddress(net, family);
-    else list.addSubnet(net, Number(bits), family);
-  } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `callers: ${address} is no IP address or CIDR range`, { cause });
-  }
-  return list;
-}

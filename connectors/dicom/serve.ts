@@ -1,30 +1,11 @@
-/** One association as acceptor (PS3.8 9.2, states Sta2 to Sta13 as far as an acceptor that releases on request has them). */
+/** One association as acceptor: the standard's state machine (states.ts) over one socket; what is asked on it is for services.ts. */
 import type { Socket } from "node:net";
-import { codeOf, consequenceOf, Fault, reasonOf } from "../../errors.ts";
-import { part10Header } from "../../formats/dicom.ts";
-import type { Context, Deliver, Verdict } from "../connector.ts";
-import {
-  type AcceptedContext,
-  applicationContext,
-  negotiate,
-  type Request,
-  readRequest,
-  writeAccept,
-  writeReject,
-} from "./association.ts";
-import {
-  type CommandSet,
-  commands,
-  element,
-  maxCommandBytes,
-  noDataSet,
-  numberOf,
-  readCommand,
-  status,
-  textOf,
-  writeCommand,
-} from "./dimse.ts";
-import { type Flow, openFlow } from "./flow.ts";
+import { codeOf, reasonOf } from "../../errors.ts";
+import type { Context, Deliver } from "../connector.ts";
+import { type Admit, namesOf, providerRejection, type Rejection, userRejection } from "./access.ts";
+import { type AcceptedContext, negotiate, type Request, readRequest, writeAccept, writeReject } from "./association.ts";
+import type { Commitments } from "./commitment-scp.ts";
+import type { Budget } from "./flow.ts";
 import {
   abort,
   abortReason,
@@ -33,204 +14,195 @@ import {
   type Fragment,
   openPduReader,
   ProtocolError,
-  pduTypes,
   releaseRp,
 } from "./pdu.ts";
 import type { ScpOptions } from "./scp.ts";
-
-/** Octets of an instance that may wait for the disk before the socket is paused. */
-const highWater = 4 * 1024 * 1024;
+import { openServices, type Services } from "./services.ts";
+import { type Action, actionOf, type Event, eventOfPdu, nextState, type State } from "./states.ts";
 
 export type Acceptor = {
   readonly settings: ScpOptions;
   readonly deliver: Deliver;
   readonly context: Context;
-  isWelcome(callingAeTitle: string, address: string): boolean;
+  readonly admit: Admit;
+  readonly budget: Budget;
+  readonly commitments: Commitments;
   isFull(): boolean;
 };
 
-type Instance = {
-  readonly command: CommandSet;
-  readonly contextId: number;
-  readonly flow: Flow;
-  readonly answered: Promise<Verdict>;
-};
+/** A peer has this long to close after our last PDU, or ARTIM where that is less. */
+const maxCloseSeconds = 5;
+let opened = 0;
 
 /** Serves one connection until it is released, aborted or lost. */
-export function serveAssociation(
-  socket: Socket,
-  { settings, deliver, context: { log }, isWelcome, isFull }: Acceptor,
-): void {
+export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
+  const { settings, context, admit, isFull } = acceptor;
+  const { log } = context;
   const address = socket.remoteAddress ?? "";
   let peer = address;
-  let request: Request | undefined;
-  let accepted = new Map<number, AcceptedContext>();
-  let command: Buffer[] = [];
-  let commandBytes = 0;
-  let instance: Instance | undefined;
-  let isClosing = false;
-  let responses: Promise<void> = Promise.resolve();
+  let state: State = "Sta1";
+  let accepted: ReadonlyMap<number, AcceptedContext> = new Map();
+  let services: Services | undefined;
+  let artim: NodeJS.Timeout | undefined;
+  let isDeaf = false;
+  opened += 1;
+  let end = (): void => undefined;
+  const session = { id: `dicom-${opened}`, ended: new Promise<void>((resolve) => (end = resolve)) };
 
-  const arm = (seconds: number): void => void socket.setTimeout(seconds * 1000);
-  const close = (last: Buffer): void => {
-    isClosing = true;
-    // The peer closes (PS3.8 9.2.3); ARTIM closes for one that does not.
-    socket.end(last);
-    arm(settings.artimSeconds);
-    socket.once("timeout", () => socket.destroy());
+  type Given = {
+    readonly body?: Buffer;
+    readonly rejection?: Rejection;
+    readonly reason?: number;
+    readonly why?: string;
   };
-  const lose = (what: string): void => instance?.flow.fail(new Fault("DICOM_INVALID", what));
-  const fail = (thrown: unknown): void => {
-    const isProtocol = thrown instanceof ProtocolError;
-    const reason = isProtocol ? thrown.message : reasonOf(thrown);
-    log("dicom.aborted", { peer, code: "DICOM_INVALID", reason }, "warn");
-    lose("the association was aborted within an instance");
-    if (!isClosing) close(abort(abortSource.provider, isProtocol ? thrown.reason : abortReason.notSpecified));
+  const happen = (event: Event, given: Given = {}): void => {
+    const action = actionOf(state, event);
+    if (!action) return;
+    [state = state] = nextState[action];
+    perform[action]?.(given);
   };
+
+  const startArtim = (seconds: number): void => {
+    clearTimeout(artim);
+    socket.setTimeout(0);
+    artim = setTimeout(() => happen("Evt18 ARTIM expired"), seconds * 1000);
+  };
+  /** Our last PDU; the peer closes (PS3.8 9.2.3). */
+  const last = (pdu: Buffer): void => {
+    socket.write(pdu);
+    socket.resume();
+    startArtim(Math.min(settings.artimSeconds, maxCloseSeconds));
+  };
+  const aborted = (source: number, { reason = abortReason.unexpectedPdu, why = "a PDU out of turn" }: Given): void => {
+    log("dicom.aborted", { peer, code: "DICOM_INVALID", reason: why }, "warn");
+    services?.end("the association was aborted within an instance");
+    last(abort(source, source === abortSource.user ? abortReason.notSpecified : reason));
+  };
+  const reject = ({ rejection }: Given): void => {
+    if (!rejection) return;
+    const { result, source, reason, why } = rejection;
+    log("dicom.rejected", { peer, code: "NOT_PERMITTED", reason: why }, "warn");
+    last(writeReject(result, source, reason));
+  };
+  const lost = (): void => services?.end("the connection was lost within an instance");
 
   const associate = (body: Buffer): void => {
-    if (request) throw new ProtocolError(abortReason.unexpectedPdu, "a second A-ASSOCIATE-RQ");
-    const read = readRequest(body);
-    peer = `${read.callingAeTitle}@${address}`;
-    const refusal = refusalOf(read);
-    if (refusal) {
-      log("dicom.rejected", { peer, code: "NOT_PERMITTED", reason: refusal.why }, "warn");
-      close(writeReject(refusal.result, refusal.source, refusal.reason));
+    const request = readRequest(body);
+    peer = `${request.callingAeTitle}@${address}`;
+    const rejection = providerRejection(request, isFull());
+    if (rejection) {
+      state = "Sta13";
+      reject({ rejection });
       return;
     }
-    request = read;
-    const contexts = negotiate(read.contexts);
+    const caller = admit({ aeTitle: request.callingAeTitle, address, names: namesOf(socket) });
+    const refusal = userRejection(request, settings.aeTitle, caller !== undefined);
+    if (refusal) happen("Evt8 associate reject", { rejection: refusal });
+    else accept(request, caller ?? {});
+  };
+  const accept = (request: Request, caller: NonNullable<ReturnType<Admit>>): void => {
+    const contexts = negotiate(request.contexts);
     accepted = new Map(contexts.filter(({ result }) => result === 0).map((each) => [each.id, each]));
-    arm(settings.idleSeconds);
-    socket.write(writeAccept(read, contexts, settings.maxPdu));
-  };
-
-  /** PS3.8 Table 9-21. */
-  const refusalOf = (read: Request) => {
-    if (isFull()) return { result: 2, source: 3, reason: 2, why: "as many associations as allowed" } as const;
-    if ((read.protocolVersion & 1) === 0) return { result: 1, source: 2, reason: 2, why: "protocol version" } as const;
-    if (read.applicationContext !== applicationContext)
-      return { result: 1, source: 1, reason: 2, why: "application context" } as const;
-    if (read.calledAeTitle !== settings.aeTitle)
-      return {
-        result: 1,
-        source: 1,
-        reason: 7,
-        why: `called ${read.calledAeTitle}, we are ${settings.aeTitle}`,
-      } as const;
-    if (!isWelcome(read.callingAeTitle, address))
-      return { result: 1, source: 1, reason: 3, why: "calling AE title not among callers" } as const;
-    return undefined;
-  };
-
-  const control = (type: number, body: Buffer): void => {
-    if (type === pduTypes.associateRq) associate(body);
-    else if (type === pduTypes.abort) socket.destroy();
-    else if (type === pduTypes.releaseRq && request) responses = responses.then(() => close(releaseRp));
-    else throw new ProtocolError(abortReason.unexpectedPdu, `PDU type ${type} in this state`);
-  };
-
-  const fragment = ({ contextId, isCommand, isLast, bytes }: Fragment): void => {
-    const context = accepted.get(contextId);
-    if (!request || !context)
-      throw new ProtocolError(abortReason.invalidParameter, `presentation context ${contextId} was not accepted`);
-    if (isCommand) {
-      if (instance) throw new ProtocolError(abortReason.unexpectedParameter, "a command within a data set");
-      commandBytes += bytes.length;
-      if (commandBytes > maxCommandBytes)
-        throw new ProtocolError(abortReason.invalidParameter, "a command set over 64 KiB");
-      command.push(Buffer.from(bytes));
-      if (!isLast) return;
-      const whole = Buffer.concat(command);
-      command = [];
-      commandBytes = 0;
-      operate(readCommand(whole), contextId, context);
-      return;
-    }
-    if (!instance || instance.contextId !== contextId)
-      throw new ProtocolError(abortReason.unexpectedParameter, "a data set without its command");
-    if (!instance.flow.push(bytes)) socket.pause();
-    if (isLast) finish(instance);
-  };
-
-  const operate = (set: CommandSet, contextId: number, context: AcceptedContext): void => {
-    const field = numberOf(set, element.commandField);
-    const hasData = numberOf(set, element.dataSetType) !== noDataSet;
-    if (field === commands.cancelRq) return;
-    if (field === commands.storeRq && hasData) {
-      instance = begin(set, contextId, context);
-      return;
-    }
-    if (hasData)
-      throw new ProtocolError(abortReason.unexpectedParameter, `command ${field.toString(16)} with a data set`);
-    respond(set, contextId, field === commands.echoRq ? status.success : status.unrecognizedOperation);
-  };
-
-  const begin = (set: CommandSet, contextId: number, { abstractSyntax, transferSyntax }: AcceptedContext): Instance => {
-    const sopInstanceUid = textOf(set, element.affectedSopInstance);
-    const sopClassUid = textOf(set, element.affectedSopClass);
-    const flow = openFlow(highWater, () => socket.resume());
-    const header = part10Header(sopClassUid, sopInstanceUid, transferSyntax, request?.callingAeTitle ?? "");
-    async function* body(): AsyncGenerator<Uint8Array> {
-      if (sopClassUid !== abstractSyntax)
-        throw new Fault("DICOM_MISMATCH", "the SOP class is not that of its presentation context");
-      yield header;
-      yield* flow.body;
-    }
-    const answered = deliver({ body: body(), mediaType: "application/dicom", controlId: sopInstanceUid, sender: peer })
-      .then(({ answer }) => answer)
-      .catch((thrown: unknown): Verdict => {
-        log(
-          "dicom.refused",
-          { peer, controlId: sopInstanceUid.slice(0, 64), code: codeOf(thrown), reason: reasonOf(thrown) },
-          "warn",
-        );
-        return { accepted: false, code: codeOf(thrown) };
-      })
-      // Whatever was not read is not wanted; the association goes on.
-      .finally(() => flow.discard());
-    return { command: set, contextId, flow, answered };
-  };
-
-  const finish = ({ flow, command: set, contextId, answered }: Instance): void => {
-    flow.end();
-    instance = undefined;
-    responses = responses.then(async () => {
-      const { accepted: isAccepted, code } = await answered;
-      respond(set, contextId, isAccepted ? status.success : consequenceOf(code ?? "UNEXPECTED").dicom);
+    services = openServices({
+      ...acceptor,
+      peer,
+      caller,
+      request,
+      session,
+      send,
+      isEstablished: () => state === "Sta6",
+      resume: () => socket.resume(),
     });
+    socket.write(writeAccept(request, contexts, settings.maxPdu));
+    happen("Evt7 associate accept");
+  };
+  const send = (contextId: number, command: Buffer, dataSet?: Buffer): void => {
+    if (!actionOf(state, "Evt9 data request") || socket.destroyed) return;
+    const pieces = [dataHead(contextId, true, true, command.length), command];
+    const size = services?.maxPiece ?? 0;
+    for (let at = 0; dataSet && at < dataSet.length; at += size) {
+      const piece = dataSet.subarray(at, at + size);
+      pieces.push(dataHead(contextId, false, at + size >= dataSet.length, piece.length), piece);
+    }
+    socket.write(Buffer.concat(pieces));
   };
 
-  const respond = (set: CommandSet, contextId: number, code: number): void => {
-    const isStore = numberOf(set, element.commandField) === commands.storeRq;
-    const response = writeCommand([
-      [element.affectedSopClass, textOf(set, element.affectedSopClass)],
-      [element.commandField, numberOf(set, element.commandField) | 0x8000],
-      [element.respondedTo, numberOf(set, element.messageId)],
-      [element.dataSetType, noDataSet],
-      [element.status, code],
-      ...(isStore ? ([[element.affectedSopInstance, textOf(set, element.affectedSopInstance)]] as const) : []),
-    ]);
-    if (!socket.destroyed && !isClosing)
-      socket.write(Buffer.concat([dataHead(contextId, true, true, response.length), response]));
+  const perform: Readonly<Partial<Record<Action, (given: Given) => void>>> = {
+    "AE-5": () => startArtim(settings.artimSeconds),
+    "AE-6": ({ body }) => body && associate(body),
+    "AE-7": () => {
+      clearTimeout(artim);
+      socket.setTimeout(settings.idleSeconds * 1000);
+    },
+    "AE-8": reject,
+    "AR-2": () => void services?.settled().then(() => happen("Evt14 release response")),
+    "AR-4": () => last(releaseRp),
+    "AA-1": (given) => aborted(abortSource.user, given),
+    "AA-2": () => socket.destroy(),
+    "AA-3": () => {
+      lost();
+      socket.destroy();
+    },
+    "AA-4": lost,
+    // ARTIM runs already: a peer cannot prolong it.
+    "AA-7": ({ reason = abortReason.unexpectedPdu }) => void socket.write(abort(abortSource.provider, reason)),
+    "AA-8": (given) => aborted(abortSource.provider, given),
+  };
+
+  const invalid = (thrown: unknown): void => {
+    const isProtocol = thrown instanceof ProtocolError;
+    const why = isProtocol ? thrown.message : reasonOf(thrown);
+    if (!isProtocol && codeOf(thrown) === "UNEXPECTED")
+      log("dicom.failed", { peer, code: "UNEXPECTED", reason: why }, "error");
+    happen("Evt19 unrecognized PDU", { why, reason: isProtocol ? thrown.reason : abortReason.notSpecified });
+  };
+  const fragment = (piece: Fragment): void => {
+    happen("Evt10 P-DATA-TF");
+    if (state !== "Sta6") return;
+    try {
+      const found = accepted.get(piece.contextId);
+      if (!found)
+        throw new ProtocolError(
+          abortReason.invalidParameter,
+          `presentation context ${piece.contextId} was not accepted`,
+        );
+      if (services?.fragment(piece, found) === "pause") socket.pause();
+    } catch (thrown) {
+      invalid(thrown);
+    }
+  };
+  const control = (type: number, body: Buffer): void => {
+    try {
+      happen(eventOfPdu[type] ?? "Evt19 unrecognized PDU", { body });
+    } catch (thrown) {
+      // An A-ASSOCIATE-RQ that cannot be read is no request: the state is still that in which it came.
+      state = "Sta2";
+      invalid(thrown);
+    }
   };
 
   const read = openPduReader(settings.maxPdu, { control, fragment });
-  arm(settings.artimSeconds);
+  happen("Evt5 transport indication");
   socket.on("data", (chunk: Buffer) => {
-    if (isClosing) return;
+    if (isDeaf) return;
     try {
       read(chunk);
     } catch (thrown) {
-      fail(thrown);
+      // Where the next PDU begins is not known any more.
+      isDeaf = true;
+      invalid(thrown);
     }
   });
   socket.on("timeout", () => {
-    if (socket.isPaused() || isClosing) return;
+    // Silence is no fault of a peer that waits for us.
+    if (socket.isPaused() || services?.isAwaited()) return;
     log("dicom.cut", { peer, code: "DICOM_INVALID", reason: "silent for too long" }, "warn");
-    lose("the association fell silent within an instance");
-    close(abort(abortSource.provider, abortReason.notSpecified));
+    happen("Evt15 abort request", { why: "the association fell silent" });
   });
   socket.on("error", () => undefined);
-  socket.on("close", () => lose("the connection was lost within an instance"));
+  socket.on("close", () => {
+    clearTimeout(artim);
+    happen("Evt17 transport closed");
+    end();
+  });
 }

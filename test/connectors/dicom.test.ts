@@ -240,7 +240,7 @@ describe("peers that break the protocol are aborted, and the next C-ECHO works (
     ["a PDV longer than its PDU", () => [request(), Buffer.from([4, 0, 0, 0, 0, 10, 0, 0, 0, 200, 1, 3, 0, 0, 0, 0])]],
     ["a second association request", () => [request(), request()]],
   ] as const)("%s", async ([, make]) => {
-    const { port } = await listening(undefined, { artimSeconds: 1 });
+    const { port } = await listening(undefined, { artimSeconds: 0.1 });
     const socket = connect(port, "127.0.0.1");
     const back: Buffer[] = [];
     socket.on("data", (data: Buffer) => back.push(data));

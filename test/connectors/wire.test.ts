@@ -115,3 +115,30 @@ test("C-ECHO over TLS with both certificates; without one the association does n
   });
   await expect(echo(settings(undefined), context)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
 });
+
+test.each([
+  ["b tls", true],
+  ["localhost", true],
+  ["a tls", false],
+  ["b", true],
+  ["other.example", false],
+])("a caller may be known by its certificate: subject %s is b's: %s", async (subject, isWelcome) => {
+  const source = await dicomSource.listen(
+    dicomSource.options.parse({ port: 0, aeTitle: "SEMRS_A", tls: ours.a, callers: [{ aeTitle: "PACS_A", subject }] }),
+    accept,
+    context,
+  );
+  stops.push(() => source.stop());
+  const settings = dicomDestination.options.parse({
+    host: "localhost",
+    port: portOf(source.address),
+    callingAeTitle: "PACS_A",
+    calledAeTitle: "SEMRS_A",
+    tls: ours.b,
+  });
+  const outcome = await echo(settings, context).then(
+    () => "welcome",
+    (thrown: { code: string }) => thrown.code,
+  );
+  expect(outcome).toBe(isWelcome ? "welcome" : "AE_TITLE_UNKNOWN");
+});

@@ -1,0 +1,36 @@
+/** Storage commitment (PS3.4 J): what this site is answerable for is what lies sealed on its stable storage. */
+import type { Commit } from "../connectors/connector.ts";
+import { failureReasons, type Reference } from "../connectors/dicom/commitment.ts";
+import { codeOf, reasonOf } from "../errors.ts";
+import type { DicomFacts } from "../formats/dicom.ts";
+import type { Site } from "./site.ts";
+
+/** References looked up before others get their turn. */
+const maxAtOnce = 256;
+
+/**
+ * Answers requests of a site's systems. `complete` is told the SOP Instance UIDs of a request of which all are here: its
+ * sender means them as a whole, so their studies need not wait for a quiet period.
+ */
+export const openCommit =
+  (site: Site, complete: (sopInstanceUids: readonly string[]) => Promise<void>): Commit =>
+  async ({ sender, references }) => {
+    const failures: (number | null)[] = [];
+    for (const [index, reference] of references.entries()) {
+      if (index % maxAtOnce === maxAtOnce - 1) await new Promise((resolve) => setImmediate(resolve));
+      failures.push(failureOf(site, reference));
+    }
+    if (failures.every((failure) => failure === null))
+      await complete(references.map(({ sopInstanceUid }) => sopInstanceUid)).catch((thrown: unknown) =>
+        site.log("commitment.uncounted", { peer: sender, code: codeOf(thrown), reason: reasonOf(thrown) }, "warn"),
+      );
+    return failures;
+  };
+
+/** Durable is what was accepted and not discarded: an instance held for a person's decision is kept, too. */
+function failureOf({ store }: Site, { sopClassUid, sopInstanceUid }: Reference): number | null {
+  const kept = store.items.byKey("instance", sopInstanceUid).filter(({ state }) => state !== "discarded");
+  if (kept.length === 0) return failureReasons.noSuchInstance;
+  const isOfClass = kept.some(({ facts }) => (facts as DicomFacts).sopClassUid === sopClassUid);
+  return isOfClass ? null : failureReasons.classInstanceConflict;
+}

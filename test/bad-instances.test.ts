@@ -1,0 +1,121 @@
+/** Bad instances at a running house: the standard's status, nothing kept, no UID ever a path, and the association goes on. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readHead, readMeta } from "../formats/dicom.ts";
+import { associated, command, ct, echoRq, explicitLittle, pdv, type ScriptedPeer } from "./dicom-peer.ts";
+import { ctStudy } from "./fixtures/dicom.ts";
+import { fixtures } from "./peers.ts";
+import { openExchange, type TestExchange, testPki } from "./sites.ts";
+
+let exchange: TestExchange;
+beforeAll(async () => {
+  exchange = await openExchange(await testPki());
+});
+afterAll(() => exchange.close());
+
+const [{ bytes: file } = { bytes: new Uint8Array() }] = ctStudy({ instancesPerSeries: 1 });
+const { sopInstanceUid } = readHead(file);
+const dataSet = Buffer.from(file.subarray(readMeta(file).offset));
+const syntaxes = [explicitLittle, "1.2.840.10008.1.2"];
+const contexts = syntaxes.map((syntax, n) => ({ id: n * 2 + 1, abstractSyntax: ct, transferSyntaxes: [syntax] }));
+
+async function stored(
+  peer: ScriptedPeer,
+  bytes: Uint8Array,
+  uid: string,
+  sopClassUid = ct,
+  contextId = 1,
+): Promise<string> {
+  peer.send(
+    command(contextId, [2, sopClassUid], [0x100, 1], [0x110, 1], [0x700, 0], [0x800, 0], [0x1000, uid]),
+    ...(bytes.length === 0 ? [pdv(contextId, false, true, bytes)] : []),
+  );
+  for (let at = 0; at < bytes.length; at += 16_000)
+    peer.send(pdv(contextId, false, at + 16_000 >= bytes.length, bytes.subarray(at, at + 16_000)));
+  return Number((await peer.message()).command.get(0x900)).toString(16);
+}
+const counts = async () => (await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts")).items;
+const everything = (): string[] => readdirSync(exchange.folder, { recursive: true }).map(String);
+
+/** Answers with this status, goes on with the association, and keeps nothing. */
+async function refused(
+  statuses: readonly string[],
+  bytes: Uint8Array,
+  uid = sopInstanceUid,
+  sopClassUid = ct,
+  contextId = 1,
+) {
+  const before = await counts();
+  const peer = await associated(Number(exchange.env.A_PACS), contexts);
+  expect(statuses).toContain(await stored(peer, bytes, uid, sopClassUid, contextId));
+  peer.send(echoRq());
+  expect((await peer.message()).command.get(0x900)).toBe(0);
+  peer.socket.destroy();
+  expect(await counts()).toEqual(before);
+}
+
+test.each([
+  ["cut off within an element", dataSet.subarray(0, -100), ["c000"]],
+  ["cut off between elements", dataSet.subarray(0, 8 + dataSet.readUInt16LE(6)), ["c000", "a900"]],
+  ["of no octets", Buffer.alloc(0), ["c000"]],
+  ["that is none", Buffer.from("%PDF-1.7 is no data set, however long it is"), ["c000"]],
+  ["with elements out of order", Buffer.concat([dataSet, dataSet]), ["c000"]],
+])("an instance %s", async (_what, bytes, statuses) => {
+  await refused(statuses, bytes);
+});
+
+test("another SOP Instance UID than announced, and another SOP class than the context's: A900", async () => {
+  await refused(["a900"], dataSet, "1.2.3.4");
+  await refused(["a900"], dataSet, sopInstanceUid, "1.2.840.10008.5.1.4.1.1.4");
+});
+
+describe("a SOP Instance UID that is none is refused, in the command and in the data set, and is never a path", () => {
+  test.each([
+    ["a way up", "../../../../tmp/evil"],
+    ["an absolute path", "/tmp/evil"],
+    ["NUL within", "1.2\u00003"],
+    ["300 characters", `1.${"2".repeat(298)}`],
+    ["nothing", ""],
+    ["a line end", "1.2\n3"],
+  ])("%s", async (_what, uid) => {
+    const before = everything().length;
+    await refused(["a900", "c000"], dataSet, uid);
+    await refused(["a900", "c000"], withUid(uid), uid);
+    await refused(["a900", "c000"], withUid(uid));
+    const after = everything();
+    expect(after.filter((name) => name.includes("evil") || name.includes("2222222222"))).toEqual([]);
+    expect(after.length).toBe(before);
+  });
+});
+
+/** The data set with another (0008,0018). */
+function withUid(uid: string): Buffer {
+  const at = dataSet.indexOf(Buffer.from([8, 0, 0x18, 0, 0x55, 0x49]));
+  const head = Buffer.from(dataSet.subarray(at, at + 8));
+  const value = Buffer.from(uid.length % 2 === 1 ? `${uid}\u0000` : uid, "latin1");
+  head.writeUInt16LE(value.length, 6);
+  return Buffer.concat([dataSet.subarray(0, at), head, value, dataSet.subarray(at + 8 + dataSet.readUInt16LE(at + 6))]);
+}
+
+const there = fixtures("dicom");
+describe.skipIf(!there.available)(`malformed files of others ${there.reason}`, () => {
+  const names = there.available ? readdirSync(there.path).filter((name) => name.startsWith("malformed")) : [];
+  test.each(names)("%s is refused as what it says it is, and as another class or syntax", async (name) => {
+    const bytes = readFileSync(join(there.path, name));
+    let body: Uint8Array = bytes;
+    try {
+      body = bytes.subarray(readMeta(bytes).offset);
+    } catch {
+      // No File Meta Information: the whole of it is the data set.
+    }
+    for (const contextId of [1, 3]) await refused(["c000", "a900"], body, sopInstanceUid, ct, contextId);
+  });
+});
+
+test("after all of it a good instance is kept", async () => {
+  const peer = await associated(Number(exchange.env.A_PACS), contexts);
+  expect(await stored(peer, dataSet, sopInstanceUid)).toBe("0");
+  peer.socket.destroy();
+  expect(await counts()).toEqual({ waiting: 1 });
+});

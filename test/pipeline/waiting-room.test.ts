@@ -1,0 +1,174 @@
+/** The waiting room over a real store and real intake, with associations of our own: when a study is complete, and what a restart keeps. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { Session } from "../../connectors/connector.ts";
+import { loadConfig } from "../../pipeline/config.ts";
+import { loadKeys } from "../../pipeline/identity.ts";
+import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
+import { openMetrics } from "../../pipeline/metrics.ts";
+import { askPacs } from "../../pipeline/pull.ts";
+import type { Site } from "../../pipeline/site.ts";
+import { type Assembled, openWaitingRoom, type WaitingRoom } from "../../pipeline/waiting-room.ts";
+import { openStore } from "../../store/index.ts";
+import type { Item, Store } from "../../store/store.ts";
+import { wire } from "../envelope/people.ts";
+import { ctStudy, type SampleInstance } from "../fixtures/dicom.ts";
+import { testPki, until } from "../sites.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+let pki: string;
+beforeAll(async () => {
+  pki = await testPki();
+});
+let folder: string;
+let store: Store;
+let site: Site;
+let room: WaitingRoom;
+let assembled: Assembled[];
+
+async function open(quiet: string): Promise<void> {
+  const config = loadConfig(join(root, "channels.yaml"), {
+    SITE: "hospital-a",
+    PKI: pki,
+    DATA: join(folder, "data"),
+    QUIET: quiet,
+  });
+  const keys = loadKeys(config);
+  store = await openStore({ folder: config.own.data, key: keys.storageKey, now: () => new Date() });
+  site = {
+    config,
+    identity: keys.identity,
+    tls: keys.tls,
+    store,
+    log: () => undefined,
+    metrics: openMetrics(config.site, store),
+    now: () => new Date(),
+    signal: new AbortController().signal,
+    rest: () => {
+      throw new Error("nothing is sent here");
+    },
+    wake: () => undefined,
+  };
+  room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site));
+}
+const close = async (): Promise<void> => {
+  await room.stop();
+  await store.close();
+};
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "semrs-room-"));
+  assembled = [];
+});
+afterEach(close);
+
+const study = ctStudy({ instancesPerSeries: 2 });
+const uids = study.map(({ sopInstanceUid }) => sopInstanceUid);
+const session = (id: string): Session & { end(): void } => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { id, ended: promise, end: resolve };
+};
+const arrive = async (instances: readonly SampleInstance[], on?: Session): Promise<void> => {
+  const intake = openInstanceIntake(site, room.arrived);
+  for (const { bytes, sopInstanceUid } of instances)
+    await intake("pacs", {
+      body: wire(bytes, 65_536),
+      mediaType: "application/dicom",
+      controlId: sopInstanceUid,
+      sender: "PACS_A",
+      ...(on ? { session: on } : {}),
+    });
+};
+/** A report that refers to the study, as it waits. */
+async function document(): Promise<void> {
+  const [image] = store.items.list({ state: "waiting", kind: "instance", limit: 1 });
+  if (!image) throw new Error("no image is here");
+  const facts = { refers: true, extensions: [] };
+  const item: Item = {
+    ...image,
+    id: store.newId(),
+    kind: "document",
+    key: "d",
+    facts,
+    since: new Date().toISOString(),
+  };
+  await store.commit(store.items.add(item));
+  room.arrived(item);
+}
+const gone = (count: number) => () => assembled[0]?.instances.length === count;
+
+test("an open association keeps its study open, its end begins the quiet period", async () => {
+  await open("100ms");
+  const [one, two] = [session("1"), session("2")];
+  await arrive(study.slice(0, 2), one);
+  await arrive(study.slice(2, 3), two);
+  await document();
+  one.end();
+  // The other association still sends; that it does is what is seen, however long it takes.
+  await arrive(study.slice(3), two);
+  expect(assembled).toEqual([]);
+  two.end();
+  await until("the whole study went", gone(study.length));
+  expect(assembled[0]?.closing).toBe("quiet");
+});
+
+test("a list of everything that was sent ends the quiet period; a list with what is not here does not", async () => {
+  await open("10m");
+  await arrive(study.slice(0, 3), session("1"));
+  await document();
+  await room.complete(uids);
+  expect(store.studies.find(study[0]?.studyInstanceUid ?? "").completeAt).toBeNull();
+  await arrive(study.slice(3), session("2"));
+  await room.complete(uids);
+  await until("the whole study went", gone(study.length));
+  expect(assembled[0]?.closing).toBe("commitment");
+});
+
+test("what was listed is known after a restart, before its report came", async () => {
+  await open("10m");
+  await arrive(study);
+  await room.complete(uids);
+  await close();
+  await open("10m");
+  await document();
+  await until("the whole study went", gone(study.length));
+});
+
+test("a restart in the midst of a study begins the quiet period anew: nothing was heard while the site was down", async () => {
+  await open("10m");
+  await arrive(study.slice(0, 2));
+  await document();
+  const since = new Date(Date.now() - 3_600_000).toISOString();
+  await store.commit(
+    store.items.list({ state: "waiting", limit: 10 }).map(({ id }) => store.items.mark(id, { since })),
+  );
+  await close();
+  await open("10m");
+  await arrive(study.slice(2));
+  await room.complete(uids);
+  await until("the study went", () => assembled.length > 0);
+  expect(assembled[0]?.instances).toHaveLength(study.length);
+});
+
+test("a study of 400 instances on 400 associations is looked at once it is quiet, not once an instance", async () => {
+  await open("1s");
+  const many = ctStudy({ instancesPerSeries: 200, size: 8 });
+  await arrive(many.slice(0, 1));
+  await document();
+  let reads = 0;
+  const { joined } = store.items;
+  Object.assign(store.items, {
+    joined: (kind: Item["kind"], joins: readonly string[]) => {
+      if (kind === "instance") reads += 1;
+      return joined(kind, joins);
+    },
+  });
+  for (const instance of many.slice(1)) {
+    const on = session(instance.sopInstanceUid);
+    await arrive([instance], on);
+    on.end();
+  }
+  await until("the whole study went", gone(many.length));
+  expect(reads).toBeLessThan(many.length / 4);
+});
