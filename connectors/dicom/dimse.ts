@@ -6,15 +6,31 @@ export const commands = {
   storeRsp: 0x8001,
   echoRq: 0x0030,
   echoRsp: 0x8030,
+  eventReportRq: 0x0100,
+  eventReportRsp: 0x8100,
+  actionRq: 0x0130,
+  actionRsp: 0x8130,
   cancelRq: 0x0fff,
 } as const;
-export const status = { success: 0x0000, unrecognizedOperation: 0x0211, processingFailure: 0x0110 } as const;
+/** PS3.7 Annex C. */
+export const status = {
+  success: 0x0000,
+  processingFailure: 0x0110,
+  noSuchInstance: 0x0112,
+  noSuchEventType: 0x0113,
+  invalidArgument: 0x0115,
+  noSuchClass: 0x0118,
+  noSuchAction: 0x0123,
+  unrecognizedOperation: 0x0211,
+  resourceLimitation: 0x0213,
+} as const;
 export const noDataSet = 0x0101;
 export const maxCommandBytes = 64 * 1024;
 
 /** Elements of a command set by element number; UIDs as text, the rest as numbers. */
 export const element = {
   affectedSopClass: 0x0002,
+  requestedSopClass: 0x0003,
   commandField: 0x0100,
   messageId: 0x0110,
   respondedTo: 0x0120,
@@ -23,9 +39,14 @@ export const element = {
   status: 0x0900,
   errorComment: 0x0902,
   affectedSopInstance: 0x1000,
+  requestedSopInstance: 0x1001,
+  eventTypeId: 0x1002,
+  actionTypeId: 0x1008,
 } as const;
 
 export type CommandSet = ReadonlyMap<number, string | number>;
+/** What `writeCommand` writes: in the order of the element numbers. */
+export type CommandElements = readonly (readonly [number: number, value: string | number])[];
 
 const numbers: ReadonlySet<number> = new Set([
   element.commandField,
@@ -34,10 +55,12 @@ const numbers: ReadonlySet<number> = new Set([
   element.priority,
   element.dataSetType,
   element.status,
+  element.eventTypeId,
+  element.actionTypeId,
 ]);
 
 /** A command set as octets, with its group length. */
-export function writeCommand(elements: readonly (readonly [number, string | number])[]): Buffer {
+export function writeCommand(elements: CommandElements): Buffer {
   const parts = elements.map(([number, value]) => {
     const text = typeof value === "string" ? Buffer.from(value, "latin1") : Buffer.alloc(2);
     if (typeof value === "number") text.writeUInt16LE(value);
