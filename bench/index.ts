@@ -4,10 +4,17 @@ import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
+import { dicomSend } from "./workloads/dicom-send.ts";
 import { mllpAccept } from "./workloads/mllp-accept.ts";
 import { sealOpen } from "./workloads/seal-open.ts";
 
-const groups = { "mllp-accept": mllpAccept, "dicom-accept": dicomAccept, "seal-open": sealOpen, corridor } as const;
+const groups = {
+  "mllp-accept": mllpAccept,
+  "dicom-accept": dicomAccept,
+  "dicom-send": dicomSend,
+  "seal-open": sealOpen,
+  corridor,
+} as const;
 
 const { values } = parseArgs({
   options: {
