@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
+import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept } from "./workloads/mllp-accept.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
@@ -11,6 +12,7 @@ import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 const groups = {
   "mllp-accept": mllpAccept,
   "dicom-accept": dicomAccept,
+  "dicom-send": dicomSend,
   "seal-open": sealOpen,
   "envelope-parts": envelopeParts,
   corridor,

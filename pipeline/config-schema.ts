@@ -110,6 +110,21 @@ const dicom = z.strictObject({
     .default([])
     .describe("Who may call; empty: anybody on this machine."),
   associations: z.int().min(1).max(16).default(1).describe("Associations at once when sending."),
+  echoEvery: duration
+    .optional()
+    .describe("How often the system is asked by C-ECHO whether it answers; never where it is left out."),
+  proof: z
+    .enum(["response", "commitment", "count"])
+    .default("response")
+    .describe(
+      "When a study counts as delivered: every C-STORE was answered; or its storage commitment says so; or the PACS names every instance by C-FIND.",
+    ),
+  proofSeconds: z
+    .number()
+    .positive()
+    .max(3600)
+    .default(60)
+    .describe("How long a report of storage commitment may take; then it is asked for again."),
   tls,
   clearText,
   ...dicomSource.options.pick({
