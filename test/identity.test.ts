@@ -112,6 +112,11 @@ describe("an admission asked for it", () => {
     await until("A has B's proof of delivery", () =>
       exchange.log.some(({ event }) => event === "repository.receipted"),
     );
+    const data = join(exchange.folder, "data");
+    for (const each of readdirSync(data, { recursive: true, withFileTypes: true }).filter((file) => file.isFile())) {
+      const bytes = readFileSync(join(each.parentPath, each.name));
+      for (const word of ["B990011", "怡君", "V20260118"]) expect(bytes.includes(word), each.name).toBe(false);
+    }
   });
 
   test("the house says whose number it files under, and that it keeps accession numbers", async () => {
