@@ -91,14 +91,18 @@ export function openMessageIntake(
       return { accepted: true };
     }
     let isAnswered = !application(false);
-    const verdict = verdicts.judge(message, () => isAnswered);
-    if (mllp?.within === undefined) return await verdict;
-    const { promise, resolve } = Promise.withResolvers<Verdict>();
-    const timer = setTimeout(() => {
+    let timer: NodeJS.Timeout | undefined;
+    const { promise: late, resolve } = Promise.withResolvers<Verdict>();
+    const answerNow = (): void => {
       isAnswered = true;
       resolve({ accepted: true });
-    }, mllp.within);
-    return await Promise.race([verdict, promise]).finally(() => clearTimeout(timer));
+    };
+    if (mllp?.within !== undefined) timer = setTimeout(answerNow, mllp.within);
+    const verdict = verdicts.judge(message, () => {
+      clearTimeout(timer);
+      return isAnswered;
+    });
+    return await Promise.race([verdict, late]).finally(() => clearTimeout(timer));
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */

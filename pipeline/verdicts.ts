@@ -30,7 +30,10 @@ export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 export type Verdicts = {
   /** The verdict that a message is getting now. */
   running(id: Id): Promise<Verdict> | undefined;
-  /** Judges at once. `isAnswered` says whether its sender has been answered by then: what is wrong after that is an alarm. */
+  /**
+   * Judges at once. `isAnswered` is asked when something is wrong: whether its sender has been answered already, which makes
+   * it an alarm; if not, the sender gets this verdict and no other.
+   */
   judge(message: SpooledMessage, isAnswered?: () => boolean): Promise<Verdict>;
   /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
   judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
