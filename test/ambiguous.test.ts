@@ -37,7 +37,16 @@ async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: stri
     if (tried.length < 3) throw new Fault("PEER_AMBIGUOUS", "no acknowledgement within 30 s");
     return { changes: [], event: "delivered" };
   };
-  const sends = { register: send, push: send, fetch: send, retrieve: send, receipt: send, message: send, study: send };
+  const sends = {
+    register: send,
+    push: send,
+    fetch: send,
+    retrieve: send,
+    identify: send,
+    receipt: send,
+    message: send,
+    study: send,
+  };
   const loop = openDeliveryLoop(site, sends, async () => undefined);
   stops.push(() => loop.stop());
   if (store.deliveries.list({ limit: 1 }).length === 0) {

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { ports } from "../commands/demo/sites.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import { frameOf } from "../connectors/mllp/framer.ts";
+import { codeOf } from "../errors.ts";
+import type { Level } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import type { LoggedLine } from "./sites.ts";
 import { until } from "./sites.ts";
@@ -27,14 +29,23 @@ const names = ["A_PORT", "A_ADMIN", "A_HIS", "A_PACS"];
 /** `edit` changes the shipped channels.yaml first. */
 export async function openHouse(pki: string, edit: (yaml: string) => string = (yaml) => yaml): Promise<House> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-house-"));
-  const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...(await ports(names)) };
   const file = join(folder, "channels.yaml");
   writeFileSync(file, edit(readFileSync(join(root, "channels.yaml"), "utf8")));
   const log: LoggedLine[] = [];
-  const site = await startSite(loadConfig(file, env), (event, fields = {}, level = "info") => {
-    log.push({ site: "hospital-a", event, fields, level });
-  });
-  const port = Number((env as Record<string, string>).A_HIS);
+  const start = async (attempts: number): Promise<{ readonly site: Started; readonly port: number }> => {
+    const free = await ports(names);
+    const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...free };
+    const tell = (event: string, fields = {}, level: Level = "info"): void =>
+      void log.push({ site: "hospital-a", event, fields, level });
+    try {
+      return { site: await startSite(loadConfig(file, env), tell), port: Number(free.A_HIS) };
+    } catch (thrown) {
+      // Between choosing a port and listening on it another process may take it.
+      if (attempts > 1 && codeOf(thrown) === "CONFIG_INVALID") return await start(attempts - 1);
+      throw thrown;
+    }
+  };
+  const { site, port } = await start(3);
   const write = async (bytes: Uint8Array, answers: number): Promise<string> => {
     const socket = connect(port, "127.0.0.1");
     let back = "";
