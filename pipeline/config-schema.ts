@@ -63,6 +63,16 @@ const mllp = z.strictObject({
     .strictObject({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer of this system means: park for a person, or retry."),
+  standby: z.array(listen).max(8).default([]).describe("Where else the system listens, asked in this order."),
+  keepSeconds: z
+    .number()
+    .min(0)
+    .default(60)
+    .describe("A connection is kept open so long for the next message; 0: one connection a message."),
+  ambiguous: z
+    .enum(["retry", "hold"])
+    .default("retry")
+    .describe("When no answer came: send again under the same MSH-10, or park for a person who asks the system."),
   sends: z
     .array(messageType)
     .max(64)
@@ -83,7 +93,8 @@ const mllp = z.strictObject({
     idleSeconds: true,
     release: true,
   }).shape,
-  ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
+  ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true, connections: true, awaits: true })
+    .shape,
 });
 
 const dicom = z.strictObject({

@@ -19,6 +19,10 @@ export function candidates(config: Config, system: string, message: MessageFacts
   );
 }
 
+/** Whether nothing here is done with such a message: no channel takes it and it announces nobody. */
+export const isTakenByNone = (config: Config, system: string, message: MessageFacts): boolean =>
+  candidates(config, system, message).length === 0 && admissionChannel(config, system, message) === undefined;
+
 /** The first of the channels that takes this document. */
 export const channelOf = (channels: readonly OutboundChannel[], cda: CdaFacts): OutboundChannel | undefined =>
   channels.find(({ filter }) => filter.documents.some((wanted) => kinds[wanted]?.(cda) ?? cda.form === wanted));

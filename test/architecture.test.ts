@@ -43,6 +43,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   express: ["exchange", "pipeline"],
   "prom-client": ["pipeline"],
   "node-forge": ["commands"],
+  "node-hl7-server": ["bench"],
+  "@medplum/hl7": ["bench"],
   commander: ["commands", "main.ts"],
   dcmjs: ["connectors/dicom/query.ts"],
   "dcmjs-dimse": ["connectors/dicom/query.ts"],

@@ -13,10 +13,12 @@ test("rows as JSON, ours beside its peer or the reason why it is missing", () =>
   const { rows } = JSON.parse(stdout) as {
     rows: { name: string; ours: { rate: { median: number } }; peers: { name: string }[] }[];
   };
-  expect(rows).toHaveLength(3);
+  expect(rows).toHaveLength(6);
   for (const row of rows) {
     expect(row.ours.rate.median).toBeGreaterThan(0);
-    expect(row.peers.map(({ name }) => name)).toEqual(row.name.startsWith("the same") ? [] : ["python3-hl7"]);
+    const npm = row.name.startsWith("ADT of") ? ["node-hl7-server", "@medplum/hl7"] : [];
+    const python = /^(ADT|MDM).* after fsync/.test(row.name) ? ["python3-hl7"] : [];
+    expect(row.peers.map(({ name }) => name)).toEqual([...python, ...npm]);
   }
 }, 120_000);
 

@@ -1,10 +1,9 @@
 /** Storage commitment as SCU (PS3.4 J.3): asks a PACS to answer for instances, and takes its report on the same association or a later one. */
 import { randomBytes } from "node:crypto";
 import { Fault } from "../../errors.ts";
-import { explicitLittle, implicitLittle } from "./association.ts";
+import { commitmentClass, explicitLittle, implicitLittle } from "./association.ts";
 import {
   type CommitmentOutcome,
-  commitmentClass,
   commitmentInstance,
   type Reference,
   readCommitmentReport,

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import {
+  commitmentClass,
   type ProposedContext,
   type Request,
   readRequest,
@@ -11,7 +12,6 @@ import {
 import {
   type CommitmentReport,
   type CommitmentRequest,
-  commitmentClass,
   commitmentInstance,
   eventTypeOf,
   readCommitmentRequest,
