@@ -10,6 +10,8 @@ const table = {
   HL7_UNSUPPORTED: { retry: false, hl7: "AR", dicom: 0xc000, http: 415 },
   HL7_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
   CDA_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  CDA_RULE: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
+  CDA_SCHEMA: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   DOCUMENT_MALFORMED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   DOCUMENT_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
   DOCUMENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },

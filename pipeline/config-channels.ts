@@ -23,8 +23,20 @@ const outbound = z.strictObject({
     .strictObject({
       document: z
         .strictObject({
-          rules: z.literal("reject").default("reject").describe("The hard rules of CDA; always on."),
-          schema: z.literal("skip").default("skip").describe("XML Schema validation; not available yet."),
+          rules: grade
+            .default("reject")
+            .describe("A rule of ruleSets is broken; the hard rules of CDA are refused whatever this says."),
+          ruleSets: z
+            .array(z.string().min(1))
+            .max(16)
+            .default([])
+            .describe("Rule sets: cda-r2-header, eec-113, eec-114, eec-115, eec-116, eec-121, or the path of a file."),
+          schema: grade.default("skip").describe("The document is not as the XML Schema says."),
+          schemas: z
+            .string()
+            .min(1)
+            .optional()
+            .describe("Folder with the XML Schema of CDA; required unless schema is skip."),
           patient: grade.default("reject").describe("PID-3 and the document name different patients."),
         })
         .prefault({})

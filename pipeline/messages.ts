@@ -60,7 +60,7 @@ async function leave(
   let channelName: string | null = null;
   let code: string | undefined;
   for (const document of documents) {
-    const cda = await pass(site, "validate", channels[0]?.name ?? "", async () => rulesOf(document.bytes));
+    const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
     const channel = channelOf(channels, cda);
     channelName ??= channel?.name ?? null;
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
@@ -108,7 +108,7 @@ const keeping = (site: Site, { item, blob, findings }: Validated): readonly Chan
   ...site.store.items.add(item),
   step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
     code: item.code,
-    detail: findings.length > 0 ? findings.join(" ") : null,
+    detail: findings.length > 0 ? findings.join("; ") : null,
   }),
 ];
 
