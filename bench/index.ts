@@ -2,12 +2,19 @@
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
+import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
 import { mllpAccept } from "./workloads/mllp-accept.ts";
 import { sealOpen } from "./workloads/seal-open.ts";
 
-const groups = { "mllp-accept": mllpAccept, "dicom-accept": dicomAccept, "seal-open": sealOpen, corridor } as const;
+const groups = {
+  "mllp-accept": mllpAccept,
+  "dicom-accept": dicomAccept,
+  "seal-open": sealOpen,
+  cda,
+  corridor,
+} as const;
 
 const { values } = parseArgs({
   options: {
