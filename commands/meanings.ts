@@ -40,6 +40,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "There is no such document, record or row here, or not for the one who asks.",
     "List what there is; ask again.",
   ],
+  TRANSFORM_FAILED: [
+    "A transform of the channel threw, took longer than it may, or wrote a field that cannot be written.",
+    "Correct the transform at the place that the reason names; then semrs journal resend or release.",
+  ],
   PATIENT_MISMATCH: [
     "Message, document and study name different patients.",
     "Find out which is right; correct it at the source, then release or discard.",

@@ -22,7 +22,7 @@ export const openMessages =
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
     }
     const channels = await pass(site, "filter", message.system, async () =>
-      candidates(site.config, message.system, message.facts),
+      candidates(site.config, message.system, message.facts, message.bytes),
     );
     return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
   };
@@ -61,7 +61,7 @@ async function leave(
   let code: string | undefined;
   for (const document of documents) {
     const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
-    const channel = channelOf(channels, cda);
+    const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
     if (!channel || known === "REPEATED" || known === "ECHO" || known === "NO_CHANNEL") {
