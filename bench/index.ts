@@ -2,6 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
+import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
 import { dicomSend } from "./workloads/dicom-send.ts";
@@ -15,6 +16,7 @@ const groups = {
   "dicom-send": dicomSend,
   "seal-open": sealOpen,
   "envelope-parts": envelopeParts,
+  cda,
   corridor,
   "seal-large": sealLarge,
 } as const;

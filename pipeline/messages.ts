@@ -30,7 +30,7 @@ export const openMessages =
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
     }
     const channels = await pass(site, "filter", message.system, async () =>
-      candidates(site.config, message.system, message.facts),
+      candidates(site.config, message.system, message.facts, message.bytes),
     );
     return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
   };
@@ -64,8 +64,8 @@ async function leave(
   let channelName: string | null = null;
   let code: string | undefined;
   for (const document of documents) {
-    const cda = await pass(site, "validate", channels[0]?.name ?? "", async () => rulesOf(document.bytes));
-    const channel = channelOf(channels, cda);
+    const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
+    const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
     const key = site.store.tokens.of("document", "", cda.uniqueId);
@@ -141,7 +141,7 @@ const keeping = (site: Site, { item, blob, findings }: Validated): readonly Chan
   ...site.store.items.add(item),
   step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
     code: item.code,
-    detail: findings.length > 0 ? findings.join(" ") : null,
+    detail: findings.length > 0 ? findings.join("; ") : null,
   }),
 ];
 

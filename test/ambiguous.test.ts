@@ -39,7 +39,9 @@ async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: stri
   };
   const sends = {
     register: send,
+    change: send,
     push: send,
+    notify: send,
     fetch: send,
     retrieve: send,
     identify: send,

@@ -38,6 +38,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const packages: Readonly<Record<string, readonly string[]>> = {
   winston: ["log.ts"],
   "libxml2-wasm": ["formats"],
+  "fast-xml-parser": ["formats"],
   "iconv-lite": ["formats"],
   yaml: ["pipeline"],
   express: ["exchange", "pipeline"],

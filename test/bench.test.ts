@@ -27,7 +27,7 @@ test("an unknown workload is a wrong use", () => {
     encoding: "utf8",
   });
   expect(status).toBe(64);
-  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, dicom-send, seal-open, envelope-parts, corridor/);
+  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, dicom-send, seal-open, envelope-parts, cda, corridor/);
 });
 
 test("sides run in turn after a warm-up; a missing peer is named; a run that fails its check ends the measurement", async () => {
