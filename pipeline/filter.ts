@@ -27,8 +27,8 @@ export function candidates(
 }
 
 /** Whether nothing here is done with such a message: no channel takes it and it announces nobody. */
-export const isTakenByNone = (config: Config, system: string, message: MessageFacts): boolean =>
-  candidates(config, system, message).length === 0 && admissionChannel(config, system, message) === undefined;
+export const isTakenByNone = (config: Config, system: string, message: MessageFacts, bytes: Uint8Array): boolean =>
+  candidates(config, system, message, bytes).length === 0 && admissionChannel(config, system, message) === undefined;
 
 /** The first of the channels that takes this document. */
 export const channelOf = (

@@ -60,7 +60,7 @@ export function openMessageIntake(
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
     const message: SpooledMessage = { id: store.newId(), system, bytes, facts };
     // What no channel takes needs no second look: its verdict is kept in the same commit.
-    const foreseen = isTakenByNone(config, system, facts) ? await verdicts.foresee(message) : undefined;
+    const foreseen = isTakenByNone(config, system, facts, bytes) ? await verdicts.foresee(message) : undefined;
     const row = {
       ...rowOf(message.id, system, arrival, sha256),
       ...foreseen?.row,

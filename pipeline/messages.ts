@@ -53,7 +53,7 @@ async function leave(
   const { bytes, facts, id } = message;
   const event = documentEvent(facts, bytes);
   const { own, parent } = documentNames(bytes, facts);
-  if (event === "cancel") return cancelling(site, message, own ?? nameOfFirst(embeddedDocuments(bytes, facts)));
+  if (event === "cancel") return cancelling(site, message, own ?? (await nameOfFirst(embeddedDocuments(bytes, facts))));
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
   const documents = embedded.filter(({ kind }) => kind === "cda");
@@ -123,10 +123,10 @@ function cancelling(site: Site, message: SpooledMessage, name: DocumentName | nu
 }
 
 /** An ORU cancels the document that it holds. */
-function nameOfFirst(embedded: readonly Embedded[]): DocumentName | null {
+async function nameOfFirst(embedded: readonly Embedded[]): Promise<DocumentName | null> {
   const first = embedded.find(({ kind }) => kind === "cda");
   if (!first) return null;
-  const { uniqueId } = rulesOf(first.bytes);
+  const { uniqueId } = await rulesOf(first.bytes);
   return { written: uniqueId, uniqueIds: [uniqueId] };
 }
 
