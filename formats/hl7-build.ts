@@ -27,6 +27,8 @@ export type MdmDraft = {
     readonly creationTime: string;
     /** Of the document that is replaced or appended to (TXA-13). */
     readonly parentId?: string;
+    /** An OBX each behind the document's. */
+    readonly attachments?: readonly { readonly bytes: Uint8Array; readonly type: string }[];
   };
 };
 
@@ -112,9 +114,14 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
   if (isCancellation) return encodeText(head, charset).bytes;
   const name = document.typeCode ? `${text(document.typeCode)}^${text(document.typeName)}^LN` : "DOC^Document^L";
   const before = `${head}OBX|1|ED|${name}||^TEXT^XML^Base64^`;
-  const payload = Buffer.from(
-    Buffer.from(document.bytes.buffer, document.bytes.byteOffset, document.bytes.length).toString("base64"),
-    "latin1",
-  );
-  return Buffer.concat([encodeText(before, charset).bytes, payload, Buffer.from("||||||F\r")]);
+  const end = Buffer.from("||||||F\r");
+  const beside = (document.attachments ?? []).flatMap(({ bytes, type }, index) => {
+    const [main = "application", sub = "octet-stream"] = type.split("/");
+    const obx = `OBX|${index + 2}|ED|${name}||^${text(main)}^${text(sub)}^Base64^`;
+    return [encodeText(obx, charset).bytes, base64(bytes), end];
+  });
+  return Buffer.concat([encodeText(before, charset).bytes, base64(document.bytes), end, ...beside]);
 }
+
+const base64 = (bytes: Uint8Array): Buffer =>
+  Buffer.from(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64"), "latin1");

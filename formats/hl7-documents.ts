@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
+import { readZip } from "./zip.ts";
 
 export type Embedded = {
   readonly kind: "cda" | "pdf" | "other";
@@ -113,6 +114,7 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
     encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(data, facts);
   if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
     return packaged(obx, bytes);
+  if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
   return [classified(obx, bytes, subtype)];
 }
 
@@ -167,11 +169,22 @@ function packaged(obx: string, bytes: Uint8Array): readonly Embedded[] {
   return documents;
 }
 
+/** The document of an IHE XDM package under this name, or else every XML in it that is no metadata. */
+const xdmDocument = /(^|\/)CDA_ROOT\.XML$/i;
+const xdmMetadata = /(^|\/)(METADATA\.XML|[^/]*SIG[^/]*\.XML)$|(^|\/)META-INF\//i;
+
+/** A ZIP package (IHE XDM): the documents in it; its index, signature and style sheets stay behind. */
+function zipped(obx: string, bytes: Uint8Array): readonly Embedded[] {
+  const xml = readZip(bytes).filter(({ name }) => /\.xml$/i.test(name) && !xdmMetadata.test(name));
+  const named = xml.filter(({ name }) => xdmDocument.test(name));
+  const documents = (named.length > 0 ? named : xml).map((entry) => classified(obx, entry.read(), "xml"));
+  if (documents.length === 0) throw malformed(obx, "a ZIP package without a document; CDA_ROOT.XML is expected");
+  return documents;
+}
+
 /** Sniffed: what it says of itself must not contradict what it is. */
 function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
   const kind = beginsWith(bytes, "%PDF") ? "pdf" : isXml(bytes) ? "cda" : "other";
-  if (beginsWith(bytes, "PK"))
-    throw malformed(obx, "a ZIP package (IHE XDM) is not read in this version; send the document itself");
   if (subtype === "xml" && kind === "pdf") throw malformed(obx, "it says XML and is PDF");
   return { kind: subtype === "xml" && kind === "other" ? "cda" : kind, obx, bytes };
 }

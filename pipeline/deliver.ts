@@ -53,6 +53,9 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   const related = facts.entry.relatedDocuments[0];
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const template = rule?.as?.[event] ?? "MDM^T02";
+  const attachments = await Promise.all(
+    (facts.attachments ?? []).map(async ({ n, type }) => ({ bytes: await clear(site, partOf(record, n)), type })),
+  );
   const message = buildMdm({
     event: template.slice(template.indexOf("^") + 1) as MdmDraft["event"],
     // The same for every attempt, so that a HIS that saw it before knows it.
@@ -67,6 +70,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     patient: patientOf(site, rule, record.id, cda),
     document: {
       bytes,
+      attachments,
       uniqueId: facts.entry.uniqueId,
       typeCode: cda.code.code ?? "",
       typeName: cda.code.displayName ?? "",

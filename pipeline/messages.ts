@@ -59,6 +59,10 @@ async function leave(
   const documents = embedded.filter(({ kind }) => kind === "cda");
   if (documents.length === 0) return filtered("NO_DOCUMENT");
 
+  const attachments = embedded
+    .filter(({ kind }) => kind === "pdf")
+    .map((each) => ({ bytes: each.bytes, type: "application/pdf" }));
+  const carried = documents.length + attachments.length;
   const patient = patientIdsOf(site.config, patientIdentifiers(bytes, facts)).ids;
   const taken: Validated[] = [];
   let channelName: string | null = null;
@@ -85,12 +89,14 @@ async function leave(
       patient,
       names: own ? [nameJoin(site, message.system, own)] : [],
       parent: parent ? parentOf(site, message.system, parent) : null,
+      // What comes beside several documents goes with the first of them.
+      beside: taken.length === 0 ? attachments : [],
     });
     taken.push(known === "CONFLICT" ? conflicting(validated) : validated);
   }
-  if (documents.length < embedded.length) {
+  if (carried < embedded.length) {
     code = "ATTACHMENT_NOT_CARRIED";
-    site.log("validate.warned", { message: id, code, reason: "only CDA documents travel in this version" }, "warn");
+    site.log("validate.warned", { message: id, code, reason: "only CDA documents and PDF beside them travel" }, "warn");
   }
   const items = taken.map(({ item }) => item);
   return {
@@ -99,7 +105,7 @@ async function leave(
     ...(code ? { code } : {}),
     changes: [
       ...taken.flatMap((validated) => keeping(site, validated)),
-      ...(taken.length > 0 && documents.length === embedded.length ? await withoutPayload(site, message) : []),
+      ...(taken.length > 0 && carried === embedded.length ? await withoutPayload(site, message) : []),
     ],
     begin: () => {
       for (const item of items) {
@@ -136,8 +142,9 @@ const parentOf = (site: Site, system: string, name: DocumentName): string | null
   return item ? (item.facts as DocumentFacts).entry.uniqueId : null;
 };
 
-const keeping = (site: Site, { item, blob, findings }: Validated): readonly Change[] => [
+const keeping = (site: Site, { item, blob, attached, findings }: Validated): readonly Change[] => [
   blob.change,
+  ...attached.map((each) => each.change),
   ...site.store.items.add(item),
   step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
     code: item.code,

@@ -17,7 +17,7 @@ export const noteMeanings = {
     "Nothing, if the order of the two is known at the source; else compare TXA-12 of both.",
   ],
   ATTACHMENT_NOT_CARRIED: [
-    "The message holds something beside the CDA document; only the document travels in this version.",
+    "The message holds something beside the CDA document that is no PDF; only documents and PDF travel.",
     "Send what is beside it as a document of its own.",
   ],
   PATIENT_NOT_COMPARABLE: [

@@ -27,6 +27,8 @@ export type ReceivedFacts = {
   readonly instances: readonly { readonly n: number; readonly sopInstanceUid: string }[];
   /** Instances of earlier records that are not to be delivered any more. */
   readonly replaces?: readonly Superseded[];
+  /** What travels beside the document, for the HIS. */
+  readonly attachments?: readonly { readonly n: number; readonly type: string }[];
 };
 
 /** A record that is verified and durable: only `keep` makes one, and only one of these is delivered. */
@@ -110,6 +112,7 @@ const keep = (
     const author = opened.origin ?? opened;
     const parts: { n: number; blob: BlobName }[] = [];
     const instances: { n: number; sopInstanceUid: string }[] = [];
+    const attachments: { n: number; type: string }[] = [];
     const blobs: Change[] = [];
     let first: First | undefined;
     for await (const part of opened.parts()) {
@@ -118,13 +121,14 @@ const keep = (
       parts.push({ n, blob: blob.name });
       blobs.push(blob.change);
       if (part.entry.role === "dicom" && part.entry.sop) instances.push({ n, sopInstanceUid: part.entry.sop });
+      if (part.entry.role === "attachment") attachments.push({ n, type: part.entry.type });
       if (n === 1) {
         await store.commit([blob.change]);
         first = entryOf(part.entry.role, await clear(site, blob.name), part.entry, author.org, entry);
       }
     }
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
-    const facts: ReceivedFacts = { ...first, instances };
+    const facts: ReceivedFacts = { ...first, instances, ...(attachments.length > 0 ? { attachments } : {}) };
     const id: Id = author.manifest.message;
     // Here already, pushed: whoever asks for it says whose it is.
     if (store.records.find(id)) return admission ? identifyHeld(site, admission, "unasked") : [];

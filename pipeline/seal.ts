@@ -39,6 +39,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
   const started = performance.now();
   const superseded = supersededBy(site, instances);
   const waited = now().getTime() - Date.parse(document.since);
+  const attachments = appends ? [] : ((document.facts as DocumentFacts).attachments ?? []);
   const first = appends ? await addendum(site, assembled, superseded.names) : whole(site, assembled);
   const draft: Draft = {
     purpose: "provide",
@@ -49,6 +50,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     content: [
       first.content,
       ...instances.map(({ blob, key }) => contentOfBlob(site, blob, { role: "dicom", type: dicomMediaType, sop: key })),
+      ...attachments.map(({ blob, type }) => contentOfBlob(site, blob, { role: "attachment", type })),
     ],
   };
   const { manifest, signature } = await sign(draft, identity.signer, now());
@@ -58,7 +60,10 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     channel,
     manifest,
     signature,
-    parts: [{ n: 1, blob: first.blob }, ...instances.map(({ blob }, index) => ({ n: index + 5, blob }))],
+    parts: [
+      { n: 1, blob: first.blob },
+      ...[...instances, ...attachments].map(({ blob }, index) => ({ n: index + 5, blob })),
+    ],
     entry: first.entry,
     key: store.tokens.of("document", "", first.entry.uniqueId),
     patients: document.patients,

@@ -9,7 +9,7 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { DocumentEvent } from "../formats/hl7.ts";
-import type { Id, Item, StagedBlob } from "../store/store.ts";
+import type { BlobName, Id, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { gradeFindings } from "./document-grades.ts";
 import { comparePatients } from "./identifiers.ts";
@@ -29,7 +29,11 @@ export type DocumentFacts = {
   readonly refers: boolean;
   /** The study's patient may not be another: the document's ids without their roots. */
   readonly extensions: readonly string[];
+  /** What came beside it in its message and travels with it: kept blobs, with their media type. */
+  readonly attachments?: readonly Attachment[];
 };
+
+export type Attachment = { readonly blob: BlobName; readonly type: string };
 
 /** A document or an instance that passed its channel's rules and is ready to be kept. */
 export type Validated = At<
@@ -37,6 +41,8 @@ export type Validated = At<
   {
     readonly item: Item;
     readonly blob: StagedBlob;
+    /** Blobs of its attachments, to be kept with it. */
+    readonly attached: readonly StagedBlob[];
     /** Codes of what was found and let pass. */
     readonly findings: readonly string[];
   }
@@ -53,6 +59,8 @@ export type ReceivedDocument = {
   readonly names: readonly string[];
   /** uniqueId of the document of ours that it replaces or appends to, where its sender says so (TXA-13). */
   readonly parent: string | null;
+  /** What came beside it in its message. */
+  readonly beside: readonly { readonly bytes: Uint8Array; readonly type: string }[];
 };
 
 /** Reads the facts and applies the hard rules (always on): CDA_INVALID says which rule and where. */
@@ -97,12 +105,22 @@ export async function validateDocument(
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const entry = { ...written, relatedDocuments: relatedOf(written, received) };
   const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
+  const attached: StagedBlob[] = [];
+  for (const each of received.beside) {
+    const sealed = sealPart(chunks(each.bytes), "segments");
+    attached.push(await store.blobs.put(sealed.cipher, sealed.facts));
+  }
+  const attachments = attached.map(({ name }, index): Attachment => {
+    const { type = "application/octet-stream" } = received.beside[index] ?? {};
+    return { blob: name, type };
+  });
   const facts: DocumentFacts = {
     entry,
     event: received.event,
     messageType: cda.form ?? cda.code.code ?? "other",
     refers: joins.length > 0,
     extensions: cda.patientIds.map(({ root, extension }) => extension || root),
+    ...(attachments.length > 0 ? { attachments } : {}),
   };
   const why = contradiction
     ? { code: "PATIENT_MISMATCH", reason: "the message and its document name different patients" }
@@ -124,7 +142,7 @@ export async function validateDocument(
     record: null,
     facts,
   };
-  return { item, blob, findings } as Partial<Validated> as Validated;
+  return { item, blob, attached, findings } as Partial<Validated> as Validated;
 }
 
 const relations: Partial<Record<DocumentEvent, "RPLC" | "APND">> = { replacement: "RPLC", addendum: "APND" };
@@ -172,7 +190,12 @@ export function validateInstance(
     record: null,
     facts,
   };
-  return { item, blob, findings: findings.map(findingText) } as Partial<Validated> as Validated;
+  return {
+    item,
+    blob,
+    attached: [] as readonly StagedBlob[],
+    findings: findings.map(findingText),
+  } as Partial<Validated> as Validated;
 }
 
 /** What the channel wants to know of, counted; what it refuses is thrown. */

@@ -8,6 +8,7 @@
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
 
+import type { Checks } from "./checks.ts";
 import type { Entries } from "./entry.ts";
 import type { Steps } from "./steps.ts";
 import type { Studies } from "./studies.ts";
@@ -99,16 +100,6 @@ export type Blobs = {
   usedBy(
     name: BlobName,
   ): readonly { readonly kind: "arrival" | "item" | "record"; readonly id: Id; readonly controlId: string }[];
-};
-
-/** What the index and the accept journal say of each other, and of themselves. */
-export type Checks = {
-  /** One line of text for everything that is wrong in the database file; empty when it is whole. */
-  index(): readonly string[];
-  /** Every acceptance since the first, from the accept journal; STORE_DAMAGED where its chain does not hold. */
-  acceptances(): Iterable<Acceptance>;
-  /** Blobs that a row names and the index lacks. */
-  dangling(limit: number): readonly { readonly blob: BlobName; readonly id: Id }[];
 };
 
 export type ArrivalState = "accepted" | "done" | "filtered" | "refused";
