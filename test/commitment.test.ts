@@ -97,7 +97,7 @@ test("while the association that sends a study is open, the study is not sealed,
     const sent = Promise.withResolvers<void>();
     async function* items(): AsyncGenerator<DicomItem> {
       for (const [index, bytes] of study.entries()) {
-        if (index === 2) {
+        if (index === 3) {
           sent.resolve();
           await gate.promise;
         }
@@ -109,6 +109,10 @@ test("while the association that sends a study is open, the study is not sealed,
     const context = { log: () => undefined, signal: new AbortController().signal };
     const sending = dicomDestination.send(dicomDestination.options.parse(to), items(), () => undefined, context);
     await sent.promise;
+    await until("its first instances are here", async () => {
+      const { items } = await at.admin("hospital-a").get<{ items: Record<string, number> }>("/counts");
+      return (items.waiting ?? 0) >= 2;
+    });
     await at.message(sampleMessage("mdm-t02-116"));
     // Another study comes, is quiet and goes meanwhile.
     await at.instances(mrStudy().map(({ bytes }) => bytes));
