@@ -4,10 +4,18 @@ import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
+import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept } from "./workloads/mllp-accept.ts";
-import { sealOpen } from "./workloads/seal-open.ts";
+import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 
-const groups = { "mllp-accept": mllpAccept, "dicom-accept": dicomAccept, "seal-open": sealOpen, corridor } as const;
+const groups = {
+  "mllp-accept": mllpAccept,
+  "dicom-accept": dicomAccept,
+  "seal-open": sealOpen,
+  "envelope-parts": envelopeParts,
+  corridor,
+  "seal-large": sealLarge,
+} as const;
 
 const { values } = parseArgs({
   options: {
@@ -17,7 +25,7 @@ const { values } = parseArgs({
     repetitions: { type: "string" },
   },
 });
-const wanted = (values.only ?? Object.keys(groups)) as (keyof typeof groups)[];
+const wanted = (values.only ?? Object.keys(groups).filter((name) => name !== "seal-large")) as (keyof typeof groups)[];
 const unknown = wanted.filter((name) => !(name in groups));
 if (unknown.length > 0) {
   process.stderr.write(`${unknown.join(", ")}: there is ${Object.keys(groups).join(", ")}\n`);

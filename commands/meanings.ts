@@ -108,6 +108,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "A PACS rejects our AE title, or does not answer to the one we call; nothing is sent to it until it accepts us.",
     "Its administrator enters our AE title, host and port, or calledAeTitle is corrected; then sending goes on by itself.",
   ],
+  CLOCK_BEHIND: [
+    "This computer's clock is behind what the journal already holds, so replays and expiry cannot be told.",
+    "Set the clock (NTP); envelopes are opened again once it has passed the journal's last entry.",
+  ],
   PEER_BUSY: ["A system or partner is busy or full for now.", "Nothing; it is repeated."],
   PEER_UNREACHABLE: [
     "A system or partner does not answer.",

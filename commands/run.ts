@@ -10,6 +10,7 @@ import { type Exchange, type Serving, serve } from "../exchange/server.ts";
 import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
+import { receiveCorrection } from "../pipeline/corrected.ts";
 import { startEngine } from "../pipeline/engine.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
@@ -113,7 +114,11 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
   };
   const { passed } = site.metrics;
   const exchange: Exchange = { identity, store, tls: keys.tls, now, log, passed };
-  const repository: Repository = openRepository(exchange, (opened, { changes }) => receivePush(site, opened, changes));
+  const repository: Repository = openRepository(
+    exchange,
+    (opened, { changes }) => receivePush(site, opened, changes),
+    (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
+  );
 
   let serving: Serving | undefined;
   try {

@@ -26,6 +26,12 @@ export function openRegistry(exchange: Exchange): readonly Resource[] {
     },
     {
       station: "registry",
+      path: "/registry/changes",
+      purposes: ["change"],
+      answer: (opened) => change(exchange, opened),
+    },
+    {
+      station: "registry",
       path: "/registry/queries",
       purposes: ["query"],
       answer: (opened) => query(exchange, opened),
@@ -94,6 +100,27 @@ function replaced(store: Store, org: string, entry: DocumentEntry): readonly Cha
     .map(({ uniqueId }) => store.entries.byKey(store.tokens.of("document", "", uniqueId)))
     .filter((old): old is EntryRow => old?.org === org)
     .map(({ id }) => store.entries.status(id, "deprecated"));
+}
+
+/** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
+async function change(exchange: Exchange, opened: Opened): Promise<Answer> {
+  const { store, log } = exchange;
+  const { uniqueId, manifestSha256 } = readCommand("change", await part1(opened));
+  const entry = store.entries.byKey(store.tokens.of("document", "", uniqueId));
+  if (entry && entry.org !== opened.org)
+    throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
+  if (entry?.manifestSha256 !== manifestSha256)
+    throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
+  const receipt = await answerOnce(exchange, opened, [manifestSha256], ({ changes }) =>
+    store.commit([...changes, store.entries.status(entry.id, "deprecated")]),
+  );
+  log("registry.changed", { peer: opened.org, message: opened.manifest.message });
+  return {
+    status: 200,
+    purpose: "receipt",
+    messageType: "receipt",
+    content: [await contentOf(receipt, "command", receiptMediaType)],
+  };
 }
 
 /** Steps 4 and 5: what is approved for any of these patient ids, newest first. */

@@ -20,10 +20,13 @@ import {
   verifySignedData,
 } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { readCommand, receiptMediaType } from "../formats/command.ts";
+import { type Command, readCommand, receiptMediaType } from "../formats/command.ts";
 import type { BlobName, Change, StoredRecord } from "../store/store.ts";
 import { answerOnce, type Kept, part1, seen } from "./once.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
+
+/** Code of a record whose report was cancelled: it is handed to nobody any more. */
+const withdrawn = "CANCELLED";
 
 /** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
 export type Provided = Omit<StoredRecord, "origin" | "author" | "manifestSha256" | "state" | "code" | "reason"> & {
@@ -39,16 +42,21 @@ export type Repository = {
 
 /** What the pipeline does with a record that a partner pushed: it keeps the parts and plans the deliveries, or throws. */
 export type OnPush = (opened: Opened, kept: Kept) => Promise<void>;
+/** What the pipeline does when an author cancels or replaces a record that is here. */
+export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
 
-export function openRepository(exchange: Exchange, onPush: OnPush): Repository {
+export function openRepository(exchange: Exchange, onPush: OnPush, onCorrection: OnCorrection): Repository {
   return {
     provide: (record) => provide(exchange, record),
     resources: [
       {
         station: "repository",
         path: "/repository/documents",
-        purposes: ["push"],
-        answer: (opened) => pushed(exchange, onPush, opened),
+        purposes: ["push", "notify"],
+        answer: (opened) =>
+          opened.manifest.purpose === "notify"
+            ? notified(exchange, onCorrection, opened)
+            : pushed(exchange, onPush, opened),
       },
       {
         station: "repository",
@@ -131,13 +139,28 @@ async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promi
   };
 }
 
+/** An author tells that a record of its own was cancelled or replaced; the receipt names that record's manifest. */
+async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: Opened): Promise<Answer> {
+  const correction = readCommand("correction", await part1(opened));
+  const receipt = await answerOnce(exchange, opened, [correction.manifestSha256], (kept) =>
+    onCorrection(opened.org, correction, kept),
+  );
+  exchange.log("repository.corrected", { peer: opened.org, message: opened.manifest.message });
+  return {
+    status: 200,
+    purpose: "receipt",
+    messageType: "receipt",
+    content: [await contentOf(receipt, "command", receiptMediaType)],
+  };
+}
+
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
 async function retrieve(exchange: Exchange, opened: Opened): Promise<Answer> {
   const { store, now, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
   const record = store.records
     .byKey(store.tokens.of("document", "", uniqueId))
-    .find((kept) => kept.origin === "own" && kept.manifestSha256 === manifestSha256);
+    .find((kept) => kept.origin === "own" && kept.manifestSha256 === manifestSha256 && kept.code !== withdrawn);
   if (!record) throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
   const { manifest } = verifyOwn(exchange, record.manifest, record.signature);
   const content = record.parts.map(({ n, blob }) => contentFrom(exchange, manifest, n, blob));

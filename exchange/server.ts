@@ -185,6 +185,7 @@ const isUnopened = (thrown: unknown): boolean => ["ENVELOPE_NOT_OPENED", "ENVELO
 
 function opening(resource: Resource, { identity, store, now }: Exchange, peer: Partner) {
   const { purposes } = resource;
+  store.steps.checkClock(now());
   return openingFor(identity, {
     now: now(),
     purposes,

@@ -65,6 +65,20 @@ const schemas = {
     /** The addendum's own entry; its hash and size are those of this command. */
     entry: documentEntrySchema.omit({ hash: true, size: true }),
   }),
+  /** ITI-57: an entry of the sender's own is not approved any more. */
+  change: z.strictObject({
+    command: z.literal("change"),
+    action: z.literal("deprecate"),
+    uniqueId: z.string().max(512),
+    manifestSha256: hex64,
+  }),
+  /** A record that the receiver has, of the sender's: cancelled (`by` is null), or replaced by another one. */
+  correction: z.strictObject({
+    command: z.literal("correction"),
+    uniqueId: z.string().max(512),
+    manifestSha256: hex64,
+    by: registration.nullable(),
+  }),
   /** A signed refusal (RFC 9457 members). */
   refusal: z.strictObject({
     command: z.literal("refusal"),

@@ -4,8 +4,8 @@ import { escapeText, hl7Time } from "./hl7.ts";
 import { usualSeparators, type WrittenPatient } from "./hl7-patient.ts";
 
 export type MdmDraft = {
-  /** T02 new, T06 addendum, T10 replacement. */
-  readonly event: "T02" | "T06" | "T10";
+  /** T02 new, T06 addendum, T10 replacement, T11 cancellation (without the document). */
+  readonly event: "T02" | "T06" | "T10" | "T11";
   /** MSH-10, at most 20 characters; the same for every attempt. */
   readonly controlId: string;
   readonly now: Date;
@@ -55,10 +55,11 @@ function writtenOf(patient: NamedPatient | WrittenPatient): WrittenPatient {
 /** PV1-3 to PV1-18. */
 const visitGap: readonly string[] = Array(16).fill("");
 
-/** MSH EVN PID PV1 TXA OBX; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
+/** MSH EVN PID PV1 TXA, and OBX where there is a document; OBX-5 is ^TEXT^XML^Base64^ of the bytes as they are. */
 export function buildMdm(draft: MdmDraft): Uint8Array {
   const { document, charset = "utf-8" } = draft;
   const patient = writtenOf(draft.patient);
+  const isCancellation = draft.event === "T11";
   const at = hl7Time(draft.now, draft.timeZone);
   const head = [
     [
@@ -69,7 +70,7 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       text(draft.receivingFacility),
       at,
       "",
-      `MDM^${draft.event}^MDM_T02`,
+      `MDM^${draft.event}^${isCancellation ? "MDM_T01" : "MDM_T02"}`,
       draft.controlId,
       "P",
       "2.5.1",
@@ -101,13 +102,14 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       "",
       "",
       "",
-      "AU",
+      isCancellation ? "LA" : "AU",
       "",
-      "AV",
+      isCancellation ? "CA" : "AV",
     ],
   ]
     .map((segment) => `${segment.join("|")}\r`)
     .join("");
+  if (isCancellation) return encodeText(head, charset).bytes;
   const name = document.typeCode ? `${text(document.typeCode)}^${text(document.typeName)}^LN` : "DOC^Document^L";
   const before = `${head}OBX|1|ED|${name}||^TEXT^XML^Base64^`;
   const payload = Buffer.from(

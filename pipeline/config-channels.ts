@@ -173,7 +173,7 @@ const inbound = z.strictObject({
             new: z.literal("MDM^T02").default("MDM^T02").describe("A new document."),
             addendum: z.literal("MDM^T06").default("MDM^T06").describe("An addendum."),
             replacement: z.literal("MDM^T10").default("MDM^T10").describe("A replacement."),
-            cancel: z.literal("MDM^T11").default("MDM^T11").describe("A cancellation; not carried yet."),
+            cancel: z.literal("MDM^T11").default("MDM^T11").describe("A cancellation."),
           })
           .prefault({})
           .describe("Messages for documents."),

@@ -6,9 +6,10 @@ import { contentOf, openCipher, type Receipt, signReceipt } from "../envelope/in
 import { codeOf, Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { receiptMediaType } from "../formats/command.ts";
-import { buildMdm } from "../formats/hl7.ts";
+import { buildMdm, type MdmDraft } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import { isCancellation } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
@@ -49,10 +50,10 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   const bytes = await clear(site, partOf(record, 1));
   const cda = readCda(bytes);
   const related = facts.entry.relatedDocuments[0];
-  const event = related ? events[related.type] : "new";
+  const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const template = rule?.as?.[event] ?? "MDM^T02";
   const message = buildMdm({
-    event: template.slice(template.indexOf("^") + 1) as "T02" | "T06" | "T10",
+    event: template.slice(template.indexOf("^") + 1) as MdmDraft["event"],
     // The same for every attempt, so that a HIS that saw it before knows it.
     controlId: delivery.id.slice(0, 20),
     now: now(),

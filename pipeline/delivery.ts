@@ -20,7 +20,9 @@ export type DeliveryLoop = { wake(): void; stop(): Promise<void> };
 
 const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   register: "route",
+  change: "route",
   push: "route",
+  notify: "route",
   fetch: "fetch",
   retrieve: "open",
   identify: "deliver",

@@ -7,6 +7,7 @@ import { mllpSource } from "../connectors/mllp/index.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openCommit } from "./commitment.ts";
+import { change, notify, replacementNotices } from "./correction.ts";
 import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
@@ -27,7 +28,9 @@ import { type Assembled, openWaitingRoom } from "./waiting-room.ts";
 
 const sends: Readonly<Record<Delivery["kind"], Send>> = {
   register,
+  change,
   push,
+  notify,
   fetch: query,
   retrieve,
   identify,
@@ -57,7 +60,10 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   const leave = (assembled: Assembled): Promise<void> =>
     outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
-      route: (sealed) => pass(site, "route", sealed.channel.name, () => routeSealed(site, provide, sealed)),
+      route: (sealed) =>
+        pass(site, "route", sealed.channel.name, () =>
+          routeSealed(site, provide, sealed, replacementNotices(site, sealed.id, sealed.entry)),
+        ),
     });
   const room = openWaitingRoom(site, leave, askPacs(site));
   const messages = openMessageIntake(site, openMessages(site, room.arrived));

@@ -2,15 +2,23 @@
 import { createHash } from "node:crypto";
 import { sealPart } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { documentEvent, embeddedDocuments, patientIdentifiers, payloadlessFrame } from "../formats/hl7.ts";
+import {
+  documentEvent,
+  type Embedded,
+  embeddedDocuments,
+  patientIdentifiers,
+  payloadlessFrame,
+} from "../formats/hl7.ts";
+import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
+import { cancel, cancelled, documentsNamed, isCancelled, nameJoin } from "./correction.ts";
 import { admit } from "./fetch.ts";
 import { admissionChannel, candidates, channelOf } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { pass, type Site, step } from "./site.ts";
-import { chunks, rulesOf, type Validated, validateDocument } from "./validate.ts";
+import { chunks, type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
 export const openMessages =
@@ -44,12 +52,8 @@ async function leave(
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
   const event = documentEvent(facts, bytes);
-  if (event === "cancel") {
-    throw new Fault(
-      "HL7_UNSUPPORTED",
-      "a cancelled document is not carried in this version; tell the houses that fetched it",
-    );
-  }
+  const { own, parent } = documentNames(bytes, facts);
+  if (event === "cancel") return cancelling(site, message, own ?? nameOfFirst(embeddedDocuments(bytes, facts)));
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
   const documents = embedded.filter(({ kind }) => kind === "cda");
@@ -64,6 +68,11 @@ async function leave(
     const channel = channelOf(channels, cda);
     channelName ??= channel?.name ?? null;
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
+    const key = site.store.tokens.of("document", "", cda.uniqueId);
+    if (channel && isCancelled(site, [key, ...(own ? [nameJoin(site, message.system, own)] : [])])) {
+      code = cancelled;
+      continue;
+    }
     if (!channel || known === "REPEATED" || known === "ECHO" || known === "NO_CHANNEL") {
       code = known ?? "NO_CHANNEL";
       continue;
@@ -74,6 +83,8 @@ async function leave(
       cda,
       event,
       patient,
+      names: own ? [nameJoin(site, message.system, own)] : [],
+      parent: parent ? parentOf(site, message.system, parent) : null,
     });
     taken.push(known === "CONFLICT" ? conflicting(validated) : validated);
   }
@@ -102,6 +113,28 @@ async function leave(
     },
   };
 }
+
+/** The report is not sealed, or withdrawn, or not sealed when it comes; each of them is an answer of AA. */
+function cancelling(site: Site, message: SpooledMessage, name: DocumentName | null): Settled {
+  if (!name)
+    throw new Fault("HL7_MALFORMED", "the cancellation names no document: TXA-12 is empty; send the id of the report");
+  const { changes, code } = cancel(site, message.system, name);
+  return { channel: null, state: "done", code, changes, begin: site.wake };
+}
+
+/** An ORU cancels the document that it holds. */
+function nameOfFirst(embedded: readonly Embedded[]): DocumentName | null {
+  const first = embedded.find(({ kind }) => kind === "cda");
+  if (!first) return null;
+  const { uniqueId } = rulesOf(first.bytes);
+  return { written: uniqueId, uniqueIds: [uniqueId] };
+}
+
+/** The document of ours that TXA-13 means. */
+const parentOf = (site: Site, system: string, name: DocumentName): string | null => {
+  const [item] = documentsNamed(site, system, name);
+  return item ? (item.facts as DocumentFacts).entry.uniqueId : null;
+};
 
 const keeping = (site: Site, { item, blob, findings }: Validated): readonly Change[] => [
   blob.change,

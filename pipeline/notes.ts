@@ -8,6 +8,14 @@ export const noteMeanings = {
   PRELIMINARY: ["The report is preliminary; only final ones travel.", "Nothing; the final one follows."],
   REPEATED: ["This document is here already, octet for octet.", "Nothing."],
   ECHO: ["This document came from another house and our HIS sent it back.", "Nothing; it is never registered as ours."],
+  CANCELLED: [
+    "Its author cancelled the report: it is not sealed, or is withdrawn from the registry and from the houses that have it.",
+    "Nothing; a report that was cancelled by mistake is sent again under a new document id.",
+  ],
+  CANCELLED_AHEAD: [
+    "A cancellation of a report that has not come yet; the report is not sealed when it comes.",
+    "Nothing, if the order of the two is known at the source; else compare TXA-12 of both.",
+  ],
   ATTACHMENT_NOT_CARRIED: [
     "The message holds something beside the CDA document; only the document travels in this version.",
     "Send what is beside it as a document of its own.",

@@ -9,6 +9,7 @@ import { commandMediaType, readCommand, writeCommand } from "../formats/command.
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import { isWithdrawn } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
 import { inboundChannel, type RetrievePayload } from "./fetch.ts";
 import { begin } from "./identify.ts";
@@ -36,6 +37,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const { registered, admission } = delivery.payload as RetrievePayload;
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
+  if (isWithdrawn(site, registered.manifestSha256))
+    return { changes: [], event: "dropped", answer: "cancelled by its author" };
   const started = performance.now();
   site.log("fetch.requested", { channel: channel.name, message: delivery.id, peer: delivery.destination });
   const command = writeCommand<"retrieve">({

@@ -56,6 +56,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
 
   const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
   if (!headers.some(([name]) => name.toLowerCase() === "x-semrs-profile")) throw await refusedInClear(org, response);
+  store.steps.checkClock(now());
   const answer = await open(
     headers,
     response.body,

@@ -24,8 +24,13 @@ export type Provide = (record: {
   readonly also: readonly Change[];
 }) => Promise<void>;
 
-/** Record, registration, pushes and the items' end of waiting are one commit. */
-export async function routeSealed(site: Site, provide: Provide, sealed: Sealed): Promise<void> {
+/** Record, registration, pushes, the items' end of waiting, and `more` are one commit. */
+export async function routeSealed(
+  site: Site,
+  provide: Provide,
+  sealed: Sealed,
+  more: readonly Change[] = [],
+): Promise<void> {
   const { store, now, config, log } = site;
   const { id, channel, manifest, signature, key, parts, patients, entry } = sealed;
   const createdAt = now().toISOString();
@@ -33,6 +38,7 @@ export async function routeSealed(site: Site, provide: Provide, sealed: Sealed):
   const delivery = (kind: "register" | "push", destination: string): Change =>
     store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id });
   const also = [
+    ...more,
     ...sealed.steps,
     step(site, id, "route", "provided", { peer: config.site, ...(channel.route.includes("none") ? shadow : {}) }),
     ...sealed.items.map((item) => store.items.mark(item, { state: "sealed", record: id })),
@@ -143,7 +149,7 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
 }
 
 /** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the record it names). */
-async function receiptOf(
+export async function receiptOf(
   site: Site,
   { destination, record }: Delivery,
   { answer, manifestSha256 }: Asked,
@@ -168,7 +174,8 @@ async function receiptOf(
   return bytes;
 }
 
-function recordOf(site: Site, { record: id }: Delivery): StoredRecord {
+/** The own record that a delivery is about. */
+export function recordOf(site: Site, { record: id }: Delivery): StoredRecord {
   const record = id === null ? undefined : site.store.records.find(id);
   if (!record)
     throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");

@@ -47,6 +47,10 @@ export type ReceivedDocument = {
   readonly event: DocumentEvent;
   /** PID-3 as patient ids. */
   readonly patient: readonly PatientId[];
+  /** Joins under which its sender may name it again (TXA-12). */
+  readonly names: readonly string[];
+  /** uniqueId of the document of ours that it replaces or appends to, where its sender says so (TXA-13). */
+  readonly parent: string | null;
 };
 
 /** Reads the facts and applies the hard rules (always on): CDA_INVALID says which rule and where. */
@@ -78,7 +82,8 @@ export async function validateDocument(
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const part = sealPart(chunks(bytes), "whole");
   const blob = await store.blobs.put(part.cipher, part.facts);
-  const entry = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
+  const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
+  const entry = { ...written, relatedDocuments: relatedOf(written, received) };
   const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
   const facts: DocumentFacts = {
     entry,
@@ -95,7 +100,7 @@ export async function validateDocument(
     key: store.tokens.of("document", "", cda.uniqueId),
     digest: store.tokens.of("digest", "", sha256),
     blob: blob.name,
-    joins,
+    joins: [...joins, ...received.names],
     patients: facts.extensions.map((extension) => store.tokens.of("patient", "", extension)),
     state: contradiction ? "held" : "waiting",
     code: contradiction ? "PATIENT_MISMATCH" : null,
@@ -105,6 +110,21 @@ export async function validateDocument(
     facts,
   };
   return { item, blob, findings } as Partial<Validated> as Validated;
+}
+
+const relations: Partial<Record<DocumentEvent, "RPLC" | "APND">> = { replacement: "RPLC", addendum: "APND" };
+
+/** What the document says of others; where it says nothing, what its message says: EEC documents have no relatedDocument. */
+function relatedOf(entry: DocumentEntry, { event, parent }: ReceivedDocument): DocumentEntry["relatedDocuments"] {
+  const type = relations[event];
+  if (
+    !type ||
+    parent === null ||
+    parent === entry.uniqueId ||
+    entry.relatedDocuments.some((each) => each.type === type)
+  )
+    return entry.relatedDocuments;
+  return [...entry.relatedDocuments, { type, uniqueId: parent }];
 }
 
 /** An instance whose structure was checked while its bytes came in; what else was found is judged by grade. */

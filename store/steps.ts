@@ -1,7 +1,11 @@
 /** Steps: what happened to an arrival, item, record or delivery, in the order it happened. They are never changed. */
+import { Fault } from "../errors.ts";
 import { text, textOrNull } from "./rows.ts";
 import { type Database, insert, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
+
+/** The skew that envelopes are allowed, too (SPEC.md, "Verification order"). */
+const maxBehindMs = 5 * 60_000;
 
 /** One thing that happened. Nothing in it is of a patient. */
 export type Step = {
@@ -25,6 +29,11 @@ export type Found = { readonly kind: "arrival" | "item" | "record" | "delivery";
 
 export type Steps = {
   add(step: Step): Change;
+  /**
+   * CLOCK_BEHIND when this clock is over five minutes before the last step: with a clock that was turned back, replay rows
+   * that have gone would be missed, and what has expired would count again.
+   */
+  checkClock(now: Date): void;
   /** Steps of any of these, oldest first. */
   of(subjects: readonly Id[]): readonly Step[];
   /** Arrivals by control id; anything by its id or the last digits of it. */
@@ -64,6 +73,14 @@ export function openSteps(db: Database): Steps {
         code: code ?? null,
         detail: detail ?? null,
       }),
+    checkClock: (now) => {
+      const last = db.get("SELECT at FROM step ORDER BY n DESC LIMIT 1");
+      if (last && Date.parse(text(last, "at")) - maxBehindMs > now.getTime())
+        throw new Fault(
+          "CLOCK_BEHIND",
+          `the clock is behind the journal, whose last entry is of ${text(last, "at")}; set it`,
+        );
+    },
     of: (subjects) =>
       db
         .all(

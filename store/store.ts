@@ -240,7 +240,17 @@ export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | 
 
 export type Delivery = {
   readonly id: Id;
-  readonly kind: "register" | "push" | "fetch" | "retrieve" | "identify" | "receipt" | "message" | "study";
+  readonly kind:
+    | "register"
+    | "change"
+    | "push"
+    | "notify"
+    | "fetch"
+    | "retrieve"
+    | "identify"
+    | "receipt"
+    | "message"
+    | "study";
   readonly channel: string;
   /** A system, or a partner. */
   readonly destination: string;

@@ -25,7 +25,7 @@ test("an unknown workload is a wrong use", () => {
     encoding: "utf8",
   });
   expect(status).toBe(64);
-  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, seal-open, corridor/);
+  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, seal-open, envelope-parts, corridor/);
 });
 
 test("sides run in turn after a warm-up; a missing peer is named; a run that fails its check ends the measurement", async () => {

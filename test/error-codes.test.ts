@@ -37,13 +37,6 @@ const text = (message: Uint8Array): string => Buffer.from(message).toString("utf
 describe("messages", () => {
   test.each([
     [
-      "HL7_UNSUPPORTED",
-      "a cancellation",
-      mdmFor(report("C.1"), { controlId: "X1", event: "MDM^T11^MDM_T01" }),
-      { state: "refused", detail: "AR 200" },
-      "refused",
-    ],
-    [
       "PRELIMINARY",
       "a preliminary result",
       Buffer.from(

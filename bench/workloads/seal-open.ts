@@ -1,149 +1,152 @@
-/** Sealing and opening one large part, from file to file: ours in a process of its own, openssl cms beside it. */
-import { execFileSync, spawn } from "node:child_process";
+/** `semrs seal` and `semrs open` on one large file, as a person calls them; `openssl cms` beside them, on the same octets. */
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { closeSync, createReadStream, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { initPki } from "../../commands/pki/index.ts";
-import type { Done, Side, Workload } from "../harness.ts";
+import type { Side, Workload } from "../harness.ts";
+import { run } from "../process.ts";
 import { missing } from "../subjects.ts";
 
 const mebibyte = 1 << 20;
-const size = 256 * mebibyte;
+const semrs = join(import.meta.dirname, "..", "..", "semrs.js");
 
 export const sealOpen = (): readonly Workload[] => [
   {
-    name: "seal 256 MiB from a file into an envelope",
+    name: "semrs seal: a file into an envelope",
     unit: "MiB/s",
     target: { ratio: 2, rssMb: 200 },
-    units: 256,
+    units: 1024,
     quick: 256,
     ours: ours("seal"),
     peers: [openssl("seal")],
   },
   {
-    name: "open and verify it",
+    name: "semrs open: verified, into a file",
     unit: "MiB/s",
     target: { rate: 350, ratio: 5, rssMb: 200 },
-    units: 256,
+    units: 1024,
     quick: 256,
     ours: ours("open"),
     peers: [openssl("open")],
   },
 ];
 
-type Verb = "seal" | "open";
+/** Memory at 10 GiB: 30 GiB of disk and some minutes, so only when it is named. */
+export const sealLarge = (): readonly Workload[] =>
+  (["seal", "open"] as const).map((verb) => ({
+    name: `semrs ${verb} of 10 GiB`,
+    unit: "MiB/s",
+    target: { rssMb: 200 },
+    units: 10 * 1024,
+    quick: 256,
+    ours: ours(verb),
+    peers: [],
+  }));
 
-/** A folder with keys, 256 random mebibytes, and their digest. */
-async function prepared(): Promise<{ folder: string; digest: string }> {
+type Verb = "seal" | "open";
+type Folder = { at(name: string): string; remove(): void };
+
+/** A folder with the keys of two houses and a document. */
+async function prepared(): Promise<Folder> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-bench-seal-"));
   await initPki(join(folder, "pki"), ["a", "b"], { now: new Date(), rsa: true });
+  writeFileSync(join(folder, "document.xml"), "<ClinicalDocument/>");
+  return { at: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true }) };
+}
+
+/** So many random mebibytes in `clear`; returns their digest. */
+function written(file: string, mebibytes: number): string {
   const hash = createHash("sha256");
-  const file = openSync(join(folder, "clear"), "w");
-  for (let at = 0; at < size; at += mebibyte) {
+  const handle = openSync(file, "w");
+  for (let n = 0; n < mebibytes; n += 1) {
     const piece = randomBytes(mebibyte);
     hash.update(piece);
-    writeSync(file, piece);
+    writeSync(handle, piece);
   }
-  closeSync(file);
-  return { folder, digest: hash.digest("hex") };
+  closeSync(handle);
+  return hash.digest("hex");
 }
 
-const ours = (verb: Verb): Side => ({
-  name: "semrs",
+/** The same for ours and the peer: makes the input anew when its size changes, and compares what was opened. */
+const side = (
+  name: string,
+  verb: Verb,
+  commands: (at: Folder["at"]) => Readonly<Record<Verb, readonly [string, readonly string[]]>>,
+  opened: string,
+  reason?: string,
+): Side => ({
+  name,
   start: async () => {
-    const { folder, digest } = await prepared();
-    const child = (what: Verb): Promise<Done> =>
-      run(process.execPath, [join(import.meta.dirname, "seal-open-child.ts"), what, folder]);
-    if (verb === "open") await child("seal");
-    return {
-      stop: async () => rmSync(folder, { recursive: true }),
-      run: async () => {
-        const done = await child(verb);
-        if (verb === "open") await same(join(folder, "opened"), digest);
-        return done;
-      },
-    };
-  },
-});
-
-/** RSA-PSS signature over all, then AES-256-GCM for an RSA recipient: what an S/MIME 4 tool does. */
-const openssl = (verb: Verb): Side => ({
-  name: "openssl cms",
-  start: async () => {
-    const reason = missing("openssl");
     if (reason) return { missing: reason };
-    const { folder, digest } = await prepared();
-    const at = (name: string): string => join(folder, name);
-    const [sign, decrypt] = [at("pki/a/sign"), at("pki/b/decrypt")];
-    const commands: Readonly<Record<Verb, string>> = {
-      seal: `openssl cms -sign -binary -nodetach -stream -in ${at("clear")} -signer ${sign}.crt -inkey ${sign}.key -outform DER -out ${at("signed")} && openssl cms -encrypt -binary -stream -aes-256-gcm -in ${at("signed")} -recip ${decrypt}.crt -keyopt rsa_padding_mode:oaep -outform DER -out ${at("sealed")}`,
-      open: `openssl cms -decrypt -binary -inform DER -in ${at("sealed")} -recip ${decrypt}.crt -inkey ${decrypt}.key -out ${at("signed2")} && openssl cms -verify -binary -inform DER -in ${at("signed2")} -CAfile ${at("pki/ca.crt")} -purpose any -out ${at("opened")}`,
-    };
-    if (verb === "open") execFileSync("sh", ["-c", commands.seal], { stdio: "ignore" });
+    const { at, remove } = await prepared();
+    let [digest, size] = ["", 0];
     return {
-      stop: async () => rmSync(folder, { recursive: true }),
-      run: async () => {
-        const done = await run("sh", ["-c", commands[verb]]);
-        if (verb === "open") await same(at("opened"), digest);
+      stop: async () => remove(),
+      run: async (units) => {
+        const { seal, open } = commands(at);
+        if (size !== units) {
+          digest = written(at("clear"), units);
+          if (verb === "open") await run(...seal, units);
+          size = units;
+        }
+        rmSync(at("opened"), { recursive: true, force: true });
+        const done = await run(...(verb === "seal" ? seal : open), units);
+        if (verb === "open") await same(at(opened), digest);
         return done;
       },
     };
   },
 });
 
-const pollMs = 10;
+const ours = (verb: Verb): Side =>
+  side(
+    "semrs",
+    verb,
+    (at) => ({
+      seal: [
+        process.execPath,
+        `${semrs} seal --sender ${at("pki/a")} --to ${at("pki/b")} --message-type 116 --document ${at("document.xml")} --attachment ${at("clear")} --out ${at("sealed")}`.split(
+          " ",
+        ),
+      ],
+      open: [
+        process.execPath,
+        `${semrs} open --receiver ${at("pki/b")} --trust ${at("pki/ca.crt")} --out ${at("opened")} ${at("sealed")}`.split(
+          " ",
+        ),
+      ],
+    }),
+    "opened/attachment-0001.bin",
+  );
 
-/** A child from start to end: wall time, CPU of it and its children, largest memory of any of them. */
-async function run(command: string, args: readonly string[]): Promise<Done> {
-  const started = performance.now();
-  const before = childrenCpu();
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
-  const said: Buffer[] = [];
-  child.stderr.on("data", (chunk: Buffer) => said.push(chunk));
-  let rssMb = 0;
-  const poll = setInterval(() => {
-    for (const pid of family(child.pid ?? 0)) rssMb = Math.max(rssMb, peak(pid));
-  }, pollMs);
-  await once(child, "close");
-  clearInterval(poll);
-  if (child.exitCode !== 0) throw new Error(`${command} ended with ${child.exitCode}: ${Buffer.concat(said)}`);
-  return {
-    units: size / mebibyte,
-    seconds: (performance.now() - started) / 1000,
-    cpuMs: childrenCpu() - before,
-    rssMb,
-  };
-}
-
-/** CPU time of children that have ended, milliseconds (proc(5): cutime and cstime). */
-function childrenCpu(): number {
-  const stat = readFileSync("/proc/self/stat", "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[13]) + Number(fields[14])) * 10;
-}
-
-function family(pid: number): readonly number[] {
-  try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-      .trim()
-      .split(" ")
-      .filter((each) => each !== "")
-      .map(Number);
-    return [pid, ...children.flatMap(family)];
-  } catch {
-    return [];
-  }
-}
-
-function peak(pid: number): number {
-  try {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
-  }
-}
+/** Signature over all, then AES-256-GCM for an RSA recipient: what an S/MIME 4 tool does. */
+const openssl = (verb: Verb): Side =>
+  side(
+    "openssl cms",
+    verb,
+    (at) => {
+      const [sign, decrypt] = [at("pki/a/sign"), at("pki/b/decrypt")];
+      return {
+        seal: [
+          "sh",
+          [
+            "-c",
+            `openssl cms -sign -binary -nodetach -stream -in ${at("clear")} -signer ${sign}.crt -inkey ${sign}.key -outform DER -out ${at("signed")} && openssl cms -encrypt -binary -stream -aes-256-gcm -in ${at("signed")} -recip ${decrypt}.crt -keyopt rsa_padding_mode:oaep -outform DER -out ${at("sealed")}`,
+          ],
+        ],
+        open: [
+          "sh",
+          [
+            "-c",
+            `openssl cms -decrypt -binary -inform DER -in ${at("sealed")} -recip ${decrypt}.crt -inkey ${decrypt}.key -out ${at("signed2")} && openssl cms -verify -binary -inform DER -in ${at("signed2")} -CAfile ${at("pki/ca.crt")} -purpose any -out ${at("opened")}`,
+          ],
+        ],
+      };
+    },
+    "opened",
+    missing("openssl"),
+  );
 
 async function same(file: string, digest: string): Promise<void> {
   const hash = createHash("sha256");

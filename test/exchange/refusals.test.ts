@@ -5,8 +5,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { initPki } from "../../commands/pki/index.ts";
 import { pemToDer } from "../../envelope/certificate.ts";
-import { type Draft, type Sealed, seal } from "../../envelope/index.ts";
+import { contentOf, type Draft, type Sealed, seal } from "../../envelope/index.ts";
 import { signerFrom } from "../../envelope/keys.ts";
+import { Fault } from "../../errors.ts";
+import { clearProblem } from "../../exchange/problem.ts";
+import { readCda } from "../../formats/cda.ts";
+import { commandMediaType, writeCommand } from "../../formats/command.ts";
+import { documentEntry } from "../../formats/document-entry.ts";
 import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
 import { cda, chen } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
@@ -59,12 +64,13 @@ async function post(
   body: Buffer,
   as = join(pki, "hospital-a"),
   path = "/repository/documents",
+  port = exchange.env.B_PORT,
 ): Promise<Answer> {
   return await new Promise((resolve, reject) => {
     const outgoing = request(
       {
         host: "127.0.0.1",
-        port: exchange.env.B_PORT,
+        port,
         path: `/semrs/v1${path}`,
         method: "POST",
         key: read(as, "tls.key"),
@@ -93,7 +99,7 @@ const records = async (): Promise<number> =>
     (await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts")).records,
   ).reduce((sum, count) => sum + count, 0);
 
-test("an untouched push is taken, receipted and delivered; the very same envelope again is refused", async () => {
+test("78 an untouched push is taken, receipted and delivered; the very same envelope again is refused", async () => {
   const sealed = await push();
   const body = await bytesOf(sealed.body());
   expect(await post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
@@ -144,7 +150,7 @@ test("signed by hospital A but sent over the registry's connection is refused", 
   expect((await post(sealed.headers, await bytesOf(sealed.body()), join(pki, "registry"))).status).toBe(422);
 });
 
-test("the same message sealed anew gets the same receipt, other content under it is refused, signed", async () => {
+test("93 the same message sealed anew gets the same receipt, other content under it is refused, signed", async () => {
   const first = await push();
   expect((await post(first.headers, await bytesOf(first.body()))).status).toBe(201);
   const { message: same } = JSON.parse(Buffer.from(first.manifest).toString("utf8")) as { message: string };
@@ -164,6 +170,55 @@ test("no envelope at all, and no client certificate, are refused in clear", asyn
     outgoing.end();
   });
   expect(String(await refused)).toMatch(/ECONNRESET|ERR_SSL|EPIPE/);
+});
+
+test("82 the same envelope four times at once is delivered once", async () => {
+  const sealed = await push();
+  const body = await bytesOf(sealed.body());
+  const [kept, delivered] = [await records(), exchange.documentsAtB().size];
+  const answers = await Promise.all(Array.from({ length: 4 }, () => post(sealed.headers, body)));
+  // Whoever comes while the first is being verified gets its receipt; who comes later is refused.
+  expect(answers.map(({ status }) => status)).toContain(201);
+  expect(answers.filter(({ status }) => status !== 201 && status !== 422)).toEqual([]);
+  expect(await records()).toBe(kept + 1);
+  await until("the document at HIS B", () => exchange.documentsAtB().size > delivered);
+  expect(exchange.documentsAtB().size).toBe(delivered + 1);
+});
+
+test("89 a house registers what its own repository holds, and nothing of another's", async () => {
+  const facts = readCda(
+    cda({ form: "116", extension: "R.1", patient: chen, code: "18782-3", display: "x", title: "t", body: "x" }),
+  );
+  const sha256 = "0".repeat(64);
+  const statuses: number[] = [];
+  for (const [index, repository] of ["hospital-b", "hospital-a"].entries()) {
+    const command = writeCommand<"register">({
+      command: "register",
+      submissionSet: "0".repeat(32),
+      entries: [
+        {
+          entry: documentEntry(facts, { sha256, size: 1, repositoryUniqueId: repository, images: null }),
+          manifestSha256: sha256,
+        },
+      ],
+    });
+    const sealed = await push({
+      purpose: "register",
+      message: `89${index}`.padStart(32, "0"),
+      messageType: "register",
+      to: [{ org: "registry", certificate: certificate(join(pki, "registry"), "decrypt.crt") }],
+      content: [await contentOf(command, "command", commandMediaType)],
+    });
+    const body = await bytesOf(sealed.body());
+    const { REGISTRY_PORT } = exchange.env;
+    statuses.push((await post(sealed.headers, body, undefined, "/registry/submissions", REGISTRY_PORT)).status);
+  }
+  expect(statuses).toEqual([403, 201]);
+});
+
+test("97 when the clock is behind the journal nothing is opened; the answer tells nothing", async () => {
+  const problem = clearProblem(new Fault("CLOCK_BEHIND", "x"), "1");
+  expect(problem).toMatchObject({ status: 503, type: "urn:semrs:problem:unavailable" });
 });
 
 test("a peer whose envelopes do not open is told to come back, and the next minute's is another matter", async () => {

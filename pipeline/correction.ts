@@ -1,0 +1,169 @@
+/**
+ * Corrections travel (decision 9): what was cancelled is not sealed, or deprecated at the registry and told to every house
+ * that has it; what was replaced is told to those who have the one before. Everything is a delivery, committed with the
+ * message's acknowledgement or with the record that replaces.
+ */
+import { contentOf } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import { commandMediaType, writeCommand } from "../formats/command.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
+import type { DocumentName } from "../formats/hl7-txa.ts";
+import type { Change, Delivery, Id, Item, StoredRecord } from "../store/store.ts";
+import type { Sent } from "./delivery.ts";
+import { ask } from "./partner.ts";
+import { newDelivery, receiptOf, recordOf } from "./route.ts";
+import { type Site, step } from "./site.ts";
+import type { DocumentFacts } from "./validate.ts";
+
+/** Code of what was cancelled, and of a cancellation whose report has not come yet. */
+export const cancelled = "CANCELLED";
+export const cancelledAhead = "CANCELLED_AHEAD";
+
+/** What `notify` tells of, sealed in its delivery: the document that another house has. */
+type Notice = { readonly action: "cancel" | "replace"; readonly uniqueId: string; readonly manifestSha256: string };
+
+/** How a system's own name of a document (TXA-12) is kept with the document's item. */
+export const nameJoin = ({ store }: Site, system: string, { written }: DocumentName): string =>
+  `name:${store.tokens.of("document", system, written)}`;
+
+/** Documents of this house that a system means by a name of its own, or by the document's id. */
+export function documentsNamed(site: Site, system: string, name: DocumentName): readonly Item[] {
+  const { items, tokens } = site.store;
+  const byId = name.uniqueIds.flatMap((id) => items.byKey("document", tokens.of("document", "", id)));
+  const all = [...byId, ...items.joined("document", [nameJoin(site, system, name)])];
+  return [...new Map(all.map((item) => [item.id, item])).values()];
+}
+
+const ledger = "cancelled";
+
+/** Whether a document was cancelled before it came. */
+export const isCancelled = ({ store }: Site, names: readonly string[]): boolean =>
+  names.some((name) => store.messages.hasTaken(ledger, name));
+
+/** A report is cancelled: before it was sealed, after, or before it came at all. */
+export function cancel(
+  site: Site,
+  system: string,
+  name: DocumentName,
+): { readonly changes: readonly Change[]; readonly code: string } {
+  const { store, now } = site;
+  const documents = documentsNamed(site, system, name).filter(({ state }) => state !== "discarded");
+  const keys = [...name.uniqueIds.map((id) => store.tokens.of("document", "", id)), nameJoin(site, system, name)];
+  const remembered = keys.map((key) => store.messages.took(ledger, key, now().toISOString()));
+  const changes = documents.flatMap((item) =>
+    item.state === "sealed"
+      ? withdraw(site, item)
+      : [
+          store.items.mark(item.id, { state: "discarded", code: cancelled, reason: "cancelled before it was sealed" }),
+          step(site, item.id, "assemble", "discarded", { code: cancelled }),
+        ],
+  );
+  return { changes: [...remembered, ...changes], code: documents.length === 0 ? cancelledAhead : cancelled };
+}
+
+/** After it was sealed: its entry and those of its addenda are deprecated, and who has it is told. */
+function withdraw(site: Site, document: Item): readonly Change[] {
+  const { store, config } = site;
+  const instances = store.items.joined("instance", document.joins);
+  const records = [...new Set([document, ...instances].map(({ record }) => record))]
+    .map((id) => (id === null ? undefined : store.records.find(id)))
+    .filter((record): record is StoredRecord => record !== undefined && isOf(document, record));
+  return records.flatMap((record) => [
+    store.records.mark(record.id, { code: cancelled, reason: "its report was cancelled" }),
+    step(site, record.id, "route", "cancelled", { code: cancelled }),
+    ...(record.code === "SHADOW"
+      ? []
+      : [
+          store.deliveries.add({
+            ...newDelivery(site, "change", record.channel, config.registryPartner),
+            record: record.id,
+          }),
+        ]),
+    ...(record.id === document.record ? notices(site, "cancel", record, record.id) : []),
+  ]);
+}
+
+/** The document's own record, or an addendum to it. */
+const isOf = ({ record, facts }: Item, { id, entry }: StoredRecord): boolean =>
+  id === record ||
+  (entry as DocumentEntry).relatedDocuments.some(
+    ({ type, uniqueId }) => type === "APND" && uniqueId === (facts as DocumentFacts).entry.uniqueId,
+  );
+
+/** A sealed record replaces others of this house: every house that has one of those is told of it. */
+export const replacementNotices = (site: Site, id: Id, entry: DocumentEntry): readonly Change[] =>
+  entry.relatedDocuments
+    .filter(({ type }) => type === "RPLC")
+    .flatMap(({ uniqueId }) => site.store.records.byKey(site.store.tokens.of("document", "", uniqueId)))
+    .filter(({ origin }) => origin === "own")
+    .flatMap((old) => notices(site, "replace", old, id));
+
+/** One notice for each house that retrieved, was pushed, or receipted the record. */
+function notices(site: Site, action: Notice["action"], of: StoredRecord, record: Id): readonly Change[] {
+  const { store, config } = site;
+  const released = store.steps
+    .of([of.id])
+    .filter(({ event }) => event === "released")
+    .map(({ peer }) => peer ?? "");
+  const receipted = store.records
+    .evidence(of.id)
+    .filter(({ kind }) => kind !== "registered")
+    .map(({ from }) => from);
+  const houses = [...new Set([...released, ...receipted])].filter((org) => org !== "" && org !== config.site);
+  const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
+  return houses.map((org) =>
+    store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),
+  );
+}
+
+/** Deprecates the entry of a record at the registry: only who registered it may. */
+export async function change(site: Site, delivery: Delivery): Promise<Sent> {
+  const record = registeredRecord(site, delivery);
+  const command = writeCommand<"change">({
+    command: "change",
+    action: "deprecate",
+    uniqueId: (record.entry as DocumentEntry).uniqueId,
+    manifestSha256: record.manifestSha256,
+  });
+  const asked = await ask(site, delivery.destination, {
+    path: "/registry/changes",
+    purpose: "change",
+    message: delivery.id,
+    messageType: "change",
+    content: [await contentOf(command, "command", commandMediaType)],
+    answers: ["receipt"],
+  });
+  await receiptOf(site, delivery, asked, record.manifestSha256);
+  return { changes: [], event: "deprecated", answer: "receipt verified" };
+}
+
+/** Tells a house that a record it has was cancelled, or which one replaces it. */
+export async function notify(site: Site, delivery: Delivery): Promise<Sent> {
+  const { action, uniqueId, manifestSha256 } = delivery.payload as Notice;
+  const record = action === "replace" ? registeredRecord(site, delivery) : recordOf(site, delivery);
+  const by = { entry: record.entry as DocumentEntry, manifestSha256: record.manifestSha256 };
+  const command = writeCommand<"correction">({
+    command: "correction",
+    uniqueId,
+    manifestSha256,
+    by: action === "replace" ? by : null,
+  });
+  const asked = await ask(site, delivery.destination, {
+    path: "/repository/documents",
+    purpose: "notify",
+    message: delivery.id,
+    messageType: "correction",
+    content: [await contentOf(command, "command", commandMediaType)],
+    answers: ["receipt"],
+  });
+  await receiptOf(site, delivery, asked, manifestSha256);
+  return { changes: [], event: "notified", answer: action };
+}
+
+/** What is not registered yet cannot be changed there, nor found by others: it waits its turn. */
+function registeredRecord(site: Site, delivery: Delivery): StoredRecord {
+  const record = recordOf(site, delivery);
+  const isRegistered = site.store.records.evidence(record.id).some(({ kind }) => kind === "registered");
+  if (!isRegistered) throw new Fault("PEER_BUSY", "the record is not registered yet; this follows it");
+  return record;
+}
