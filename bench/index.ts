@@ -2,8 +2,10 @@
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type Measured, measure, type Row } from "./harness.ts";
+import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
+import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept } from "./workloads/mllp-accept.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
@@ -11,8 +13,10 @@ import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 const groups = {
   "mllp-accept": mllpAccept,
   "dicom-accept": dicomAccept,
+  "dicom-send": dicomSend,
   "seal-open": sealOpen,
   "envelope-parts": envelopeParts,
+  cda,
   corridor,
   "seal-large": sealLarge,
 } as const;

@@ -1,6 +1,9 @@
 /** What is sent: messages and instances that never come twice, made before the clock starts. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import type { Item } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { frameOf, openFramer } from "../connectors/mllp/framer.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
 import { readHead } from "../formats/dicom.ts";
 import { ctStudy } from "../test/fixtures/dicom.ts";
@@ -57,20 +60,45 @@ export function ctInstances(count: number): readonly DicomItem[] {
   });
 }
 
-/** Sends on so many connections; fails unless every one is acknowledged. */
-export async function sendMessages(items: readonly Item[], port: number, connections: number): Promise<void> {
+/** Sends on so many connections; fails unless every one is acknowledged. `told` hears how long each took, ms. */
+export async function sendMessages(
+  items: readonly Item[],
+  port: number,
+  connections: number,
+  told: (ms: number) => void = () => undefined,
+): Promise<void> {
   const options = mllpDestination.options.parse({ host: "127.0.0.1", port });
   let accepted = 0;
-  const count = (_item: Item, { state }: { state: string }): void => {
-    if (state === "delivered") accepted += 1;
+  const send = async (connection: number): Promise<void> => {
+    let last = performance.now();
+    const count = (_item: Item, { state }: { state: string }): void => {
+      if (state === "delivered") accepted += 1;
+      told(performance.now() - last);
+      last = performance.now();
+    };
+    await mllpDestination.send(options, each(items.filter((_, n) => n % connections === connection)), count, context);
   };
-  const share = (connection: number) => each(items.filter((_, index) => index % connections === connection));
-  await Promise.all(
-    Array.from({ length: connections }, (_, connection) =>
-      mllpDestination.send(options, share(connection), count, context),
-    ),
-  );
+  await Promise.all(Array.from({ length: connections }, (_, connection) => send(connection)));
   if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
+}
+
+/** Sends all on one connection without waiting for answers; ends once every one is acknowledged. */
+export async function sendPipelined(items: readonly Item[], port: number): Promise<void> {
+  const socket = connect(port, "127.0.0.1");
+  const framer = openFramer(1024 * 1024);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let accepted = 0;
+  socket.on("data", (chunk: Buffer) => {
+    for (const frame of framer.push(chunk))
+      if (frame.kind === "message" && Buffer.from(frame.bytes).includes("MSA|AA|")) accepted += 1;
+    if (accepted === items.length) resolve();
+  });
+  socket.on("error", reject).on("close", () => reject(new Error(`${accepted} of ${items.length} were acknowledged`)));
+  await once(socket, "connect");
+  for (const item of items) {
+    for await (const part of item.body()) if (!socket.write(frameOf(part))) await once(socket, "drain");
+  }
+  await promise.finally(() => socket.destroy());
 }
 
 /** Sends on so many associations; fails unless every one is answered Success. */

@@ -20,6 +20,14 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "The document breaks a hard rule of CDA: not well-formed, a DOCTYPE, no or two patients, no id, code, custodian or time.",
     "Correct the document where it is made; the reason names the rule and the line.",
   ],
+  CDA_RULE: [
+    "The document breaks a rule of the channel's rule sets; the reason has the rule, line, column and path.",
+    "Correct the document where it is made; or grade validate.document.rules warn, or correct the rule.",
+  ],
+  CDA_SCHEMA: [
+    "The document is not as the XML Schema of CDA says; the reason has line, column and path.",
+    "Correct the document where it is made; or grade validate.document.schema warn: many real documents differ.",
+  ],
   DOCUMENT_MALFORMED: [
     "OBX-5 is not what it says: bad Base64, a contradiction of type, a package without a part.",
     "Correct the message; the reason names the OBX.",
@@ -31,6 +39,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   DOCUMENT_UNKNOWN: [
     "There is no such document, record or row here, or not for the one who asks.",
     "List what there is; ask again.",
+  ],
+  TRANSFORM_FAILED: [
+    "A transform of the channel threw, took longer than it may, or wrote a field that cannot be written.",
+    "Correct the transform at the place that the reason names; then semrs journal resend or release.",
   ],
   PATIENT_MISMATCH: [
     "Message, document and study name different patients.",

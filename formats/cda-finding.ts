@@ -2,7 +2,7 @@
 import { type CdaPlace, placeText } from "./cda-xml.ts";
 
 /** The checks that a channel can grade. */
-export type CdaCheck = "rules" | "schema" | "schematron";
+export type CdaCheck = "rules" | "schema";
 
 export type CdaFinding = CdaPlace & {
   readonly check: CdaCheck;

@@ -23,7 +23,7 @@ const names: Readonly<Record<string, string>> = {
   "BIG-5": "big5",
   "GB 18030-2000": "gb18030",
   "KS X 1001": "euc-kr",
-  "ISO IR14": "iso-2022-jp",
+  "ISO IR14": "shift_jis",
   "ISO IR87": "iso-2022-jp",
   "ISO IR159": "iso-2022-jp",
   "SHIFT-JIS": "shift_jis",
@@ -38,7 +38,7 @@ const written: Readonly<Record<string, string>> = {
   gb18030: "GB 18030-2000",
   gbk: "GB 18030-2000",
   "euc-kr": "KS X 1001",
-  shift_jis: "ISO IR14",
+  shift_jis: "SHIFT-JIS",
   "iso-2022-jp": "ASCII~ISO IR87",
 };
 
@@ -51,7 +51,9 @@ export function charsetNamed(name: string): string | undefined {
   const known = names[name.trim().toUpperCase()];
   if (known) return known;
   try {
-    return new TextDecoder(name.trim()).encoding;
+    const { encoding } = new TextDecoder(name.trim());
+    // UTF-16 cannot be framed, whatever its name.
+    return encoding.startsWith("utf-16") ? undefined : encoding;
   } catch {
     return undefined;
   }

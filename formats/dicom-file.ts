@@ -56,11 +56,12 @@ type File = { readonly head: Uint8Array; readonly meta: Meta; readonly rest: Oct
 
 async function openFile(file: Octets): Promise<File> {
   const chunks = file[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
+  let head: Buffer = Buffer.alloc(0);
   while (head.length < metaEnd(head)) {
     const { done, value } = await chunks.next();
     if (done) throw new Fault("DICOM_INVALID", "the file ends in its meta information");
-    head = Buffer.concat([head, value]);
+    // The first chunk, of a mebibyte, is mostly enough, and is not copied.
+    head = head.length > 0 ? Buffer.concat([head, value]) : Buffer.from(value.buffer, value.byteOffset, value.length);
   }
   const meta = readMeta(head);
   async function* rest(): AsyncGenerator<Uint8Array> {

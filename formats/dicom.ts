@@ -147,7 +147,7 @@ export function readMeta(prefix: Uint8Array): Meta {
 }
 
 /** What a C-STORE announces of a file: its data set's own UIDs where they can be read, else those of the meta information. */
-export function readHead(file: Uint8Array): Meta {
+export function readHead(file: Uint8Array): Meta & { readonly studyInstanceUid: string } {
   const meta = readMeta(file);
   const body = file.subarray(meta.offset);
   const scan = openScan(meta.transferSyntaxUid);
@@ -161,6 +161,7 @@ export function readHead(file: Uint8Array): Meta {
     ...meta,
     sopClassUid: of(0x00080016, meta.sopClassUid),
     sopInstanceUid: of(0x00080018, meta.sopInstanceUid),
+    studyInstanceUid: of(0x0020000d, ""),
   };
 }
 

@@ -10,6 +10,7 @@ import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { writtenPatient } from "../formats/hl7-patient.ts";
 import { writeDurably } from "../store/durable.ts";
 import { request } from "./fetch.ts";
+import type { Health } from "./health.ts";
 import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
@@ -56,7 +57,7 @@ const fetchBody = z.strictObject({
 });
 
 /** Serves one site's admin port; the token is made at first start in the data folder, mode 0600. */
-export async function openAdmin(site: Site, releases: Releases): Promise<Admin> {
+export async function openAdmin(site: Site, releases: Releases, health: () => Health = () => ({})): Promise<Admin> {
   const { host, port } = site.config.own.admin;
   const token = adminToken(site.config.own.data);
   const app = express();
@@ -67,7 +68,9 @@ export async function openAdmin(site: Site, releases: Releases): Promise<Admin> 
   app.get("/health/live", (_request, response) => void response.json({ live: true }));
   app.get("/health/ready", (_request, response) => {
     const isReady = !site.signal.aborted && site.store.missing.length === 0;
-    response.status(isReady ? 200 : 503).json({ ready: isReady, missing: site.store.missing.length });
+    response
+      .status(isReady ? 200 : 503)
+      .json({ ready: isReady, missing: site.store.missing.length, systems: health() });
   });
   app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
   app.use(express.json({ limit: maxBody }));

@@ -1,6 +1,22 @@
 /** The schema of channels: the keys of the outbound corridor or of the inbound one; the order of stations is code, not configuration. */
 import { z } from "zod";
-import { duration, grade, kinds, lasting, messageType, name } from "./config-values.ts";
+import { address, duration, grade, kinds, lasting, messageType, name } from "./config-values.ts";
+
+const rule = z
+  .strictObject({
+    field: address.optional().describe("Field of the message: PV1-2, MSH-4.1."),
+    document: z
+      .string()
+      .regex(/^[@#\w]+(\.[@#\w]+){0,31}$/, "a path is names with dots, from ClinicalDocument, attributes as @name")
+      .optional()
+      .describe("Path in the document's JSON view: recordTarget.patientRole.id.@root."),
+    is: z
+      .array(z.string().max(256))
+      .min(1)
+      .max(256)
+      .describe('Values, one of which is there; "" for a value that is not there.'),
+  })
+  .refine(({ field, document }) => (field === undefined) !== (document === undefined), "either field or document");
 
 const outbound = z.strictObject({
   source: z.array(name).min(1).max(16).describe("Systems whose documents and instances this channel takes."),
@@ -17,14 +33,33 @@ const outbound = z.strictObject({
         .min(1)
         .describe("EEC forms; refers-to-study: any document with a study; other: any other CDA."),
       processingId: z.enum(["P", "T", "D"]).default("P").describe("MSH-11 taken: P production."),
+      confidentiality: z
+        .array(z.enum(["N", "R", "V"]))
+        .min(1)
+        .optional()
+        .describe("confidentialityCode of documents that may leave; without it all, with it also none without a code."),
+      keep: z.array(rule).max(64).default([]).describe("Taken only if every one of these holds."),
+      drop: z.array(rule).max(64).default([]).describe("Not taken if one of these holds."),
     })
     .describe("What this channel takes."),
   validate: z
     .strictObject({
       document: z
         .strictObject({
-          rules: z.literal("reject").default("reject").describe("The hard rules of CDA; always on."),
-          schema: z.literal("skip").default("skip").describe("XML Schema validation; not available yet."),
+          rules: grade
+            .default("reject")
+            .describe("A rule of ruleSets is broken; the hard rules of CDA are refused whatever this says."),
+          ruleSets: z
+            .array(z.string().min(1))
+            .max(16)
+            .default([])
+            .describe("Rule sets: cda-r2-header, eec-113, eec-114, eec-115, eec-116, eec-121, or the path of a file."),
+          schema: grade.default("skip").describe("The document is not as the XML Schema says."),
+          schemas: z
+            .string()
+            .min(1)
+            .optional()
+            .describe("Folder with the XML Schema of CDA; required unless schema is skip."),
           patient: grade.default("reject").describe("PID-3 and the document name different patients."),
         })
         .prefault({})

@@ -51,6 +51,16 @@ const table = {
     "A channel delivers to a system that has no address.",
     "Add connect (and calledAeTitle) to it.",
   ],
+  CONFIG_RULES: [
+    "error",
+    "A rule file has a key, an XPath or a value that is wrong.",
+    "Correct it at the place; docs/validation.md says how a rule is written.",
+  ],
+  CONFIG_SCHEMA: [
+    "error",
+    "The folder of the XML Schema is missing, or the schema cannot be compiled.",
+    "Set validate.document.schemas to the folder that holds CDA.xsd and what it includes.",
+  ],
   FILTER_DROPS_CANCEL: [
     "warn",
     "A system sends cancellations that no channel takes: a withdrawn report would stay elsewhere.",

@@ -63,6 +63,16 @@ const mllp = z.strictObject({
     .strictObject({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer of this system means: park for a person, or retry."),
+  standby: z.array(listen).max(8).default([]).describe("Where else the system listens, asked in this order."),
+  keepSeconds: z
+    .number()
+    .min(0)
+    .default(60)
+    .describe("A connection is kept open so long for the next message; 0: one connection a message."),
+  ambiguous: z
+    .enum(["retry", "hold"])
+    .default("retry")
+    .describe("When no answer came: send again under the same MSH-10, or park for a person who asks the system."),
   sends: z
     .array(messageType)
     .max(64)
@@ -83,7 +93,8 @@ const mllp = z.strictObject({
     idleSeconds: true,
     release: true,
   }).shape,
-  ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true }).shape,
+  ...mllpDestination.options.pick({ connectSeconds: true, responseSeconds: true, connections: true, awaits: true })
+    .shape,
 });
 
 const dicom = z.strictObject({
@@ -110,6 +121,21 @@ const dicom = z.strictObject({
     .default([])
     .describe("Who may call; empty: anybody on this machine."),
   associations: z.int().min(1).max(16).default(1).describe("Associations at once when sending."),
+  echoEvery: duration
+    .optional()
+    .describe("How often the system is asked by C-ECHO whether it answers; never where it is left out."),
+  proof: z
+    .enum(["response", "commitment", "count"])
+    .default("response")
+    .describe(
+      "When a study counts as delivered: every C-STORE was answered; or its storage commitment says so; or the PACS names every instance by C-FIND.",
+    ),
+  proofSeconds: z
+    .number()
+    .positive()
+    .max(3600)
+    .default(60)
+    .describe("How long a report of storage commitment may take; then it is asked for again."),
   tls,
   clearText,
   ...dicomSource.options.pick({

@@ -1,5 +1,6 @@
 /** Values that channels.yaml writes as text: names, durations, addresses, grades. */
 import { z } from "zod";
+import { fieldAddress } from "../formats/hl7-edit.ts";
 import { parseDuration } from "./duration.ts";
 
 export const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "a name is lower-case letters, digits and hyphens");
@@ -27,3 +28,7 @@ export const messageType = z
   .regex(/^[A-Z]{3}(\^[A-Z0-9]{3})?$/, "a message type is MDM, or one event such as ORU^R01");
 export const grade = z.enum(["reject", "hold", "warn", "skip"]);
 export const aeTitle = z.string().regex(/^(?=.*[^ ])[ -[\]-~]{1,16}$/, "an AE title is 1 to 16 characters (PS3.5 6.2)");
+/** A field of a message: segment, number, and component and subcomponent where wanted. */
+export const address = z
+  .string()
+  .regex(fieldAddress, "a field is SEG-n, SEG-n.component or SEG-n.component.subcomponent");

@@ -2,6 +2,8 @@
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
 import { Fault } from "../errors.ts";
+import type { CdaChecks } from "../formats/cda-examine.ts";
+import { channelChecks } from "./channel-checks.ts";
 import { channelSchemas } from "./config-channels.ts";
 import { type ConfigFile, type Environment, type Problem, readConfigFile } from "./config-file.ts";
 import { type Finding, findingText } from "./config-findings.ts";
@@ -54,6 +56,8 @@ export type Config = {
     readonly systems: Readonly<Record<string, System>>;
     /** In the order of `run`. */
     readonly channels: readonly Channel[];
+    /** What is checked of documents beyond the hard rules, by channel. */
+    readonly checks: Readonly<Record<string, CdaChecks>>;
   };
 };
 
@@ -103,10 +107,13 @@ export function readConfig(file: string, env: Environment): Read {
   // A channel that cannot be read is told once, not again wherever it is named.
   if (!parsed.success || findings.length > 0) return read(undefined);
   for (const problem of findConflicts(parsed.data, channels)) at(problem);
+  const { checks, problems, findings: inFiles } = channelChecks(channels, dirname(path));
+  for (const problem of problems) at(problem);
+  findings.push(...inFiles);
   // Doubts about names that do not exist would only repeat it.
   if (findings.length > 0) return read(undefined);
   for (const problem of findDoubts(parsed.data, channels)) at(problem);
-  return read(resolved(path, parsed.data, channels, source));
+  return read(resolved(path, parsed.data, channels, checks, source));
 }
 
 const sorted = (findings: readonly Finding[]): readonly Finding[] =>
@@ -125,7 +132,13 @@ function readChannel(name: string, value: unknown, at: (problem: Problem) => voi
   return undefined;
 }
 
-function resolved(path: string, file: File, channels: readonly Channel[], source: ConfigFile): Config {
+function resolved(
+  path: string,
+  file: File,
+  channels: readonly Channel[],
+  checks: Readonly<Record<string, CdaChecks>>,
+  source: ConfigFile,
+): Config {
   const folder = dirname(path);
   const absolute = (relative: string) => resolve(folder, relative);
   const own = file.sites[file.site];
@@ -157,6 +170,7 @@ function resolved(path: string, file: File, channels: readonly Channel[], source
       registry: own.registry?.listen,
       systems: own.systems,
       channels: own.run.flatMap((name) => channels.filter((channel) => channel.name === name)),
+      checks,
     },
   };
 }

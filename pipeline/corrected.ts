@@ -3,7 +3,7 @@ import type { Command } from "../formats/command.ts";
 import type { Change, StoredRecord } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
-import { admissionOf } from "./patient.ts";
+import { identified } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -71,7 +71,7 @@ function replacedBy(
   if (store.messages.hasTaken("retrieval", manifestSha256)) return [];
   const at = now().toISOString();
   const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
-  const payload: RetrievePayload = { registered, admission: admissionOf(site, record.id) };
+  const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
   return [
     store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), payload }),
     store.messages.took("retrieval", manifestSha256, at),

@@ -3,14 +3,15 @@ import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { openCipher } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
-import { readMeta } from "../formats/dicom.ts";
+import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
 import { channelOf, partOf, recordOf, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
-import { tlsOf } from "./identity.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
+import { prove, type SentInstance, unprovenFault } from "./proof.ts";
+import { peerOf } from "./pull.ts";
 import { isSuperseded } from "./replacement.ts";
 import type { Site } from "./site.ts";
 
@@ -25,38 +26,63 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   const ledger = (sop: string) => `${record.id} ${sop}`;
   // A person asked for it again: what was taken before goes too.
   const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
-  const left = facts.instances.filter(
-    ({ n, sopInstanceUid }) =>
-      !isSuperseded(site, sopInstanceUid, partOf(record, n)) &&
-      (isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid))),
+  const wanted = facts.instances.filter(
+    ({ n, sopInstanceUid }) => !isSuperseded(site, sopInstanceUid, partOf(record, n)),
   );
-  const failures: Fault[] = [];
-  const taken: Promise<void>[] = [];
+  const left = wanted.filter(
+    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+  );
+  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const identity = dicomIdentity(site, rule, record, delivery);
   const answers = new Map<string, number>();
   let bytes = 0;
-  const report = (item: Item, outcome: Outcome): void => {
-    try {
-      const answer = succeed(outcome);
+  const send = async (some: Instances): Promise<void> => {
+    await sendInstances(site, delivery.destination, instances(site, record, some, identity), (item, answer) => {
       answers.set(answer, (answers.get(answer) ?? 0) + 1);
       bytes += item.size;
-      taken.push(
-        store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]),
-      );
+      return store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]);
+    });
+  };
+  await send(left);
+  const proof = dicom.proof === "response" ? "" : `, ${dicom.proof}`;
+  if (proof !== "") {
+    const all: SentInstance[] = [];
+    for (const each of wanted) all.push(await sentOf(site, record, each));
+    let unproven = await prove(site, delivery.destination, all);
+    // What was sent just now may not be looked up yet: it is asked for again before it is sent again.
+    if (unproven.size > 0 && left.length === 0) {
+      await send(wanted.filter(({ sopInstanceUid }) => unproven.has(sopInstanceUid)));
+      unproven = await prove(site, delivery.destination, all);
+    }
+    if (unproven.size > 0) throw unprovenFault(delivery.destination, unproven, all.length);
+  }
+  const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
+  const count = [...answers.values()].reduce((sum, each) => sum + each, 0);
+  log("deliver.delivered", { ...fields, bytes, count, ms: Math.round(performance.now() - started) });
+  const answer = [...answers].map(([status, each]) => `${each} × ${status}`).join(", ");
+  return { changes: [], event: "delivered", answer: `${answer || "all taken before"}${proof}` };
+}
+
+type Instances = ReceivedFacts["instances"];
+
+/** Sends; `took` is told of each instance that the PACS takes, with its answer. Rejects with the gravest failure. */
+async function sendInstances(
+  site: Site,
+  system: string,
+  items: AsyncIterable<DicomItem>,
+  took: (item: Item, answer: string) => Promise<void>,
+): Promise<void> {
+  const failures: Fault[] = [];
+  const taken: Promise<void>[] = [];
+  const report = (item: Item, outcome: Outcome): void => {
+    try {
+      taken.push(took(item, succeed(outcome)));
     } catch (thrown) {
       failures.push(thrown as Fault);
     }
   };
-  const options = dicomDestination.options.parse({
-    ...dicom,
-    ...dicom.connect,
-    ...tlsOf(config, site.tls, dicom.tls),
-    callingAeTitle: dicom.aeTitle,
-    ...(dicom.listen ? { ourPort: dicom.listen.port } : {}),
-  });
-  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
-  const identity = dicomIdentity(site, rule, record, delivery);
   try {
-    await dicomDestination.send(options, instances(site, record, left, identity), report, site);
+    await dicomDestination.send(peerOf(site, system), items, report, site);
   } catch (thrown) {
     // An instance that was sent and not answered is what a person would want to know.
     throw failures.find((fault) => codeOf(fault) === "PEER_AMBIGUOUS") ?? thrown;
@@ -65,16 +91,22 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   }
   const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
   if (worst) throw worst;
-  const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
-  log("deliver.delivered", { ...fields, bytes, count: left.length, ms: Math.round(performance.now() - started) });
-  const answer = [...answers].map(([status, count]) => `${count} × ${status}`).join(", ");
-  return { changes: [], event: "delivered", answer: answer || "all taken before" };
+}
+
+/** What the PACS is asked about an instance. */
+async function sentOf(
+  site: Site,
+  record: StoredRecord,
+  { n, sopInstanceUid }: Instances[number],
+): Promise<SentInstance> {
+  const { sopClassUid, studyInstanceUid } = readHead(await head(site, partOf(record, n)));
+  return { sopInstanceUid, sopClassUid, studyInstanceUid };
 }
 
 async function* instances(
   site: Site,
   record: StoredRecord,
-  left: ReceivedFacts["instances"],
+  left: Instances,
   identity: DicomIdentity | null,
 ): AsyncGenerator<DicomItem> {
   for (const { n, sopInstanceUid } of left) {

@@ -5,6 +5,7 @@ import { mllpDestination } from "../connectors/mllp/index.ts";
 import { contentOf, openCipher, type Receipt, signReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
+import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
 import { buildMdm, type MdmDraft } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
@@ -58,6 +59,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     controlId: delivery.id.slice(0, 20),
     now: now(),
     timeZone: config.timeZone,
+    charset: charsetNamed(mllp.charset) ?? "utf-8",
     sendingApplication: "SEMRS",
     sendingFacility: config.site,
     receivingApplication: delivery.destination,

@@ -1,5 +1,5 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
-import { codeOf, consequenceOf, type ErrorCode, reasonOf } from "../errors.ts";
+import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import type { Change, Delivery, Id } from "../store/store.ts";
 import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
@@ -32,7 +32,7 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
 };
 /** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
 const maxPerDestination = 4;
-const maxLooked = 16;
+const maxLooked = 64;
 const maxSleepMs = 60_000;
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
@@ -51,6 +51,13 @@ export function openDeliveryLoop(
   let isStopped = false;
   let isQueued = false;
 
+  /** A HIS gets as many messages at once as it takes connections: one that waits for a connection is not on the wire. */
+  const placesOf = (destination: string): number => {
+    const { mllp, dicom } = config.own.systems[destination] ?? {};
+    return mllp?.connect && !dicom?.connect ? mllp.connections : maxPerDestination;
+  };
+  const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
+
   const wake = (): void => {
     if (isStopped || isQueued) return;
     isQueued = true;
@@ -64,10 +71,10 @@ export function openDeliveryLoop(
     const now = Date.now();
     // A destination that is busy is asked for nothing more: its queue would hide the others'.
     const isBusy = (destination: string): boolean =>
-      (load.get(destination) ?? 0) >= pauses.limit(destination, maxPerDestination, now);
+      (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
     const busyOnes = [...new Set([...[...load.keys()].filter(isBusy), ...pauses.closed(now)])];
     // Those that were just begun are still due until their mark is committed.
-    const wanted = Math.min(maxLooked, under.size + maxPerDestination);
+    const wanted = Math.min(maxLooked, under.size + mostPlaces);
     for (const delivery of store.deliveries.due(now, wanted, busyOnes)) {
       if (under.has(delivery.id) || isBusy(delivery.destination)) continue;
       load.set(delivery.destination, (load.get(delivery.destination) ?? 0) + 1);
@@ -90,6 +97,9 @@ export function openDeliveryLoop(
     const station = stationOf[delivery.kind];
     const started = performance.now();
     try {
+      // A crash left it on the wire: as little is known of it as of one that was not answered.
+      if (queued.state === "ambiguous" && isHeld(delivery))
+        throw new Fault("PEER_AMBIGUOUS", "nobody knows whether the system has it; ask there, then resend or discard");
       await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
       const sent = await pass(site, station, delivery.channel, () => sends[delivery.kind](site, delivery));
       const subject = sent.subject ?? delivery.record ?? id;
@@ -131,6 +141,10 @@ export function openDeliveryLoop(
     await store.commit([store.deliveries.mark(id, { state: "queued", code, reason, due: Date.now() }), ...steps]);
   };
 
+  /** Whether a person decides about a message that was not answered. */
+  const isHeld = ({ kind, destination }: Delivery): boolean =>
+    kind === "message" && config.own.systems[destination]?.mllp?.ambiguous === "hold";
+
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
     const { first, max, for: within } = config.delivery.retry;
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
@@ -143,7 +157,7 @@ export function openDeliveryLoop(
     }
     const goesOn = resumed(delivery, code);
     const isOver = Date.now() - Date.parse(delivery.createdAt) > within;
-    const again = consequenceOf(code).retry && !isOver;
+    const again = consequenceOf(code).retry && !isOver && !(code === "PEER_AMBIGUOUS" && isHeld(delivery));
     const pause = Math.min(max, first * 2 ** Math.min(delivery.attempts - 1, 30)) * (1 + Math.random() * jitter);
     const state = again ? (code === "PEER_AMBIGUOUS" ? "ambiguous" : "queued") : "parked";
     const { id, kind, channel, destination: peer, attempts: attemptNumber } = delivery;

@@ -12,6 +12,7 @@ import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
+import { openHealthChecks } from "./health.ts";
 import { identify } from "./identify.ts";
 import { tlsOf } from "./identity.ts";
 import { openIntake } from "./intake.ts";
@@ -72,6 +73,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   await messages.resume();
   await completeAll(site);
 
+  const health = openHealthChecks(site);
   const listeners: Running[] = [];
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
@@ -107,11 +109,12 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       }
       systems[name] = addresses;
     }
-    const admin = await openAdmin(site, { look: room.look, again: messages.again });
+    const admin = await openAdmin(site, { look: room.look, again: messages.again }, health.now);
     return {
       addresses: { admin: admin.address, systems },
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));
+        await health.stop();
         await room.stop();
         await loop.stop();
         await admin.stop();
@@ -119,6 +122,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     };
   } catch (thrown) {
     await Promise.all(listeners.map((listener) => listener.stop()));
+    await health.stop();
     await room.stop();
     await loop.stop();
     throw thrown;

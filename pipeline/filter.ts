@@ -3,25 +3,44 @@ import type { CdaFacts } from "../formats/cda.ts";
 import { eecForms } from "../formats/command.ts";
 import type { MessageFacts } from "../formats/hl7.ts";
 import type { Config, InboundChannel, OutboundChannel } from "./config.ts";
+import { takesDocument, takesFields } from "./filter-rules.ts";
 
 /** "MDM" takes every MDM; "ORU^R01" that event alone. */
 export const takesMessage = (wanted: readonly string[], messageType: string): boolean =>
   wanted.some((type) => type === messageType || messageType.startsWith(`${type}^`));
 
 /** The outbound channels of a system that take this kind of message at all, in the order of `run`. */
-export function candidates(config: Config, system: string, message: MessageFacts): readonly OutboundChannel[] {
+export function candidates(
+  config: Config,
+  system: string,
+  message: MessageFacts,
+  bytes: Uint8Array,
+): readonly OutboundChannel[] {
   return config.own.channels.filter(
     (channel): channel is OutboundChannel =>
       channel.kind === "outbound" &&
       channel.source.includes(system) &&
       takesMessage(channel.filter.messages, message.messageType) &&
-      channel.filter.processingId === message.processingId,
+      channel.filter.processingId === message.processingId &&
+      takesFields(channel.filter, bytes, message),
   );
 }
 
+/** Whether nothing here is done with such a message: no channel takes it and it announces nobody. */
+export const isTakenByNone = (config: Config, system: string, message: MessageFacts, bytes: Uint8Array): boolean =>
+  candidates(config, system, message, bytes).length === 0 && admissionChannel(config, system, message) === undefined;
+
 /** The first of the channels that takes this document. */
-export const channelOf = (channels: readonly OutboundChannel[], cda: CdaFacts): OutboundChannel | undefined =>
-  channels.find(({ filter }) => filter.documents.some((wanted) => kinds[wanted]?.(cda) ?? cda.form === wanted));
+export const channelOf = (
+  channels: readonly OutboundChannel[],
+  cda: CdaFacts,
+  bytes: Uint8Array,
+): OutboundChannel | undefined =>
+  channels.find(
+    ({ filter }) =>
+      filter.documents.some((wanted) => kinds[wanted]?.(cda) ?? cda.form === wanted) &&
+      takesDocument(filter, bytes, cda),
+  );
 
 const kinds: Readonly<Record<string, (cda: CdaFacts) => boolean>> = {
   "refers-to-study": ({ studyUids, accessionNumbers }) => studyUids.length + accessionNumbers.length > 0,

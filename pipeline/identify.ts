@@ -11,12 +11,13 @@ import type { InboundChannel } from "./config.ts";
 import { channelOf, clear, deliveriesFor, partOf, recordOf } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
-import { type Admission, differsFrom, type IdentifyPayload, numberOf, type Person } from "./patient.ts";
+import { type Admission, differsFrom, type IdentifyPayload, identified, numberOf, type Person } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 /** How many that wait for their patient are looked at when one comes. */
 const maxHeld = 10_000;
+const maxRelated = 16;
 
 /** What a received record begins with: its deliveries, or first the question whose it is. */
 export function begin(
@@ -37,7 +38,8 @@ export function begin(
 export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
   const received = recordOf(site, delivery);
   const channel = channelOf(site, delivery);
-  const { admission, isReleased } = delivery.payload as IdentifyPayload;
+  const payload = payloadOf(site, delivery, received.facts);
+  const { admission, isReleased } = payload;
   if (!admission && !isReleased) {
     throw new Fault(
       "PATIENT_UNKNOWN",
@@ -49,9 +51,24 @@ export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
       if (rule.identity === "ours" && site.config.own.systems[rule.to]?.dicom?.connect) numberOf(rule, admission);
     if (!isReleased) await compare(site, received, admission);
   }
-  const changes = deliveriesFor(site, channel, received);
+  const changes = [site.store.deliveries.mark(delivery.id, { payload }), ...deliveriesFor(site, channel, received)];
   const whose = admission ? "of the admission" : "as it was sealed";
   return { changes, event: "identified", answer: isReleased ? `${whose}, released` : whose };
+}
+
+/** Its own; or that of the document it corrects or adds to: nobody is admitted for a correction. */
+function payloadOf(site: Site, { payload }: Delivery, { appends, entry }: ReceivedFacts): IdentifyPayload {
+  const own = payload as IdentifyPayload;
+  if (own.admission || own.isReleased) return own;
+  const related = [...(appends === null ? [] : [appends]), ...entry.relatedDocuments.map(({ uniqueId }) => uniqueId)];
+  for (const uniqueId of related.slice(0, maxRelated)) {
+    for (const { id } of site.store.records.byKey(site.store.tokens.of("document", "", uniqueId))) {
+      const earlier = identified(site, id);
+      // A person who let the document go in spite of a contradiction has not seen this one.
+      if (earlier) return earlier.admission ? { admission: earlier.admission } : earlier;
+    }
+  }
+  return own;
 }
 
 /** The record, its document and each of its instances against the admission; the first contradiction is thrown. */

@@ -5,6 +5,7 @@ import { openCipher, sealPart } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
+import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { pass, type Site, step } from "./site.ts";
 import { chunks } from "./validate.ts";
@@ -54,27 +55,34 @@ export function openMessageIntake(
       : new Fault("HL7_MALFORMED", "the MLLP frame is broken; check the sender's framing");
     if (facts instanceof Fault) return await quarantine(system, arrival, bytes, sha256, facts);
     const repetition = repetitionOf(system, facts);
-    const before = store.arrivals.byRepetition(repetition);
+    // A small one that came before is found out by the commit's conflict, which a new one never pays for.
+    const before = bytes.length > maxOptimisticBytes ? store.arrivals.byRepetition(repetition) : undefined;
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
-    const id = store.newId();
+    const message: SpooledMessage = { id: store.newId(), system, bytes, facts };
+    // What no channel takes needs no second look: its verdict is kept in the same commit.
+    const foreseen = isTakenByNone(config, system, facts, bytes) ? await verdicts.foresee(message) : undefined;
     const row = {
-      ...rowOf(id, system, arrival, sha256),
+      ...rowOf(message.id, system, arrival, sha256),
+      ...foreseen?.row,
       controlId: facts.controlId,
       repetition,
-      facts: { charset } satisfies SpooledFacts,
+      facts: charset === "from-msh-18" ? null : ({ charset } satisfies SpooledFacts),
     };
+    const changes = foreseen?.changes ?? [];
     try {
-      await spool(row, bytes, sha256);
+      await spool(row, bytes, sha256, changes);
     } catch (thrown) {
       if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
       const stored = store.arrivals.byRepetition(repetition);
       if (stored) return await repeated(stored, sha256, bytes, facts, system, arrival);
       // A control id of more than 24 hours ago stands in the way: it may come again.
       await store.commit([store.arrivals.forget()]);
-      await spool(row, bytes, sha256);
+      await spool(row, bytes, sha256, changes);
     }
+    const { id } = message;
     log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
-    return { duplicate: false, answer: judge({ id, system, bytes, facts }) };
+    foreseen?.begin();
+    return { duplicate: false, answer: foreseen ? Promise.resolve({ accepted: true }) : judge(message) };
   };
 
   /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
@@ -91,14 +99,18 @@ export function openMessageIntake(
       return { accepted: true };
     }
     let isAnswered = !application(false);
-    const verdict = verdicts.judge(message, () => isAnswered);
-    if (mllp?.within === undefined) return await verdict;
-    const { promise, resolve } = Promise.withResolvers<Verdict>();
-    const timer = setTimeout(() => {
+    let timer: NodeJS.Timeout | undefined;
+    const { promise: late, resolve } = Promise.withResolvers<Verdict>();
+    const answerNow = (): void => {
       isAnswered = true;
       resolve({ accepted: true });
-    }, mllp.within);
-    return await Promise.race([verdict, promise]).finally(() => clearTimeout(timer));
+    };
+    if (mllp?.within !== undefined) timer = setTimeout(answerNow, mllp.within);
+    const verdict = verdicts.judge(message, () => {
+      clearTimeout(timer);
+      return isAnswered;
+    });
+    return await Promise.race([verdict, late]).finally(() => clearTimeout(timer));
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
@@ -149,11 +161,17 @@ export function openMessageIntake(
     throw fault;
   };
 
-  const spool = async (row: ArrivalRow, bytes: Uint8Array, sha256: string): Promise<void> => {
+  const spool = async (
+    row: ArrivalRow,
+    bytes: Uint8Array,
+    sha256: string,
+    changes: readonly Change[] = [],
+  ): Promise<void> => {
     const part = sealPart(chunks(bytes), "whole");
     const blob = await store.blobs.put(part.cipher, part.facts);
-    const accepted = row.state === "accepted" ? [{ id: row.id, digest: sha256 }] : [];
-    await store.commit([blob.change, store.arrivals.add({ ...row, blob: blob.name }), ...quarantined(row)], accepted);
+    const accepted = row.state === "refused" ? [] : [{ id: row.id, digest: sha256 }];
+    const added = store.arrivals.add({ ...row, blob: blob.name });
+    await store.commit([blob.change, added, ...quarantined(row), ...changes], accepted);
   };
 
   const quarantined = ({ id, source, state, code }: ArrivalRow): readonly Change[] =>
@@ -204,6 +222,8 @@ export function openMessageIntake(
   return { intake, resume, again };
 }
 
+/** Larger ones are looked for before they are encrypted. */
+const maxOptimisticBytes = 64 * 1024;
 const maxResumed = 100_000;
 /** Whole messages are held while they are read; the connector's own limit is lower. */
 const maxMessageBytes = 256 * 1024 * 1024;

@@ -30,7 +30,7 @@ export const openMessages =
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
     }
     const channels = await pass(site, "filter", message.system, async () =>
-      candidates(site.config, message.system, message.facts),
+      candidates(site.config, message.system, message.facts, message.bytes),
     );
     return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
   };
@@ -53,7 +53,7 @@ async function leave(
   const { bytes, facts, id } = message;
   const event = documentEvent(facts, bytes);
   const { own, parent } = documentNames(bytes, facts);
-  if (event === "cancel") return cancelling(site, message, own ?? nameOfFirst(embeddedDocuments(bytes, facts)));
+  if (event === "cancel") return cancelling(site, message, own ?? (await nameOfFirst(embeddedDocuments(bytes, facts))));
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
   const documents = embedded.filter(({ kind }) => kind === "cda");
@@ -64,8 +64,8 @@ async function leave(
   let channelName: string | null = null;
   let code: string | undefined;
   for (const document of documents) {
-    const cda = await pass(site, "validate", channels[0]?.name ?? "", async () => rulesOf(document.bytes));
-    const channel = channelOf(channels, cda);
+    const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
+    const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
     const key = site.store.tokens.of("document", "", cda.uniqueId);
@@ -123,10 +123,10 @@ function cancelling(site: Site, message: SpooledMessage, name: DocumentName | nu
 }
 
 /** An ORU cancels the document that it holds. */
-function nameOfFirst(embedded: readonly Embedded[]): DocumentName | null {
+async function nameOfFirst(embedded: readonly Embedded[]): Promise<DocumentName | null> {
   const first = embedded.find(({ kind }) => kind === "cda");
   if (!first) return null;
-  const { uniqueId } = rulesOf(first.bytes);
+  const { uniqueId } = await rulesOf(first.bytes);
   return { written: uniqueId, uniqueIds: [uniqueId] };
 }
 
@@ -141,7 +141,7 @@ const keeping = (site: Site, { item, blob, findings }: Validated): readonly Chan
   ...site.store.items.add(item),
   step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
     code: item.code,
-    detail: findings.length > 0 ? findings.join(" ") : null,
+    detail: findings.length > 0 ? findings.join("; ") : null,
   }),
 ];
 

@@ -21,6 +21,8 @@ export type Metrics = {
   passed(station: Station, channel: string, outcome: string, ms: number): void;
   /** Octets between sites, by whether TLS carried them. */
   exchanged(bytes: number, tls: boolean): void;
+  /** Whether a system answered its last C-ECHO. */
+  reached(system: string, isUp: boolean): void;
 };
 
 /** Metrics of one site; gauges are read from the store when somebody looks. */
@@ -39,6 +41,12 @@ export function openMetrics(site: string, store: Store): Metrics {
     name: "semrs_peer_bytes_total",
     help: "Octets of envelopes between sites, by transport.",
     labelNames: ["tls"],
+    registers,
+  });
+  const up = new Gauge({
+    name: "semrs_system_up",
+    help: "Whether a system answered its last C-ECHO.",
+    labelNames: ["system"],
     registers,
   });
   const gauge = (name: string, help: string, counts: () => Readonly<Record<string, number>>) =>
@@ -61,6 +69,7 @@ export function openMetrics(site: string, store: Store): Metrics {
   return {
     registry,
     passed: (station, channel, outcome, ms) => seconds.observe({ channel, station, outcome }, ms / 1000),
+    reached: (system, isUp) => up.set({ system }, isUp ? 1 : 0),
     exchanged: (count, tls) => bytes.inc({ tls: String(tls) }, count),
   };
 }

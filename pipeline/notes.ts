@@ -2,7 +2,7 @@
 export const noteMeanings = {
   NO_CHANNEL: [
     "No channel of this site takes this message or its document; it was acknowledged and is not sealed.",
-    "If it should travel, widen filter.messages or filter.documents, then semrs journal resend.",
+    "If it should travel, look at filter (messages, documents, confidentiality, keep, drop), then semrs journal resend.",
   ],
   NO_DOCUMENT: ["The message carries no document.", "Nothing, if the system sends such messages; else look at OBX-5."],
   PRELIMINARY: ["The report is preliminary; only final ones travel.", "Nothing; the final one follows."],

@@ -12,7 +12,7 @@ import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
 import { inboundChannel, type RetrievePayload } from "./fetch.ts";
-import { begin } from "./identify.ts";
+import { begin, identifyHeld } from "./identify.ts";
 import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { type Superseded, supersede } from "./replacement.ts";
@@ -126,7 +126,8 @@ const keep = (
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
     const facts: ReceivedFacts = { ...first, instances };
     const id: Id = author.manifest.message;
-    if (store.records.find(id)) return [];
+    // Here already, pushed: whoever asks for it says whose it is.
+    if (store.records.find(id)) return admission ? identifyHeld(site, admission, "unasked") : [];
     const record: StoredRecord = {
       id,
       channel: channel.name,

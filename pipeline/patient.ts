@@ -22,13 +22,16 @@ export const released = (payload: unknown): IdentifyPayload => ({ ...(payload as
 
 const maxDeliveries = 100;
 
-/** The admission that a record was delivered for; null where it was not identified, or a person let it go as it was sealed. */
-export function admissionOf({ store }: Site, record: Id): Admission | null {
-  const identified = store.deliveries
+/** What a record was identified by; undefined where it was not, or not yet. */
+export function identified({ store }: Site, record: Id): IdentifyPayload | undefined {
+  const delivery = store.deliveries
     .list({ record, limit: maxDeliveries })
     .find(({ kind, state }) => kind === "identify" && state === "delivered");
-  return (identified?.payload as IdentifyPayload | undefined)?.admission ?? null;
+  return delivery?.payload as IdentifyPayload | undefined;
 }
+
+/** The admission that a record is delivered for; null where a person let it go as it was sealed. */
+const admissionOf = (site: Site, record: Id): Admission | null => identified(site, record)?.admission ?? null;
 
 /** PID of a message to the HIS: of the admission, or of the document. */
 export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: CdaFacts): MdmDraft["patient"] {

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { sealPart } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { type CdaFacts, readCda } from "../formats/cda.ts";
+import type { CdaFacts } from "../formats/cda.ts";
+import { examineDocument } from "../formats/cda-examine.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
@@ -10,6 +11,7 @@ import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts"
 import type { DocumentEvent } from "../formats/hl7.ts";
 import type { Id, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
+import { gradeFindings } from "./document-grades.ts";
 import { comparePatients } from "./identifiers.ts";
 import { joinsOf } from "./joins.ts";
 import type { Site } from "./site.ts";
@@ -54,9 +56,12 @@ export type ReceivedDocument = {
 };
 
 /** Reads the facts and applies the hard rules (always on): CDA_INVALID says which rule and where. */
-export const rulesOf = (bytes: Uint8Array): CdaFacts => readCda(bytes);
+export const rulesOf = async (bytes: Uint8Array): Promise<CdaFacts> => (await examineDocument(bytes, {})).facts;
 
-/** A document for a channel: its patient compared with the message's, its bytes sealed. PATIENT_MISMATCH by grade. */
+/**
+ * A document for a channel: checked by its rule sets and schema, its patient compared with the message's, its bytes sealed.
+ * CDA_RULE, CDA_SCHEMA and PATIENT_MISMATCH by grade.
+ */
 export async function validateDocument(
   site: Site,
   channel: OutboundChannel,
@@ -73,7 +78,14 @@ export async function validateDocument(
       "PID-3 and the document's recordTarget name different patients under one authority; correct the message",
     );
   }
-  const findings: string[] = [];
+  const checks = config.own.checks[channel.name];
+  const { held, notes, codes } = gradeFindings(
+    channel.validate.document,
+    checks ? (await examineDocument(bytes, checks)).findings : [],
+  );
+  for (const code of codes)
+    site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
+  const findings: string[] = [...notes];
   if ((mismatch || !comparable) && grade !== "skip") {
     const code = mismatch ? "PATIENT_MISMATCH" : "PATIENT_NOT_COMPARABLE";
     findings.push(code);
@@ -92,6 +104,9 @@ export async function validateDocument(
     refers: joins.length > 0,
     extensions: cda.patientIds.map(({ root, extension }) => extension || root),
   };
+  const why = contradiction
+    ? { code: "PATIENT_MISMATCH", reason: "the message and its document name different patients" }
+    : held;
   const item: Item = {
     id: store.newId(),
     kind: "document",
@@ -102,9 +117,9 @@ export async function validateDocument(
     blob: blob.name,
     joins: [...joins, ...received.names],
     patients: facts.extensions.map((extension) => store.tokens.of("patient", "", extension)),
-    state: contradiction ? "held" : "waiting",
-    code: contradiction ? "PATIENT_MISMATCH" : null,
-    reason: contradiction ? "the message and its document name different patients" : null,
+    state: why ? "held" : "waiting",
+    code: why?.code ?? null,
+    reason: why?.reason ?? null,
     since: now().toISOString(),
     record: null,
     facts,

@@ -27,10 +27,23 @@ export type SpooledMessage = {
 /** Takes one message through filter and validate; throws the fault that refuses it. */
 export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 
+/** A verdict that is known before the message is spooled: one commit keeps both. */
+export type Foreseen = {
+  readonly row: { readonly state: "done" | "filtered"; readonly channel: string | null; readonly code: string | null };
+  readonly changes: readonly Change[];
+  /** After the commit. */
+  begin(): void;
+};
+
 export type Verdicts = {
+  /** The verdict of a message that is not in the store yet; undefined where it has to be judged after that. */
+  foresee(message: SpooledMessage): Promise<Foreseen | undefined>;
   /** The verdict that a message is getting now. */
   running(id: Id): Promise<Verdict> | undefined;
-  /** Judges at once. `isAnswered` says whether its sender has been answered by then: what is wrong after that is an alarm. */
+  /**
+   * Judges at once. `isAnswered` is asked when something is wrong: whether its sender has been answered already, which makes
+   * it an alarm; if not, the sender gets this verdict and no other.
+   */
   judge(message: SpooledMessage, isAnswered?: () => boolean): Promise<Verdict>;
   /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
   judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
@@ -45,12 +58,14 @@ export type Verdicts = {
 /** Octets of messages that were answered and wait for their verdict; beyond this they are read again from the store. */
 const maxHeldBytes = 64 * 1024 * 1024;
 
+const maxLater = 4;
+
 /** Verdicts of one site. */
 export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
   const { store, log } = site;
   const running = new Map<Id, Promise<Verdict>>();
-  // One at a time, so that what waits for an acknowledgement always comes between.
-  const later = openLanes({ perSender: 1, total: 1 });
+  // A few at a time, so that they share commits and what waits for an acknowledgement always comes between.
+  const later = openLanes({ perSender: maxLater, total: maxLater });
   let held = 0;
 
   /** A failure that may pass leaves the message refused with AR, for its sender to repeat. */
@@ -71,20 +86,30 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
     return kept;
   };
 
-  const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
+  const draft = async (message: SpooledMessage, started: number): Promise<Foreseen> => {
+    const { id, system, facts } = message;
     const { channel, state, code, changes, begin } = await take(message);
-    const fields = { peer: message.system, detail: "AA", ms: performance.now() - started, code: code ?? null };
-    const findings = findingsOf(message.bytes, message.facts);
-    await store.commit([
-      ...changes,
-      ...findings.map((finding) => step(site, message.id, "source", "warned", { peer: message.system, code: finding })),
-      step(site, message.id, "source", state === "done" ? "accepted" : "filtered", fields),
-      store.arrivals.settle(message.id, { state, channel, code: code ?? null, reason: null }),
-    ]);
+    const fields = { peer: system, detail: "AA", ms: performance.now() - started, code: code ?? null };
+    const findings = findingsOf(message.bytes, facts);
+    return {
+      row: { state, channel, code: code ?? null },
+      changes: [
+        ...changes,
+        ...findings.map((finding) => step(site, id, "source", "warned", { peer: system, code: finding })),
+        step(site, id, "source", state === "done" ? "accepted" : "filtered", fields),
+      ],
+      begin: () => {
+        begin();
+        const { controlId } = facts;
+        for (const finding of findings) log("source.warned", { controlId, message: id, code: finding });
+        if (code) log(`filter.${state}`, { controlId, message: id, code });
+      },
+    };
+  };
+  const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
+    const { row, changes, begin } = await draft(message, started);
+    await store.commit([...changes, store.arrivals.settle(message.id, { ...row, reason: null })]);
     begin();
-    const { controlId } = message.facts;
-    for (const finding of findings) log("source.warned", { controlId, message: message.id, code: finding });
-    if (code) log(`filter.${state}`, { controlId, message: message.id, code });
     return { accepted: true };
   };
 
@@ -101,6 +126,7 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
   };
 
   return {
+    foresee: (message) => draft(message, performance.now()).catch(() => undefined),
     running: (id) => running.get(id),
     // Two copies of one message may come at once: one verdict serves both.
     judge: (message, isAnswered = () => false) =>
@@ -112,6 +138,7 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
       let kept = isHeld ? bytes : undefined;
       const verdict = later.enter("").then(async (leave) => {
         try {
+          await turn();
           // What a stop leaves is taken up at the next start.
           if (site.signal.aborted) return { accepted: true };
           return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
@@ -128,3 +155,6 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
     refuse,
   };
 }
+
+/** Lets everything else that is ready go first. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

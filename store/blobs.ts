@@ -46,7 +46,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         const sealed = facts();
         const digest = sealed.sha256 ?? sealed.root ?? "";
         const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
-        const isKnown = has(name);
+        // An inline one is left to its insert: to look would cost more than the row that is then not written.
+        const isKnown = spooled.file !== null && has(name);
         if (isKnown) {
           await spooled.drop();
           return {

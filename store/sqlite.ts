@@ -83,6 +83,13 @@ export function openDatabase(folder: string, minFreeBytes: number): Database {
     pending.clear();
   };
   const hasSpace = spaceOf(folder, minFreeBytes);
+  // Commits of one turn of the loop go to the writer together: a message between threads costs more than what is in it.
+  let outbox: Commit[] = [];
+  const post = (): void => {
+    const commits = outbox;
+    outbox = [];
+    if (commits.length > 0) worker?.postMessage(commits);
+  };
 
   return {
     all: (sql, ...params) => statement(sql).all(...params) as Row[],
@@ -96,17 +103,19 @@ export function openDatabase(folder: string, minFreeBytes: number): Database {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       n += 1;
       pending.set(n, { resolve, reject });
-      worker.postMessage({ n, statements: changes as unknown as readonly Statement[], accepted } satisfies Commit);
+      if (outbox.length === 0) setImmediate(post);
+      outbox.push({ n, statements: changes as unknown as readonly Statement[], accepted });
       await promise;
     },
     checkpoint: checkpointOf(reader),
     begin: (head) => {
       const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head };
       worker = new Worker(new URL("./writer.ts", import.meta.url), { workerData: data });
-      worker.on("message", settle);
+      worker.on("message", (results: readonly Committed[]) => results.forEach(settle));
       worker.on("error", die);
     },
     close: async () => {
+      post();
       const closing = worker;
       worker = undefined;
       if (closing && !failure) {

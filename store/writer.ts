@@ -34,15 +34,15 @@ let waiting: Commit[] = [];
 const checkpoint =
   "INSERT INTO meta (name, value) VALUES ('journal', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-port.on("message", (message: Commit | "close") => {
+port.on("message", (message: readonly Commit[] | "close") => {
   if (message === "close") {
     commitWaiting();
     db.close();
     process.exit(0);
   }
-  waiting.push(message);
   // Everything that arrived in the same turn of the loop shares the transaction.
-  if (waiting.length === 1) setImmediate(commitWaiting);
+  if (waiting.length === 0) setImmediate(commitWaiting);
+  waiting.push(...message);
 });
 
 function commitWaiting(): void {
@@ -52,7 +52,7 @@ function commitWaiting(): void {
   const results = isDamaged
     ? group.map(({ n }) => failed(n, "damaged", "the store stopped after a failed write; restart the site"))
     : write(group);
-  for (const result of results) port?.postMessage(result);
+  port?.postMessage(results);
 }
 
 function write(group: readonly Commit[]): Committed[] {

@@ -13,10 +13,12 @@ test("rows as JSON, ours beside its peer or the reason why it is missing", () =>
   const { rows } = JSON.parse(stdout) as {
     rows: { name: string; ours: { rate: { median: number } }; peers: { name: string }[] }[];
   };
-  expect(rows).toHaveLength(3);
+  expect(rows).toHaveLength(6);
   for (const row of rows) {
     expect(row.ours.rate.median).toBeGreaterThan(0);
-    expect(row.peers.map(({ name }) => name)).toEqual(row.name.startsWith("the same") ? [] : ["python3-hl7"]);
+    const npm = row.name.startsWith("ADT of") ? ["node-hl7-server", "@medplum/hl7"] : [];
+    const python = /^(ADT|MDM).* after fsync/.test(row.name) ? ["python3-hl7"] : [];
+    expect(row.peers.map(({ name }) => name)).toEqual([...python, ...npm]);
   }
 }, 120_000);
 
@@ -25,7 +27,7 @@ test("an unknown workload is a wrong use", () => {
     encoding: "utf8",
   });
   expect(status).toBe(64);
-  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, seal-open, envelope-parts, corridor/);
+  expect(stderr).toMatch(/there is mllp-accept, dicom-accept, dicom-send, seal-open, envelope-parts, cda, corridor/);
 });
 
 test("sides run in turn after a warm-up; a missing peer is named; a run that fails its check ends the measurement", async () => {

@@ -9,7 +9,7 @@ import { ctStudy, type SampleInstance } from "./fixtures/dicom.ts";
 import { elementsOf, hex, type ReadElement } from "./fixtures/dicom-elements.ts";
 import { adtFor, cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "./sites.ts";
 
 type Held = { readonly id: string; readonly kind: string; readonly state: string; readonly code: string | null };
 
@@ -55,15 +55,19 @@ async function held(code: string): Promise<Held> {
   return all[0] as Held;
 }
 const delivered = (count = study.length) =>
-  until("document and images at B", () => exchange.documentsAtB().size === 1 && exchange.instancesAtB().size === count);
+  until("document and images at B", () => messagesAtHis().length === 1 && exchange.instancesAtB().size === count);
 const release = ({ id }: Held) =>
   exchange.admin("hospital-b").post(`/journal/${id}/release`, { reason: "asked the patient" });
 
 /** PID-3, 5, 7, 8, PV1-2, PV1-19 of the message that HIS B got. */
-function patientAtHis(): readonly (string | undefined)[] {
-  const { folder } = exchange.receivers.his;
-  const [name = ""] = readdirSync(folder).filter((each) => each.endsWith(".hl7"));
-  const message = readFileSync(join(folder, name));
+const patientAtHis = (): readonly (string | undefined)[] => patientOf(messagesAtHis()[0] ?? Buffer.alloc(0));
+
+const messagesAtHis = (): readonly Uint8Array[] =>
+  readdirSync(exchange.receivers.his.folder)
+    .filter((name) => name.endsWith(".hl7"))
+    .map((name) => readFileSync(join(exchange.receivers.his.folder, name)));
+
+function patientOf(message: Uint8Array): readonly (string | undefined)[] {
   const facts = readMsh(message);
   const of = (segment: string) =>
     [...segments(message)].filter((each) => each.name === segment).map((each) => fieldsOf(each, facts))[0];
@@ -79,13 +83,8 @@ const dataSet = (file: Uint8Array): ReadonlyMap<number, ReadElement> => {
 const atPacs = (sopInstanceUid: string): ReadonlyMap<number, ReadElement> =>
   dataSet(readFileSync(join(exchange.receivers.pacs.folder, `${sopInstanceUid}.dcm`)));
 /** AccessionNumber, PatientID and IssuerOfPatientID of the first image that PACS B has. */
-const numbersAtPacs = (): readonly (string | undefined)[] =>
-  [0x00080050, 0x00100020, 0x00100021].map((tag) =>
-    atPacs(study[0]?.sopInstanceUid ?? "")
-      .get(tag)
-      ?.value.toString()
-      .trimEnd(),
-  );
+const numbersAtPacs = (uid = study[0]?.sopInstanceUid ?? ""): readonly (string | undefined)[] =>
+  [0x00080050, 0x00100020, 0x00100021].map((tag) => atPacs(uid).get(tag)?.value.toString().trimEnd());
 const theirNumbers = ["ACC20260116", chen.chart, "HOSPA"];
 
 /** Everything but what identity is, the sequence that tells of it, and lengths of groups. */
@@ -112,6 +111,11 @@ describe("an admission asked for it", () => {
     await until("A has B's proof of delivery", () =>
       exchange.log.some(({ event }) => event === "repository.receipted"),
     );
+    const data = join(exchange.folder, "data");
+    for (const each of readdirSync(data, { recursive: true, withFileTypes: true }).filter((file) => file.isFile())) {
+      const bytes = readFileSync(join(each.parentPath, each.name));
+      for (const word of ["B990011", "怡君", "V20260118"]) expect(bytes.includes(word), each.name).toBe(false);
+    }
   });
 
   test("the house says whose number it files under, and that it keeps accession numbers", async () => {
@@ -207,6 +211,31 @@ describe("nobody asked for it", () => {
     await exchange.message(admission("ADT1"), "B_ADT");
     await delivered();
     expect(numbersAtPacs()).toEqual(["", "B990011", "HOSPB"]);
+  });
+
+  test("a correction and late images go to whom their document was identified as, without another admission", async () => {
+    // No repeated query of the admission may help.
+    await provided((yaml) => pushed(yaml).replace(/again: \[[^\]]*\]/, "again: []"));
+    await held("PATIENT_UNKNOWN");
+    await exchange.message(admission("ADT1"), "B_ADT");
+    await delivered();
+    const late = ctStudy({ instancesPerSeries: 1, first: 50 });
+    await exchange.instances(late.map(({ bytes }) => bytes));
+    await until("late images at B", () => exchange.instancesAtB().size === study.length + late.length);
+    expect(numbersAtPacs(late[0]?.sopInstanceUid)).toEqual(["", "B990011", "HOSPB"]);
+    const parent =
+      '<relatedDocument typeCode="RPLC"><parentDocument><id extension="SAMPLE.116.1" root="2.16.886.104.100565.100008"/></parentDocument></relatedDocument>';
+    const named = { form: "113", extension: "CORRECTED.1", code: "11502-2", display: "x", title: "t", body: "x" };
+    const corrected = Buffer.from(
+      Buffer.from(cda({ ...named, patient: chen }))
+        .toString("utf8")
+        .replace("</custodian>", `</custodian>${parent}`),
+    );
+    await exchange.message(mdmFor(corrected, { controlId: "T10", event: "MDM^T10^MDM_T02" }));
+    await until("the correction at HIS B", () => messagesAtHis().length === 2);
+    expect(exchange.documentsAtB()).toContain(sha256(corrected));
+    expect(messagesAtHis().map((message) => patientOf(message)[0])).toEqual([identifiers, identifiers]);
+    expect(await parked()).toEqual([]);
   });
 
   test("released by a person it goes as it was sealed", async () => {

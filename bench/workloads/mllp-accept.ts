@@ -1,14 +1,17 @@
-/** Messages in: acknowledged by ours after fsync, by python3-hl7 out of memory. */
+/** Messages in: acknowledged by ours after fsync, by python3-hl7 and the servers of npm out of memory. */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ports } from "../../commands/demo/sites.ts";
 import type { Item } from "../../connectors/connector.ts";
 import type { Side, Workload } from "../harness.ts";
-import { adtMessages, documentMessages, sendMessages } from "../load.ts";
+import { adtMessages, documentMessages, sendMessages, sendPipelined } from "../load.ts";
+import { type PeerName, peerNames } from "../mllp-peers.ts";
 import { counted, missing, startExchange, startPeer } from "../subjects.ts";
 
+const root = join(import.meta.dirname, "..");
 const connections = 8;
+const largeBytes = 50_000_000;
 
 export const mllpAccept = (): readonly Workload[] => [
   {
@@ -18,7 +21,16 @@ export const mllpAccept = (): readonly Workload[] => [
     units: 4_000,
     quick: 800,
     ours: ours(adtMessages, "stored"),
-    peers: [pythonHl7(adtMessages)],
+    peers: [pythonHl7(adtMessages), ...peerNames.map((name) => ofNpm(name, adtMessages))],
+  },
+  {
+    name: "ADT of 1 KB on 32 connections: 1 / p99 of its answer (50 is 20 ms)",
+    unit: "1/s",
+    target: { rate: 50 },
+    units: 4_000,
+    quick: 800,
+    ours: slowest(32),
+    peers: [],
   },
   {
     name: "MDM^T02 with a 30 KB CDA in, acknowledged after fsync (answer: stored), 8 connections",
@@ -32,9 +44,28 @@ export const mllpAccept = (): readonly Workload[] => [
   {
     name: "the same, acknowledged after validation (answer: validated)",
     unit: "messages/s",
+    target: { rate: 500 },
     units: 600,
     quick: 200,
     ours: ours(documentMessages, "validated"),
+    peers: [],
+  },
+  {
+    name: "one message with 50 MB in OBX-5, stored",
+    unit: "messages/s",
+    target: { rate: 1, rssMb: 250 },
+    units: 2,
+    quick: 1,
+    ours: ours(largeMessages, "stored", 1),
+    peers: [],
+  },
+  {
+    name: "ADT beside a batch of MDM pipelined on another connection: 1 / p99 of its answer (50 is 20 ms)",
+    unit: "1/s",
+    target: { rate: 50 },
+    units: 2_000,
+    quick: 400,
+    ours: besideBatch(),
     peers: [],
   },
 ];
@@ -42,7 +73,7 @@ export const mllpAccept = (): readonly Workload[] => [
 type Make = (count: number) => readonly Item[];
 
 /** The ledger is the house's own: as many arrivals more as were sent. */
-const ours = (make: Make, answer: "stored" | "validated"): Side => ({
+const ours = (make: Make, answer: "stored" | "validated", at: number = connections): Side => ({
   name: "semrs",
   start: async () => {
     const exchange = await startExchange({ ANSWER: answer });
@@ -58,11 +89,71 @@ const ours = (make: Make, answer: "stored" | "validated"): Side => ({
         const items = make(units);
         const before = await arrivals();
         const started = performance.now();
-        await sendMessages(items, Number(mllp.split(":")[1]), connections);
+        await sendMessages(items, Number(mllp.split(":")[1]), at);
         const seconds = (performance.now() - started) / 1000;
         await counted("arrivals", before + units, arrivals);
         await idle(exchange.a);
         return { units, seconds };
+      },
+    };
+  },
+});
+
+/** A message that no channel takes, with so much in OBX-5. */
+function largeMessages(count: number): readonly Item[] {
+  return adtMessages(count).map((item): Item => {
+    const rest = Buffer.concat([Buffer.from("OBX|1|ED|||"), Buffer.alloc(largeBytes, "x"), Buffer.from("\r")]);
+    const body = async function* () {
+      yield* item.body();
+      yield rest;
+    };
+    return { ...item, size: item.size + rest.length, body };
+  });
+}
+
+const p99 = (times: readonly number[]): number =>
+  [...times].sort((one, other) => one - other)[Math.floor(times.length * 0.99)] ?? 0;
+
+/** Each connection has one message under way, and each message is timed. */
+const slowest = (at: number): Side => ({
+  name: "semrs",
+  start: async () => {
+    const exchange = await startExchange({ ANSWER: "stored" });
+    const { pid, mllp } = exchange.ready["hospital-a"];
+    return {
+      pid,
+      stop: exchange.stop,
+      run: async (units) => {
+        const times: number[] = [];
+        await sendMessages(adtMessages(units), Number(mllp.split(":")[1]), at, (ms) => times.push(ms));
+        return { units: 1, seconds: p99(times) / 1000 };
+      },
+    };
+  },
+});
+
+/** So many messages on one connection as fast as it takes them; meanwhile one after the other on another, each timed. */
+const besideBatch = (): Side => ({
+  name: "semrs",
+  start: async () => {
+    const exchange = await startExchange({ ANSWER: "validated" });
+    const { pid, mllp } = exchange.ready["hospital-a"];
+    const port = Number(mllp.split(":")[1]);
+    return {
+      pid,
+      stop: exchange.stop,
+      run: async (units) => {
+        let isOver = false;
+        const batch = sendPipelined(documentMessages(units), port).finally(() => {
+          isOver = true;
+        });
+        const times: number[] = [];
+        while (!isOver) {
+          await sendMessages(adtMessages(1), port, 1, (ms) => times.push(ms));
+        }
+        await batch;
+        await idle(exchange.a);
+        return { units: 1, seconds: p99(times) / 1000 };
       },
     };
   },
@@ -98,6 +189,27 @@ async def main():
 asyncio.run(main())
 `;
 
+const ofNpm = (name: PeerName, make: Make): Side => ({
+  name,
+  remark: "keeps nothing",
+  start: async () => {
+    const { PEER = "" } = await ports(["PEER"]);
+    try {
+      const { pid, stop } = await startPeer(process.execPath, [join(root, "mllp-peers.ts"), name, PEER], Number(PEER));
+      return { pid, stop, run: timed(make, Number(PEER)) };
+    } catch {
+      return { missing: `${name} is not installed` };
+    }
+  },
+});
+
+const timed = (make: Make, port: number) => async (units: number) => {
+  const items = make(units);
+  const started = performance.now();
+  await sendMessages(items, port, connections);
+  return { units, seconds: (performance.now() - started) / 1000 };
+};
+
 const pythonHl7 = (make: Make): Side => ({
   name: "python3-hl7",
   remark: "keeps nothing",
@@ -108,15 +220,6 @@ const pythonHl7 = (make: Make): Side => ({
     writeFileSync(file, script);
     const { PEER = "" } = await ports(["PEER"]);
     const { pid, stop } = await startPeer("/usr/bin/python3", [file, PEER], Number(PEER));
-    return {
-      pid,
-      stop,
-      run: async (units) => {
-        const items = make(units);
-        const started = performance.now();
-        await sendMessages(items, Number(PEER), connections);
-        return { units, seconds: (performance.now() - started) / 1000 };
-      },
-    };
+    return { pid, stop, run: timed(make, Number(PEER)) };
   },
 });

@@ -30,7 +30,7 @@ export function factsOf({ started, config }: House, controlIds: readonly string[
   const codes = [
     ...arrivals.map(({ code }) => code),
     ...items.map(({ code }) => code),
-    ...steps.flatMap(({ station, detail }) => (station === "validate" ? (detail ?? "").split(" ") : [])),
+    ...steps.flatMap(({ station, detail }) => (station === "validate" ? codesIn(detail ?? "") : [])),
   ];
   const sealedFor = records.flatMap(({ manifest }) => readManifest(manifest).to.map(({ org }) => org));
   const releasedTo = steps.flatMap(({ event, peer }) =>
@@ -75,6 +75,10 @@ const merged = (one: Family, other: Family): Family => ({
 const union = <T extends { readonly id: string }>(one: readonly T[], other: readonly T[]): readonly T[] => [
   ...new Map([...one, ...other].map((each) => [each.id, each])).values(),
 ];
+
+/** Codes among what a step tells: places and names of rules are not. */
+const codesIn = (detail: string): readonly string[] =>
+  detail.split(/[; ]+/).filter((word) => /^[A-Z][A-Z0-9_]+$/.test(word));
 
 const distinct = (values: readonly (string | null)[]): readonly string[] =>
   [...new Set(values.filter((value): value is string => value !== null && value !== ""))].sort();

@@ -21,13 +21,16 @@ const maxRequestBytes = 16 * 1024 * 1024;
 const maxWaiting = 64;
 const isResponse = (command: CommandSet): boolean => (numberOf(command, element.commandField) & 0x8000) !== 0;
 
-/** Reads a socket until it closes; at most one thing is waited for at a time. */
+/** Reads a socket until it closes. */
 export function openInbox(socket: Socket, maxPdu: number): Inbox {
   const controls: Control[] = [];
   const responses: CommandSet[] = [];
   const requests: PeerRequest[] = [];
   let isEnded = false;
-  let wake: (() => void) | undefined;
+  const waiting = new Set<() => void>();
+  const wake = (): void => {
+    for (const each of [...waiting]) each();
+  };
   const gather = openGatherer((contextId, command, dataSet) => {
     if (isResponse(command)) responses.push(command);
     else if (numberOf(command, element.commandField) !== commands.cancelRq)
@@ -44,7 +47,7 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
   });
   const end = (): void => {
     isEnded = true;
-    wake?.();
+    wake();
   };
   socket.on("data", (chunk: Buffer) => {
     try {
@@ -53,7 +56,7 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
       if (!(thrown instanceof ProtocolError)) throw thrown;
       socket.destroy();
     }
-    wake?.();
+    wake();
   });
   socket.on("close", end).on("end", end);
 
@@ -66,12 +69,13 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
       const left = until - performance.now();
       if (left <= 0) throw new Fault("PEER_UNREACHABLE", `the peer did not answer within ${seconds} s`);
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => wake?.(), left);
-        wake = () => {
+        const done = (): void => {
           clearTimeout(timer);
-          wake = undefined;
+          waiting.delete(done);
           resolve();
         };
+        const timer = setTimeout(done, left);
+        waiting.add(done);
       });
     }
   };

@@ -1,118 +1,134 @@
 /** MLLP destination: one message in flight on a connection, its acknowledgement matched by MSA-2. */
-import type { Socket } from "node:net";
 import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
-import type { Destination, Item, Outcome } from "../connector.ts";
+import type { Context, Destination, Item, Outcome } from "../connector.ts";
 import { reach, tlsOptions } from "../wire.ts";
-import { frameOf, openFramer } from "./framer.ts";
+import { commitByte, refusalByte } from "./answer.ts";
+import { frameOf } from "./framer.ts";
+import { type Line, openLine } from "./line.ts";
+import { openPool, type Pool, poolOf } from "./pool.ts";
 
-const maxAckBytes = 1024 * 1024;
 /** ERR-3 values that no repetition can mend: message type, event, processing id, version (HL7 Table 0357). */
 const permanent = new Set(["200", "201", "202", "203"]);
 
+const port = z.int().min(1).max(65_535);
 const options = z.object({
   host: z.string().describe("Where the system listens."),
-  port: z.int().min(1).max(65_535).describe("Its port."),
-  connectSeconds: z.number().positive().default(10).describe("To connect within."),
+  port: port.describe("Its port."),
+  standby: z
+    .array(z.object({ host: z.string(), port }))
+    .max(8)
+    .default([])
+    .describe("Where else it listens: asked in this order when it cannot be reached."),
+  connectSeconds: z.number().positive().default(10).describe("To connect within, each address."),
   responseSeconds: z.number().positive().default(30).describe("To answer within."),
+  connections: z.int().min(1).max(32).default(1).describe("Connections at once, where they are kept open."),
+  keepSeconds: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("A connection is kept open so long for the next message; 0: one each."),
   refusals: z
     .object({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer means."),
+  awaits: z
+    .enum(["commit", "application"])
+    .default("commit")
+    .describe(
+      "Whether a commit acknowledgement (CA) is its answer, or the application's, which follows, is waited for.",
+    ),
+  release: z
+    .union([z.literal(1), z.literal(2)])
+    .default(1)
+    .describe("MLLP release; 2 has a commit byte (06, or 15 for not kept) before the acknowledgement."),
   tls: tlsOptions,
 });
+type Settings = z.output<typeof options>;
 
 export const mllpDestination: Destination<typeof options> = {
   name: "mllp",
   summary: "HL7 v2 messages over MLLP",
   options,
   example: "mllp: { connect: 127.0.0.1:2577, refusals: { AE: park, AR: retry } }",
-  send: async (settings, items, report, { signal }) => {
-    const socket = await reach(settings, `${settings.host}:${settings.port}`, signal);
+  send: async (settings, items, report, context) => {
+    const pool = poolFor(settings, context);
+    const line = await pool.take(context.signal);
+    let isSound = false;
     try {
       for await (const item of items) {
-        const outcome = await exchange(socket, item, settings, signal);
-        report(item, outcome);
+        isSound = false;
+        const outcome = await exchange(line, item, settings, context);
         // After an unanswered message nothing on this connection can be matched any more.
-        if (outcome.state === "ambiguous") return;
+        isSound = outcome.state !== "ambiguous";
+        report(item, outcome);
+        if (!isSound) return;
       }
     } finally {
-      socket.end();
-      socket.destroySoon();
+      pool.give(line, isSound);
     }
   },
 };
 
-async function exchange(
-  socket: Socket,
-  item: Item,
-  settings: z.output<typeof options>,
-  signal: AbortSignal,
-): Promise<Outcome> {
+/** Without keepSeconds every call has a connection of its own. */
+function poolFor(settings: Settings, { signal }: Context): Pool {
+  const { connections, keepSeconds } = settings;
+  const make = () => openPool((each) => connect(settings, each), { connections, keepMs: keepSeconds * 1000 });
+  return keepSeconds > 0 ? poolOf(signal, JSON.stringify(settings), make) : make();
+}
+
+/** The first address that can be reached; PEER_UNREACHABLE of the first when none can. */
+async function connect(settings: Settings, signal: AbortSignal): Promise<Line> {
+  const { host, port: first, standby } = settings;
+  let failure: unknown;
+  for (const address of [{ host, port: first }, ...standby]) {
+    try {
+      return openLine(await reach({ ...settings, ...address }, `${address.host}:${address.port}`, signal));
+    } catch (thrown) {
+      failure ??= thrown;
+      if (signal.aborted) break;
+    }
+  }
+  throw failure;
+}
+
+async function exchange(line: Line, item: Item, settings: Settings, { signal, log }: Context): Promise<Outcome> {
   const parts: Uint8Array[] = [];
   for await (const part of item.body()) parts.push(part);
-  const acks = acknowledgements(socket);
+  for (const late of line.takeLate()) {
+    const { code, error } = readAck(late);
+    log(
+      "mllp.late",
+      { code: "PEER_REFUSED", reason: `an answer came late and is of no message now: ${code} ${error}` },
+      "warn",
+    );
+  }
   try {
-    socket.write(frameOf(Buffer.concat(parts)));
+    line.write(frameOf(Buffer.concat(parts)));
     const limit = AbortSignal.any([signal, AbortSignal.timeout(settings.responseSeconds * 1000)]);
     for (;;) {
-      const ack = await acks.next(limit);
-      if (ack === undefined) return { state: "ambiguous", reason: "the connection ended before an acknowledgement" };
-      const outcome = outcomeOf(ack, item.controlId, settings);
+      const answer = await line.next(limit);
+      if (answer === undefined) return { state: "ambiguous", reason: "the connection ended before an acknowledgement" };
+      if (settings.release === 2 && answer.length === 1) {
+        if (answer[0] !== refusalByte) continue;
+        return { state: "refused", code: "PEER_BUSY", reason: "the system did not keep the message", detail: "NAK" };
+      }
+      const outcome = outcomeOf(answer, item.controlId, settings);
+      if (settings.release === 2) line.write(frameOf(Uint8Array.of(commitByte)));
       if (outcome) return outcome;
     }
   } catch (thrown) {
     if (thrown instanceof Fault) throw thrown;
     return { state: "ambiguous", reason: `no acknowledgement within ${settings.responseSeconds} s` };
-  } finally {
-    acks.stop();
   }
 }
 
-/** Frames that come back on a connection. */
-function acknowledgements(socket: Socket): {
-  next(signal: AbortSignal): Promise<Uint8Array | undefined>;
-  stop(): void;
-} {
-  const framer = openFramer(maxAckBytes);
-  const waiting: Uint8Array[] = [];
-  let isEnded = socket.destroyed;
-  let wake = Promise.withResolvers<void>();
-  const take = (chunk: Buffer): void => {
-    for (const frame of framer.push(chunk)) if (frame.kind !== "oversize") waiting.push(frame.bytes);
-    wake.resolve();
-  };
-  const end = (): void => {
-    isEnded = true;
-    wake.resolve();
-  };
-  socket.on("data", take).once("close", end).once("end", end);
-  return {
-    next: async (signal) => {
-      const aborted = Promise.withResolvers<never>();
-      const abort = (): void => aborted.reject(signal.reason);
-      signal.addEventListener("abort", abort, { once: true });
-      aborted.promise.catch(() => undefined);
-      try {
-        while (waiting.length === 0 && !isEnded) {
-          signal.throwIfAborted();
-          await Promise.race([wake.promise, aborted.promise]);
-          wake = Promise.withResolvers<void>();
-        }
-        return waiting.shift();
-      } finally {
-        signal.removeEventListener("abort", abort);
-      }
-    },
-    stop: () => void socket.off("data", take).off("close", end).off("end", end),
-  };
-}
-
-/** What an acknowledgement says of this message; undefined for one that is of another, or only a commit before the verdict. */
-function outcomeOf(ack: Uint8Array, controlId: string, { refusals }: z.output<typeof options>): Outcome | undefined {
+/** What an acknowledgement says of this message; undefined for one that is of another, or only a commit where the verdict is awaited. */
+function outcomeOf(ack: Uint8Array, controlId: string, { refusals, awaits }: Settings): Outcome | undefined {
   const { code, of, error } = readAck(ack);
   if (of !== controlId) return undefined;
+  if (code === "CA" && awaits === "application") return undefined;
   if (code === "AA" || code === "CA") return { state: "delivered", detail: code };
   const kind = code === "AR" || code === "CR" ? "AR" : "AE";
   const retry = refusals[kind] === "retry" && !permanent.has(error);

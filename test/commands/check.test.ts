@@ -119,6 +119,7 @@ describe("the file", () => {
       [["rules: [{ documents: [113, 114, 115, 116, 121, other], since: 180d, latest: 50 }]", "rules: []"]],
       ["FETCH_WITHOUT_RULE"],
     ],
+    ["a schema without its folder", [["schema: skip", "schema: warn, schemas: nowhere"]], ["CONFIG_SCHEMA"]],
   ])("%s", async (_name, edit, expected) => {
     const { exit, findings } = await checked(edit);
     expect(codes(findings)).toEqual([...expected].sort());
@@ -127,6 +128,13 @@ describe("the file", () => {
     for (const { line } of findings) expect(line).toBeGreaterThan(0);
   });
 
+  test("a rule file that is wrong, with its own file and line", async () => {
+    const rules = join(mkdtempSync(join(tmpdir(), "semrs-check-rules-")), "mine.yaml");
+    writeFileSync(rules, "basedOn: us\nrules:\n  - { id: a, test: 'h:title[', message: m }\n");
+    const { exit, findings } = await checked([["schema: skip", `schema: skip, ruleSets: ["${rules}"]`]]);
+    expect(findings).toMatchObject([{ code: "CONFIG_RULES", file: rules, line: 3, column: 14 }]);
+    expect(exit).toBe(78);
+  });
   test("a file that is not there", async () => {
     const ran = await semrs(["check", "--json", "nowhere.yaml"]);
     for (const { code } of (JSON.parse(ran.out) as { findings: { code: string }[] }).findings) raised.add(code);

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import {
+  commitmentClass,
   type ProposedContext,
   type Request,
   readRequest,
@@ -9,7 +10,16 @@ import {
   writeReject,
 } from "../../connectors/dicom/association.ts";
 import {
+  type CommitmentReport,
+  type CommitmentRequest,
+  commitmentInstance,
+  eventTypeOf,
+  readCommitmentRequest,
+  writeCommitmentReport,
+} from "../../connectors/dicom/commitment.ts";
+import {
   type CommandSet,
+  commands,
   element,
   noDataSet,
   numberOf,
@@ -38,6 +48,8 @@ export type Script = {
   accepts?(context: ProposedContext): 0 | 3 | 4;
   /** Status of the response; nothing is answered for undefined. */
   answer?(asked: Asked): number | undefined | Promise<number | undefined>;
+  /** What it does once it has answered. */
+  after?(asked: Asked): void;
   /** Its largest P-DATA. */
   readonly maxPdu?: number;
   /** After the association is accepted it reads no more. */
@@ -94,6 +106,7 @@ function serve(socket: Socket, script: Script, pacs: Pick<ScriptedPacs, "stored"
     if (status === undefined || socket.destroyed) return;
     if (field === storeRq && status === 0) pacs.stored.push([sopInstanceUid, sha256(dataSet)]);
     respond(asked, status);
+    script.after?.(asked);
   };
   const measure = lengthsInto(pacs.pdus);
   const read = openPduReader(2 ** 24, {
@@ -143,6 +156,41 @@ export function respond({ command, field, contextId, socket }: Asked, status: nu
   ]);
   socket.write(Buffer.concat([dataHead(contextId, true, true, response.length), response]));
 }
+
+/** Reports on a storage commitment on the association that asked for it: `reasonOf` gives the Failure Reason of an instance, or null. */
+export function reportOn(
+  { dataSet, transferSyntax, contextId, socket }: Asked,
+  reasonOf: (sopInstanceUid: string) => number | null,
+): void {
+  const report = reportFor(readCommitmentRequest(dataSet, transferSyntax), reasonOf);
+  const bytes = writeCommitmentReport(report, transferSyntax);
+  const command = writeCommand(reportCommand(report));
+  socket.write(Buffer.concat([dataHead(contextId, true, true, command.length), command]));
+  socket.write(Buffer.concat([dataHead(contextId, false, true, bytes.length), bytes]));
+}
+
+export function reportFor(
+  { transactionUid, references }: CommitmentRequest,
+  reasonOf: (sopInstanceUid: string) => number | null,
+): CommitmentReport {
+  const told = references.map((each) => ({ ...each, reason: reasonOf(each.sopInstanceUid) }));
+  return {
+    transactionUid,
+    committed: told.filter(({ reason }) => reason === null),
+    failed: told.flatMap(({ reason, ...each }) => (reason === null ? [] : [{ ...each, reason }])),
+  };
+}
+
+/** N-EVENT-REPORT-RQ. */
+export const reportCommand = (report: CommitmentReport) =>
+  [
+    [element.affectedSopClass, commitmentClass],
+    [element.commandField, commands.eventReportRq],
+    [element.messageId, 1],
+    [element.dataSetType, 0],
+    [element.affectedSopInstance, commitmentInstance],
+    [element.eventTypeId, eventTypeOf(report)],
+  ] as const;
 
 /** Lengths of the P-DATA in a stream. */
 function lengthsInto(lengths: Set<number>): (chunk: Buffer) => void {

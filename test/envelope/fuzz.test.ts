@@ -19,28 +19,15 @@ import {
 } from "../../envelope/index.ts";
 import { readRequest } from "../../envelope/request.ts";
 import { manifestContentType } from "../../envelope/signed-data.ts";
-import { Fault } from "../../errors.ts";
+import { type Chance, chanceOf as chance, fuzzSeconds as seconds, typed } from "../seeded.ts";
 import { bodyOf2017, clear2017, draft2017, hospitalA, opening2017 } from "./legacy.ts";
 import { a, b, ca, now, openingOf } from "./parties.ts";
 import { bodyOf, clearParts, draftOf, inPieces, record } from "./samples.ts";
 import { smime4Opening } from "./smime4-forge.ts";
 
-const seconds = Number(process.env.FUZZ_SECONDS ?? (process.env.CI ? 30 : 6));
 /** Seeds that found something. */
 const kept: readonly number[] = [1, 20_241, 777_001];
 
-/** A small generator with a seed (mulberry32): the same seed breaks the same octets. */
-function chance(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
-type Chance = ReturnType<typeof chance>;
 type Change = (bytes: Buffer, at: number, random: Chance) => Buffer;
 
 const telling = [0x00, 0x80, 0xff, 0x30, 0x31, 0x24, 0x04, 0xa0, 0x0d, 0x0a, 0x2d, 0x7f];
@@ -76,15 +63,6 @@ function broken(bytes: Buffer, random: Chance): Buffer {
     changed = changes[random(changes.length)]?.(changed, at, random) ?? changed;
   }
   return changed;
-}
-
-/** Ends with what was sealed, or a Fault that is no defect; anything else is thrown on. */
-async function typed(work: () => unknown): Promise<void> {
-  try {
-    await work();
-  } catch (thrown) {
-    if (!(thrown instanceof Fault) || thrown.code === "UNEXPECTED") throw thrown;
-  }
 }
 
 /** Runs the seeds that are kept, then new ones until the time is over. */

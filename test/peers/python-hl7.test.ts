@@ -1,7 +1,7 @@
 /** python3-hl7 reads what we write: acknowledgements and messages. */
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { buildAck, buildMdm, readMsh } from "../../formats/hl7.ts";
+import { buildAck, buildBatchAnswer, buildMdm, readBatch, readMsh } from "../../formats/hl7.ts";
 import { documents, sampleMessage } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
 
@@ -50,4 +50,14 @@ test.skipIf(!python.available)(`messages of ours ${python.reason}`, () => {
     },
   });
   expect(parse(built, "MSH.10", "PID.5", "PID.8", "OBX.2")).toEqual(["C1", "林志明", "M", "ED"]);
+});
+
+test.skipIf(!python.available)(`the answer to a batch ${python.reason}`, () => {
+  const { head } = readBatch(Buffer.from("FHS|^~\\&|HIS|A|SEMRS|A|20260102||||F1\rBHS|^~\\&|HIS|A\rBTS|0\rFTS|1\r"));
+  const ack = buildAck(readMsh(sampleMessage("mdm-t02-116")), { code: "AA", controlId: "OURS", now: new Date() });
+  const answer = buildBatchAnswer(head, [ack, ack], { id: "B7", time: "20260102030405+0000" });
+  const script =
+    "import hl7, sys\nf = hl7.parse_file(sys.stdin.buffer.read().decode())\nprint(f.header[11][0], f.header[12][0], [str(m.segment('MSA')[1]) for b in f for m in b])";
+  const told = execFileSync("/usr/bin/python3", ["-c", script], { input: Buffer.from(answer) }).toString();
+  expect(told.trim()).toBe("B7 F1 ['AA', 'AA']");
 });

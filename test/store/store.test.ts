@@ -268,6 +268,17 @@ describe("the accept journal", () => {
   });
 });
 
+test("97 a clock behind the journal: nothing is opened until it has passed the last step again", async () => {
+  const at = new Date("2026-05-04T12:00:00Z");
+  store.steps.checkClock(at);
+  await store.commit([
+    store.steps.add({ subject: store.newId(), at: at.toISOString(), station: "open", event: "opened" }),
+  ]);
+  const minutesBefore = (minutes: number): Date => new Date(at.getTime() - minutes * 60_000);
+  for (const now of [at, minutesBefore(5), minutesBefore(-60)]) store.steps.checkClock(now);
+  expect(() => store.steps.checkClock(minutesBefore(6))).toThrow(expect.objectContaining({ code: "CLOCK_BEHIND" }));
+});
+
 describe("formats of the database", () => {
   const waiting = (kind: "document" | "instance", joins: readonly string[]): Item => ({
     id: store.newId(),
@@ -336,15 +347,4 @@ describe("formats of the database", () => {
     ]);
     expect(matters.find(({ count }) => count === 3)?.item.id).toBe(items[0]?.id);
   });
-});
-
-test("97 a clock behind the journal: nothing is opened until it has passed the last step again", async () => {
-  const at = new Date("2026-05-04T12:00:00Z");
-  store.steps.checkClock(at);
-  await store.commit([
-    store.steps.add({ subject: store.newId(), at: at.toISOString(), station: "open", event: "opened" }),
-  ]);
-  const minutesBefore = (minutes: number): Date => new Date(at.getTime() - minutes * 60_000);
-  for (const now of [at, minutesBefore(5), minutesBefore(-60)]) store.steps.checkClock(now);
-  expect(() => store.steps.checkClock(minutesBefore(6))).toThrow(expect.objectContaining({ code: "CLOCK_BEHIND" }));
 });

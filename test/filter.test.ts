@@ -1,0 +1,141 @@
+/** What a filter takes and leaves: fields of the message, values of the document's JSON view, confidentiality. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
+import { readCda } from "../formats/cda.ts";
+import { textsAt, viewOf } from "../formats/cda-view.ts";
+import { readMsh } from "../formats/hl7.ts";
+import { edited, valuesOf } from "../formats/hl7-edit.ts";
+import { channelSchemas } from "../pipeline/config-channels.ts";
+import { takesDocument, takesFields } from "../pipeline/filter-rules.ts";
+import { cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { fixtures } from "./peers.ts";
+import { openExchange, type TestExchange, testPki } from "./sites.ts";
+
+const { available, path: folder, reason } = fixtures("cda");
+const bytes = cda({
+  form: "113",
+  extension: "F.1",
+  patient: chen,
+  code: "1-8",
+  display: "d",
+  title: "A &amp; B",
+  body: "b",
+});
+const message = mdmFor(bytes, { controlId: "F1" });
+const facts = readMsh(message);
+const filterOf = (rules: object) => channelSchemas.outbound.shape.filter.parse({ documents: ["other"], ...rules });
+
+describe("fields of a message", () => {
+  const text = "MSH|^~\\&|HIS|A^1|E|A|20260102||ADT^A01|7|P|2.5.1\rPID|1||1^^^X&1.2&ISO~2^^^Y||A\\T\\B^C\rPV1|1|I\r";
+  const adt = Buffer.from(text);
+  const msh = readMsh(adt);
+  test.each<[string, readonly string[]]>([
+    ["MSH-3", ["HIS"]],
+    ["MSH-4.2", ["1"]],
+    ["MSH-9.2", ["A01"]],
+    ["PID-3.1", ["1", "2"]],
+    ["PID-3.4.2", ["1.2"]],
+    ["PID-5.1", ["A&B"]],
+    ["PV1-2", ["I"]],
+    ["PV1-44", []],
+    ["ZZZ-1", []],
+  ])("%s is %j", (field, values) => {
+    expect(valuesOf(adt, msh, field)).toEqual(values);
+  });
+  test("what is written is escaped, everything else stays", () => {
+    const result = edited(adt, msh, [
+      { field: "PV1-3.2", to: "a|b^c\rd" },
+      { field: "PID-3.4", to: "Z" },
+    ]);
+    expect(Buffer.from(result.bytes).toString("utf8")).toBe(
+      text.replace("PV1|1|I", "PV1|1|I|^a\\F\\b\\S\\c\\X0D\\d").replace("X&1.2&ISO", "Z").replace("^^^Y", "^^^Z"),
+    );
+    expect(valuesOf(result.bytes, result.facts, "PV1-3.2")).toEqual(["a|b^c\rd"]);
+  });
+  test.each(["MSH-10", "MSH-9.1", "MSH-2", "ZZZ-1", "PID", "PID-0"])("%s cannot be written", (field) => {
+    expect(() => edited(adt, msh, [{ field, to: "x" }])).toThrow(expect.objectContaining({ code: "TRANSFORM_FAILED" }));
+  });
+});
+
+describe("rules", () => {
+  test.each([
+    ["keep what is there", { keep: [{ field: "MSH-9.2", is: ["T02"] }] }, true],
+    ["keep what is not", { keep: [{ field: "MSH-9.2", is: ["T06"] }] }, false],
+    ["drop what is there", { drop: [{ field: "MSH-9.2", is: ["T06", "T02"] }] }, false],
+    ["drop what is not", { drop: [{ field: "ZZZ-1", is: ["x"] }] }, true],
+    ["an empty text stands for nothing", { drop: [{ field: "ZZZ-1", is: [""] }] }, false],
+  ])("message: %s", (_what, rules, isTaken) => {
+    expect(takesFields(filterOf(rules), message, facts)).toBe(isTaken);
+    expect(takesDocument(filterOf(rules), bytes, readCda(bytes))).toBe(true);
+  });
+  const code = "code.@code";
+  test.each([
+    ["keep what is there", { keep: [{ document: code, is: ["1-8"] }] }, true],
+    ["keep what is not", { keep: [{ document: code, is: ["2-6"] }] }, false],
+    [
+      "drop one of several ids",
+      { drop: [{ document: "recordTarget.patientRole.id.@extension", is: [chen.chart] }] },
+      false,
+    ],
+    ["drop what is not", { drop: [{ document: "setId.@root", is: ["1"] }] }, true],
+    ["a name of JavaScript is no path", { drop: [{ document: "constructor.name", is: ["Object"] }] }, true],
+    ["confidentiality that may leave", { confidentiality: ["N"] }, true],
+    ["confidentiality that may not", { confidentiality: ["R", "V"] }, false],
+  ])("document: %s", (_what, rules, isTaken) => {
+    expect(takesDocument(filterOf(rules), bytes, readCda(bytes))).toBe(isTaken);
+    expect(takesFields(filterOf(rules), message, facts)).toBe(true);
+  });
+  test.each([{ field: "PV1-2", document: "code", is: ["x"] }, { is: ["x"] }, { field: "PV1.2", is: ["x"] }])(
+    "%j is no rule",
+    (rule) => {
+      expect(() => filterOf({ keep: [rule] })).toThrow();
+    },
+  );
+});
+
+describe.skipIf(!available)(`the JSON view ${reason}`, () => {
+  test("is the same in every encoding, packaged or not; nothing is guessed and no entity resolved", () => {
+    const read = (name: string) => viewOf(readFileSync(join(folder, name)));
+    const view = read("tw-ToFHIRLab_1.xml");
+    for (const name of [
+      "enc-tw-big5.xml",
+      "enc-tw-utf16be-bom.xml",
+      "enc-tw-utf16le-bom.xml",
+      "enc-tw-utf8-bom-crlf.xml",
+    ])
+      for (const path of ["title", "code.@code", "recordTarget.patientRole.patient.name", "effectiveTime.@value"])
+        expect(textsAt(read(name), path), `${name} ${path}`).toEqual(textsAt(view, path));
+    expect(textsAt(view, "recordTarget.patientRole.id.@extension")).toEqual(["501"]);
+    expect(textsAt(viewOf(bytes), "title")).toEqual(["A &amp; B"]);
+    expect(textsAt(read("tw-ToFHIRLab_0.xml"), "author.assignedAuthor.assignedPerson.name")).toEqual([
+      "簡季施",
+      "石季施",
+    ]);
+  });
+});
+
+describe("at a house", () => {
+  let pki: string;
+  let exchange: TestExchange | undefined;
+  beforeAll(async () => {
+    pki = await testPki();
+  });
+  afterEach(async () => {
+    await exchange?.close();
+    exchange = undefined;
+  });
+  test.each([
+    ['drop: [{ field: MSH-3, is: ["HIS"] }]', "filtered"],
+    ["confidentiality: [R]", "filtered"],
+    ["confidentiality: [N]", "done"],
+    ["keep: [{ document: languageCode.@code, is: [zh-TW] }]", "done"],
+  ])("%s: %s", async (rules, state) => {
+    const from = "documents: [113, 114, 115, 121, other], processingId: P";
+    exchange = await openExchange(pki, {}, (yaml) => yaml.replace(from, `${from}, ${rules}`));
+    expect(await exchange.message(message)).toMatchObject({ state: "delivered" });
+    const { arrivals } = await exchange.admin("hospital-a").get<Traced>("/trace/F1");
+    expect(arrivals[0]).toMatchObject({ state, code: state === "done" ? null : "NO_CHANNEL" });
+  });
+});

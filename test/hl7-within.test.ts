@@ -1,0 +1,101 @@
+/** `within`: a verdict that takes too long is answered as stored, and what it finds is quarantined; decided by order, not by time. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { Fault } from "../errors.ts";
+import { loadConfig } from "../pipeline/config.ts";
+import { openMessageIntake } from "../pipeline/intake-message.ts";
+import { openMetrics } from "../pipeline/metrics.ts";
+import type { Site } from "../pipeline/site.ts";
+import type { Settled } from "../pipeline/verdicts.ts";
+import { openStore } from "../store/index.ts";
+import type { Store } from "../store/store.ts";
+import { until } from "./sites.ts";
+
+let store: Store | undefined;
+let clock = Date.parse("2026-01-02T03:04:05Z");
+const now = (): Date => new Date(clock);
+afterEach(async () => await store?.close());
+
+async function intakeWith(within: number | undefined, take: () => Promise<Settled>) {
+  store = await openStore({
+    folder: mkdtempSync(join(tmpdir(), "semrs-within-")),
+    key: new Uint8Array(32),
+    now,
+  });
+  const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), { SITE: "hospital-a" });
+  const his = config.own.systems.his;
+  const mllp = { ...his?.mllp, ...(within === undefined ? {} : { within }) };
+  const events: string[] = [];
+  const site = {
+    config: { ...config, own: { ...config.own, systems: { his: { ...his, mllp } } } },
+    store,
+    log: (event: string, _fields?: object, level = "info") => void (level === "error" && events.push(event)),
+    metrics: openMetrics("hospital-a", store),
+    now,
+    signal: new AbortController().signal,
+  } as unknown as Site;
+  return { intake: openMessageIntake(site, take).intake, events, store };
+}
+async function* one(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}
+const arrival = {
+  body: one("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|W1|P|2.5.1\r"),
+  mediaType: "application/hl7-v2",
+  controlId: "W1",
+  sender: "test",
+} as const;
+const settled: Settled = { channel: null, state: "filtered", changes: [], begin: () => undefined };
+
+test("the time runs out first: accepted, and the later finding is an alarm", async () => {
+  const gate = Promise.withResolvers<Settled>();
+  const { intake, events, store } = await intakeWith(1, () => gate.promise);
+  const { answer } = await intake("his", {
+    ...arrival,
+    body: one("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|W1|P|2.5.1\r"),
+  });
+  expect(await answer).toEqual({ accepted: true });
+  gate.reject(new Fault("CDA_INVALID", "no patient"));
+  await until("the verdict", () => store.arrivals.list({ state: "refused", limit: 1 }).length === 1);
+  expect(events).toEqual(["validate.quarantined"]);
+});
+
+test("the finding comes first: refused, however long it takes to be written", async () => {
+  const { intake, events } = await intakeWith(60_000, async () => {
+    throw new Fault("CDA_INVALID", "no patient");
+  });
+  const { answer } = await intake("his", arrival);
+  expect(await answer).toMatchObject({ accepted: false, code: "CDA_INVALID" });
+  expect(events).toEqual([]);
+});
+
+test("without a limit the answer waits for the verdict", async () => {
+  const gate = Promise.withResolvers<Settled>();
+  const { intake } = await intakeWith(undefined, () => gate.promise);
+  const { answer } = await intake("his", {
+    ...arrival,
+    body: one("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|W3|P|2.5.1\r"),
+  });
+  let isAnswered = false;
+  void answer.then(() => {
+    isAnswered = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(isAnswered).toBe(false);
+  gate.resolve(settled);
+  expect(await answer).toEqual({ accepted: true });
+});
+
+test("a control id of more than 24 hours ago is kept anew, and never only acknowledged", async () => {
+  const { intake, store } = await intakeWith(undefined, async () => settled);
+  const text = "MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|OLD|P|2.5.1\r";
+  await (await intake("his", { ...arrival, body: one(text) })).answer;
+  clock += 25 * 3600 * 1000;
+  expect(await (await intake("his", { ...arrival, body: one(text) })).answer).toEqual({ accepted: true });
+  expect(store.arrivals.list({ limit: 10 }).map(({ controlId, state }) => `${controlId} ${state}`)).toEqual([
+    "OLD filtered",
+    "OLD filtered",
+  ]);
+});

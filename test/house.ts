@@ -1,0 +1,74 @@
+/** Hospital A alone, in this process, on free ports and in a fresh folder: for what happens at its HL7 v2 listener. */
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ports } from "../commands/demo/sites.ts";
+import { type Started, startSite } from "../commands/run.ts";
+import { frameOf } from "../connectors/mllp/framer.ts";
+import { codeOf } from "../errors.ts";
+import type { Level } from "../log.ts";
+import { loadConfig } from "../pipeline/config.ts";
+import type { LoggedLine } from "./sites.ts";
+import { until } from "./sites.ts";
+
+export type House = {
+  readonly store: Started["store"];
+  readonly log: LoggedLine[];
+  /** Sends octets as one frame, and gives what came back once there are so many frames of it. */
+  ask(bytes: Uint8Array, answers?: number): Promise<string>;
+  /** Sends octets as they are. */
+  write(bytes: Uint8Array, answers: number): Promise<string>;
+  close(): Promise<void>;
+};
+
+const root = join(import.meta.dirname, "..");
+const names = ["A_PORT", "A_ADMIN", "A_HIS", "A_PACS"];
+
+/** `edit` changes the shipped channels.yaml first. */
+export async function openHouse(pki: string, edit: (yaml: string) => string = (yaml) => yaml): Promise<House> {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-house-"));
+  const file = join(folder, "channels.yaml");
+  writeFileSync(file, edit(readFileSync(join(root, "channels.yaml"), "utf8")));
+  const log: LoggedLine[] = [];
+  const start = async (attempts: number): Promise<{ readonly site: Started; readonly port: number }> => {
+    const free = await ports(names);
+    const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...free };
+    const tell = (event: string, fields = {}, level: Level = "info"): void =>
+      void log.push({ site: "hospital-a", event, fields, level });
+    try {
+      return { site: await startSite(loadConfig(file, env), tell), port: Number(free.A_HIS) };
+    } catch (thrown) {
+      // Between choosing a port and listening on it another process may take it.
+      if (attempts > 1 && codeOf(thrown) === "CONFIG_INVALID") return await start(attempts - 1);
+      throw thrown;
+    }
+  };
+  const { site, port } = await start(3);
+  const write = async (bytes: Uint8Array, answers: number): Promise<string> => {
+    const socket = connect(port, "127.0.0.1");
+    let back = "";
+    socket.on("data", (data: Buffer) => (back += data.toString("latin1"))).on("error", () => undefined);
+    await once(socket, "connect");
+    socket.end(bytes);
+    await until(`${answers} answers`, () => back.split("\u001c\r").length > answers, 30_000);
+    // Our end is closed: the house closes its own once everything is answered.
+    await until("the end", () => socket.closed || socket.readableEnded, 30_000);
+    return back;
+  };
+  return {
+    store: site.store,
+    log,
+    write,
+    ask: (bytes, answers = 1) => write(frameOf(bytes), answers),
+    close: async () => {
+      await site.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** MSA-1 of every acknowledgement in what came back, with MSA-2. */
+export const acksIn = (back: string): readonly string[] =>
+  [...back.matchAll(/MSA.(\w\w).([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`.trim());
