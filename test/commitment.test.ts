@@ -3,10 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { commitmentClass, explicitLittle } from "../connectors/dicom/association.ts";
 import { commitmentInstance, readCommitmentReport, writeCommitmentRequest } from "../connectors/dicom/commitment.ts";
-import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { readHead } from "../formats/dicom.ts";
-import { associated, command, ct, pdv } from "./dicom-peer.ts";
-import { wire } from "./envelope/people.ts";
+import { associated, command, ct, pdv, storeRq } from "./dicom-peer.ts";
 import { ctStudy, mrStudy } from "./fixtures/dicom.ts";
 import { sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
@@ -93,22 +91,15 @@ test("what a PACS wants committed is a whole study: it travels at once, long bef
 test("while the association that sends a study is open, the study is not sealed, however quiet it is", async () => {
   const at = await openExchange(pki, { QUIET: "200ms" });
   try {
-    const gate = Promise.withResolvers<void>();
-    const sent = Promise.withResolvers<void>();
-    async function* items(): AsyncGenerator<DicomItem> {
-      for (const [index, bytes] of study.entries()) {
-        if (index === 2) {
-          sent.resolve();
-          await gate.promise;
-        }
-        const head = readHead(bytes);
-        yield { ...head, controlId: head.sopInstanceUid, size: bytes.length, body: () => wire(bytes, 65_536) };
+    const peer = await associated(Number(at.env.A_PACS));
+    const store = async (instances: readonly Uint8Array[]): Promise<void> => {
+      for (const bytes of instances) {
+        const { sopInstanceUid, offset } = readHead(bytes);
+        peer.send(storeRq(sopInstanceUid), pdv(1, false, true, bytes.subarray(offset)));
+        expect((await peer.message()).command.get(0x900)).toBe(0);
       }
-    }
-    const to = { host: "127.0.0.1", port: Number(at.env.A_PACS), callingAeTitle: "PACS_A", calledAeTitle: "SEMRS_A" };
-    const context = { log: () => undefined, signal: new AbortController().signal };
-    const sending = dicomDestination.send(dicomDestination.options.parse(to), items(), () => undefined, context);
-    await sent.promise;
+    };
+    await store(study.slice(0, 2));
     await at.message(sampleMessage("mdm-t02-116"));
     // Another study comes, is quiet and goes meanwhile.
     await at.instances(mrStudy().map(({ bytes }) => bytes));
@@ -118,8 +109,8 @@ test("while the association that sends a study is open, the study is not sealed,
       return records.registered === 1;
     });
     expect((await at.admin("hospital-a").get<Traced>("/trace/S116")).documents[0]?.state).toBe("waiting");
-    gate.resolve();
-    await sending;
+    await store(study.slice(2));
+    peer.socket.end();
     await until("the whole study went as one", registered(at, "S116"));
   } finally {
     await at.close();

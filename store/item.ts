@@ -1,0 +1,46 @@
+/** Documents and instances that were accepted here, until they travel. */
+import type { BlobName, Change, Id, Token } from "./store.ts";
+
+export type ItemState = "waiting" | "held" | "sealed" | "discarded";
+
+/** A document or an instance that was accepted at this site, until it travels in a record. */
+export type Item = {
+  readonly id: Id;
+  readonly kind: "document" | "instance";
+  readonly arrival: Id;
+  readonly channel: string;
+  /** Token of the document id, or the SOP Instance UID; (kind, key, digest) is unique. */
+  readonly key: string;
+  readonly digest: Token;
+  readonly blob: BlobName;
+  /** What joins a document and its study: `study:<UID>`, `accession:<token>`. */
+  readonly joins: readonly string[];
+  /** Tokens of the patient ids. */
+  readonly patients: readonly Token[];
+  readonly state: ItemState;
+  readonly code: string | null;
+  readonly reason: string | null;
+  /** When it began to wait (ISO 8601). */
+  readonly since: string;
+  readonly record: Id | null;
+  /** Sealed at rest. */
+  readonly facts: unknown;
+};
+
+export type Items = {
+  add(item: Item): readonly Change[];
+  mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since">>): Change;
+  find(id: Id): Item | undefined;
+  byKey(kind: Item["kind"], key: string): readonly Item[];
+  byArrival(arrival: Id): readonly Item[];
+  byRecord(record: Id): readonly Item[];
+  /** Items of one kind that share at least one join. */
+  joined(kind: Item["kind"], joins: readonly string[]): readonly Item[];
+  list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
+  /** As a person counts them: a document each, and instances of one study, channel and code together, the first of them. */
+  matters(query: {
+    readonly state: ItemState;
+    readonly limit: number;
+  }): readonly { readonly item: Item; readonly count: number }[];
+  counts(): Readonly<Record<string, number>>;
+};
