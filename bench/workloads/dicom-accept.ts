@@ -7,8 +7,8 @@ import type { Side, Workload } from "../harness.ts";
 import { ctInstances, sendInstances } from "../load.ts";
 import { counted, missing, startExchange, startPeer } from "../subjects.ts";
 
-export const dicomAccept = (): readonly Workload[] =>
-  ([1, 4] as const).map((associations): Workload => {
+export const dicomAccept = (): readonly Workload[] => [
+  ...([1, 4] as const).map((associations): Workload => {
     return {
       name: `C-STORE in, CT of 525 kB, ${associations} ${associations === 1 ? "association" : "associations"}`,
       unit: "instances/s",
@@ -18,10 +18,23 @@ export const dicomAccept = (): readonly Workload[] =>
       ours: ours(associations),
       peers: [storescp(associations), orthanc(associations)],
     };
-  });
+  }),
+  {
+    name: "C-STORE in, instances of 200 MB",
+    unit: "instances/s",
+    target: { rssMb: 150 },
+    units: 2,
+    quick: 1,
+    ours: ours(1, largeRows),
+    peers: [storescp(1, largeRows), orthanc(1, largeRows)],
+  },
+];
+
+/** Rows and columns of 200 MB. */
+const largeRows = 10_000;
 
 /** The ledger: as many instances more in the journal, each with the digest of what came. */
-const ours = (associations: number): Side => ({
+const ours = (associations: number, rows?: number): Side => ({
   name: "semrs",
   start: async () => {
     const exchange = await startExchange();
@@ -32,7 +45,7 @@ const ours = (associations: number): Side => ({
     return {
       pid,
       stop: exchange.stop,
-      run: async (units) => await timed(units, Number(port), "SEMRS_A", associations, kept),
+      run: async (units) => await timed(units, Number(port), "SEMRS_A", associations, kept, rows),
     };
   },
 });
@@ -43,8 +56,9 @@ async function timed(
   aeTitle: string,
   associations: number,
   kept: () => number | Promise<number>,
+  rows?: number,
 ) {
-  const items = ctInstances(units);
+  const items = ctInstances(units, rows);
   const before = await kept();
   const started = performance.now();
   await sendInstances(items, port, aeTitle, associations);
@@ -53,7 +67,7 @@ async function timed(
   return { units, seconds };
 }
 
-const storescp = (associations: number): Side => ({
+const storescp = (associations: number, rows?: number): Side => ({
   name: "storescp",
   remark: "in clear, no fsync",
   start: async () => {
@@ -71,14 +85,14 @@ const storescp = (associations: number): Side => ({
       stop,
       // It forks for each association: its own CPU time says nothing, so none is told.
       run: async (units) => ({
-        ...(await timed(units, Number(PEER), "PEER", associations, () => readdirSync(folder).length)),
+        ...(await timed(units, Number(PEER), "PEER", associations, () => readdirSync(folder).length, rows)),
         cpuMs: Number.NaN,
       }),
     };
   },
 });
 
-const orthanc = (associations: number): Side => ({
+const orthanc = (associations: number, rows?: number): Side => ({
   name: "Orthanc",
   remark: "in clear",
   start: async () => {
@@ -104,6 +118,6 @@ const orthanc = (associations: number): Side => ({
       const response = await fetch(`http://127.0.0.1:${HTTP}/statistics`);
       return ((await response.json()) as { CountInstances: number }).CountInstances;
     };
-    return { pid, stop, run: async (units) => await timed(units, Number(PEER), "PEER", associations, kept) };
+    return { pid, stop, run: async (units) => await timed(units, Number(PEER), "PEER", associations, kept, rows) };
   },
 });

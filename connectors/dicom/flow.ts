@@ -11,6 +11,8 @@ export type Flow = {
   readonly body: AsyncIterable<Uint8Array>;
 };
 
+const smallBytes = 16 * 1024;
+
 /** Octets that may wait over all flows of a listener; beyond it each may hold one chunk. */
 export type Budget = { take(octets: number): void; readonly isSpent: () => boolean };
 
@@ -53,11 +55,11 @@ export function openFlow(highWater: number, resume: () => void, budget: Budget):
       for (;;) {
         if (failure) throw failure;
         if (waiting.length > 0) {
-          // All that came meanwhile, as one chunk: small PDUs would cost a turn of the loop each.
-          const chunk = waiting.length === 1 && waiting[0] ? waiting[0] : Buffer.concat(waiting, size);
+          // All that came meanwhile: what is small is put together, since each chunk costs a turn of the whole pipeline.
+          const chunks = size / waiting.length < smallBytes ? [Buffer.concat(waiting, size)] : waiting;
           empty();
           release();
-          yield chunk;
+          yield* chunks;
         } else if (isEnded) return;
         else await new Promise<void>((resolve) => (wake = resolve));
       }

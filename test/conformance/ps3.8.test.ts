@@ -150,6 +150,27 @@ describe("PS3.8 Table 9-10 itself", () => {
     },
   );
 
+  /** Said once more, as the text does (PS3.8 9.2.3): what is expected where; anything else is out of turn. */
+  const expected: Readonly<Partial<Record<Event, Readonly<Partial<Record<State, Action>>>>>> = {
+    "Evt3 A-ASSOCIATE-AC": { Sta5: "AE-3" },
+    "Evt4 A-ASSOCIATE-RJ": { Sta5: "AE-4" },
+    "Evt6 A-ASSOCIATE-RQ": { Sta2: "AE-6", Sta13: "AA-7" },
+    "Evt10 P-DATA-TF": { Sta6: "DT-2", Sta7: "AR-6" },
+    "Evt12 A-RELEASE-RQ": { Sta6: "AR-2", Sta7: "AR-8" },
+    "Evt13 A-RELEASE-RP": { Sta7: "AR-3", Sta10: "AR-10", Sta11: "AR-3" },
+    "Evt19 unrecognized PDU": { Sta13: "AA-7" },
+  };
+  test("a PDU out of turn is answered with A-ABORT: of the user before an association, of the provider within, none after", () => {
+    for (const event of pdus.map(([each]) => each)) {
+      for (const state of states.filter((each) => each !== "Sta1" && each !== "Sta4")) {
+        const outOfTurn = state === "Sta2" ? "AA-1" : state === "Sta13" ? "AA-6" : "AA-8";
+        const ended = state === "Sta2" || state === "Sta13" ? "AA-2" : "AA-3";
+        const action = event === "Evt16 A-ABORT" ? ended : (expected[event]?.[state] ?? outOfTurn);
+        expect(actionOf(state, event), `${event} in ${state}`).toBe(action);
+      }
+    }
+  });
+
   test("every action leads to a state, and every state can be reached and left", () => {
     const led = new Set(Object.values(nextState).flat());
     expect([...led].sort()).toEqual([...states].sort());
