@@ -3,8 +3,21 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { ports } from "../../commands/demo/sites.ts";
 import type { Traced } from "../../commands/journal/trace.ts";
-import { reportOn, type Script, type ScriptedPacs, scriptedPacs } from "../connectors/scripted-pacs.ts";
+import { commitmentClass, explicitLittle } from "../../connectors/dicom/association.ts";
+import { readCommitmentRequest, writeCommitmentReport } from "../../connectors/dicom/commitment.ts";
+import { openAssociation } from "../../connectors/dicom/requestor.ts";
+import { dicomDestination } from "../../connectors/dicom/scu.ts";
+import {
+  type Asked,
+  reportCommand,
+  reportFor,
+  reportOn,
+  type Script,
+  type ScriptedPacs,
+  scriptedPacs,
+} from "../connectors/scripted-pacs.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
 import { startOrthanc } from "../peers/orthanc.ts";
@@ -201,6 +214,35 @@ describe("proof by storage commitment", () => {
     });
   });
 
+  test("a report on an association of the PACS's own, to our listener, proves the study as well", async () => {
+    const { OURS = "" } = await ports(["OURS"]);
+    const told: number[] = [];
+    const reportBack = async ({ dataSet, transferSyntax, socket }: Asked): Promise<void> => {
+      const report = reportFor(readCommitmentRequest(dataSet, transferSyntax), () => null);
+      socket.destroy();
+      const settings = { host: "127.0.0.1", port: Number(OURS), callingAeTitle: "PACS_B", calledAeTitle: "SEMRS_B" };
+      const contexts = [{ id: 1, abstractSyntax: commitmentClass, transferSyntaxes: [explicitLittle] }];
+      const peer = dicomDestination.options.parse(settings);
+      const association = await openAssociation(peer, contexts, new AbortController().signal);
+      const bytes = writeCommitmentReport(report, explicitLittle);
+      told.push(await association.request(1, reportCommand(report), one(bytes)));
+      await association.release();
+    };
+    const { at, pacs } = await delivering(
+      { after: (asked) => void (asked.field === actionRq && reportBack(asked)) },
+      (yaml) =>
+        yaml.replace(
+          "calledAeTitle: PACS_B, associations: 4",
+          `calledAeTitle: PACS_B, listen: "127.0.0.1:${OURS}", proof: commitment`,
+        ),
+    );
+    await until("delivered", () =>
+      at.log.some(({ event, fields }) => event === "deliver.delivered" && fields.peer === "pacs"),
+    );
+    expect(told).toEqual([0]);
+    expect(pacs.stored).toHaveLength(study.length);
+  });
+
   test("a class that the PACS will not keep parks the delivery with the Failure Reason", async () => {
     const { at } = await delivering(
       { after: (asked) => void (asked.field === actionRq && reportOn(asked, () => 0x0122)) },
@@ -269,3 +311,7 @@ describe.skipIf(!orthanc.available)(`proof by count: Orthanc ${orthanc.reason}`,
     });
   });
 });
+
+async function* one<T>(value: T): AsyncGenerator<T> {
+  yield value;
+}
