@@ -24,15 +24,6 @@ export const mllpAccept = (): readonly Workload[] => [
     peers: [pythonHl7(adtMessages), ...peerNames.map((name) => ofNpm(name, adtMessages))],
   },
   {
-    name: "ADT of 1 KB on 32 connections: 1 / p99 of its answer (50 is 20 ms)",
-    unit: "1/s",
-    target: { rate: 50 },
-    units: 4_000,
-    quick: 800,
-    ours: slowest(32),
-    peers: [],
-  },
-  {
     name: "MDM^T02 with a 30 KB CDA in, acknowledged after fsync (answer: stored), 8 connections",
     unit: "messages/s",
     target: { rate: 2_000 },
@@ -48,6 +39,19 @@ export const mllpAccept = (): readonly Workload[] => [
     units: 600,
     quick: 200,
     ours: ours(documentMessages, "validated"),
+    peers: [],
+  },
+];
+
+/** Its slowest answers, its largest message. */
+export const mllpLimits = (): readonly Workload[] => [
+  {
+    name: "ADT of 1 KB on 32 connections: 1 / p99 of its answer (50 is 20 ms)",
+    unit: "1/s",
+    target: { rate: 50 },
+    units: 4_000,
+    quick: 800,
+    ours: slowest(32),
     peers: [],
   },
   {
