@@ -7,11 +7,12 @@ import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
 import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
-import { mllpAccept } from "./workloads/mllp-accept.ts";
+import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 
 const groups = {
   "mllp-accept": mllpAccept,
+  "mllp-limits": mllpLimits,
   "dicom-accept": dicomAccept,
   "dicom-send": dicomSend,
   "seal-open": sealOpen,

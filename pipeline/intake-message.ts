@@ -58,7 +58,7 @@ export function openMessageIntake(
     // A small one that came before is found out by the commit's conflict, which a new one never pays for.
     const before = bytes.length > maxOptimisticBytes ? store.arrivals.byRepetition(repetition) : undefined;
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
-    const message: SpooledMessage = { id: store.newId(), system, bytes, facts };
+    const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts };
     // What no channel takes needs no second look: its verdict is kept in the same commit.
     const foreseen = isTakenByNone(config, system, facts, bytes) ? await verdicts.foresee(message) : undefined;
     const row = {
@@ -133,7 +133,8 @@ export function openMessageIntake(
     const answer =
       isStored || !isOpen
         ? Promise.resolve({ accepted: true })
-        : (verdicts.running(before.id) ?? verdicts.judge({ id: before.id, system, bytes, facts }));
+        : (verdicts.running(before.id) ??
+          verdicts.judge({ id: before.id, system, sender: arrival.sender, bytes, facts }));
     return { duplicate: !isRefused, answer };
   };
 
@@ -217,7 +218,7 @@ export function openMessageIntake(
     if (head instanceof Fault) {
       const facts = { controlId: row.controlId } as MessageFacts;
       await verdicts.refuse({ id: row.id, system: row.source, facts }, head, performance.now(), false);
-    } else await verdicts.judge({ id: row.id, system: row.source, bytes, facts: head });
+    } else await verdicts.judge({ id: row.id, system: row.source, sender: row.sender, bytes, facts: head });
   };
   return { intake, resume, again };
 }

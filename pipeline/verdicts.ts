@@ -20,6 +20,8 @@ export type Settled = {
 export type SpooledMessage = {
   readonly id: Id;
   readonly system: string;
+  /** The connection it came on. */
+  readonly sender: string;
   readonly bytes: Uint8Array;
   readonly facts: MessageFacts;
 };
@@ -48,7 +50,7 @@ export type Verdicts = {
   /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
   judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
   refuse(
-    message: Omit<SpooledMessage, "bytes">,
+    message: Omit<SpooledMessage, "bytes" | "sender">,
     thrown: unknown,
     started: number,
     isAnswered: boolean,
@@ -64,6 +66,7 @@ const maxLater = 4;
 export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
   const { store, log } = site;
   const running = new Map<Id, Promise<Verdict>>();
+  const judging = openLanes({ perSender: 1, total: 2 });
   // A few at a time, so that they share commits and what waits for an acknowledgement always comes between.
   const later = openLanes({ perSender: maxLater, total: maxLater });
   let held = 0;
@@ -86,9 +89,19 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
     return kept;
   };
 
-  const draft = async (message: SpooledMessage, started: number): Promise<Foreseen> => {
+  /** One connection after the other, and everything else that is ready between: documents take milliseconds each. */
+  const takeInTurn = async (message: SpooledMessage): Promise<Settled> => {
+    const leave = await judging.enter(message.sender);
+    try {
+      await turn();
+      return await take(message);
+    } finally {
+      leave();
+    }
+  };
+  const draft = async (message: SpooledMessage, taken: Promise<Settled>, started: number): Promise<Foreseen> => {
     const { id, system, facts } = message;
-    const { channel, state, code, changes, begin } = await take(message);
+    const { channel, state, code, changes, begin } = await taken;
     const fields = { peer: system, detail: "AA", ms: performance.now() - started, code: code ?? null };
     const findings = findingsOf(message.bytes, facts);
     return {
@@ -107,7 +120,7 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
     };
   };
   const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
-    const { row, changes, begin } = await draft(message, started);
+    const { row, changes, begin } = await draft(message, takeInTurn(message), started);
     await store.commit([...changes, store.arrivals.settle(message.id, { ...row, reason: null })]);
     begin();
     return { accepted: true };
@@ -126,7 +139,7 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
   };
 
   return {
-    foresee: (message) => draft(message, performance.now()).catch(() => undefined),
+    foresee: (message) => draft(message, take(message), performance.now()).catch(() => undefined),
     running: (id) => running.get(id),
     // Two copies of one message may come at once: one verdict serves both.
     judge: (message, isAnswered = () => false) =>
@@ -138,7 +151,6 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
       let kept = isHeld ? bytes : undefined;
       const verdict = later.enter("").then(async (leave) => {
         try {
-          await turn();
           // What a stop leaves is taken up at the next start.
           if (site.signal.aborted) return { accepted: true };
           return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);

@@ -1,5 +1,6 @@
 /** What a house answers before, at and after its verdict, to repetitions, and to text that cannot be read. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { frameOf } from "../connectors/mllp/framer.ts";
 import { encodeText } from "../formats/charset.ts";
 import { readMsh } from "../formats/hl7.ts";
 import { mdmFor } from "./fixtures/documents.ts";
@@ -105,6 +106,21 @@ describe("repetitions (decision 8)", () => {
       expect(acksIn(await house.ask(latin(adt("1", { time }))))).toEqual(["AA 1"]);
     expect(arrival(house, "1")).toHaveLength(3);
   });
+});
+
+test("a live message overtakes a batch that another connection sent before it", async () => {
+  const house = of("validated");
+  const batch = Array.from({ length: 300 }, (_, n) => Buffer.from(frameOf(wrong(`B${n}`))));
+  let answered = 0;
+  const begun = Promise.withResolvers<void>();
+  const night = house.write(Buffer.concat(batch), batch.length, (back) => {
+    answered = acksIn(back).length;
+    begun.resolve();
+  });
+  await begun.promise;
+  expect(acksIn(await house.ask(latin(adt("LIVE"))))).toEqual(["AA LIVE"]);
+  expect(answered).toBeLessThan(batch.length);
+  expect(acksIn(await night)).toEqual(batch.map((_, n) => `AE B${n}`));
 });
 
 describe("charsets", () => {

@@ -155,12 +155,7 @@ const outcomes: readonly (readonly [acks: string, journal: string, why: string, 
     "AL/NE, and something beside the document",
     ["made-mdm-t02-multipart-related.hl7", "made-oru-r01-ed-cda-and-pdf.hl7"],
   ],
-  [
-    "CA",
-    "refused HL7_UNSUPPORTED",
-    "AL/NE: it was committed; a cancellation is not carried",
-    ["made-mdm-t11-cancel.hl7"],
-  ],
+  ["CA", "done CANCELLED_AHEAD", "AL/NE: it cancels a document that has not come", ["made-mdm-t11-cancel.hl7"]],
   ["CA", "filtered NO_DOCUMENT", "AL/NE: the commit alone; no document in it", ["oie-small.hl7"]],
   [
     "AE CA",

@@ -18,8 +18,8 @@ export type House = {
   readonly log: LoggedLine[];
   /** Sends octets as one frame, and gives what came back once there are so many frames of it. */
   ask(bytes: Uint8Array, answers?: number): Promise<string>;
-  /** Sends octets as they are. */
-  write(bytes: Uint8Array, answers: number): Promise<string>;
+  /** Sends octets as they are; `heard` is told of what comes back as it comes. */
+  write(bytes: Uint8Array, answers: number, heard?: (back: string) => void): Promise<string>;
   close(): Promise<void>;
 };
 
@@ -46,10 +46,14 @@ export async function openHouse(pki: string, edit: (yaml: string) => string = (y
     }
   };
   const { site, port } = await start(3);
-  const write = async (bytes: Uint8Array, answers: number): Promise<string> => {
+  const write: House["write"] = async (bytes, answers, heard = () => undefined) => {
     const socket = connect(port, "127.0.0.1");
     let back = "";
-    socket.on("data", (data: Buffer) => (back += data.toString("latin1"))).on("error", () => undefined);
+    socket.on("data", (data: Buffer) => {
+      back += data.toString("latin1");
+      heard(back);
+    });
+    socket.on("error", () => undefined);
     await once(socket, "connect");
     socket.end(bytes);
     await until(`${answers} answers`, () => back.split("\u001c\r").length > answers, 30_000);
