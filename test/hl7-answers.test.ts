@@ -170,6 +170,7 @@ describe("charsets", () => {
   test.for(["UNICODE", "UNICODE UTF-16", "UTF-16"])("%s is refused with the reason", async (charset) => {
     const back = await of("validated").ask(latin(adt(`W${charset}`, { charset })));
     expect(acksIn(back)).toEqual([`AR W${charset}`]);
+    expect(back).toContain("ERR|||200^^HL70357|E|||HL7_UNSUPPORTED: ");
     expect(back).toContain("send UNICODE UTF-8");
   });
 });
