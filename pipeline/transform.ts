@@ -45,13 +45,14 @@ export async function deliveredMessage(
 ): Promise<Uint8Array> {
   const steps = site.config.own.transforms[channel] ?? [];
   if (steps.length === 0) return built;
-  // A cancellation carries none.
-  const carries = embeddedDocuments(built, readMsh(built)).length;
+  const before = embeddedDocuments(built, readMsh(built));
   return await pass(site, "transform", channel, async () => {
     const { bytes } = await transformed(steps, { bytes: built, facts: readMsh(built) }, document);
-    const carried = embeddedDocuments(bytes, readMsh(bytes));
-    if (carried.length !== carries || carried.some((each) => Buffer.compare(each.bytes, document) !== 0))
-      throw new Fault("TRANSFORM_FAILED", "the transformed message does not carry the document as it is");
+    const after = embeddedDocuments(bytes, readMsh(bytes));
+    const isSame = (index: number): boolean =>
+      Buffer.compare(before[index]?.bytes ?? new Uint8Array(), after[index]?.bytes ?? new Uint8Array()) === 0;
+    if (after.length !== before.length || !before.every((_, index) => isSame(index)))
+      throw new Fault("TRANSFORM_FAILED", "the transformed message does not carry its documents as they are");
     return bytes;
   });
 }
