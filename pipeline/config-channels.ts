@@ -193,6 +193,10 @@ const inbound = z.strictObject({
                 .max(16)
                 .default([])
                 .describe("When to ask again, for what is still being registered."),
+              every: lasting(
+                "12h",
+                "A patient is asked for once in this time, however often the system announces them.",
+              ),
             }),
             z.strictObject({ request: z.literal("api").describe("A program asks on the admin port.") }),
             z.strictObject({ push: z.array(name).min(1).describe("Partners that may send on their own account.") }),

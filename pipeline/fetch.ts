@@ -4,7 +4,7 @@ import { Fault } from "../errors.ts";
 import { commandMediaType, type PatientId, type Registered, readCommand, writeCommand } from "../formats/command.ts";
 import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
-import type { Change, Delivery } from "../store/store.ts";
+import type { Change, Delivery, Token } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
@@ -13,7 +13,7 @@ import type { SpooledMessage } from "./intake-message.ts";
 import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { newDelivery } from "./route.ts";
-import type { Site } from "./site.ts";
+import { type Site, step } from "./site.ts";
 
 /** What a query asks for, sealed in its delivery. */
 type FetchPayload = { readonly patientIds: readonly PatientId[]; readonly admission: Admission | null };
@@ -24,7 +24,7 @@ export type RetrievePayload = { readonly registered: Registered; readonly admiss
 export function admit(
   site: Site,
   channel: InboundChannel,
-  again: readonly number[],
+  { again, every }: { readonly again: readonly number[]; readonly every: number },
   message: SpooledMessage,
 ): readonly Change[] {
   const { ids, unmapped } = patientIdsOf(site.config, patientIdentifiers(message.bytes, message.facts));
@@ -34,7 +34,36 @@ export function admit(
   }
   if (ids.length === 0) return [];
   const admission: Admission = { ids, patient: admittedPatient(message.bytes, message.facts) };
-  return [...request(site, channel, { patientIds: ids, admission }, again), ...identifyHeld(site, admission)];
+  const order = patientOrder(site, ids);
+  const [last] = site.store.deliveries.fetches(order, 1);
+  const isAsked = last?.state !== "discarded" && Date.parse(last?.createdAt ?? "") + every > site.now().getTime();
+  const asking = isAsked ? [] : request(site, channel, { patientIds: ids, admission }, again, order);
+  return [...asking, ...identifyHeld(site, admission)];
+}
+
+/** Fetches for one patient, whatever the order of the ids in PID-3. */
+const patientOrder = ({ store }: Site, ids: readonly PatientId[]): Token =>
+  store.tokens.of(
+    "patient",
+    "fetch",
+    ids
+      .map(({ root, extension }) => `${root}^${extension}`)
+      .sort()
+      .join("~"),
+  );
+
+const maxFetches = 64;
+
+/** An admission was taken back: what was not asked for yet is not asked for. */
+export function cancelAdmission(site: Site, message: SpooledMessage): readonly Change[] {
+  const { ids } = patientIdsOf(site.config, patientIdentifiers(message.bytes, message.facts));
+  return site.store.deliveries
+    .fetches(patientOrder(site, ids), maxFetches)
+    .filter(({ state }) => state === "queued" || state === "ambiguous" || state === "parked")
+    .flatMap(({ id }) => [
+      site.store.deliveries.mark(id, { state: "discarded", reason: "the admission was taken back" }),
+      step(site, id, "fetch", "discarded", { detail: "ADT^A11" }),
+    ]);
 }
 
 /** Queries for one patient, with who asks where somebody said so: now and after each of `again` (milliseconds). */
@@ -43,10 +72,11 @@ export function request(
   channel: InboundChannel,
   payload: FetchPayload,
   again: readonly number[],
+  order: Token | null = null,
 ): readonly Change[] {
   return [0, ...again].map((later) => {
     const delivery = newDelivery(site, "fetch", channel.name, site.config.registryPartner);
-    return site.store.deliveries.add({ ...delivery, due: delivery.due + later, payload });
+    return site.store.deliveries.add({ ...delivery, due: delivery.due + later, order, payload });
   });
 }
 

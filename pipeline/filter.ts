@@ -28,7 +28,9 @@ export function candidates(
 
 /** Whether nothing here is done with such a message: no channel takes it and it announces nobody. */
 export const isTakenByNone = (config: Config, system: string, message: MessageFacts, bytes: Uint8Array): boolean =>
-  candidates(config, system, message, bytes).length === 0 && admissionChannel(config, system, message) === undefined;
+  candidates(config, system, message, bytes).length === 0 &&
+  admissionChannel(config, system, message) === undefined &&
+  cancelledAdmission(config, system, message) === undefined;
 
 /** The first of the channels that takes this document. */
 export const channelOf = (
@@ -54,17 +56,32 @@ export const instanceChannel = (config: Config, system: string): OutboundChannel
       channel.kind === "outbound" && channel.source.includes(system) && channel.assemble !== undefined,
   );
 
+const cancelAdmit = "ADT^A11";
+
+/** The inbound channel whose fetch ends when this message takes an admission back (HL7 v2.5.1 3.3.11). */
+export const cancelledAdmission = (
+  { own }: Config,
+  system: string,
+  { messageType }: MessageFacts,
+): InboundChannel | undefined =>
+  own.channels.find(
+    (channel): channel is InboundChannel =>
+      messageType === cancelAdmit &&
+      channel.kind === "inbound" &&
+      channel.fetch.when.some((when) => "admission" in when && when.admission === system),
+  );
+
 /** The inbound channel that fetches when this message announces a patient, and how often it asks again. */
 export function admissionChannel(
   config: Config,
   system: string,
   message: MessageFacts,
-): { readonly channel: InboundChannel; readonly again: readonly number[] } | undefined {
+): { readonly channel: InboundChannel; readonly again: readonly number[]; readonly every: number } | undefined {
   for (const channel of config.own.channels) {
     if (channel.kind !== "inbound") continue;
     for (const when of channel.fetch.when) {
       if ("admission" in when && when.admission === system && takesMessage(when.messages, message.messageType)) {
-        return { channel, again: when.again };
+        return { channel, again: when.again, every: when.every };
       }
     }
   }

@@ -13,8 +13,8 @@ import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { cancel, cancelled, documentsNamed, isCancelled, nameJoin } from "./correction.ts";
-import { admit } from "./fetch.ts";
-import { admissionChannel, candidates, channelOf } from "./filter.ts";
+import { admit, cancelAdmission } from "./fetch.ts";
+import { admissionChannel, cancelledAdmission, candidates, channelOf } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -27,8 +27,13 @@ export const openMessages =
   async (message) => {
     const admission = admissionChannel(site.config, message.system, message.facts);
     if (admission) {
-      const changes = admit(site, admission.channel, admission.again, message);
+      const changes = admit(site, admission.channel, admission, message);
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
+    }
+    const takenBack = cancelledAdmission(site.config, message.system, message.facts);
+    if (takenBack) {
+      const changes = cancelAdmission(site, message);
+      return { channel: takenBack.name, state: "done", changes, begin: () => undefined };
     }
     const channels = await pass(site, "filter", message.system, async () =>
       candidates(site.config, message.system, message.facts, message.bytes),

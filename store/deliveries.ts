@@ -50,6 +50,10 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;
     },
+    fetches: (order, limit) =>
+      db
+        .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT ?", order, limit)
+        .map(read),
     // One that waits for an earlier one of its key and destination is not due, whatever its time says.
     due: (now, limit, except = []) =>
       db

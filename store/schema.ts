@@ -85,4 +85,5 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE rejection (instance TEXT PRIMARY KEY, note TEXT NOT NULL, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  "CREATE INDEX delivery_fetch ON delivery (sequence, id) WHERE kind = 'fetch'",
 ];

@@ -221,6 +221,8 @@ export type Deliveries = {
   add(delivery: Delivery): Change;
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
   find(id: Id): Delivery | undefined;
+  /** Fetches for one patient, newest first. */
+  fetches(order: Token, limit: number): readonly Delivery[];
   /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; not to `except`. */
   due(now: number, limit: number, except?: readonly string[]): readonly Delivery[];
   /** The earliest `due` of what is queued or ambiguous, not to `except`; undefined when nothing is. */

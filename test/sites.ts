@@ -82,6 +82,7 @@ export async function openExchange(
     PKI: pki,
     DATA: join(folder, "data"),
     QUIET: "300ms",
+    EVERY: "1ms",
     AGAIN_1: "300ms",
     AGAIN_2: "1s",
     AGAIN_3: "2s",

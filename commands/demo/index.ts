@@ -91,6 +91,7 @@ async function demo(options: Options): Promise<number> {
       DATA: join(folder, "data"),
       QUIET: "2s",
       STUDY_WAIT: "20s",
+      EVERY: "1s",
       AGAIN_1: "1s",
       AGAIN_2: "5s",
       AGAIN_3: "15s",

@@ -1,0 +1,48 @@
+/** What admissions do to fetching: a storm of them asks once, one that is taken back asks no more. */
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { adtFor } from "./fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+
+let pki: string;
+beforeAll(async () => {
+  pki = await testPki();
+});
+let exchange: TestExchange;
+afterEach(() => exchange.close());
+
+const patient = "A223456781^^^MOI^NI";
+const admit = (controlId: string, event = "A01", identifiers = patient) =>
+  exchange.message(adtFor(identifiers, { controlId, event }), "B_ADT");
+const asked = (): number =>
+  exchange.log.filter(({ site, event }) => site === "registry" && event === "registry.answered").length;
+const fetches = async (): Promise<Record<string, number>> =>
+  (await exchange.admin("hospital-b").get<{ deliveries: Record<string, number> }>("/counts")).deliveries;
+
+test("however often a patient is announced, the registry is asked once in 12 hours; another patient is asked for", async () => {
+  exchange = await openExchange(pki, { EVERY: "12h", AGAIN_1: "10m", AGAIN_2: "20m" });
+  for (let n = 1; n <= 20; n += 1)
+    expect(await admit(`STORM${n}`, n % 2 ? "A01" : "A04")).toMatchObject({ detail: "AA" });
+  await until("asked", () => asked() === 1);
+  await admit("OTHER", "A01", "A145678902^^^MOI^NI");
+  await until("asked for the other", () => asked() === 2);
+  expect((await fetches()).queued).toBe(6);
+});
+
+test("the same patient is asked for again when the time is over", async () => {
+  exchange = await openExchange(pki, { EVERY: "1ms", AGAIN_1: "10m", AGAIN_2: "20m" });
+  await admit("FIRST");
+  await until("asked", () => asked() === 1);
+  await admit("SECOND");
+  await until("asked again", async () => (await fetches()).queued === 7 || asked() === 2);
+});
+
+test("ADT^A11 ends what was not asked yet; the next admission asks anew", async () => {
+  exchange = await openExchange(pki, { EVERY: "12h", AGAIN_1: "10m", AGAIN_2: "20m" });
+  await admit("IN");
+  await until("asked", () => asked() === 1);
+  expect(await admit("BACK", "A11")).toMatchObject({ detail: "AA" });
+  await until("nothing waits", async () => ((await fetches()).queued ?? 0) === 0);
+  expect((await fetches()).discarded).toBe(3);
+  await admit("AGAIN");
+  await until("asked anew", () => asked() === 2);
+});
