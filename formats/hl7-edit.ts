@@ -1,11 +1,13 @@
 /** Fields of a message by address (`PID-3.4`, `MSH-9.2`), read unescaped and written escaped; what is not written stays as it is. */
 import { Fault } from "../errors.ts";
-import { decoderOf, escapeText, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
+import { encodeText } from "./charset.ts";
+import { escapeText, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
 
 /** `SEG-field`, `SEG-field.component` or `SEG-field.component.subcomponent`, each from 1. */
 export const fieldAddress = /^[A-Z][A-Z0-9]{2}-[1-9]\d{0,2}(\.[1-9]\d?){0,2}$/;
 
-export type FieldEdit = { readonly field: string; readonly to: string };
+/** A value, or what becomes of each value that is there. */
+export type FieldEdit = { readonly field: string; readonly to: string | ((value: string) => string) };
 
 type Address = { readonly segment: string; readonly index: number; readonly parts: readonly number[] };
 
@@ -40,55 +42,49 @@ function partOf(
   return subcomponent === undefined ? value : (value.split(separators.subcomponent)[subcomponent] ?? "");
 }
 
-/** Fields that say what a message is and who answers for it: nobody writes them. */
-const fixed = /^MSH-([127]|9|1[0128])(\.|$)/;
+/** Fields that say what a message is and who answers for it, and the document itself: nobody writes them. */
+const fixed = /^(MSH-([127]|9|1[0128])|OBX-[25])(\.|$)/;
 
 /**
- * The message with fields written, in UTF-8; a segment that is not written stays as it is. TRANSFORM_FAILED for an address that
- * cannot be written: no such segment, or a field that stays.
+ * The message with fields written, in its own charset; a segment that is not written stays octet for octet. TRANSFORM_FAILED for
+ * an address that cannot be written: no such segment, or a field that stays.
  */
-export function edited(
-  message: Uint8Array,
-  facts: MessageFacts,
-  edits: readonly FieldEdit[],
-): { readonly bytes: Uint8Array; readonly facts: MessageFacts } {
-  const isUtf8 = facts.charset === "utf-8";
-  const lines = [...segments(message)].map(({ name, bytes }) => ({
-    name,
-    bytes: isUtf8 ? bytes : Buffer.from(decoderOf(facts.charset).decode(bytes), "utf8"),
-  }));
-  const now = { ...facts, charset: "utf-8" };
+export function edited(message: Uint8Array, facts: MessageFacts, edits: readonly FieldEdit[]): Uint8Array {
+  const lines = [...segments(message)].map(({ name, bytes }) => ({ name, bytes }));
   for (const { field, to } of edits) {
     const address = addressOf(field);
     if (!fieldAddress.test(field) || fixed.test(field)) throw refused(field, "is not one that can be written");
     const found = lines.filter(({ name }) => name === address.segment);
     if (found.length === 0) throw refused(field, "has no segment in this message");
-    for (const line of found) line.bytes = written(line, address, to, now);
+    for (const line of found) line.bytes = written(line, address, to, facts);
   }
-  return { bytes: Buffer.concat(lines.flatMap(({ bytes }) => [bytes, Uint8Array.of(0x0d)])), facts: now };
+  return Buffer.concat(lines.flatMap(({ bytes }) => [bytes, Uint8Array.of(0x0d)]));
 }
 
 const refused = (field: string, what: string): Fault => new Fault("TRANSFORM_FAILED", `${field.slice(0, 20)} ${what}`);
 
-function written(segment: Segment, { index, parts }: Address, to: string, facts: MessageFacts): Uint8Array {
+function written(segment: Segment, { index, parts }: Address, to: FieldEdit["to"], facts: MessageFacts): Uint8Array {
   const { field, repetition } = facts.separators;
-  const fields = Buffer.from(segment.bytes).toString("utf8").split(field);
+  const fields = [...fieldsOf(segment, facts)];
   while (fields.length <= index) fields.push("");
   fields[index] = (fields[index] ?? "")
     .split(repetition)
-    .map((each) => put(each, parts, escapeText(to, facts.separators), facts))
+    .map((each) => put(each, parts, to, facts))
     .join(repetition);
-  return Buffer.from(fields.join(field), "utf8");
+  return encodeText(fields.join(field), facts.charset).bytes;
 }
 
 function put(
   whole: string,
   [at, ...rest]: readonly number[],
-  to: string,
+  to: FieldEdit["to"],
   facts: MessageFacts,
   isInner = false,
 ): string {
-  if (at === undefined) return to;
+  if (at === undefined) {
+    if (typeof to === "string") return escapeText(to, facts.separators);
+    return whole === "" ? "" : escapeText(to(unescapeText(whole, facts)), facts.separators);
+  }
   const separator = isInner ? facts.separators.subcomponent : facts.separators.component;
   const pieces = whole.split(separator);
   while (pieces.length <= at) pieces.push("");

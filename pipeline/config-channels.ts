@@ -18,6 +18,28 @@ const rule = z
   })
   .refine(({ field, document }) => (field === undefined) !== (document === undefined), "either field or document");
 
+const step = z.union([
+  z.strictObject({
+    set: address.describe("Field that is written, in every segment and repetition of it."),
+    to: z.string().max(4_096).describe("Its value; separators in it are escaped."),
+  }),
+  z.strictObject({
+    map: address.describe("Field whose values are replaced."),
+    values: z.record(z.string(), z.string()).describe("What each value becomes."),
+    else: z.string().max(4_096).optional().describe("What any other value becomes; without it, it stays."),
+  }),
+  z.strictObject({
+    lookup: address.describe("Field whose values are looked up."),
+    in: z.string().min(1).describe("YAML file of value: value."),
+    else: z.string().max(4_096).optional().describe("What a value becomes that is not in it; without it, it stays."),
+  }),
+  z.strictObject({
+    use: z.string().min(1).describe("TypeScript module whose default export transforms the message."),
+    ms: z.int().min(10).max(60_000).default(2_000).describe("How long it may take, milliseconds; then it is ended."),
+  }),
+]);
+const transform = (what: string) => z.array(step).max(64).default([]).describe(what);
+
 const outbound = z.strictObject({
   source: z.array(name).min(1).max(16).describe("Systems whose documents and instances this channel takes."),
   filter: z
@@ -42,6 +64,7 @@ const outbound = z.strictObject({
       drop: z.array(rule).max(64).default([]).describe("Not taken if one of these holds."),
     })
     .describe("What this channel takes."),
+  transform: transform("Changes to the message for comparing patients; never to the document, nor to what is kept."),
   validate: z
     .strictObject({
       document: z
@@ -199,6 +222,7 @@ const inbound = z.strictObject({
     })
     .prefault({})
     .describe("How envelopes are verified."),
+  transform: transform("Changes to the messages that are delivered to the HIS; never to the document in them."),
   deliver: z
     .array(
       z.strictObject({

@@ -61,6 +61,11 @@ const table = {
     "The folder of the XML Schema is missing, or the schema cannot be compiled.",
     "Set validate.document.schemas to the folder that holds CDA.xsd and what it includes.",
   ],
+  CONFIG_TRANSFORM: [
+    "error",
+    "A module or lookup file of a transform is missing or wrong.",
+    "Correct the path, relative to channels.yaml, or the file.",
+  ],
   FILTER_DROPS_CANCEL: [
     "warn",
     "A system sends cancellations that no channel takes: a withdrawn report would stay elsewhere.",

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { Fault } from "../errors.ts";
 import type { CdaChecks } from "../formats/cda-examine.ts";
 import { channelChecks } from "./channel-checks.ts";
+import { channelTransforms, type TransformStep } from "./channel-transforms.ts";
 import { channelSchemas } from "./config-channels.ts";
 import { type ConfigFile, type Environment, type Problem, readConfigFile } from "./config-file.ts";
 import { type Finding, findingText } from "./config-findings.ts";
@@ -58,6 +59,8 @@ export type Config = {
     readonly channels: readonly Channel[];
     /** What is checked of documents beyond the hard rules, by channel. */
     readonly checks: Readonly<Record<string, CdaChecks>>;
+    /** Steps of the channels' transforms, by channel. */
+    readonly transforms: Readonly<Record<string, readonly TransformStep[]>>;
   };
 };
 
@@ -110,10 +113,12 @@ export function readConfig(file: string, env: Environment): Read {
   const { checks, problems, findings: inFiles } = channelChecks(channels, dirname(path));
   for (const problem of problems) at(problem);
   findings.push(...inFiles);
+  const { transforms, problems: inTransforms } = channelTransforms(channels, dirname(path));
+  for (const problem of inTransforms) at(problem);
   // Doubts about names that do not exist would only repeat it.
   if (findings.length > 0) return read(undefined);
   for (const problem of findDoubts(parsed.data, channels)) at(problem);
-  return read(resolved(path, parsed.data, channels, checks, source));
+  return read(resolved(path, parsed.data, channels, { checks, transforms }, source));
 }
 
 const sorted = (findings: readonly Finding[]): readonly Finding[] =>
@@ -136,7 +141,7 @@ function resolved(
   path: string,
   file: File,
   channels: readonly Channel[],
-  checks: Readonly<Record<string, CdaChecks>>,
+  loaded: Pick<Config["own"], "checks" | "transforms">,
   source: ConfigFile,
 ): Config {
   const folder = dirname(path);
@@ -170,7 +175,7 @@ function resolved(
       registry: own.registry?.listen,
       systems: own.systems,
       channels: own.run.flatMap((name) => channels.filter((channel) => channel.name === name)),
-      checks,
+      ...loaded,
     },
   };
 }

@@ -18,6 +18,7 @@ import { ask } from "./partner.ts";
 import { patientOf } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, utcSeconds } from "./site.ts";
+import { deliveredMessage } from "./transform.ts";
 import { chunks } from "./validate.ts";
 
 /** The deliveries that a received record asks for, in order per patient where the configuration says so. */
@@ -56,7 +57,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   const attachments = await Promise.all(
     (facts.attachments ?? []).map(async ({ n, type }) => ({ bytes: await clear(site, partOf(record, n)), type })),
   );
-  const message = buildMdm({
+  const built = buildMdm({
     event: template.slice(template.indexOf("^") + 1) as MdmDraft["event"],
     // The same for every attempt, so that a HIS that saw it before knows it.
     controlId: delivery.id.slice(0, 20),
@@ -78,6 +79,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
       ...(related ? { parentId: related.uniqueId } : {}),
     },
   });
+  const message = await deliveredMessage(site, delivery.channel, built, bytes);
   const started = performance.now();
   const item: Item = { controlId: delivery.id.slice(0, 20), size: message.length, body: () => chunks(message) };
   let outcome: Outcome | undefined;

@@ -18,6 +18,7 @@ import { admissionChannel, candidates, channelOf } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { pass, type Site, step } from "./site.ts";
+import { patientSeen } from "./transform.ts";
 import { chunks, type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
@@ -86,7 +87,7 @@ async function leave(
       bytes: document.bytes,
       cda,
       event,
-      patient,
+      patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
       names: own ? [nameJoin(site, message.system, own)] : [],
       parent: parent ? parentOf(site, message.system, parent) : null,
       // What comes beside several documents goes with the first of them.

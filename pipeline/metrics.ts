@@ -5,6 +5,7 @@ import type { Store } from "../store/store.ts";
 export type Station =
   | "source"
   | "filter"
+  | "transform"
   | "validate"
   | "assemble"
   | "seal"

@@ -43,6 +43,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   yaml: ["pipeline"],
   express: ["exchange", "pipeline"],
   "prom-client": ["pipeline"],
+  "node-hl7-client": ["pipeline"],
   "node-forge": ["commands"],
   "node-hl7-server": ["bench"],
   "@medplum/hl7": ["bench"],

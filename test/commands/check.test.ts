@@ -119,6 +119,11 @@ describe("the file", () => {
       [["rules: [{ documents: [113, 114, 115, 116, 121, other], since: 180d, latest: 50 }]", "rules: []"]],
       ["FETCH_WITHOUT_RULE"],
     ],
+    [
+      "a transform that is not there",
+      [["    seal: { profile: semrs-2 }\n", "    transform: [{ use: ./none.ts }]\n    seal: { profile: semrs-2 }\n"]],
+      ["CONFIG_TRANSFORM"],
+    ],
     ["a schema without its folder", [["schema: skip", "schema: warn, schemas: nowhere"]], ["CONFIG_SCHEMA"]],
   ])("%s", async (_name, edit, expected) => {
     const { exit, findings } = await checked(edit);

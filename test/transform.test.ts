@@ -1,0 +1,201 @@
+/** Transforms: steps and modules on a message's fields, faults of modules, and the document that stays as it is. */
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
+import { readMsh } from "../formats/hl7.ts";
+import { valuesOf } from "../formats/hl7-edit.ts";
+import type { TransformStep } from "../pipeline/channel-transforms.ts";
+import { transformed } from "../pipeline/transform.ts";
+import { adtFor, cda, chen, lin, mdmFor, sampleMessage } from "./fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+
+const document = cda({
+  form: "113",
+  extension: "T.1",
+  patient: chen,
+  code: "1-8",
+  display: "d",
+  title: "t",
+  body: "b",
+});
+const message = mdmFor(document, { controlId: "T1" });
+const facts = readMsh(message);
+const folder = mkdtempSync(join(tmpdir(), "semrs-transform-"));
+const api = join(import.meta.dirname, "..", "pipeline", "transform-worker.ts");
+/** A module of an engineer's. */
+const written = (name: string, body: string): string => {
+  const path = join(folder, name);
+  const head = `import type { Transform } from ${JSON.stringify(api)};\n`;
+  writeFileSync(path, `${head}const transform: Transform = ${body};\nexport default transform;\n`);
+  return path;
+};
+const use = (name: string, body: string, ms = 5_000): TransformStep => ({
+  kind: "use",
+  module: written(name, body),
+  ms,
+});
+
+async function values(field: string, ...steps: readonly TransformStep[]): Promise<readonly string[]> {
+  const result = await transformed(steps, { bytes: message, facts }, document);
+  return valuesOf(result.bytes, result.facts, field);
+}
+
+describe("steps", () => {
+  test("set, map and lookup; each sees what the one before it left", async () => {
+    const known = new Map([["a|b", "mapped"]]);
+    expect(await values("PV1-2", { kind: "set", field: "PV1-2", to: "a|b" })).toEqual(["a|b"]);
+    const set: TransformStep = { kind: "set", field: "PV1-2", to: "a|b" };
+    expect(await values("PV1-2", set, { kind: "map", field: "PV1-2", values: known, otherwise: undefined })).toEqual([
+      "mapped",
+    ]);
+    expect(await values("PV1-2", set, { kind: "map", field: "PV1-2", values: new Map(), otherwise: "other" })).toEqual([
+      "other",
+    ]);
+    expect(
+      await values("PV1-2", set, { kind: "map", field: "PV1-2", values: new Map(), otherwise: undefined }),
+    ).toEqual(["a|b"]);
+  });
+  test.each(["MSH-10", "OBX-5", "ZZZ-1"])("%s is not written", async (field) => {
+    await expect(values(field, { kind: "set", field, to: "x" })).rejects.toMatchObject({ code: "TRANSFORM_FAILED" });
+  });
+  test("a message in Big5 is read and written as what it says", async () => {
+    const text =
+      "MSH|^~\\&|H|A|E|A|20260102||ADT^A01|7|P|2.5.1||||||BIG-5\rPID|1||1||\xb3\xaf^\xa9\xc9\xa7g\rPV1|1|I\r";
+    const bytes = Buffer.from(text, "latin1");
+    const steps: TransformStep[] = [use("big5.ts", `({ message }) => message.set("PV1-3", message.get("PID-5.1"))`)];
+    const result = await transformed(steps, { bytes, facts: readMsh(bytes) }, document);
+    expect(valuesOf(result.bytes, result.facts, "PV1-3")).toEqual(["陳"]);
+  });
+});
+
+describe("modules", () => {
+  test("read and write fields, and read the document", async () => {
+    const step = use(
+      "good.ts",
+      `async ({ message, document }) => {
+        const { code } = document as { code: { "@code": string } };
+        message.set("PV1-3.2", [code["@code"], message.get("MSH-9.2"), message.get("PID-3.4"), message.get("ZZZ-9.9"), message.get("PID-40.2.2"), "a^b|c"].join("/"));
+        message.set("PV1-4", message.get("PV1-3.2") + message.all("PID-3.1").length);
+      }`,
+    );
+    const [authority = ""] = valuesOf(message, facts, "PID-3.4");
+    const ids = valuesOf(message, facts, "PID-3.1").length;
+    expect(await values("PV1-3.2", step)).toEqual([`1-8/T02/${authority}///a^b|c`]);
+    expect(await values("PV1-4", step)).toEqual([`1-8/T02/${authority}///a^b|c${ids}`]);
+  });
+  test("a change of the view changes no document", async () => {
+    const before = createHash("sha256").update(document).digest("hex");
+    await values("PV1-2", use("rude.ts", `({ document }) => { (document as { code: unknown }).code = "x"; }`));
+    expect(createHash("sha256").update(document).digest("hex")).toBe(before);
+  });
+  test.each([
+    ["throws.ts", `({ message }) => { throw new Error("王小明 " + message.get("PID-5")); }`, "Error at line 2"],
+    ["address.ts", `({ message }) => { message.get("PID.5"); }`, "RangeError"],
+    ["text.ts", `() => { throw "王小明"; }`, "it threw string"],
+    ["many.ts", `({ message }) => { for (;;) message.set("PV1-2", "x"); }`, "RangeError"],
+    ["none.ts", `"x" as never`, "TypeError"],
+  ])("%s: TRANSFORM_FAILED with kind and place, no word of the message", async (name, body, what) => {
+    const thrown = await values("PV1-2", use(name, body)).catch((fault: unknown) => fault);
+    expect(thrown).toMatchObject({
+      code: "TRANSFORM_FAILED",
+      message: expect.stringContaining(`${name} failed: ${what}`),
+    });
+    expect(String(thrown)).not.toMatch(/王小明|陳/);
+  });
+  test("an endless loop is ended, and the next message has a new worker", async () => {
+    const step = use(
+      "loop.ts",
+      `({ message }) => { if (message.get("PV1-2") === "LOOP") for (;;); message.set("PV1-3", "done"); }`,
+      1_000,
+    );
+    const loop: TransformStep = { kind: "set", field: "PV1-2", to: "LOOP" };
+    await expect(values("PV1-3", loop, step)).rejects.toMatchObject({
+      code: "TRANSFORM_FAILED",
+      message: "the transform loop.ts was not done within 1000 ms",
+    });
+    expect(await values("PV1-3", { ...step, ms: 10_000 } as TransformStep)).toEqual(["done"]);
+  });
+  test("a module that ends its process ends its worker alone", async () => {
+    await expect(values("PV1-3", use("exit.ts", "() => process.exit(1)"))).rejects.toMatchObject({
+      code: "TRANSFORM_FAILED",
+    });
+  });
+});
+
+describe("at houses", () => {
+  let pki: string;
+  let exchange: TestExchange | undefined;
+  beforeAll(async () => {
+    pki = await testPki();
+  });
+  afterEach(async () => {
+    await exchange?.close();
+    exchange = undefined;
+  });
+  const outbound = (steps: string) => (yaml: string) =>
+    yaml.replace(
+      "processingId: P }\n    validate: { document",
+      () => `processingId: P }\n    transform: ${steps}\n    validate: { document`,
+    );
+
+  test("outbound: a patient's number that the HIS writes otherwise is compared as it should be", async () => {
+    const wrong = Buffer.from(
+      Buffer.from(message).toString("utf8").replaceAll(chen.national, "X000000000").replaceAll(chen.chart, "7"),
+    );
+    exchange = await openExchange(pki);
+    expect(await exchange.message(wrong)).toMatchObject({ state: "refused", detail: "AE 204" });
+    await exchange.close();
+    exchange = await openExchange(pki, {}, outbound(`[{ map: PID-3.1, values: { X000000000: ${chen.national} } }]`));
+    expect(await exchange.message(wrong)).toMatchObject({ state: "delivered" });
+    const { documents } = await exchange.admin("hospital-a").get<Traced>("/trace/T1");
+    expect(documents[0]?.sha256).toBe(createHash("sha256").update(document).digest("hex"));
+  });
+
+  test("outbound: a module that never ends answers AE", async () => {
+    const { module } = use("forever.ts", "() => { for (;;); }") as { module: string };
+    exchange = await openExchange(pki, {}, outbound(`[{ use: "${module}", ms: 500 }]`));
+    expect(await exchange.message(message)).toMatchObject({ state: "refused", detail: expect.stringMatching(/^AE/) });
+    const { arrivals } = await exchange.admin("hospital-a").get<Traced>("/trace/T1");
+    expect(arrivals[0]).toMatchObject({ state: "refused", code: "TRANSFORM_FAILED" });
+  });
+
+  test("inbound: HIS B gets the field, and the document octet for octet", async () => {
+    writeFileSync(join(folder, "classes.yaml"), '"": none\nO: AMB\n');
+    exchange = await openExchange(pki, {}, (yaml) =>
+      yaml.replace(
+        "    deliver:\n",
+        () =>
+          `    transform: [{ set: PV1-2, to: "O" }, { lookup: PV1-2, in: "${folder}/classes.yaml" }]\n    deliver:\n`,
+      ),
+    );
+    const at = exchange;
+    await at.message(sampleMessage("mdm-t02-121"));
+    await until("registered", async () => {
+      const { records } = await at.admin("hospital-a").get<Traced>("/trace/S121");
+      return records[0]?.state === "registered";
+    });
+    await at.message(adtFor(`${lin.national}^^^MOI^NI`), "B_ADT");
+    await until("at B", () => at.documentsAtB().size === 1);
+    const { documents } = await at.admin("hospital-a").get<Traced>("/trace/S121");
+    expect([...at.documentsAtB()]).toEqual([documents[0]?.sha256]);
+    // The receiver renames a file when it is whole.
+    await until("kept", () => messagesIn(join(at.folder, "receivers")).length > 0);
+    expect(messagesIn(join(at.folder, "receivers")).join("\n")).toMatch(/\rPV1\|1\|AMB/);
+  });
+
+  test("a module or lookup file that is not there keeps a house from starting", async () => {
+    await expect(openExchange(pki, {}, outbound("[{ use: ./none.ts }]"))).rejects.toThrow("CONFIG_TRANSFORM");
+    await expect(openExchange(pki, {}, outbound("[{ lookup: PV1-2, in: none.yaml }]"))).rejects.toThrow(
+      "CONFIG_TRANSFORM",
+    );
+  });
+});
+
+/** Messages that a receiver keeps as files. */
+const messagesIn = (root: string): readonly string[] =>
+  readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".hl7"))
+    .map((name) => readFileSync(join(root, name), "utf8"));
