@@ -22,7 +22,9 @@ export async function receiveCorrection(
     .filter((each) => each.origin === "received" && each.author === org && each.manifestSha256 === manifestSha256);
   // What is on its way here is dropped when it is due.
   const remembered = by === null ? [store.messages.took("withdrawn", manifestSha256, now().toISOString())] : [];
-  const corrected = held.flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
+  const corrected = held
+    .filter(({ code }) => by !== null || code !== cancelled)
+    .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
   await store.commit([...changes, ...remembered, ...corrected]);
   site.log(by ? "open.replaced" : "open.cancelled", { peer: org, message: held[0]?.id ?? "", count: held.length });
   site.wake();

@@ -67,7 +67,9 @@ function withdraw(site: Site, document: Item): readonly Change[] {
   const instances = store.items.joined("instance", document.joins);
   const records = [...new Set([document, ...instances].map(({ record }) => record))]
     .map((id) => (id === null ? undefined : store.records.find(id)))
-    .filter((record): record is StoredRecord => record !== undefined && isOf(document, record));
+    .filter((record): record is StoredRecord => record !== undefined && isOf(document, record))
+    // Cancelled again: everybody has been told.
+    .filter(({ code }) => code !== cancelled);
   return records.flatMap((record) => [
     store.records.mark(record.id, { code: cancelled, reason: "its report was cancelled" }),
     step(site, record.id, "route", "cancelled", { code: cancelled }),

@@ -86,7 +86,7 @@ export function openDeliveryLoop(
       under.set(delivery.id, done);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [store.deliveries.nextDue(busyOnes), pauses.next()].filter((at) => at !== undefined && at > now);
+    const times = [store.deliveries.nextDue(now, busyOnes), pauses.next()].filter((at) => at !== undefined && at > now);
     const next = Math.min(...(times as number[]), now + maxSleepMs);
     if (times.length > 0) timer = setTimeout(wake, next - now);
   };

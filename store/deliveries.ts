@@ -54,13 +54,14 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db
         .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT ?", order, limit)
         .map(read),
-    // One that waits for an earlier one of its key and destination is not due, whatever its time says.
+    // One that waits for an earlier one of its key and destination is not due, whatever its time says. A fetch has its
+    // patient there to be found by, not to wait: an earlier one may be due in an hour.
     due: (now, limit, except = []) =>
       db
         .all(
           `SELECT * FROM delivery AS d INDEXED BY delivery_due
            WHERE state IN ('queued', 'ambiguous') AND due <= ? AND destination NOT IN (SELECT value FROM json_each(?))
-             AND (sequence IS NULL OR NOT EXISTS (
+             AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
                SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
                  AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
            ORDER BY due, id LIMIT ?`,
@@ -69,10 +70,11 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           limit,
         )
         .map(read),
-    nextDue: (except = []) => {
+    nextDue: (now, except = []) => {
       const row = db.get(
         `SELECT min(due) AS due FROM delivery INDEXED BY delivery_due
-         WHERE state IN ('queued', 'ambiguous') AND destination NOT IN (SELECT value FROM json_each(?))`,
+         WHERE state IN ('queued', 'ambiguous') AND due > ? AND destination NOT IN (SELECT value FROM json_each(?))`,
+        now,
         JSON.stringify(except),
       );
       return row?.due === null || row === undefined ? undefined : Number(row.due);

@@ -203,7 +203,7 @@ export type Delivery = {
   readonly channel: string;
   /** A system, or a partner. */
   readonly destination: string;
-  /** Deliveries to one destination with the same key go one after the other, in order of `id`; null: no order. */
+  /** Deliveries to one destination with the same key go one after the other, in order of `id`, but for fetches; null: no order. */
   readonly order: Token | null;
   readonly record: Id | null;
   readonly state: DeliveryState;
@@ -225,8 +225,8 @@ export type Deliveries = {
   fetches(order: Token, limit: number): readonly Delivery[];
   /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; not to `except`. */
   due(now: number, limit: number, except?: readonly string[]): readonly Delivery[];
-  /** The earliest `due` of what is queued or ambiguous, not to `except`; undefined when nothing is. */
-  nextDue(except?: readonly string[]): number | undefined;
+  /** The earliest `due` behind `now` of what is queued or ambiguous, not to `except`; undefined when nothing is. */
+  nextDue(now: number, except?: readonly string[]): number | undefined;
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];

@@ -54,11 +54,11 @@ describe("messages", () => {
     ],
     [
       "ATTACHMENT_NOT_CARRIED",
-      "a PDF beside the document",
+      "a picture beside the document",
       Buffer.concat([
         mdmFor(report("A.1"), { controlId: "X1" }),
         Buffer.from(
-          `OBX|2|ED|PDF^x^L||^application^pdf^Base64^${Buffer.from("%PDF-1.4 x").toString("base64")}||||||F\r`,
+          `OBX|2|ED|PIC^x^L||^image^jpeg^Base64^${Buffer.from("\u00ff\u00d8 x").toString("base64")}||||||F\r`,
         ),
       ]),
       { state: "delivered" },

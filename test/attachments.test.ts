@@ -1,0 +1,51 @@
+/** A PDF beside a document travels in the same envelope, and reaches HIS B in the same message, octet for octet. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeAll, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
+import { embeddedDocuments, readMsh } from "../formats/hl7.ts";
+import { adtFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "./sites.ts";
+
+let pki: string;
+beforeAll(async () => {
+  pki = await testPki();
+});
+let exchange: TestExchange;
+afterEach(() => exchange.close());
+
+const pdf = Buffer.concat([Buffer.from("%PDF-1.7\n"), Buffer.from(Array.from({ length: 3000 }, (_, n) => n % 256))]);
+const report = cda({
+  form: "113",
+  extension: "PDF.1",
+  patient: chen,
+  code: "11502-2",
+  display: "x",
+  title: "檢驗報告",
+  body: "x",
+});
+const obx = (value: string): Buffer => Buffer.from(`OBX|2|ED|PDF^x^L||${value}||||||F\r`);
+const message = Buffer.concat([
+  mdmFor(report, { controlId: "M1" }),
+  obx(`^application^pdf^Base64^${pdf.toString("base64")}`),
+]);
+
+test("from HIS A to HIS B, through a restart of A", async () => {
+  exchange = await openExchange(pki);
+  expect(await exchange.message(message)).toMatchObject({ state: "delivered", detail: "AA" });
+  const trace = () => exchange.admin("hospital-a").get<Traced>("/trace/M1");
+  expect((await trace()).arrivals[0]).toMatchObject({ state: "done", code: null });
+  await until("registered", async () => (await trace()).records.some(({ state }) => state === "registered"));
+  await exchange.stop("hospital-a");
+  await exchange.start("hospital-a");
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`), "B_ADT");
+  await until("at HIS B", () => exchange.documentsAtB().has(sha256(report)));
+  const { folder } = exchange.receivers.his;
+  const [name = ""] = readdirSync(folder).filter((each) => each.endsWith(".hl7"));
+  const got = readFileSync(join(folder, name));
+  const embedded = embeddedDocuments(got, readMsh(got));
+  expect(embedded.map(({ kind, obx: n, bytes }) => [kind, n, sha256(bytes)])).toEqual([
+    ["cda", "1", sha256(report)],
+    ["pdf", "2", sha256(pdf)],
+  ]);
+});
