@@ -116,6 +116,7 @@ describe("replaced", () => {
     await delivered(before);
     await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
     await delivered(after);
+    await until("told", () => atHisB("MDM^T10").length > 0);
     const [told = ""] = atHisB("MDM^T10");
     expect(told).toContain("REPLACED.1");
     expect(atHisB("MDM^T10")).toHaveLength(1);
