@@ -6,6 +6,8 @@ import { usualSeparators, type WrittenPatient } from "./hl7-patient.ts";
 export type MdmDraft = {
   /** T02 new, T06 addendum, T10 replacement, T11 cancellation (without the document). */
   readonly event: "T02" | "T06" | "T10" | "T11";
+  /** As MDM with that event (the default), or as ORU^R01 whose OBX-11 says the same. */
+  readonly form?: "MDM" | "ORU";
   /** MSH-10, at most 20 characters; the same for every attempt. */
   readonly controlId: string;
   readonly now: Date;
@@ -62,6 +64,8 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
   const { document, charset = "utf-8" } = draft;
   const patient = writtenOf(draft.patient);
   const isCancellation = draft.event === "T11";
+  const isResult = draft.form === "ORU";
+  const name = document.typeCode ? `${text(document.typeCode)}^${text(document.typeName)}^LN` : "DOC^Document^L";
   const at = hl7Time(draft.now, draft.timeZone);
   const head = [
     [
@@ -72,7 +76,7 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       text(draft.receivingFacility),
       at,
       "",
-      `MDM^${draft.event}^${isCancellation ? "MDM_T01" : "MDM_T02"}`,
+      isResult ? "ORU^R01^ORU_R01" : `MDM^${draft.event}^${isCancellation ? "MDM_T01" : "MDM_T02"}`,
       draft.controlId,
       "P",
       "2.5.1",
@@ -83,44 +87,58 @@ export function buildMdm(draft: MdmDraft): Uint8Array {
       "",
       fieldFor(charset) ?? "",
     ],
-    ["EVN", draft.event, at],
+    ...(isResult ? [] : [["EVN", draft.event, at]]),
     ["PID", "1", "", patient.identifiers, "", patient.name, "", patient.birthDate, patient.sex],
     ["PV1", "1", patient.patientClass || "U", ...(patient.visitNumber ? [...visitGap, patient.visitNumber] : [])],
-    [
-      "TXA",
-      "1",
-      text(document.typeCode),
-      "TEXT",
-      "",
-      "",
-      text(document.creationTime),
-      "",
-      "",
-      "",
-      "",
-      "",
-      text(document.uniqueId),
-      text(document.parentId ?? ""),
-      "",
-      "",
-      "",
-      isCancellation ? "LA" : "AU",
-      "",
-      isCancellation ? "CA" : "AV",
-    ],
+    isResult ? orderOf(draft, name) : notificationOf(draft),
   ]
     .map((segment) => `${segment.join("|")}\r`)
     .join("");
-  if (isCancellation) return encodeText(head, charset).bytes;
-  const name = document.typeCode ? `${text(document.typeCode)}^${text(document.typeName)}^LN` : "DOC^Document^L";
+  if (isCancellation) {
+    // A result that is withdrawn has its OBX, with a value that is deleted (HL7 v2.5.1 2.5.3).
+    const withdrawn = isResult ? `OBX|1|ED|${name}||""||||||${statusOf.T11}\r` : "";
+    return encodeText(`${head}${withdrawn}`, charset).bytes;
+  }
   const before = `${head}OBX|1|ED|${name}||^TEXT^XML^Base64^`;
-  const end = Buffer.from("||||||F\r");
+  const end = Buffer.from(`||||||${isResult ? statusOf[draft.event] : "F"}\r`);
   const beside = (document.attachments ?? []).flatMap(({ bytes, type }, index) => {
     const [main = "application", sub = "octet-stream"] = type.split("/");
     const obx = `OBX|${index + 2}|ED|${name}||^${text(main)}^${text(sub)}^Base64^`;
     return [encodeText(obx, charset).bytes, base64(bytes), end];
   });
   return Buffer.concat([encodeText(before, charset).bytes, base64(document.bytes), end, ...beside]);
+}
+
+/** OBX-11 and OBR-25 (HL7 Tables 0085 and 0123): final, corrected, cannot be obtained. */
+const statusOf: Readonly<Record<MdmDraft["event"], string>> = { T02: "F", T06: "F", T10: "C", T11: "X" };
+
+/** TXA: what the document is and is called. */
+function notificationOf({ event, document }: MdmDraft): readonly string[] {
+  const isCancellation = event === "T11";
+  const { typeCode, creationTime, uniqueId, parentId = "" } = document;
+  const fields: Readonly<Record<number, string>> = {
+    1: "1",
+    2: text(typeCode),
+    3: "TEXT",
+    6: text(creationTime),
+    12: text(uniqueId),
+    13: text(parentId),
+    17: isCancellation ? "LA" : "AU",
+    19: isCancellation ? "CA" : "AV",
+  };
+  return ["TXA", ...Array.from({ length: 19 }, (_, index) => fields[index + 1] ?? "")];
+}
+
+/** OBR: the document's id as filler order number, and whose result it is. */
+function orderOf({ event, document }: MdmDraft, name: string): readonly string[] {
+  const fields: Readonly<Record<number, string>> = {
+    1: "1",
+    3: text(document.uniqueId),
+    4: name,
+    7: text(document.creationTime),
+    25: statusOf[event],
+  };
+  return ["OBR", ...Array.from({ length: 25 }, (_, index) => fields[index + 1] ?? "")];
 }
 
 const base64 = (bytes: Uint8Array): Buffer =>

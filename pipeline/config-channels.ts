@@ -233,10 +233,10 @@ const inbound = z.strictObject({
         to: name.describe("A system of this site."),
         as: z
           .strictObject({
-            new: z.literal("MDM^T02").default("MDM^T02").describe("A new document."),
-            addendum: z.literal("MDM^T06").default("MDM^T06").describe("An addendum."),
-            replacement: z.literal("MDM^T10").default("MDM^T10").describe("A replacement."),
-            cancel: z.literal("MDM^T11").default("MDM^T11").describe("A cancellation."),
+            new: z.enum(["MDM^T02", "ORU^R01"]).default("MDM^T02").describe("A new document."),
+            addendum: z.enum(["MDM^T06", "ORU^R01"]).default("MDM^T06").describe("An addendum."),
+            replacement: z.enum(["MDM^T10", "ORU^R01"]).default("MDM^T10").describe("A replacement."),
+            cancel: z.enum(["MDM^T11", "ORU^R01"]).default("MDM^T11").describe("A cancellation."),
           })
           .prefault({})
           .describe("Messages for documents."),

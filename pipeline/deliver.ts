@@ -7,7 +7,7 @@ import { codeOf, Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
-import { buildMdm, type MdmDraft } from "../formats/hl7.ts";
+import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import { isCancellation } from "./corrected.ts";
@@ -39,6 +39,7 @@ export function deliveriesFor(site: Site, channel: InboundChannel, { record, fac
 const maxDeliveries = 100;
 const maxOpened = 100_000;
 const maxAnswer = 64;
+const triggers = { new: "T02", addendum: "T06", replacement: "T10", cancel: "T11" } as const;
 const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
 
 /** The document, byte for byte, in a message that this HIS understands. */
@@ -53,12 +54,13 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   const cda = readCda(bytes);
   const related = facts.entry.relatedDocuments[0];
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
-  const template = rule?.as?.[event] ?? "MDM^T02";
+  const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
   const attachments = await Promise.all(
     (facts.attachments ?? []).map(async ({ n, type }) => ({ bytes: await clear(site, partOf(record, n)), type })),
   );
   const built = buildMdm({
-    event: template.slice(template.indexOf("^") + 1) as MdmDraft["event"],
+    event: triggers[event],
+    form,
     // The same for every attempt, so that a HIS that saw it before knows it.
     controlId: delivery.id.slice(0, 20),
     now: now(),

@@ -124,3 +124,24 @@ describe("replaced", () => {
     await until("asked again", async () => (await approved()) === 1);
   });
 });
+
+test("a HIS that takes results only gets ORU^R01: final, then corrected, then withdrawn", async () => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
+    yaml.replace(
+      "new: MDM^T02, addendum: MDM^T06, replacement: MDM^T10, cancel: MDM^T11",
+      "new: ORU^R01, addendum: ORU^R01, replacement: ORU^R01, cancel: ORU^R01",
+    ),
+  );
+  const [before, after] = [report("ORU.1"), report("ORU.2")];
+  await send(mdmFor(before, { controlId: "M1", name: "DOC1^HIS" }));
+  await registered("M1");
+  await admit();
+  await delivered(before);
+  await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
+  await delivered(after);
+  await send(cancelFor("M3", "DOC2^HIS"));
+  await until("withdrawn", () => atHisB("ORU^R01").length === 3);
+  const status = (message: string) => /\rOBX\|1\|[^\r]*/.exec(message)?.[0].split("|")[11];
+  expect(atHisB("ORU^R01").map(status).sort()).toEqual(["C", "F", "X"]);
+});

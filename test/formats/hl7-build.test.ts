@@ -1,0 +1,88 @@
+/** Messages of our own, in each form and for each event: what they say is what our own reader and python-hl7 hear. */
+import { execFileSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import {
+  buildMdm,
+  documentEvent,
+  embeddedDocuments,
+  fieldsOf,
+  type MdmDraft,
+  readMsh,
+  segments,
+} from "../../formats/hl7.ts";
+import { documents } from "../fixtures/documents.ts";
+import { peer } from "../peers.ts";
+
+const pdf = Buffer.from("%PDF-1.7 beside it");
+const built = (form: "MDM" | "ORU", event: MdmDraft["event"]): Uint8Array =>
+  buildMdm({
+    form,
+    event,
+    controlId: "C1",
+    now: new Date("2026-01-16T01:02:03Z"),
+    timeZone: "Asia/Taipei",
+    sendingApplication: "SEMRS",
+    sendingFacility: "b",
+    receivingApplication: "his",
+    receivingFacility: "b",
+    patient: { identifiers: [{ id: "A1", root: "1.2" }], name: "林志明", birthDate: "19701103", sex: "M" },
+    document: {
+      bytes: documents.bare,
+      attachments: [{ bytes: pdf, type: "application/pdf" }],
+      uniqueId: "1.2.3:9|9",
+      parentId: "1.2.3:8",
+      typeCode: "18747-6",
+      typeName: "CT",
+      creationTime: "20260116",
+    },
+  });
+
+const fieldsIn = (message: Uint8Array, name: string): readonly (readonly string[])[] => {
+  const facts = readMsh(message);
+  return [...segments(message)].filter((each) => each.name === name).map((each) => fieldsOf(each, facts));
+};
+
+describe.each([
+  ["MDM", "T02", "MDM^T02", "new", "F"],
+  ["MDM", "T06", "MDM^T06", "addendum", "F"],
+  ["MDM", "T10", "MDM^T10", "replacement", "F"],
+  ["MDM", "T11", "MDM^T11", "cancel", null],
+  ["ORU", "T02", "ORU^R01", "new", "F"],
+  ["ORU", "T06", "ORU^R01", "new", "F"],
+  ["ORU", "T10", "ORU^R01", "replacement", "C"],
+  ["ORU", "T11", "ORU^R01", "cancel", "X"],
+] as const)("%s for %s", (form, event, type, heard, status) => {
+  const message = built(form, event);
+  const facts = readMsh(message);
+
+  test("says what happens to the document, and which one", () => {
+    expect(facts.messageType).toBe(type);
+    expect(documentEvent(facts, message)).toBe(heard);
+    expect(fieldsIn(message, "OBX").map((fields) => fields[11])).toEqual(
+      status === null ? [] : event === "T11" ? [status] : [status, status],
+    );
+    const [order] = fieldsIn(message, "OBR");
+    const [notice] = fieldsIn(message, "TXA");
+    if (form === "ORU") expect([order?.[3], order?.[25]]).toEqual(["1.2.3:9\\F\\9", status]);
+    else expect([notice?.[12], notice?.[13]]).toEqual(["1.2.3:9\\F\\9", "1.2.3:8"]);
+  });
+
+  test("carries the document and what is beside it, octet for octet; a cancellation carries neither", () => {
+    const found = embeddedDocuments(message, facts);
+    if (event === "T11") expect(found.filter(({ kind }) => kind !== "other")).toEqual([]);
+    else
+      expect(
+        found.map(({ kind, bytes }) => [kind, Buffer.compare(bytes, kind === "pdf" ? pdf : documents.bare)]),
+      ).toEqual([
+        ["cda", 0],
+        ["pdf", 0],
+      ]);
+  });
+
+  const python = peer("python3:hl7");
+  test.skipIf(!python.available)(`is read by python-hl7 ${python.reason}`, () => {
+    const script = "import hl7, sys\nm = hl7.parse(sys.stdin.buffer.read().decode())\nprint(m.segment('MSH')[9], m['PID.5'])";
+    const told = execFileSync("/usr/bin/python3", ["-c", script], { input: Buffer.from(message) }).toString();
+    expect(told.trim()).toMatch(new RegExp(`^${type.replace("^", "\\^")}.* 林志明$`));
+  });
+});
