@@ -29,11 +29,15 @@ export function adminOf({ config, admin, data }: Where): AdminClient {
 export function openAdminClient(url: string, data: string): AdminClient {
   const ask = async (path: string, init: RequestInit, ms?: number): Promise<Response> => {
     const headers = { authorization: `Bearer ${tokenIn(data)}`, "content-type": "application/json" };
-    return await fetch(`${url}${path}`, { ...init, headers, ...(ms ? { signal: AbortSignal.timeout(ms) } : {}) }).catch(
-      (cause: unknown) => {
+    const send = (): Promise<Response> =>
+      fetch(`${url}${path}`, { ...init, headers, ...(ms ? { signal: AbortSignal.timeout(ms) } : {}) });
+    // A kept connection may be closed by the site at the moment it is used: what only asks is asked again.
+    const again = init.method === undefined ? send : Promise.reject.bind(Promise);
+    return await send()
+      .catch((thrown: unknown) => again(thrown))
+      .catch((cause: unknown) => {
         throw new Fault("PEER_UNREACHABLE", `no site answers at ${url}; is it running?`, { cause });
-      },
-    );
+      });
   };
   const checked = async (asked: Promise<Response>): Promise<Response> => {
     const response = await asked;
