@@ -57,9 +57,10 @@ async function outcome(
     const [where = "", system = ""] = full(step.to).split("/");
     const answers = await sendAll(step, system, houseOf(houses, where), dirname(path), sent);
     differences.push(...answerDifferences(step, answers));
-    if (where !== site) continue;
-    first ??= step;
-    subjects.push(...answers.map(({ controlId }) => controlId));
+    if (where === site) {
+      first ??= step;
+      subjects.push(...answers.map(({ controlId }) => controlId));
+    }
     // What follows is sent once this is settled: an admission finds what was registered before it.
     await settled(houses, test.within);
   }
