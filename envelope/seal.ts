@@ -5,7 +5,7 @@ import { each } from "./cms/ber.ts";
 import { framed, framedLength, keyHead, partHead } from "./frame.ts";
 import { headerKey, type RawHeaders, sealHeader } from "./headers.ts";
 import type { Signer } from "./keys.ts";
-import { headerNames, type Purpose, readManifest, writeManifest } from "./manifest.ts";
+import { headerNames, type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { closing, opening } from "./mime.ts";
 import { type PartFacts, sealPart, segmentBytes } from "./part.ts";
@@ -68,11 +68,22 @@ export type Signed = Pick<Sealed, "id" | "manifest" | "signature" | "manifestSha
 
 /** Draws the id and signs the manifest. ENVELOPE_MALFORMED when the draft makes no manifest that a reader would take. */
 export async function sign(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Signed> {
+  return (await signedWithHeaders(draft, signer, now, lifetimeMs)).signed;
+}
+
+/** The header values beside what is signed, so that the manifest is read back once a sealing. */
+async function signedWithHeaders(
+  draft: Draft,
+  signer: Signer,
+  now: Date,
+  lifetimeMs: number,
+): Promise<{ readonly signed: Signed; readonly headers: Manifest["headers"] }> {
   const { id, ...life } = drawLife(now, lifetimeMs);
   const manifest = writeManifest(manifestOf(draft, signer, id, life));
-  checkReadable(manifest);
+  const { headers } = checkedReadable(manifest);
   const signature = await signDetached(manifest, manifestContentType, signer, now);
-  return { id, manifest, signature, manifestSha256: createHash("sha256").update(manifest).digest("hex") };
+  const manifestSha256 = createHash("sha256").update(manifest).digest("hex");
+  return { signed: { id, manifest, signature, manifestSha256 }, headers };
 }
 
 /** A fresh id (48 bits of milliseconds, 80 random ones), and from when to when an envelope counts. */
@@ -88,9 +99,8 @@ export function drawLife(
 
 /** Signs, draws the one-time key and wraps it for each recipient. CERTIFICATE_INVALID for a certificate that cannot be read. */
 export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Sealed> {
-  const signed = await sign(draft, signer, now, lifetimeMs);
+  const { signed, headers } = await signedWithHeaders(draft, signer, now, lifetimeMs);
   const { id, manifest: octets, signature } = signed;
-  const { headers } = readManifest(octets);
   const oneTimeKey = randomBytes(oneTimeKeyBytes);
 
   const ofEnvelope = (part: Encrypted): Framed => ({ ...part, head: partHead(part.facts, oneTimeKey, id) });
@@ -140,9 +150,9 @@ async function* bodyOf(parts: readonly Framed[], boundary: string): AsyncGenerat
 }
 
 /** What the own reader refuses is not sent: it would be refused at the other end, after the bulk was. */
-function checkReadable(octets: Uint8Array): void {
+function checkedReadable(octets: Uint8Array): Manifest {
   try {
-    readManifest(octets);
+    return readManifest(octets);
   } catch (cause) {
     throw new Fault("ENVELOPE_MALFORMED", `the draft makes no envelope: ${(cause as Error).message}`, { cause });
   }
