@@ -8,7 +8,7 @@ import type { Signer } from "./keys.ts";
 import { headerNames, type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { closing, opening } from "./mime.ts";
-import { type PartFacts, sealPart, segmentBytes } from "./part.ts";
+import { type PartFacts, sealOctets, segmentBytes } from "./part.ts";
 import { wrapFor } from "./recipient.ts";
 import { manifestContentType, signDetached } from "./signed-data.ts";
 
@@ -105,13 +105,13 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
 
   const ofEnvelope = (part: Encrypted): Framed => ({ ...part, head: partHead(part.facts, oneTimeKey, id) });
   // Part 4 holds the one-time key, under a key of its own that each recipient unwraps.
-  const fourth = await encrypted(oneTimeKey);
+  const fourth = encrypted(oneTimeKey);
   const recipients = await Promise.all(draft.to.map(({ certificate }) => wrapFor(certificate, fourth.facts.cek)));
   const [first, ...others] = draft.content.map(ofEnvelope);
   const parts: readonly Framed[] = [
     ...(first ? [first] : []),
-    ofEnvelope(await encrypted(octets)),
-    ofEnvelope(await encrypted(signature)),
+    ofEnvelope(encrypted(octets)),
+    ofEnvelope(encrypted(signature)),
     { ...fourth, head: keyHead(recipients, fourth.facts.nonce) },
     ...others,
   ];
@@ -160,14 +160,14 @@ function checkedReadable(octets: Uint8Array): Manifest {
 
 /** A command or receipt as part 1. */
 export async function contentOf(bytes: Uint8Array, role: "command", type: string): Promise<Content> {
-  return { role, type, ...(await encrypted(bytes)) };
+  return { role, type, ...encrypted(bytes) };
 }
 
 /** Octets that are at hand, under a fresh key. */
-async function encrypted(bytes: Uint8Array): Promise<Encrypted> {
-  const part = sealPart(each(chunks(bytes)), "whole");
-  const pieces = await Array.fromAsync(part.cipher);
-  return { facts: part.facts(), cipher: () => each(pieces) };
+function encrypted(octets: Uint8Array): Encrypted {
+  const { cipher, facts } = sealOctets(octets);
+  const pieces = chunks(cipher);
+  return { facts, cipher: () => each(pieces) };
 }
 
 function chunks(bytes: Uint8Array): readonly Uint8Array[] {

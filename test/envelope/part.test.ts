@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { openCipher, type PartFacts, partLength, partStream, sealPart } from "../../envelope/index.ts";
+import { sealOctets } from "../../envelope/part.ts";
 import { collect, flipped, inPieces, mebibyte, octets, sealed, sha256 } from "./samples.ts";
 
 const sizes = [1, 63, mebibyte - 1, mebibyte, mebibyte + 1, 2 * mebibyte, 2 * mebibyte + 12_345];
@@ -23,6 +24,22 @@ describe("sealing a part", () => {
     expect(facts).toMatchObject({ size, sha256: null, root });
     expect(Buffer.from(facts.segs ?? []).equals(segs)).toBe(true);
     expect((await sealed(clear, "whole")).facts).toMatchObject({ size, sha256: sha256(clear), segs: null, root: null });
+  });
+
+  test.each(sizes)("%i octets at hand make a part that opens, under a key of its own each time", async (size) => {
+    const clear = octets(size);
+    const [one, other] = [sealOctets(clear), sealOctets(clear)];
+    expect(Buffer.from(await opened(one.cipher, one.facts)).equals(clear)).toBe(true);
+    expect(one.facts).toMatchObject({ size, sha256: sha256(clear), segs: null, root: null });
+    expect([one.facts.cek.length, one.facts.nonce.length, one.facts.tag.length]).toEqual([32, 12, 16]);
+    expect(Buffer.from(one.facts.cek).equals(other.facts.cek)).toBe(false);
+    expect(Buffer.from(one.facts.nonce).equals(other.facts.nonce)).toBe(false);
+  });
+
+  test("octets at hand are refused when there are none, or more than are held in memory", () => {
+    expect(() => sealOctets(new Uint8Array())).toThrow(expect.objectContaining({ code: "ENVELOPE_MALFORMED" }));
+    const tooMany = new Uint8Array(64 * mebibyte + 1);
+    expect(() => sealOctets(tooMany)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
   });
 
   test("the facts do not depend on how the octets come", async () => {
