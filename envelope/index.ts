@@ -14,6 +14,7 @@ export {
   type SealedPart,
   sealDigested,
   sealPart,
+  sealWhole,
   segmentBytes,
 } from "./part.ts";
 export { type Trust, validatePath } from "./path.ts";

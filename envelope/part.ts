@@ -5,6 +5,7 @@
  */
 import { createCipheriv, createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { each } from "./cms/ber.ts";
 import { gcmDecipher } from "./primitives.ts";
 
 /** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
@@ -84,6 +85,12 @@ export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; r
   const sha256 = createHash("sha256").update(octets).digest("hex");
   const facts = { size: octets.length, sha256, segs: null, root: null, cek, nonce, tag: encryption.getAuthTag() };
   return { cipher, facts };
+}
+
+/** `sealOctets` in the form of `sealPart`: what a store takes in. */
+export function sealWhole(octets: Uint8Array): SealedPart {
+  const { cipher, facts } = sealOctets(octets);
+  return { cipher: each([cipher]), facts: () => facts };
 }
 
 /** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */

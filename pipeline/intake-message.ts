@@ -1,14 +1,13 @@
 /** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer (decision 1). */
 import { createHash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
-import { openCipher, sealPart } from "../envelope/index.ts";
+import { openCipher, sealWhole } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { pass, type Site, step } from "./site.ts";
-import { chunks } from "./validate.ts";
 import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
 export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
@@ -168,7 +167,7 @@ export function openMessageIntake(
     sha256: string,
     changes: readonly Change[] = [],
   ): Promise<void> => {
-    const part = sealPart(chunks(bytes), "whole");
+    const part = sealWhole(bytes);
     const blob = await store.blobs.put(part.cipher, part.facts);
     const accepted = row.state === "refused" ? [] : [{ id: row.id, digest: sha256 }];
     const added = store.arrivals.add({ ...row, blob: blob.name });

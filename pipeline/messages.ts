@@ -1,6 +1,6 @@
 /** What a message means to this site: documents that leave (outbound), an admission that fetches (inbound), or nothing. */
 import { createHash } from "node:crypto";
-import { sealPart } from "../envelope/index.ts";
+import { sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
   documentEvent,
@@ -19,7 +19,7 @@ import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { pass, type Site, step } from "./site.ts";
 import { patientSeen } from "./transform.ts";
-import { chunks, type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
+import { type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
 export const openMessages =
@@ -184,7 +184,7 @@ const conflicting = (validated: Validated): Validated =>
 async function withoutPayload({ store }: Site, { id, bytes, facts }: SpooledMessage): Promise<readonly Change[]> {
   const spooled = store.arrivals.find(id)?.blob;
   if (!spooled) return [];
-  const part = sealPart(chunks(payloadlessFrame(bytes, facts)), "whole");
+  const part = sealWhole(payloadlessFrame(bytes, facts));
   const blob = await store.blobs.put(part.cipher, part.facts);
   return [
     blob.change,

@@ -1,12 +1,12 @@
 /** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
-import { type Content, type Draft, sealPart, sign } from "../envelope/index.ts";
+import { type Content, type Draft, sealWhole, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
 import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
-import { type At, chunks, type DocumentFacts } from "./validate.ts";
+import type { At, DocumentFacts } from "./validate.ts";
 import type { Assembled } from "./waiting-room.ts";
 
 /** A record that may leave: signed manifest, blobs that hold its parts, and the entry that names it. */
@@ -140,7 +140,7 @@ async function addendum(
     appends: before.uniqueId,
     ...(replaces.length > 0 ? { replaces: [...replaces] } : {}),
   });
-  const part = sealPart(chunks(bytes), "whole");
+  const part = sealWhole(bytes);
   const blob = await store.blobs.put(part.cipher, part.facts);
   await store.commit([blob.change]);
   const facts = part.facts();

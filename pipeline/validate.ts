@@ -1,6 +1,6 @@
 /** Station `validate`: a document's hard rules and its patient, an instance's structure. Grades come from the channel. */
 import { createHash } from "node:crypto";
-import { sealPart } from "../envelope/index.ts";
+import { sealPart, sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
@@ -100,7 +100,7 @@ export async function validateDocument(
     site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
   }
   const sha256 = createHash("sha256").update(bytes).digest("hex");
-  const part = sealPart(chunks(bytes), "whole");
+  const part = sealWhole(bytes);
   const blob = await store.blobs.put(part.cipher, part.facts);
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const entry = { ...written, relatedDocuments: relatedOf(written, received) };

@@ -81,7 +81,8 @@ describe.each([
 
   const python = peer("python3:hl7");
   test.skipIf(!python.available)(`is read by python-hl7 ${python.reason}`, () => {
-    const script = "import hl7, sys\nm = hl7.parse(sys.stdin.buffer.read().decode())\nprint(m.segment('MSH')[9], m['PID.5'])";
+    const script =
+      "import hl7, sys\nm = hl7.parse(sys.stdin.buffer.read().decode())\nprint(m.segment('MSH')[9], m['PID.5'])";
     const told = execFileSync("/usr/bin/python3", ["-c", script], { input: Buffer.from(message) }).toString();
     expect(told.trim()).toMatch(new RegExp(`^${type.replace("^", "\\^")}.* 林志明$`));
   });
