@@ -2,11 +2,11 @@
  * The nine header tags, their values encrypted under the one-time key (paper Table 1, Table 2), each bound to its name and
  * padded (ISO/IEC 7816-4) so that a length tells little; and what stands in the clear around them.
  */
-import { createCipheriv, type KeyObject, randomBytes } from "node:crypto";
+import { type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
 import { envelopeKey } from "./part.ts";
-import { gcmDecipher, type Key } from "./primitives.ts";
+import { gcmCipher, gcmDecipher, type Key } from "./primitives.ts";
 import { profileOf } from "./profile.ts";
 import { boundaryOf, type HeaderValues, malformedHeaders, once, type RawHeaders, valuesOf } from "./raw-headers.ts";
 
@@ -20,16 +20,27 @@ const version = "v2.";
 const additional = (name: string): Uint8Array => Buffer.from(`semrs-2\0${name.toLowerCase()}`);
 
 /** One value under the header key: v2.base64url(nonce ‖ ciphertext ‖ tag), bound to its name. */
-export function sealHeader(key: Key, name: HeaderName, value: string): string {
+export function sealHeader(key: Key, name: HeaderName, value: string, nonce = randomBytes(nonceBytes)): string {
   const clear = Buffer.from(value, "utf8");
   const padded = Buffer.alloc(Math.ceil((clear.length + 1) / padBytes) * padBytes);
   clear.copy(padded);
   padded[clear.length] = 0x80;
-  const nonce = randomBytes(nonceBytes);
-  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes }).setAAD(additional(name));
+  const cipher = gcmCipher(key, nonce).setAAD(additional(name));
   return (
     version + Buffer.concat([nonce, cipher.update(padded), cipher.final(), cipher.getAuthTag()]).toString("base64url")
   );
+}
+
+/** All nine, in order, under nonces of one draw. */
+export function sealHeaders(
+  key: Key,
+  values: Readonly<Record<HeaderName, string>>,
+): readonly (readonly [HeaderName, string])[] {
+  const drawn = randomBytes(headerNames.length * nonceBytes);
+  return headerNames.map((name, index): [HeaderName, string] => {
+    const nonce = drawn.subarray(index * nonceBytes, (index + 1) * nonceBytes);
+    return [name, sealHeader(key, name, values[name], nonce)];
+  });
 }
 
 /** The header key of an envelope. */

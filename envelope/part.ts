@@ -3,10 +3,10 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import { createCipheriv, createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
+import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
-import { gcmDecipher } from "./primitives.ts";
+import { gcmCipher, gcmDecipher } from "./primitives.ts";
 
 /** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
 export const segmentBytes = 1 << 20;
@@ -15,7 +15,6 @@ export const maxPartBytes = 2 ** 36 - 32;
 /** What is digested as a whole is held in memory until its digest matched. */
 export const maxWholeBytes = 64 * 1024 * 1024;
 
-const tagBytes = 16;
 const digestBytes = 32;
 const rootLabel = "semrs-2/root\0";
 
@@ -53,7 +52,7 @@ export function sealPart(
   const digests = digester(form);
   let facts: PartFacts | undefined;
   async function* encrypted(): AsyncGenerator<Uint8Array> {
-    const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+    const cipher = gcmCipher(cek, nonce);
     for await (const chunk of body) {
       if (chunk.length === 0) continue;
       if (digests.size() + chunk.length > most) throw new Fault("TOO_LARGE", `the part is over ${most} octets`);
@@ -79,7 +78,7 @@ export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; r
   if (octets.length === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
   const drawn = randomBytes(44);
   const [cek, nonce] = [drawn.subarray(0, 32), drawn.subarray(32)];
-  const encryption = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const encryption = gcmCipher(cek, nonce);
   const cipher = encryption.update(octets);
   encryption.final();
   const sha256 = createHash("sha256").update(octets).digest("hex");
@@ -211,7 +210,7 @@ export function sealDigested(
   let tag: Uint8Array | undefined;
   let isBegun = false;
   async function* encrypted(): AsyncGenerator<Uint8Array> {
-    const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+    const cipher = gcmCipher(cek, nonce);
     for await (const chunk of body()) if (chunk.length > 0) yield cipher.update(chunk);
     cipher.final();
     tag = cipher.getAuthTag();
@@ -284,7 +283,9 @@ export function envelopeKey(oneTimeKey: Uint8Array, id: string, use: "wrap" | "h
   const name = `${use} ${id}`;
   const key =
     known.get(name) ??
-    createSecretKey(Buffer.from(hkdfSync("sha256", oneTimeKey, Buffer.from(id, "hex"), `semrs-2/${use}`, 32)));
+    createSecretKey(
+      Buffer.from(hkdfSync("sha256", createSecretKey(oneTimeKey), Buffer.from(id, "hex"), `semrs-2/${use}`, 32)),
+    );
   known.set(name, key);
   return key;
 }

@@ -3,10 +3,12 @@
  * (short tags, keys of another length, points off the curve) is refused here, once.
  */
 import {
+  type CipherGCM,
   constants,
   createCipheriv,
   createDecipheriv,
   createPublicKey,
+  createSecretKey,
   type DecipherGCM,
   diffieHellman,
   type KeyObject,
@@ -24,20 +26,22 @@ const pssSaltBytes = 32;
 /** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
 const wrapIv = Buffer.alloc(8, 0xa6);
 
-/** A key that serves several calls is an object: given octets, each call would make one, which takes longer than the cipher. */
+/** Octets, or the same as an object, for a key that serves several calls. */
 export type Key = Uint8Array | KeyObject;
+/** Given octets, a cipher makes a key object by a way that takes 10 µs, longer than a small part; this takes less than one. */
+const objectOf = (key: Key): KeyObject => (key instanceof Uint8Array ? createSecretKey(key) : key);
 const sizeOf = (key: Key): number => (key instanceof Uint8Array ? key.length : (key.symmetricKeySize ?? 0));
 
 /** AES-256-KW (RFC 3394) of a key of 32 octets: 40 octets. */
 export function wrapKey(kek: Key, key: Uint8Array): Uint8Array {
-  const cipher = createCipheriv("id-aes256-wrap", kek, wrapIv);
+  const cipher = createCipheriv("id-aes256-wrap", objectOf(kek), wrapIv);
   return Buffer.concat([cipher.update(key), cipher.final()]);
 }
 
 /** The 32 octets that 40 wrap; throws for any other length, which the primitive would take, and for a wrong key. */
 export function unwrapKey(kek: Key, wrapped: Uint8Array): Uint8Array {
   if (sizeOf(kek) !== keyBytes || wrapped.length !== keyBytes + 8) throw new Error("not a wrapped key of 32 octets");
-  const decipher = createDecipheriv("id-aes256-wrap", kek, wrapIv);
+  const decipher = createDecipheriv("id-aes256-wrap", objectOf(kek), wrapIv);
   return Buffer.concat([decipher.update(wrapped), decipher.final()]);
 }
 
@@ -45,8 +49,12 @@ export function unwrapKey(kek: Key, wrapped: Uint8Array): Uint8Array {
 export function gcmDecipher(key: Key, nonce: Uint8Array): DecipherGCM {
   if (sizeOf(key) !== keyBytes || nonce.length !== nonceBytes)
     throw new Error("not a key of 32 and a nonce of 12 octets");
-  return createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
+  return createDecipheriv("aes-256-gcm", objectOf(key), nonce, { authTagLength: tagBytes });
 }
+
+/** AES-256-GCM for writing: the tag has 16 octets. */
+export const gcmCipher = (key: Key, nonce: Uint8Array): CipherGCM =>
+  createCipheriv("aes-256-gcm", objectOf(key), nonce, { authTagLength: tagBytes });
 
 /** RSAES-OAEP with SHA-256, MGF1 with SHA-256, no label (RFC 8017 7.1). */
 export const oaepEncrypt = (publicKey: KeyObject, clear: Uint8Array): Uint8Array =>

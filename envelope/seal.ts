@@ -3,9 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
 import { framed, framedLength, keyHead, partHead } from "./frame.ts";
-import { headerKey, type RawHeaders, sealHeader } from "./headers.ts";
+import { headerKey, type RawHeaders, sealHeaders } from "./headers.ts";
 import type { Signer } from "./keys.ts";
-import { headerNames, type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
+import { type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { closing, opening } from "./mime.ts";
 import { type PartFacts, sealOctets, segmentBytes } from "./part.ts";
@@ -123,7 +123,7 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
       ["MIME-Version", "1.0"],
       ["X-SEMRS-Profile", "semrs-2"],
       ["X-SEMRS-Id", id],
-      ...headerNames.map((name): [string, string] => [name, sealHeader(key, name, headers[name])]),
+      ...sealHeaders(key, headers),
       ["Content-Type", `multipart/mixed; boundary="${boundary}"`],
     ],
     contentLength: bodyLength(parts, boundary),

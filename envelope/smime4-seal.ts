@@ -3,7 +3,7 @@
  * In two passes over the parts, the first for the digest, since the signature's certificates and sizes come before and after a
  * content that is never held. What `openssl cms -decrypt` gives, `openssl cms -verify` takes: the inner message is base64.
  */
-import { createCipheriv, createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { oids, signatureAlgorithms } from "./algorithms.ts";
 import { readCertificate } from "./certificate.ts";
@@ -13,6 +13,7 @@ import type { Signer } from "./keys.ts";
 import { headersOf, seconds } from "./manifest-of.ts";
 import { closing, endOfHeaders } from "./mime.ts";
 import { openCipher } from "./part.ts";
+import { gcmCipher } from "./primitives.ts";
 import { wrapFor } from "./recipient.ts";
 import { type Draft, dayMs, drawLife, type Sealed } from "./seal.ts";
 import { signatureOver } from "./signed-data.ts";
@@ -42,7 +43,6 @@ const contentEnd = hex("0000 0000 0000");
 const signedEnd = hex("0000 0000 0000");
 const cekBytes = 32;
 const nonceBytes = 12;
-const tagBytes = 16;
 
 /**
  * Signs and prepares; the body is made while it is read. `manifest` of the result are the signed headers, `signature` is the
@@ -110,7 +110,7 @@ async function* enveloped(draft: Draft, clear: AsyncIterable<Uint8Array>, size: 
   const cek = randomBytes(cekBytes);
   const nonce = randomBytes(nonceBytes);
   const recipients = await wrapped(draft, cek);
-  const cipher = createCipheriv("aes-256-gcm", cek, nonce, { authTagLength: tagBytes });
+  const cipher = gcmCipher(cek, nonce);
   async function* encrypted(): AsyncGenerator<Uint8Array> {
     for await (const chunk of clear) yield cipher.update(chunk);
     cipher.final();
