@@ -64,8 +64,17 @@ export function integer(value: number | Uint8Array): Uint8Array {
 export const bitString = (bytes: Uint8Array, unusedBits = 0): Uint8Array =>
   tlv(tag.bitString, Uint8Array.of(unusedBits), bytes);
 
-/** Arcs of any size: the 2.25 arcs do not fit a number. */
+const maxKnownOids = 256;
+const knownOids = new Map<string, Uint8Array>();
+
+/** Arcs of any size: the 2.25 arcs do not fit a number. The same few are written again and again. */
 export function oid(dotted: string): Uint8Array {
+  const known = knownOids.get(dotted) ?? encodedOid(dotted);
+  if (knownOids.size < maxKnownOids) knownOids.set(dotted, known);
+  return known;
+}
+
+function encodedOid(dotted: string): Uint8Array {
   const [first = 0n, second = 0n, ...rest] = dotted.split(".").map(BigInt);
   const octets: number[] = [];
   for (const arc of [first * 40n + second, ...rest]) {
