@@ -84,22 +84,31 @@ function enter(
       patients: entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", root, extension)),
       references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
       form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
-      status: "approved",
+      // The one that replaces it may have come first.
+      status: store.messages.hasTaken(replacedLedger(org), key) ? "deprecated" : "approved",
       createdAt,
       manifestSha256,
       entry,
     }),
-    ...replaced(store, org, entry),
+    ...replaced(store, org, entry, createdAt),
   ];
 }
 
+/** Documents of a house that another one of it replaces, registered or not. */
+const replacedLedger = (org: string): string => `replaced ${org}`;
+
 /** A replacement deprecates what it replaces in the same commit, if the same house registered it. */
-function replaced(store: Store, org: string, entry: DocumentEntry): readonly Change[] {
-  return entry.relatedDocuments
+function replaced(store: Store, org: string, entry: DocumentEntry, at: string): readonly Change[] {
+  const keys = entry.relatedDocuments
     .filter(({ type }) => type === "RPLC")
-    .map(({ uniqueId }) => store.entries.byKey(store.tokens.of("document", "", uniqueId)))
-    .filter((old): old is EntryRow => old?.org === org)
-    .map(({ id }) => store.entries.status(id, "deprecated"));
+    .map(({ uniqueId }) => store.tokens.of("document", "", uniqueId));
+  return [
+    ...keys.map((key) => store.messages.took(replacedLedger(org), key, at)),
+    ...keys
+      .map((key) => store.entries.byKey(key))
+      .filter((old): old is EntryRow => old?.org === org)
+      .map(({ id }) => store.entries.status(id, "deprecated")),
+  ];
 }
 
 /** An entry is deprecated by who registered it, and by nobody else (refusal 90). */

@@ -1,6 +1,7 @@
 /** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { charsetNamed, encodeText } from "./charset.ts";
 import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
 import { readZip } from "./zip.ts";
 
@@ -111,7 +112,7 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
   if (["ap", "im"].includes(type) && subtype === "" && data.length === 0)
     throw malformed(obx, "a document by reference is not fetched");
   const bytes =
-    encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(data, facts);
+    encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(obx, data, facts);
   if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
     return packaged(obx, bytes);
   if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
@@ -136,11 +137,22 @@ function fromBase64(obx: string, data: Uint8Array, { separators }: MessageFacts)
   return bytes;
 }
 
-function fromText(data: Uint8Array, facts: MessageFacts): Uint8Array {
+function fromText(obx: string, data: Uint8Array, facts: MessageFacts): Uint8Array {
   if (data.length > maxTextBytes)
     throw new Fault("TOO_LARGE", `a document as text over ${maxTextBytes} octets; send it as Base64`);
   const charset = splitAfterDecoding.has(facts.charset) ? "utf-8" : facts.charset;
-  return Buffer.from(unescapeText(decoderOf(charset).decode(data), facts), "utf8");
+  return asDeclared(obx, unescapeText(decoderOf(charset).decode(data), facts));
+}
+
+/** An XML document that comes as text is octets of the encoding that it declares (XML 1.0 4.3.3). */
+function asDeclared(obx: string, text: string): Uint8Array {
+  const [, declared = "utf-8"] =
+    /^\ufeff?\s*<\?xml[^>]{0,200}?\sencoding=["']([A-Za-z][\w.:-]{0,40})["']/.exec(text) ?? [];
+  const charset = charsetNamed(declared);
+  if (charset === undefined) throw malformed(obx, "it declares an encoding that text in a message cannot have");
+  const { bytes, replaced } = encodeText(text, charset);
+  if (replaced > 0) throw malformed(obx, "its text has characters that the encoding it declares has not");
+  return bytes;
 }
 
 /** A MIME package: its first XML part is the document (CDA R2 3, RFC 2557). */
@@ -171,15 +183,25 @@ function packaged(obx: string, bytes: Uint8Array): readonly Embedded[] {
 
 /** The document of an IHE XDM package under this name, or else every XML in it that is no metadata. */
 const xdmDocument = /(^|\/)CDA_ROOT\.XML$/i;
-const xdmMetadata = /(^|\/)(METADATA\.XML|[^/]*SIG[^/]*\.XML)$|(^|\/)META-INF\//i;
+const xdmIndex = /(^|\/)(METADATA\.XML|README\.TXT|INDEX\.HTM|[^/]*\.XSLT?)$/i;
+const xdmSignature = /(^|\/)[^/]*SIG[^/]*\.XML$|(^|\/)META-INF\//i;
 
-/** A ZIP package (IHE XDM): the documents in it; its index, signature and style sheets stay behind. */
+/** A ZIP package (IHE XDM): the documents in it, then what is beside them; its index and style sheets stay behind. */
 function zipped(obx: string, bytes: Uint8Array): readonly Embedded[] {
-  const xml = readZip(bytes).filter(({ name }) => /\.xml$/i.test(name) && !xdmMetadata.test(name));
+  const entries = readZip(bytes).filter(({ name }) => !xdmIndex.test(name));
+  const xml = entries.filter(({ name }) => /\.xml$/i.test(name) && !xdmSignature.test(name));
   const named = xml.filter(({ name }) => xdmDocument.test(name));
-  const documents = (named.length > 0 ? named : xml).map((entry) => classified(obx, entry.read(), "xml"));
+  const documents = named.length > 0 ? named : xml;
   if (documents.length === 0) throw malformed(obx, "a ZIP package without a document; CDA_ROOT.XML is expected");
-  return documents;
+  // What is beside them is told, so that nothing is dropped unseen.
+  const beside = entries.filter((entry) => !documents.includes(entry));
+  return [
+    ...documents.map((entry) => classified(obx, entry.read(), "xml")),
+    ...beside.map((entry): Embedded => {
+      const content = entry.read();
+      return { kind: beginsWith(content, "%PDF") ? "pdf" : "other", obx, bytes: content };
+    }),
+  ];
 }
 
 /** Sniffed: what it says of itself must not contradict what it is. */

@@ -197,14 +197,23 @@ export function unescapeText(text: string, { separators, charset }: MessageFacts
     ".br": "\r",
   };
   const pieces = text.split(escaper);
-  // Every second piece stands between two escape characters.
-  return pieces
-    .map((piece, index) => {
-      if (index % 2 === 0) return piece;
-      const hex = /^X((?:[0-9A-Fa-f]{2})+)$/.exec(piece)?.[1];
-      return hex ? decoderOf(charset).decode(Buffer.from(hex, "hex")) : (plain[piece] ?? "");
-    })
-    .join("");
+  const found: string[] = [];
+  let octets = "";
+  const flush = (): void => {
+    if (octets !== "") found.push(decoderOf(charset).decode(Buffer.from(octets, "hex")));
+    octets = "";
+  };
+  // Every second piece stands between two escape characters. Octets one after the other may be one character.
+  for (const [index, piece] of pieces.entries()) {
+    const hex = index % 2 === 1 ? /^X((?:[0-9A-Fa-f]{2})+)$/.exec(piece)?.[1] : undefined;
+    if (hex) octets += hex;
+    else if (index % 2 === 1 || piece !== "") {
+      flush();
+      found.push(index % 2 === 0 ? piece : (plain[piece] ?? ""));
+    }
+  }
+  flush();
+  return found.join("");
 }
 
 /** A value as it may stand in a field: no separator, no CR (HL7 v2.5.1 2.7.1). */

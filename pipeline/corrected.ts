@@ -17,9 +17,10 @@ export async function receiveCorrection(
   changes: readonly Change[],
 ): Promise<void> {
   const { store, now } = site;
+  // Pushed and retrieved records have manifests of their own; an author has one document under one id.
   const held = store.records
     .byKey(store.tokens.of("document", "", uniqueId))
-    .filter((each) => each.origin === "received" && each.author === org && each.manifestSha256 === manifestSha256);
+    .filter((each) => each.origin === "received" && each.author === org);
   // What is on its way here is dropped when it is due.
   const remembered = by === null ? [store.messages.took("withdrawn", manifestSha256, now().toISOString())] : [];
   const corrected = held

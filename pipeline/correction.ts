@@ -81,8 +81,37 @@ function withdraw(site: Site, document: Item): readonly Change[] {
             record: record.id,
           }),
         ]),
-    ...(record.id === document.record ? notices(site, "cancel", record, record.id) : []),
+    ...(record.id === document.record
+      ? [...endedPushes(site, record.id), ...notices(site, "cancel", record, record.id)]
+      : []),
   ]);
+}
+
+const maxDeliveries = 1000;
+
+/** Pushes of a record that have not ended: a partner may have got one that was tried and not answered. */
+const openPushes = ({ store }: Site, record: Id): readonly Delivery[] =>
+  store.deliveries
+    .list({ record, limit: maxDeliveries })
+    .filter(({ kind, state }) => kind === "push" && state !== "delivered" && state !== "discarded");
+
+/** What is not on the wire yet does not go out any more. */
+const endedPushes = (site: Site, record: Id): readonly Change[] =>
+  openPushes(site, record)
+    .filter(({ state }) => state !== "inflight")
+    .map(({ id }) =>
+      site.store.deliveries.mark(id, { state: "discarded", code: cancelled, reason: "its report was cancelled" }),
+    );
+
+/** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
+export async function withdrawIfCancelled(site: Site, id: Id): Promise<void> {
+  const { store } = site;
+  const document = store.items.find(id);
+  if (document?.state !== "sealed") return;
+  const names = [document.key, ...document.joins.filter((join) => join.startsWith("name:"))];
+  if (!isCancelled(site, names)) return;
+  await store.commit(withdraw(site, document));
+  site.wake();
 }
 
 /** The document's own record, or an addendum to it. */
@@ -111,7 +140,10 @@ function notices(site: Site, action: Notice["action"], of: StoredRecord, record:
     .evidence(of.id)
     .filter(({ kind }) => kind !== "registered")
     .map(({ from }) => from);
-  const houses = [...new Set([...released, ...receipted])].filter((org) => org !== "" && org !== config.site);
+  const tried = openPushes(site, of.id)
+    .filter(({ attempts }) => attempts > 0)
+    .map(({ destination }) => destination);
+  const houses = [...new Set([...released, ...receipted, ...tried])].filter((org) => org !== "" && org !== config.site);
   const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
   return houses.map((org) =>
     store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),

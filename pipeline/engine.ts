@@ -7,7 +7,7 @@ import { mllpSource } from "../connectors/mllp/index.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openCommit } from "./commitment.ts";
-import { change, notify, replacementNotices } from "./correction.ts";
+import { change, notify, replacementNotices, withdrawIfCancelled } from "./correction.ts";
 import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
@@ -58,14 +58,16 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     if (settling.has(kind) && record !== null) await complete(site, record);
   });
   bind(loop.wake);
-  const leave = (assembled: Assembled): Promise<void> =>
-    outbound(assembled, {
+  const leave = async (assembled: Assembled): Promise<void> => {
+    await outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
       route: (sealed) =>
         pass(site, "route", sealed.channel.name, () =>
           routeSealed(site, provide, sealed, replacementNotices(site, sealed.id, sealed.entry)),
         ),
     });
+    await withdrawIfCancelled(site, assembled.document.id);
+  };
   const room = openWaitingRoom(site, leave, askPacs(site));
   const messages = openMessageIntake(site, openMessages(site, room.arrived));
   const instances = openInstanceIntake(site, room.arrived);

@@ -65,6 +65,35 @@ test("escaping is undone by unescaping, and no value becomes a segment", () => {
   expect(unescapeText(escaped, facts)).toBe(nasty);
 });
 
+describe("a document as escaped text", () => {
+  const carried = (charset: string, encoding: string, body: Uint8Array): Uint8Array => {
+    const declared = `<?xml version="1.0" encoding="${encoding}"?><ClinicalDocument>`;
+    const message = Buffer.concat([
+      Buffer.from(
+        `MSH|^~\\&|HIS|A|SEMRS|A|20260116||MDM^T02|T1|P|2.5.1||||||${charset}\rOBX|1|ED|||^TEXT^XML^A^${declared}`,
+      ),
+      body,
+      Buffer.from("</ClinicalDocument>||||||F\r"),
+    ]);
+    const [document] = embeddedDocuments(message, readMsh(message));
+    return Buffer.from(document?.bytes ?? []).subarray(declared.length, -"</ClinicalDocument>".length);
+  };
+  test("is octets of the encoding that it declares, in a message of that charset or another", () => {
+    const latin = Buffer.from("caf\u00e9", "latin1");
+    expect(Buffer.compare(carried("8859/1", "ISO-8859-1", latin), latin)).toBe(0);
+    expect(Buffer.compare(carried("UNICODE UTF-8", "ISO-8859-1", Buffer.from("café")), latin)).toBe(0);
+    expect(Buffer.from(carried("8859/1", "UTF-8", latin)).toString("utf8")).toBe("café");
+  });
+  test("octets escaped one by one are one character together", () => {
+    const escaped = Buffer.from("\\XE4\\\\XB8\\\\XAD\\x\\XE6\\\\X96\\\\X87\\");
+    expect(Buffer.from(carried("UNICODE UTF-8", "UTF-8", escaped)).toString("utf8")).toBe("中x文");
+  });
+  test("is refused where its text has what its encoding has not", () => {
+    expect(() => carried("UNICODE UTF-8", "ISO-8859-1", Buffer.from("中"))).toThrow(/characters that the encoding/);
+    expect(() => carried("UNICODE UTF-8", "UTF-16", Buffer.from("x"))).toThrow(/cannot have/);
+  });
+});
+
 test("a message of ours carries the document as it is, and its values escaped", () => {
   const built = buildMdm({
     event: "T02",

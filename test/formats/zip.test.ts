@@ -100,7 +100,7 @@ describe("in a message (carriage B)", () => {
     const bytes = message(archive);
     return embeddedDocuments(bytes, readMsh(bytes));
   };
-  test("CDA_ROOT.XML is the document, octet for octet; metadata, signature and style sheets stay behind", () => {
+  test("CDA_ROOT.XML is the document, octet for octet; metadata and style sheets stay behind", () => {
     const found = documentsOf(
       zipOf([
         { name: "README.TXT", content: text("x") },
@@ -110,7 +110,8 @@ describe("in a message (carriage B)", () => {
         { name: "IHE_XDM/SUBSET01/CDA.XSL", content: text("<x/>") },
       ]),
     );
-    expect(found.map(({ kind }) => kind)).toEqual(["cda"]);
+    // The signature is told, so that the message is kept whole.
+    expect(found.map(({ kind }) => kind)).toEqual(["cda", "other"]);
     expect(Buffer.from(found[0]?.bytes ?? []).equals(cda)).toBe(true);
   });
   test("without that name, every XML that is no metadata", () => {
@@ -120,6 +121,15 @@ describe("in a message (carriage B)", () => {
       { name: "METADATA.XML", content: text("<x/>") },
     ]);
     expect(documentsOf(archive)).toHaveLength(2);
+  });
+  test("a PDF in the package is beside the document, as in a second OBX", () => {
+    const found = documentsOf(
+      zipOf([
+        { name: "REPORT.PDF", content: text("%PDF-1.7 x") },
+        { name: "CDA_ROOT.XML", content: cda },
+      ]),
+    );
+    expect(found.map(({ kind }) => kind)).toEqual(["cda", "pdf"]);
   });
   test("a package without a document is refused with what is expected", () => {
     expect(() => documentsOf(zipOf([{ name: "README.TXT", content: text("x") }]))).toThrow(/CDA_ROOT\.XML is expected/);
