@@ -145,3 +145,60 @@ test("a HIS that takes results only gets ORU^R01: final, then corrected, then wi
   const status = (message: string) => /\rOBX\|1\|[^\r]*/.exec(message)?.[0].split("|")[11];
   expect(atHisB("ORU^R01").map(status).sort()).toEqual(["C", "F", "X"]);
 });
+
+describe("pushed", () => {
+  const pushing = async (): Promise<void> => {
+    await exchange.close();
+    exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
+      yaml.replaceAll("route: [repository]", "route: [repository, hospital-b]"),
+    );
+  };
+  const isQuiet = async (): Promise<boolean> => {
+    const { deliveries } = await exchange.admin("hospital-a").get<{ deliveries: Record<string, number> }>("/counts");
+    return (deliveries.queued ?? 0) + (deliveries.inflight ?? 0) + (deliveries.ambiguous ?? 0) === 0;
+  };
+
+  test("a report that was pushed is cancelled there as well", async () => {
+    await pushing();
+    const bytes = report("PUSHED.1");
+    await send(mdmFor(bytes, { controlId: "M1", name: "DOC1^HIS" }));
+    await delivered(bytes);
+    await until("receipted", async () => (await trace("M1")).steps.some(({ event }) => event === "receipted"));
+    await send(cancelFor("M2", "DOC1^HIS"));
+    await until("HIS B is told", () => atHisB("MDM^T11").length === 1);
+  });
+
+  test("a push that waits for its partner does not go out any more", async () => {
+    await pushing();
+    await exchange.stop("hospital-b");
+    await send(mdmFor(report("PUSHED.2"), { controlId: "M1", name: "DOC1^HIS" }));
+    await until("tried in vain", () =>
+      exchange.log.some(({ event, fields }) => event === "route.deferred" && fields.peer === "hospital-b"),
+    );
+    expect(await send(cancelFor("M2", "DOC1^HIS"))).toMatchObject({ detail: "AA" });
+    await exchange.start("hospital-b");
+    await until("nothing is under way", isQuiet);
+    expect([atHisB("MDM^T02").length, exchange.documentsAtB().size]).toEqual([0, 0]);
+    expect((await trace("M1")).deliveries.find(({ kind }) => kind === "push")).toMatchObject({
+      state: "discarded",
+      code: "CANCELLED",
+    });
+  });
+});
+
+test("a replacement that is registered before its original leaves one of them to be found", async () => {
+  await exchange.stop("registry");
+  await send(mdmFor(report("ORDER.1"), { controlId: "M1", name: "DOC1^HIS" }));
+  await send(
+    mdmFor(report("ORDER.2"), { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }),
+  );
+  await until("both wait", async () =>
+    (await Promise.all([trace("M1"), trace("M2")])).every(({ records }) => records.length === 1),
+  );
+  await exchange.start("registry");
+  await registered("M1");
+  await registered("M2");
+  await admit();
+  await until("asked", async () => (await approved()) === 1);
+  await delivered(report("ORDER.2"));
+});
