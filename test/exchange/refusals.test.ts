@@ -13,7 +13,7 @@ import { readCda } from "../../formats/cda.ts";
 import { commandMediaType, writeCommand } from "../../formats/command.ts";
 import { documentEntry } from "../../formats/document-entry.ts";
 import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
-import { cda, chen } from "../fixtures/documents.ts";
+import { adtFor, cda, chen, lin } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
 
 let pki: string;
@@ -214,6 +214,70 @@ test("89 a house registers what its own repository holds, and nothing of another
     statuses.push((await post(sealed.headers, body, undefined, "/registry/submissions", REGISTRY_PORT)).status);
   }
   expect(statuses).toEqual([403, 201]);
+});
+
+/** Asks the registry with a command, signed and sent by a house. */
+async function command(org: string, purpose: "register" | "change", bytes: Uint8Array): Promise<number> {
+  message += 1;
+  const sealed = await push(
+    {
+      purpose,
+      sender: org,
+      message: `90${message}`.padStart(32, "0"),
+      messageType: purpose,
+      to: [{ org: "registry", certificate: certificate(join(pki, "registry"), "decrypt.crt") }],
+      content: [await contentOf(bytes, "command", commandMediaType)],
+    },
+    join(pki, org),
+  );
+  const path = purpose === "register" ? "/registry/submissions" : "/registry/changes";
+  const body = await bytesOf(sealed.body());
+  return (await post(sealed.headers, body, join(pki, org), path, exchange.env.REGISTRY_PORT)).status;
+}
+
+/** An entry of hospital A for a document of this extension, and the octets that register it. */
+function entryFor(extension: string, replaces?: string) {
+  const report = cda({ form: "116", extension, patient: lin, code: "18782-3", display: "x", title: "t", body: "x" });
+  const source = { sha256: "1".repeat(64), size: 1, repositoryUniqueId: "hospital-a", images: null };
+  const plain = documentEntry(readCda(report), source);
+  const entry = replaces ? { ...plain, relatedDocuments: [{ type: "RPLC" as const, uniqueId: replaces }] } : plain;
+  const entries = [{ entry, manifestSha256: "1".repeat(64) }];
+  return {
+    uniqueId: entry.uniqueId,
+    registration: writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries }),
+    change: writeCommand<"change">({
+      command: "change",
+      action: "deprecate",
+      uniqueId: entry.uniqueId,
+      manifestSha256: "1".repeat(64),
+    }),
+  };
+}
+/** How many entries the registry finds when the patient comes to hospital B. */
+async function found(controlId: string): Promise<number> {
+  const answers = () => exchange.log.filter(({ event }) => event === "registry.answered");
+  const before = answers().length;
+  await exchange.message(adtFor(`${lin.national}^^^MOI^NI`, { controlId }), "B_ADT");
+  await until("asked", () => answers().length > before);
+  return answers()[before]?.fields.count ?? -1;
+}
+
+test("90 an entry is deprecated by who registered it, and by nobody else", async () => {
+  const { registration, change } = entryFor("CHANGE.1");
+  expect(await command("hospital-a", "change", change)).toBe(404);
+  expect(await command("hospital-a", "register", registration)).toBe(201);
+  expect(await command("hospital-b", "change", change)).toBe(403);
+  expect(await found("CHANGE1")).toBe(1);
+  expect(await command("hospital-a", "change", change)).toBe(200);
+  expect(await command("hospital-a", "change", change)).toBe(200);
+  expect(await found("CHANGE2")).toBe(0);
+});
+
+test("an original that is registered after the one that replaces it is found no more", async () => {
+  const original = entryFor("ORDER.1");
+  expect(await command("hospital-a", "register", entryFor("ORDER.2", original.uniqueId).registration)).toBe(201);
+  expect(await command("hospital-a", "register", original.registration)).toBe(201);
+  expect(await found("ORDER")).toBe(1);
 });
 
 test("97 when the clock is behind the journal nothing is opened; the answer tells nothing", async () => {
