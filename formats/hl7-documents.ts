@@ -6,7 +6,8 @@ import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescap
 import { readZip } from "./zip.ts";
 
 export type Embedded = {
-  readonly kind: "cda" | "pdf" | "other";
+  /** `reference`: only where a document is, which is not fetched. */
+  readonly kind: "cda" | "pdf" | "reference" | "other";
   /** OBX-1. */
   readonly obx: string;
   readonly bytes: Uint8Array;
@@ -16,6 +17,9 @@ export type DocumentEvent = "new" | "addendum" | "replacement" | "cancel" | "pre
 
 const maxDocuments = 100;
 const encapsulated = "ED";
+const referencePointer = "RP";
+/** Data that only say where the data are. */
+const address = /^(https?|ftps?|file):\/\//i;
 /** A value longer than this is not searched as text. */
 const maxTextBytes = 64 * 1024 * 1024;
 /** Charsets whose trail octets include separators: they are decoded before they are split. */
@@ -60,10 +64,11 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
   for (const segment of segments(message)) {
     if (segment.name !== "OBX") continue;
     const { id, type, value } = parse(segment, facts);
-    if (type !== encapsulated || value.length === 0) continue;
+    if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
-    found.push(...documentsOf(id, value, facts));
+    if (type === referencePointer) found.push({ kind: "reference", obx: id, bytes: value });
+    else found.push(...documentsOf(id, value, facts));
   }
   return found;
 }
@@ -109,12 +114,12 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
     Buffer.from(bytes).toString("latin1").trim().toLowerCase(),
   );
   const isBare = components.length < 4;
-  if (["ap", "im"].includes(type) && subtype === "" && data.length === 0)
-    throw malformed(obx, "a document by reference is not fetched");
+  if (encoding !== "base64" && address.test(Buffer.from(data.subarray(0, 16)).toString("latin1")))
+    return [{ kind: "reference", obx, bytes: data }];
   const bytes =
     encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(obx, data, facts);
   if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
-    return packaged(obx, bytes);
+    return packaged(obx, bytes, facts);
   if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
   return [classified(obx, bytes, subtype)];
 }
@@ -156,7 +161,7 @@ function asDeclared(obx: string, text: string): Uint8Array {
 }
 
 /** A MIME package: its first XML part is the document (CDA R2 3, RFC 2557). */
-function packaged(obx: string, bytes: Uint8Array): readonly Embedded[] {
+function packaged(obx: string, bytes: Uint8Array, facts: MessageFacts): readonly Embedded[] {
   const whole = Buffer.from(bytes);
   const head = whole.subarray(0, 4096).toString("latin1");
   const [, boundary] = /boundary="?([^"\r\n;]{1,70})"?/i.exec(head) ?? [];
@@ -173,7 +178,7 @@ function packaged(obx: string, bytes: Uint8Array): readonly Embedded[] {
       let body: Buffer = part.subarray(blank.index + blank[0].length);
       body = body.subarray(0, body.length - (body.at(-2) === 0x0d ? 2 : 1));
       const isEncoded = /content-transfer-encoding:\s*base64/.test(headers);
-      documents.push(classified(obx, isEncoded ? Buffer.from(body.toString("latin1"), "base64") : body, ""));
+      documents.push(classified(obx, isEncoded ? fromBase64(obx, body, facts) : body, ""));
     }
     at = next;
   }

@@ -63,7 +63,15 @@ async function leave(
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
   const documents = embedded.filter(({ kind }) => kind === "cda");
-  if (documents.length === 0) return filtered("NO_DOCUMENT");
+  if (documents.length === 0) {
+    const reference = embedded.find(({ kind }) => kind === "reference");
+    if (reference)
+      throw new Fault(
+        "DOCUMENT_MALFORMED",
+        `OBX ${reference.obx || "?"}: a document by reference is not fetched; send the document itself`,
+      );
+    return filtered("NO_DOCUMENT");
+  }
 
   const attachments = embedded
     .filter(({ kind }) => kind === "pdf")

@@ -8,6 +8,10 @@ export const noteMeanings = {
   PRELIMINARY: ["The report is preliminary; only final ones travel.", "Nothing; the final one follows."],
   REPEATED: ["This document is here already, octet for octet.", "Nothing."],
   ECHO: ["This document came from another house and our HIS sent it back.", "Nothing; it is never registered as ours."],
+  ORIGINAL_UNKNOWN: [
+    "A replacement or an addendum that names no document of this house, in itself or in TXA-13; it travels as a new one beside it.",
+    "Let the HIS send TXA-13 as it sent TXA-12 of the original; if the original must not be found any more, cancel it.",
+  ],
   CANCELLED: [
     "Its author cancelled the report: it is not sealed, or is withdrawn from the registry and from the houses that have it.",
     "Nothing; a report that was cancelled by mistake is sent again under a new document id.",

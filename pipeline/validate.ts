@@ -104,6 +104,11 @@ export async function validateDocument(
   const blob = await store.blobs.put(part.cipher, part.facts);
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const entry = { ...written, relatedDocuments: relatedOf(written, received) };
+  const relation = relations[received.event];
+  if (relation && !entry.relatedDocuments.some(({ type }) => type === relation)) {
+    findings.push("ORIGINAL_UNKNOWN");
+    site.log("validate.warned", { channel: channel.name, message: received.arrival, code: "ORIGINAL_UNKNOWN" }, "warn");
+  }
   const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
   const attached: StagedBlob[] = [];
   for (const each of received.beside) {

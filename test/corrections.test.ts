@@ -202,3 +202,9 @@ test("a replacement that is registered before its original leaves one of them to
   await until("asked", async () => (await approved()) === 1);
   await delivered(report("ORDER.2"));
 });
+
+test("ORIGINAL_UNKNOWN: a replacement that names nothing of ours travels, and says so", async () => {
+  await send(mdmFor(report("ALONE.1"), { controlId: "M1", event: "MDM^T10^MDM_T02", parent: "NEVER^HIS" }));
+  await registered("M1");
+  expect((await trace("M1")).steps.find(({ station }) => station === "validate")?.detail).toBe("ORIGINAL_UNKNOWN");
+});

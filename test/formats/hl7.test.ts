@@ -65,6 +65,26 @@ test("escaping is undone by unescaping, and no value becomes a segment", () => {
   expect(unescapeText(escaped, facts)).toBe(nasty);
 });
 
+test("a document by reference is told as one, whichever way it is written", () => {
+  const kinds = (obx: string): readonly string[] => {
+    const message = Buffer.from(`MSH|^~\\&|HIS|A|SEMRS|A|20260116||MDM^T02|T1|P|2.5.1\r${obx}\r`);
+    return embeddedDocuments(message, readMsh(message)).map(({ kind }) => kind);
+  };
+  expect(kinds("OBX|1|RP|||\\\\server\\report.pdf^^TEXT^PDF||||||F")).toEqual(["reference"]);
+  expect(kinds("OBX|1|ED|||^AP^^^https://his.example/report/1||||||F")).toEqual(["reference"]);
+});
+
+test("Base64 inside a MIME package is as strict as outside", () => {
+  const part = (data: string): Uint8Array =>
+    Buffer.from(
+      `MSH|^~\\&|HIS|A|SEMRS|A|20260116||MDM^T02|T1|P|2.5.1\rOBX|1|ED|||^multipart^related^A^MIME-Version: 1.0\\X0D0A\\Content-Type: multipart/related; boundary=B\\X0D0A0D0A\\--B\\X0D0A\\Content-Transfer-Encoding: base64\\X0D0A0D0A\\${data}\\X0D0A\\--B--||||||F\r`,
+    );
+  const read = (message: Uint8Array) => embeddedDocuments(message, readMsh(message));
+  const good = Buffer.from("<ClinicalDocument/>").toString("base64");
+  expect(read(part(good)).map(({ kind }) => kind)).toEqual(["cda"]);
+  expect(() => read(part(`!!??${good}`))).toThrow(/its Base64 is not valid/);
+});
+
 describe("a document as escaped text", () => {
   const carried = (charset: string, encoding: string, body: Uint8Array): Uint8Array => {
     const declared = `<?xml version="1.0" encoding="${encoding}"?><ClinicalDocument>`;
