@@ -38,6 +38,8 @@ export type TestExchange = {
   instances(files: readonly Uint8Array[]): Promise<ReadonlyMap<string, Outcome>>;
   /** SHA-256 of every document that HIS B holds. */
   documentsAtB(): ReadonlySet<string>;
+  /** The messages that HIS B holds, once it holds so many: it keeps a message's documents first. */
+  messagesAtB(count: number): Promise<readonly Buffer[]>;
   /** SHA-256 of the data set of every instance that PACS B holds, by SOP Instance UID. */
   instancesAtB(): ReadonlyMap<string, string>;
   close(): Promise<void>;
@@ -145,6 +147,11 @@ export async function openExchange(
       new Set(
         files(receivers.his.folder, ".cda").map((name) => sha256(readFileSync(join(receivers.his.folder, name)))),
       ),
+    messagesAtB: async (count) => {
+      const kept = () => files(receivers.his.folder, ".hl7");
+      await until(`${count} messages at HIS B`, () => kept().length >= count);
+      return kept().map((name) => readFileSync(join(receivers.his.folder, name)));
+    },
     instancesAtB: () =>
       new Map(
         files(receivers.pacs.folder, ".dcm").map((name) => [
