@@ -62,6 +62,16 @@ export class Fault extends Error {
   }
 }
 
+/** What was read, or the fault that says why it could not be; anything else is thrown on. */
+export function orFault<T>(read: () => T): T | Fault {
+  try {
+    return read();
+  } catch (thrown) {
+    if (thrown instanceof Fault) return thrown;
+    throw thrown;
+  }
+}
+
 export const codeOf = (thrown: unknown): ErrorCode => (thrown instanceof Fault ? thrown.code : "UNEXPECTED");
 
 /** What to do about, and what to tell the peer about, anything that was thrown. */

@@ -54,7 +54,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   ],
   DICOM_INVALID: [
     "The instance's structure is broken, or the association broke the protocol.",
-    "Send it again; if it stays, the file or the modality is at fault.",
+    "Send it again; if it stays, the file or the modality is at fault: look at the quarantined instance.",
   ],
   DICOM_MISMATCH: [
     "SOP Class or Instance UID of the data set differ from what was announced; or, with iod: reject, the data set does not keep its SOP class.",

@@ -3,7 +3,7 @@
  * A connector knows one protocol and nothing of channels, envelopes or storage; it never retries and never queues.
  */
 import type { z } from "zod";
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode, Fault } from "../errors.ts";
 import type { Log } from "../log.ts";
 
 /** What a source hands over: bytes as they come off the wire, and what the wire said about them. */
@@ -19,6 +19,8 @@ export type Arrival = {
   readonly controlId: string;
   /** Who sent it, as the protocol names them: host:port, AE title, or certificate subject. */
   readonly sender: string;
+  /** What the wire found wrong with what it hands over whole: it is kept for a person and refused with this. */
+  readonly fault?: Fault;
   /** The association it came on: a study may go on as long as one that sent to it is open. */
   readonly session?: Session;
 };

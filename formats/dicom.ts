@@ -165,8 +165,11 @@ export function readHead(file: Uint8Array): Meta & { readonly studyInstanceUid: 
   };
 }
 
+/** PS3.5 9.1, leading zeros of a component tolerated. */
+export const isUid = (value: string): boolean => value.length <= maxUidLength && uid.test(value);
+
 function checkedUid(value: string | undefined, what: string): string {
-  if (!value || value.length > maxUidLength || !uid.test(value)) throw invalid(`${what} is missing or no UID`);
+  if (value === undefined || !isUid(value)) throw invalid(`${what} is missing or no UID`);
   return value;
 }
 

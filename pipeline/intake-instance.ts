@@ -1,11 +1,12 @@
-/** Instances: one pass from the socket through the tokenizer and the cipher into a durable, sealed blob (decision 2). */
+/** Instances: what was received durably is accepted, or refused and kept for a person; then the peer is answered. */
 import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
-import { sealPart } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
-import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
-import type { Change, Item, StagedBlob } from "../store/store.ts";
+import { codeOf, Fault, orFault } from "../errors.ts";
+import { type DicomFacts, isUid } from "../formats/dicom.ts";
+import type { ArrivalRow, Change, Item, StagedBlob } from "../store/store.ts";
+import { arrivalRow, quarantined } from "./arrival-row.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
+import { type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
 import { rejected } from "./rejection-note.ts";
 import { conflict } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -16,66 +17,60 @@ export type InstanceIntake = (system: string, arrival: Arrival) => ReturnType<De
 /** Told of every instance that is durable and waits for its document, with the association it came on. */
 type Kept = (item: Item, session?: Session) => void;
 
-/** Accepts instances. */
+/** Accepts instances; what is refused is kept, sealed and listable, as a message is. */
 export const openInstanceIntake =
   (site: Site, kept: Kept): InstanceIntake =>
   async (system, arrival) => {
-    const channel = instanceChannel(site.config, system);
-    if (!channel)
-      throw new Fault("DICOM_UNSUPPORTED", `no channel of this site takes instances from ${system}; add one to run`);
-    return await pass(site, "source", channel.name, () => accept(site, channel, system, arrival, kept));
+    const channel =
+      instanceChannel(site.config, system) ??
+      new Fault("DICOM_UNSUPPORTED", `no channel of this site takes instances from ${system}; add one to run`);
+    const { duplicate, fault } = await pass(
+      site,
+      "source",
+      channel instanceof Fault ? system : channel.name,
+      () => take(site, channel, system, arrival, kept),
+      (taken) => taken.fault?.code,
+    );
+    const verdict = fault ? { accepted: false, code: fault.code, reason: fault.message } : { accepted: true };
+    return { duplicate, answer: Promise.resolve(verdict) };
   };
 
-async function accept(
+type Taken = { readonly duplicate: boolean; readonly fault?: Fault };
+
+async function take(
   site: Site,
-  channel: OutboundChannel,
+  channel: OutboundChannel | Fault,
   system: string,
   arrival: Arrival,
   kept: Kept,
-): Promise<{ duplicate: boolean; answer: Promise<{ accepted: boolean }> }> {
-  const { store, log, now } = site;
+): Promise<Taken> {
+  const { store, log } = site;
   const started = performance.now();
-  const inspector = inspectDicom();
-  let facts: DicomFacts | undefined;
-  async function* inspected(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of arrival.body) {
-      inspector.push(chunk);
-      yield chunk;
-    }
-    facts = inspector.finish();
-  }
-  const part = sealPart(inspected(), "segments");
-  const blob = await store.blobs.put(part.cipher, part.facts);
-  if (!facts) throw new Fault("DICOM_INVALID", "the instance ended before its data set");
-  const size = part.facts().size;
-  const answer = Promise.resolve({ accepted: true });
+  const received = await receiveInstance(site, arrival, channel instanceof Fault ? channel : undefined);
+  const { blob, size, facts, findings: found } = received;
+  const refuse = (fault: Fault): Promise<Taken> => quarantine(site, system, arrival, received, fault);
+  if (channel instanceof Fault) return await refuse(channel);
+  if (facts instanceof Fault) return await refuse(facts);
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
   const before = sameBytes(site, facts, blob);
   if (before) {
     await comeAgain(site, before, kept, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
-    return { duplicate: true, answer };
+    return { duplicate: true };
   }
   const id = store.newId();
-  const { item, findings } = validateInstance(site, channel, id, facts, blob, inspector.findings());
+  const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
+  if (validated instanceof Fault) return await refuse(validated);
+  const { item, findings } = validated;
   const settled = { ...item, ...fateOf(site, item) };
-  const row = {
-    id,
-    source: system,
+  const row: ArrivalRow = {
+    ...arrivalRow(site, id, system, arrival, blob.digest),
     channel: channel.name,
-    mediaType: arrival.mediaType,
     controlId: facts.sopInstanceUid,
-    sender: arrival.sender,
-    repetition: null,
-    digest: item.digest,
     blob: blob.name,
     state: "done",
-    code: null,
-    reason: null,
-    receivedAt: now().toISOString(),
-    facts: null,
-  } as const;
+  };
   try {
     await store.commit(
       [blob.change, store.arrivals.add(row), ...store.items.add(settled), ...findingSteps(site, settled, findings)],
@@ -83,14 +78,54 @@ async function accept(
     );
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
-    if (thrown instanceof Fault && thrown.code === "STORE_CONFLICT" && sameBytes(site, facts, blob))
-      return { duplicate: true, answer };
+    if (codeOf(thrown) === "STORE_CONFLICT" && sameBytes(site, facts, blob)) return { duplicate: true };
     throw thrown;
   }
   if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
   kept(settled, arrival.session);
   log("source.accepted", { ...fields, message: id, ms: since(started) });
-  return { duplicate: false, answer };
+  return { duplicate: false };
+}
+
+/** Kept once in 24 hours, however often its sender tries: sealed as any instance, with why it was refused. */
+async function quarantine(
+  site: Site,
+  system: string,
+  arrival: Arrival,
+  { blob, size }: ReceivedInstance,
+  fault: Fault,
+): Promise<Taken> {
+  const { store, log } = site;
+  // A SOP Instance UID that is none may be anything, a name too.
+  const controlId = isUid(arrival.controlId) ? arrival.controlId : "";
+  const { code, message: reason } = fault;
+  const repetition = store.tokens.of("message", system, `${code}\n${controlId}\n${blob.digest}`);
+  const row: ArrivalRow = {
+    ...arrivalRow(site, store.newId(), system, { ...arrival, controlId }, blob.digest),
+    repetition,
+    blob: blob.name,
+    state: "refused",
+    code,
+    reason,
+  };
+  const keep = async (): Promise<boolean> => {
+    if (store.arrivals.byRepetition(repetition)) return true;
+    await store.commit([blob.change, store.arrivals.add(row), ...quarantined(site, row)]);
+    return false;
+  };
+  const isKept = await keep().catch(async (thrown: unknown) => {
+    if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
+    // It came twice at once, or more than 24 hours ago.
+    await store.commit([store.arrivals.forget()]);
+    return await keep();
+  });
+  const message = isKept ? store.arrivals.byRepetition(repetition)?.id : row.id;
+  log(
+    "source.refused",
+    { controlId, peer: arrival.sender, ...(message && { message }), code, reason, bytes: size },
+    "warn",
+  );
+  return { duplicate: isKept, fault };
 }
 
 /** What was found and let pass, or held, is told in the journal as a document's is. */

@@ -2,12 +2,13 @@
 import { createHash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { openCipher, sealWhole } from "../envelope/index.ts";
-import { codeOf, Fault } from "../errors.ts";
+import { codeOf, Fault, orFault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
+import { arrivalRow, quarantined } from "./arrival-row.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
-import { pass, type Site, step } from "./site.ts";
+import { pass, type Site } from "./site.ts";
 import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
 export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
@@ -27,7 +28,7 @@ export function openMessageIntake(
   site: Site,
   take: TakeMessage,
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
-  const { store, config, log, now } = site;
+  const { store, config, log } = site;
   const lanes = openLanes(lanesOf);
   const verdicts = openVerdicts(site, take);
 
@@ -61,7 +62,7 @@ export function openMessageIntake(
     // What no channel takes needs no second look: its verdict is kept in the same commit.
     const foreseen = isTakenByNone(config, system, facts, bytes) ? await verdicts.foresee(message) : undefined;
     const row = {
-      ...rowOf(message.id, system, arrival, sha256),
+      ...arrivalRow(site, message.id, system, arrival, sha256),
       ...foreseen?.row,
       controlId: facts.controlId,
       repetition,
@@ -147,12 +148,14 @@ export function openMessageIntake(
   ): Promise<never> => {
     const id = store.newId();
     const row: ArrivalRow = {
-      ...rowOf(id, system, arrival, sha256),
+      ...arrivalRow(site, id, system, arrival, sha256),
       state: "refused",
       code: fault.code,
       reason: fault.message,
     };
-    await (bytes.length > 0 ? spool(row, bytes, sha256) : store.commit([store.arrivals.add(row), ...quarantined(row)]));
+    await (bytes.length > 0
+      ? spool(row, bytes, sha256)
+      : store.commit([store.arrivals.add(row), ...quarantined(site, row)]));
     log(
       "source.refused",
       { peer: arrival.sender, message: id, code: fault.code, reason: fault.message, bytes: bytes.length },
@@ -171,28 +174,8 @@ export function openMessageIntake(
     const blob = await store.blobs.put(part.cipher, part.facts);
     const accepted = row.state === "refused" ? [] : [{ id: row.id, digest: sha256 }];
     const added = store.arrivals.add({ ...row, blob: blob.name });
-    await store.commit([blob.change, added, ...quarantined(row), ...changes], accepted);
+    await store.commit([blob.change, added, ...quarantined(site, row), ...changes], accepted);
   };
-
-  const quarantined = ({ id, source, state, code }: ArrivalRow): readonly Change[] =>
-    state === "refused" ? [step(site, id, "source", "quarantined", { peer: source, code })] : [];
-
-  const rowOf = (id: Id, system: string, arrival: Arrival, sha256: string): ArrivalRow => ({
-    id,
-    source: system,
-    channel: null,
-    mediaType: arrival.mediaType,
-    controlId: arrival.controlId,
-    sender: arrival.sender,
-    repetition: null,
-    digest: store.tokens.of("digest", "", sha256),
-    blob: null,
-    state: "accepted",
-    code: null,
-    reason: null,
-    receivedAt: now().toISOString(),
-    facts: null,
-  });
 
   const repetitionOf = (system: string, facts: MessageFacts): Token =>
     store.tokens.of(
@@ -207,7 +190,10 @@ export function openMessageIntake(
   const again = async (id: Id): Promise<void> => {
     const row = store.arrivals.find(id);
     if (row?.mediaType !== "application/hl7-v2" || row.blob === null)
-      throw new Fault("HL7_UNSUPPORTED", "this was no whole message; its sender has to send it again");
+      throw new Fault(
+        "HL7_UNSUPPORTED",
+        "this was no whole message, or is an instance; its sender has to send it again",
+      );
     await takeUp(row);
   };
   const takeUp = async (row: ArrivalRow): Promise<void> => {
@@ -239,14 +225,8 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, size);
 }
 
-function readHead(bytes: Uint8Array, charset: string): MessageFacts | Fault {
-  try {
-    return readMsh(bytes, charset === "from-msh-18" ? {} : { charset });
-  } catch (thrown) {
-    if (thrown instanceof Fault) return thrown;
-    throw thrown;
-  }
-}
+const readHead = (bytes: Uint8Array, charset: string): MessageFacts | Fault =>
+  orFault(() => readMsh(bytes, charset === "from-msh-18" ? {} : { charset }));
 
 async function readBlob(site: Site, name: string): Promise<Uint8Array> {
   return await collect(openCipher(site.store.blobs.read(name), site.store.blobs.facts(name)));

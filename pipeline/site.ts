@@ -24,12 +24,18 @@ export type Site = {
   wake(): void;
 };
 
-/** Runs one pass of a station and counts how it ended. */
-export async function pass<T>(site: Site, station: Station, channel: string, work: () => Promise<T>): Promise<T> {
+/** Runs one pass of a station and counts how it ended: `codeIn` tells of a result that says no. */
+export async function pass<T>(
+  site: Site,
+  station: Station,
+  channel: string,
+  work: () => Promise<T>,
+  codeIn: (result: T) => string | undefined = () => undefined,
+): Promise<T> {
   const started = performance.now();
   try {
     const result = await work();
-    site.metrics.passed(station, channel, "ok", performance.now() - started);
+    site.metrics.passed(station, channel, codeIn(result) ?? "ok", performance.now() - started);
     return result;
   } catch (thrown) {
     site.metrics.passed(station, channel, codeOf(thrown), performance.now() - started);

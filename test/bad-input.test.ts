@@ -252,7 +252,7 @@ describe("DICOM", () => {
     });
   const context = { log: () => undefined, signal: new AbortController().signal };
 
-  test("a SOP Instance UID other than the command's: A900, nothing kept", async () => {
+  test("a SOP Instance UID other than the command's: A900, quarantined", async () => {
     const [{ bytes } = { bytes: new Uint8Array() }] = ctStudy({ instancesPerSeries: 1 });
     const { sopClassUid, transferSyntaxUid } = readHead(bytes);
     const item: DicomItem = {
@@ -265,7 +265,8 @@ describe("DICOM", () => {
     let outcome: Outcome | undefined;
     await dicomDestination.send(settings(), one(item), (_item, is) => (outcome = is), context);
     expect(outcome).toMatchObject({ state: "refused", detail: "A900" });
-    expect(warned()).toHaveLength(1);
+    expect(warned()).toEqual(["source.refused"]);
+    expect((await refused()).at(-1)).toMatchObject({ controlId: "1.2.3.4", code: "DICOM_MISMATCH" });
     const { items } = await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts");
     expect(items).toEqual({});
   });

@@ -1,12 +1,12 @@
-/** Bad instances at a running house: the standard's status, nothing kept, no UID ever a path, and the association goes on. */
-import { readdirSync, readFileSync } from "node:fs";
+/** Bad instances at a running house: the standard's status, kept sealed and listed for a person, no UID ever a path, and the association goes on. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { associated, command, ct, echoRq, explicitLittle, pdv, type ScriptedPeer } from "./dicom-peer.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { fixtures } from "./peers.ts";
-import { openExchange, type TestExchange, testPki } from "./sites.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
 let exchange: TestExchange;
 beforeAll(async () => {
@@ -36,9 +36,13 @@ async function stored(
   return Number((await peer.message()).command.get(0x900)).toString(16);
 }
 const counts = async () => (await exchange.admin("hospital-a").get<{ items: Record<string, number> }>("/counts")).items;
+type Refused = { readonly id: string; readonly code: string; readonly reason: string; readonly controlId: string };
+const quarantined = async () => (await exchange.admin("hospital-a").get<{ refused: Refused[] }>("/journal")).refused;
 const everything = (): string[] => readdirSync(exchange.folder, { recursive: true }).map(String);
 
-/** Answers with this status, goes on with the association, and keeps nothing. */
+const codes: Readonly<Record<string, string>> = { a900: "DICOM_MISMATCH", c000: "DICOM_INVALID" };
+
+/** Answers with this status, goes on with the association, and keeps it for a person alone; its id there. */
 async function refused(
   statuses: readonly string[],
   bytes: Uint8Array,
@@ -46,13 +50,28 @@ async function refused(
   sopClassUid = ct,
   contextId = 1,
 ) {
-  const before = await counts();
+  const [before, listed] = [await counts(), (await quarantined()).map(({ id }) => id)];
   const peer = await associated(Number(exchange.env.A_PACS), contexts);
-  expect(statuses).toContain(await stored(peer, bytes, uid, sopClassUid, contextId));
+  const status = await stored(peer, bytes, uid, sopClassUid, contextId);
+  expect(statuses).toContain(status);
   peer.send(echoRq());
   expect((await peer.message()).command.get(0x900)).toBe(0);
   peer.socket.destroy();
   expect(await counts()).toEqual(before);
+  const fresh = (await quarantined()).filter(({ id }) => !listed.includes(id));
+  expect(fresh).toMatchObject([{ code: codes[status], controlId: /^[0-9.]{1,64}$/.test(uid) ? uid : "" }]);
+  expect(fresh[0]?.reason.length).toBeGreaterThan(10);
+  return fresh[0]?.id ?? "";
+}
+
+/** What a person sees of it: a Part 10 file with the data set as it came. */
+async function revealed(id: string): Promise<Buffer> {
+  const body = await exchange
+    .admin("hospital-a")
+    .download(`/journal/${id}/reveal`, { reason: "what did the PACS send" });
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(part);
+  return Buffer.concat(parts);
 }
 
 test.each([
@@ -62,7 +81,34 @@ test.each([
   ["that is none", Buffer.from("%PDF-1.7 is no data set, however long it is"), ["c000"]],
   ["with elements out of order", Buffer.concat([dataSet, dataSet]), ["c000"]],
 ])("an instance %s", async (_what, bytes, statuses) => {
-  await refused(statuses, bytes);
+  const file = await revealed(await refused(statuses, bytes));
+  expect(file.subarray(readMeta(file).offset).equals(bytes)).toBe(true);
+});
+
+test("sent again and again it is one matter; its payload rests sealed", async () => {
+  const bytes = Buffer.concat([dataSet.subarray(0, -50), Buffer.from("王小明")]);
+  const id = await refused(["c000"], bytes);
+  const before = await quarantined();
+  const peer = await associated(Number(exchange.env.A_PACS), contexts);
+  for (let n = 0; n < 3; n += 1) expect(await stored(peer, bytes, sopInstanceUid)).toBe("c000");
+  peer.socket.destroy();
+  expect(await quarantined()).toEqual(before);
+  await expect(
+    exchange.admin("hospital-a").post(`/journal/${id}/resend`, { reason: "the PACS was mended" }),
+  ).rejects.toMatchObject({ message: expect.stringContaining("its sender has to send it again") });
+  for (const name of everything().filter((each) => statSync(join(exchange.folder, each)).isFile()))
+    expect(readFileSync(join(exchange.folder, name)).includes("王小明"), name).toBe(false);
+});
+
+test("cut off with its association it was never whole: logged, and nothing is kept", async () => {
+  const before = await quarantined();
+  const peer = await associated(Number(exchange.env.A_PACS), contexts);
+  exchange.log.splice(0);
+  peer.send(command(1, [2, ct], [0x100, 1], [0x110, 1], [0x700, 0], [0x800, 0], [0x1000, sopInstanceUid]));
+  peer.send(pdv(1, false, false, dataSet.subarray(0, 1000)));
+  peer.socket.destroy();
+  await until("told", () => exchange.log.some(({ event }) => event === "dicom.refused"));
+  expect(await quarantined()).toEqual(before);
 });
 
 test("another SOP Instance UID than announced, and another SOP class than the context's: A900", async () => {
@@ -109,7 +155,10 @@ describe.skipIf(!there.available)(`malformed files of others ${there.reason}`, (
     } catch {
       // No File Meta Information: the whole of it is the data set.
     }
-    for (const contextId of [1, 3]) await refused(["c000", "a900"], body, sopInstanceUid, ct, contextId);
+    for (const contextId of [1, 3]) {
+      const kept = await revealed(await refused(["c000", "a900"], body, sopInstanceUid, ct, contextId));
+      expect(kept.subarray(readMeta(kept).offset).equals(body)).toBe(true);
+    }
   });
 });
 

@@ -3,7 +3,8 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
-type Listed = { readonly items: readonly { id: string; state: string; code: string | null; reason: string | null }[] };
+type Line = { id: string; state: string; code: string | null; reason: string | null };
+type Listed = { readonly items: readonly Line[]; readonly refused: readonly Line[] };
 type Traced = {
   readonly steps: readonly { station: string; event: string; detail: string | null; code: string | null }[];
 };
@@ -59,9 +60,11 @@ test("hold: it waits for a person, who may release it", async () => {
 test.each([
   ["iod: reject", incomplete, "A900"],
   ["iod: warn, charset: reject", unknownCharset, "C000"],
-] as const)("%s: refused at C-STORE, and nothing is kept", async (grades, file, status) => {
+] as const)("%s: refused at C-STORE, and kept for a person alone", async (grades, file, status) => {
   expect(await sent(grades, file)).toMatchObject({ state: "refused", detail: status });
-  expect((await journal("/journal")).items).toEqual([]);
+  const { items, refused } = await journal("/journal");
+  expect(items).toEqual([]);
+  expect(refused).toMatchObject([{ code: status === "A900" ? "DICOM_MISMATCH" : "DICOM_INVALID" }]);
 });
 
 test("skip: not told at all", async () => {

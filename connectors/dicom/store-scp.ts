@@ -1,6 +1,6 @@
 /** C-STORE as SCP (PS3.4 B.2): the octets of an instance go to `deliver` as they come, never held whole, never re-encoded. */
 import { codeOf, consequenceOf, Fault, reasonOf } from "../../errors.ts";
-import { part10Header } from "../../formats/dicom.ts";
+import { isUid, part10Header } from "../../formats/dicom.ts";
 import type { AcceptedContext } from "./association.ts";
 import { type CommandSet, element, status, textOf } from "./dimse.ts";
 import { openFlow } from "./flow.ts";
@@ -8,8 +8,8 @@ import type { Answer, Asked, Sink } from "./services.ts";
 
 /** Octets of an instance that may wait for the disk before the socket is paused. */
 const highWater = 4 * 1024 * 1024;
-/** A refused UID is told in the log this far. */
-const maxToldUid = 64;
+
+const ofAnotherClass = new Fault("DICOM_MISMATCH", "the SOP class is not that of its presentation context");
 
 /** Begins to deliver an instance: where its octets go, and what will be answered. */
 export function takeInstance(
@@ -22,8 +22,6 @@ export function takeInstance(
   const sopClassUid = textOf(set, element.affectedSopClass);
   const flow = openFlow(highWater, resume, budget);
   async function* body(): AsyncGenerator<Uint8Array> {
-    if (sopClassUid !== abstractSyntax)
-      throw new Fault("DICOM_MISMATCH", "the SOP class is not that of its presentation context");
     yield part10Header(sopClassUid, sopInstanceUid, transferSyntax, request.callingAeTitle);
     yield* flow.body;
   }
@@ -35,12 +33,14 @@ export function takeInstance(
         controlId: sopInstanceUid,
         sender: peer,
         session,
+        ...(sopClassUid === abstractSyntax ? {} : { fault: ofAnotherClass }),
       } as const;
       const { answer } = await deliver(arrival);
       const { accepted, code } = await answer;
       return { status: accepted ? status.success : consequenceOf(code ?? "UNEXPECTED").dicom };
     } catch (thrown) {
-      const [controlId, code] = [sopInstanceUid.slice(0, maxToldUid), codeOf(thrown)];
+      const controlId = isUid(sopInstanceUid) ? sopInstanceUid : "";
+      const code = codeOf(thrown);
       context.log("dicom.refused", { peer, controlId, code, reason: reasonOf(thrown) }, "warn");
       return { status: consequenceOf(code).dicom };
     } finally {

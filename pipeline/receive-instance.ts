@@ -1,0 +1,40 @@
+/** One pass of an instance from the socket through the inspector and the cipher into a durable, sealed blob (decision 2). */
+import type { Arrival } from "../connectors/connector.ts";
+import { sealPart } from "../envelope/index.ts";
+import { Fault, orFault } from "../errors.ts";
+import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
+import type { DicomFinding } from "../formats/dicom-iod.ts";
+import type { StagedBlob } from "../store/store.ts";
+import type { Site } from "./site.ts";
+
+export type ReceivedInstance = {
+  readonly blob: StagedBlob;
+  /** Octets. */
+  readonly size: number;
+  /** What the instance says of itself, or why it is none that can be taken. */
+  readonly facts: DicomFacts | Fault;
+  readonly findings: readonly DicomFinding[];
+};
+
+/**
+ * Takes the octets in. What turns out to be no instance is still taken to its end, for a person to look at. Rejects with
+ * what the body rejects with (an instance whose association ended was never whole), or the store does.
+ */
+export async function receiveInstance({ store }: Site, arrival: Arrival, refused?: Fault): Promise<ReceivedInstance> {
+  const inspector = inspectDicom();
+  let facts: DicomFacts | Fault | undefined = arrival.fault ?? refused;
+  const inspect = (read: () => DicomFacts | undefined): void => {
+    facts ??= orFault(read);
+  };
+  async function* inspected(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of arrival.body) {
+      inspect(() => void inspector.push(chunk));
+      yield chunk;
+    }
+    inspect(inspector.finish);
+  }
+  const part = sealPart(inspected(), "segments");
+  const blob = await store.blobs.put(part.cipher, part.facts);
+  facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
+  return { blob, size: part.facts().size, facts, findings: facts instanceof Fault ? [] : inspector.findings() };
+}
