@@ -1,5 +1,6 @@
 /** Facts of a CDA header for index, matching and rules; every list is cut at 256. */
 import type { XmlNode } from "libxml2-wasm";
+import { isMeaningful } from "./accession.ts";
 import type { CdaTime, Precision } from "./cda-time.ts";
 import { type CdaXml, elements, text, value } from "./cda-xml.ts";
 
@@ -77,7 +78,6 @@ const otherOrderRoots = new Set(["1.2.840.10008.5.1.4.31.64.8214", "1.2.840.1000
 /** Documents whose order id is an accession number: DICOM PS3.20 and C-CDA imaging reports, by template or LOINC code. */
 const imagingTemplates = new Set(["1.2.840.10008.9.1", "2.16.840.1.113883.10.20.22.1.5", "2.16.840.1.113883.10.20.6"]);
 const imagingCodes = new Set("18748-4 18782-3 11528-7 68604-8 18726-0 25045-6 18747-6 18755-9 18760-9".split(" "));
-const meaningless = new Set(["", "XXX", "NULL", "NA", "N/A", "UNKNOWN"]);
 const uid = /^(?=.{1,64}$)[0-2](\.(0|[1-9][0-9]*))+$/;
 
 const target = "h:recordTarget/h:patientRole";
@@ -200,7 +200,7 @@ function studiesOf(root: XmlNode, form: string | null): readonly string[] {
 const accessionsOf = (orderIds: readonly CdaId[]): readonly string[] =>
   [
     ...new Set(orderIds.filter(({ root }) => !otherOrderRoots.has(root)).map(({ extension }) => extension.trim())),
-  ].filter((number) => !meaningless.has(number.toUpperCase()));
+  ].filter((number) => isMeaningful(number));
 
 const relatedOf = (root: XmlNode): CdaFacts["relatedDocuments"] =>
   elements(root, "h:relatedDocument").flatMap((related) => {

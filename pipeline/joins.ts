@@ -1,34 +1,7 @@
 /** What joins a document and its study: the Study Instance UID; an accession number where it means something (decision 5). */
+import { isMeaningful } from "../formats/accession.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { Item, Tokens } from "../store/store.ts";
-
-/** What systems write where they have no accession number; compared in upper case without white space around. */
-export const meaninglessAccessions: ReadonlySet<string> = new Set([
-  "N/A",
-  "NA",
-  "NIL",
-  "NO",
-  "NONE",
-  "NULL",
-  "TBD",
-  "TEMP",
-  "TEST",
-  "UNDEFINED",
-  "UNKNOWN",
-  "UNK",
-]);
-/** One character over and over, or punctuation alone: `0`, `000`, `XXX`, `9999`, `-`, `?`, `--.--`. */
-const filler = /^(.)\1*$|^[\p{P}\p{S}\s]*$/u;
-
-/** Whether an accession number names anything; `ignored` are the house's own words for none. */
-export function isMeaningful(accession: string, ignored: readonly string[] = []): boolean {
-  const value = accession.trim().toUpperCase();
-  return (
-    !filler.test(value) &&
-    !meaninglessAccessions.has(value) &&
-    !ignored.some((each) => each.trim().toUpperCase() === value)
-  );
-}
 
 type Rules = { readonly by: readonly string[]; readonly ignoreAccessionNumbers?: readonly string[] };
 

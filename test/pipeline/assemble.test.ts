@@ -1,7 +1,7 @@
 /** The decisions of the waiting room, on rows alone: what joins, when a study is complete, what is late, replaced or rejected. */
 import { describe, expect, test } from "vitest";
 import { type AssembleRules, decide, decideLate, type Waiting } from "../../pipeline/assemble.ts";
-import { appendsTo, isMeaningful, joinedTo } from "../../pipeline/joins.ts";
+import { appendsTo, joinedTo } from "../../pipeline/joins.ts";
 import { judge, rejections } from "../../pipeline/rejection-note.ts";
 import { replace } from "../../pipeline/replacement.ts";
 import type { Item, StudyRow } from "../../store/store.ts";
@@ -264,32 +264,6 @@ describe("images that come after their document went", () => {
 });
 
 describe("accession numbers", () => {
-  test.each([
-    "",
-    " ",
-    "0",
-    "000",
-    "XXX",
-    "xxx",
-    "9999",
-    "-",
-    "--",
-    "?",
-    ".",
-    "UNKNOWN",
-    "Unknown ",
-    "NONE",
-    "n/a",
-    "NULL",
-    "TEST",
-  ])("%j names nothing", (value) => expect(isMeaningful(value)).toBe(false));
-  test.each(["ACC20260116", "10", "A1", "X-100", "20260116001"])("%j names something", (value) => {
-    expect(isMeaningful(value)).toBe(true);
-  });
-  test("a house adds its own words for none", () => {
-    expect(isMeaningful("portable", ["PORTABLE"])).toBe(false);
-  });
-
   const byNumber = (change: Partial<Item>, uid: string, day: string): Item =>
     image({ id: uid, joins: [`study:${uid}`, "accession:x"], ...change }, day);
   const document = item({ joins: ["accession:x"] });
