@@ -1,0 +1,55 @@
+/** Blobs of the store: the octets come back as they were, once, or are named damaged; what has no row is swept. */
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { sealPart } from "../../envelope/index.ts";
+import { octets, wire } from "../envelope/people.ts";
+import { clear, folder, open, put, store } from "./fresh.ts";
+
+describe("blobs", () => {
+  test.for([1, 65_536, 65_537, 3_000_000])("%i octets come back as they were", async (size) => {
+    const bytes = octets(size, size);
+    expect(Buffer.compare(await clear((await put(bytes)).name), bytes)).toBe(0);
+  });
+
+  test("the same bytes are kept once, also when two come at once", async () => {
+    const bytes = octets(300_000, 1);
+    const [one, other] = await Promise.all([put(bytes), put(bytes)]);
+    expect(one.name).toBe(other.name);
+    expect((await put(bytes)).fresh).toBe(false);
+    expect(Buffer.compare(await clear(one.name), bytes)).toBe(0);
+  });
+
+  test("a body that fails on the way leaves nothing behind, and what has no row is swept at the next start", async () => {
+    const failing = (async function* () {
+      yield octets(500_000, 2);
+      throw new Error("the line went dead");
+    })();
+    const part = sealPart(failing, "segments");
+    await expect(store.blobs.put(part.cipher, part.facts)).rejects.toThrow("dead");
+    const whole = sealPart(wire(octets(500_000, 3)), "segments");
+    await store.blobs.put(whole.cipher, whole.facts);
+    await store.close();
+    await open();
+    const left = readdirSync(join(folder, "blobs"), { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    expect(left).toEqual([]);
+  });
+
+  test("a short, missing or changed file is damage, never clear text", async () => {
+    const { name } = await put(octets(500_000, 4));
+    const file = readdirSync(join(folder, "blobs"), { recursive: true, withFileTypes: true }).find((entry) =>
+      entry.isFile(),
+    );
+    const path = join(file?.parentPath ?? "", file?.name ?? "");
+    const whole = readFileSync(path);
+    whole[1000] = (whole[1000] ?? 0) ^ 1;
+    writeFileSync(path, whole);
+    await expect(clear(name)).rejects.toMatchObject({ code: "ENVELOPE_NOT_OPENED" });
+    truncateSync(path, 1000);
+    await expect(clear(name)).rejects.toMatchObject({ code: "STORE_DAMAGED" });
+    rmSync(path);
+    await expect(clear(name)).rejects.toMatchObject({ code: "STORE_DAMAGED" });
+  });
+});
