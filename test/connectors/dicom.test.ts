@@ -9,7 +9,7 @@ import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { Fault } from "../../errors.ts";
 import { associateRq } from "../dicom-peer.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
-import { dataSetSha256 } from "../sites.ts";
+import { dataSetSha256, until } from "../sites.ts";
 import { context, each, itemOf, listening, send, settings, stops } from "./dicom-listening.ts";
 
 const samples = [...ctStudy({ instancesPerSeries: 3 }), ...mrStudy(), ...encapsulatedPdf(), ...multiFrame()];
@@ -76,8 +76,10 @@ describe("instances", () => {
   });
 
   test("one that is cut off fails its body, and nothing is answered", async () => {
+    let hasBegun = false;
     let failure: unknown;
     const { port } = await listening(async ({ body }) => {
+      hasBegun = true;
       try {
         for await (const _ of body);
       } catch (thrown) {
@@ -105,9 +107,9 @@ describe("instances", () => {
         Buffer.alloc(100),
       ]),
     );
-    setTimeout(() => socket.destroy(), 50);
-    await once(socket, "close");
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await until("its body is read", () => hasBegun);
+    socket.destroy();
+    await until("its body failed", () => failure !== undefined);
     expect(failure).toMatchObject({ code: "DICOM_INVALID" });
   });
 });
