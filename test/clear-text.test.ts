@@ -76,10 +76,7 @@ test(`a whole exchange leaves no clear text behind ${tcpdump.reason}`, async () 
       }),
     );
     await exchange.message(mdmFor(Buffer.from(`<ClinicalDocument>${chen.name}`), { controlId: "BADXML" }));
-    await until("all but the study that never comes are registered", async () => {
-      const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-      return (records.registered ?? 0) === 6;
-    });
+    await exchange.registered(6);
     await exchange.message(sampleMessage("adt-a01"), "B_ADT");
     await exchange.message(adtFor(`${lin.national}^^^MOI^NI`, { controlId: "ADTCLEAR", name: lin.hl7Name }), "B_ADT");
     await until("documents at HIS B", () => exchange.documentsAtB().size === 6);

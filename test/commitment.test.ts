@@ -104,10 +104,7 @@ test("while the association that sends a study is open, the study is not sealed,
     // Another study comes, is quiet and goes meanwhile.
     await at.instances(mrStudy().map(({ bytes }) => bytes));
     await at.message(sampleMessage("mdm-t02-bare"));
-    await until("the other record registered", async () => {
-      const { records } = await at.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-      return records.registered === 1;
-    });
+    await at.registered(1);
     expect((await at.admin("hospital-a").get<Traced>("/trace/S116")).documents[0]?.state).toBe("waiting");
     await store(study.slice(2));
     peer.socket.end();

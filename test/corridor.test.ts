@@ -15,11 +15,6 @@ beforeAll(async () => {
   pki = await testPki();
 });
 
-const registered = async (exchange: TestExchange, count: number): Promise<boolean> => {
-  const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-  return (records.registered ?? 0) >= count;
-};
-
 describe("every own fixture arrives as it was sent", () => {
   let exchange: TestExchange;
   beforeAll(async () => {
@@ -39,7 +34,7 @@ describe("every own fixture arrives as it was sent", () => {
     expect(expected.size).toBe(7);
     for (const outcome of (await exchange.instances(study.map(({ bytes }) => bytes))).values())
       expect(outcome.state).toBe("delivered");
-    await until("all records registered", () => registered(exchange, expected.size));
+    await exchange.registered(expected.size);
     expect(await exchange.message(sampleMessage("adt-a01"), "B_ADT")).toMatchObject({ state: "delivered" });
     expect(await exchange.message(sampleMessage("adt-a01-second"), "B_ADT")).toMatchObject({ state: "delivered" });
     await until("all documents at HIS B", () => exchange.documentsAtB().size >= expected.size);
@@ -74,7 +69,7 @@ describe("what waits and what follows", () => {
       .get<{ items: readonly { kind: string; state: string; count: number }[] }>("/journal");
     expect(items).toMatchObject([{ kind: "instance", state: "waiting", count: study.length }]);
     await exchange.message(sampleMessage("mdm-t02-116"));
-    await until("the record registered", () => registered(exchange, 1));
+    await exchange.registered(1);
     await exchange.message(sampleMessage("adt-a01"), "B_ADT");
     await until("instances at PACS B", () => exchange.instancesAtB().size === study.length);
   });
@@ -82,7 +77,7 @@ describe("what waits and what follows", () => {
   test("images that come after their document went follow as an addendum", async () => {
     const late = ctStudy({ instancesPerSeries: 1, first: 50 });
     await exchange.instances(late.map(({ bytes }) => bytes));
-    await until("the addendum registered", () => registered(exchange, 2));
+    await exchange.registered(2);
     await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADTLATE" }), "B_ADT");
     await until("late instances at PACS B", () =>
       late.every(({ sopInstanceUid }) => exchange.instancesAtB().has(sopInstanceUid)),
@@ -154,7 +149,7 @@ describe("other ways to begin", () => {
     const exchange = await openExchange(pki);
     try {
       await exchange.message(sampleMessage("oru-r01-113"));
-      await until("the record registered", () => registered(exchange, 1));
+      await exchange.registered(1);
       const body = { patientIds: [{ root: "2.16.886.101.20003.20001", extension: chen.national }] };
       const bare = await fetch(`http://127.0.0.1:${exchange.env.B_ADMIN}/fetch`, {
         method: "POST",
@@ -181,7 +176,7 @@ describe("other ways to begin", () => {
         "document and images at B, though nobody was admitted",
         () => exchange.documentsAtB().size === 1 && exchange.instancesAtB().size === study.length,
       );
-      await until("the record registered", () => registered(exchange, 1));
+      await exchange.registered(1);
       await exchange.message(sampleMessage("adt-a01"), "B_ADT");
       await until(
         "the admission was answered",
@@ -236,7 +231,7 @@ describe.skipIf(!cdaFolder.available)(`third-party documents, each in a fresh da
         return;
       }
       expect(outcome).toMatchObject({ state: "delivered" });
-      await until("the record registered", () => registered(exchange, 1));
+      await exchange.registered(1);
       const [id] = readCda(bytes).patientIds;
       const identifier = id?.extension ? `${id.extension.replaceAll("&", "\\T\\")}^^^&${id.root}&ISO` : `${id?.root}`;
       await exchange.message(adtFor(identifier, { controlId: "ADTX" }), "B_ADT");
@@ -304,7 +299,7 @@ describe.skipIf(!dicomFolder.available)(
         expect(
           await exchange.message(mdmFor(report, { controlId: "THIRD", identifiers: `${chen.national}^^^MOI` })),
         ).toMatchObject({ state: "delivered" });
-        await until("the record registered", () => registered(exchange, 1));
+        await exchange.registered(1);
         await exchange.message(sampleMessage("adt-a01"), "B_ADT");
         await until("the instance at PACS B", () => exchange.instancesAtB().size === 1);
         expect(exchange.instancesAtB()).toEqual(new Map([[head.sopInstanceUid, dataSetSha256(bytes)]]));

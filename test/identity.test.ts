@@ -36,10 +36,7 @@ async function provided(edit = ours, instances: readonly SampleInstance[] = stud
   exchange = await openExchange(pki, {}, edit);
   await exchange.instances(instances.map(({ bytes }) => bytes));
   await exchange.message(sampleMessage("mdm-t02-116"));
-  await until("the record registered", async () => {
-    const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-    return (records.registered ?? 0) === 1;
-  });
+  await exchange.registered(1);
 }
 
 const parked = async (): Promise<readonly Held[]> => {
@@ -301,10 +298,7 @@ describe.skipIf(!folder.available)(`third-party instances through whole houses $
       const report = cda({ ...named, patient: { ...chen, chart }, study: told });
       await exchange.message(mdmFor(report, { controlId: extension, identifiers: `${chen.national}^^^MOI` }));
     }
-    await until("the records registered", async () => {
-      const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-      return (records.registered ?? 0) === studies.size;
-    });
+    await exchange.registered(studies.size);
     // They are of many patients: an admission without birth date and sex contradicts none.
     await exchange.message(admission("ADT1", "", ""), "B_ADT");
     await until("all instances at PACS B", () => exchange.instancesAtB().size === byUid.size, 60_000);

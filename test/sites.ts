@@ -36,6 +36,8 @@ export type TestExchange = {
   message(bytes: Uint8Array, to?: "A_HIS" | "B_ADT"): Promise<Outcome>;
   /** What hospital A's DICOM listener answers to each instance. */
   instances(files: readonly Uint8Array[]): Promise<ReadonlyMap<string, Outcome>>;
+  /** Resolves once hospital A has registered so many records. */
+  registered(count: number): Promise<void>;
   /** SHA-256 of every document that HIS B holds. */
   documentsAtB(): ReadonlySet<string>;
   /** The messages that HIS B holds, once it holds so many: it keeps a message's documents first. */
@@ -143,6 +145,11 @@ export async function openExchange(
       await dicomDestination.send(options, each(items), (item, said) => outcomes.set(item.controlId, said), context);
       return outcomes;
     },
+    registered: (count) =>
+      until(`${count} records registered`, async () => {
+        const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
+        return (records.registered ?? 0) >= count;
+      }),
     documentsAtB: () =>
       new Set(
         files(receivers.his.folder, ".cda").map((name) => sha256(readFileSync(join(receivers.his.folder, name)))),

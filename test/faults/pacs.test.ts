@@ -51,10 +51,7 @@ async function atPacs(port: number, edit?: (yaml: string) => string): Promise<Te
   stops.push(() => at.close());
   await at.instances(study.map(({ bytes }) => bytes));
   await at.message(sampleMessage("mdm-t02-116"));
-  await until("registered", async () => {
-    const { records } = await at.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-    return records.registered === 1;
-  });
+  await at.registered(1);
   await at.message(sampleMessage("adt-a01"), "B_ADT");
   return at;
 }

@@ -52,10 +52,7 @@ async function listening(child: ChildProcess, port: string): Promise<void> {
 async function travel(exchange: TestExchange): Promise<void> {
   await run("storescu", ["-aec", "SEMRS_A", "127.0.0.1", exchange.env.A_PACS ?? "", ...files()], { env });
   await exchange.message(sampleMessage("mdm-t02-116"));
-  await until("the record registered", async () => {
-    const { records } = await exchange.admin("hospital-a").get<{ records: Record<string, number> }>("/counts");
-    return records.registered === 1;
-  });
+  await exchange.registered(1);
   await exchange.message(sampleMessage("adt-a01"), "B_ADT");
 }
 
