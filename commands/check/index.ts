@@ -64,7 +64,8 @@ function tell(findings: readonly Finding[], doors: readonly Door[], configs: rea
   if (doors.length > 0) print(["", ...columns(doorLines(doors))].join("\n"));
   const count = (severity: string): number => findings.filter((each) => each.severity === severity).length;
   const sites = configs.map(({ site }) => site).join(", ");
-  say(
-    `${count("error")} errors, ${count("warn")} warnings${sites && count("error") === 0 ? `; ${sites} can be started` : ""}`,
-  );
+  const end = sites && count("error") === 0 ? `; ${sites} can be started` : "";
+  say(`${counted(count("error"), "error")}, ${counted(count("warn"), "warning")}${end}`);
 }
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
