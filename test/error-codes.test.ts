@@ -2,32 +2,18 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ports } from "../commands/demo/sites.ts";
 import type { Traced } from "../commands/journal/trace.ts";
 import { errorCodes } from "../errors.ts";
 import { noteCodes } from "../pipeline/notes.ts";
 import { openStore } from "../store/index.ts";
+import { exchanges } from "./exchanges.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { adtFor, cda, chen, lin, mdmFor, sampleMessage } from "./fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { type TestExchange, until } from "./sites.ts";
 
-let pki: string;
-beforeAll(async () => {
-  pki = await testPki();
-});
-let exchange: TestExchange | undefined;
-afterEach(async () => {
-  await exchange?.close();
-  exchange = undefined;
-});
-const opened = async (
-  ...how: [settings?: Record<string, string>, edit?: (yaml: string) => string]
-): Promise<TestExchange> => {
-  exchange = await openExchange(pki, ...how);
-  return exchange;
-};
-
+const open = exchanges();
 const report = (extension: string): Uint8Array =>
   cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "" });
 const trace = (at: TestExchange, id: string, site: "hospital-a" | "hospital-b" = "hospital-a"): Promise<Traced> =>
@@ -65,13 +51,13 @@ describe("messages", () => {
       "done",
     ],
   ])("%s: %s", async (code, _what, message, outcome, state) => {
-    const at = await opened();
+    const at = await open();
     expect(await at.message(message)).toMatchObject(outcome);
     expect((await trace(at, "X1")).arrivals[0]).toMatchObject({ state, code });
   });
 
   test("HL7_CONFLICT: another message under one control id", async () => {
-    const at = await opened();
+    const at = await open();
     await at.message(mdmFor(report("H.1"), { controlId: "X1" }));
     expect(await at.message(mdmFor(report("H.2"), { controlId: "X1" }))).toMatchObject({
       state: "refused",
@@ -80,20 +66,20 @@ describe("messages", () => {
     expect(at.log.some(({ fields }) => fields.code === "HL7_CONFLICT")).toBe(true);
   });
   test("REPEATED: the same document in another message is not sealed twice", async () => {
-    const at = await opened();
+    const at = await open();
     await at.message(mdmFor(report("R.1"), { controlId: "X1" }));
     await at.message(mdmFor(report("R.1"), { controlId: "X2" }));
     expect((await trace(at, "X2")).arrivals[0]).toMatchObject({ state: "filtered", code: "REPEATED" });
   });
   test("PATIENT_NOT_COMPARABLE: PID-3 of an authority that is mapped to nothing", async () => {
-    const at = await opened();
+    const at = await open();
     await at.message(mdmFor(report("Q.1"), { controlId: "X1", identifiers: "7^^^NOBODY^MR" }));
     expect((await trace(at, "X1")).steps).toContainEqual(
       expect.objectContaining({ station: "validate", detail: "PATIENT_NOT_COMPARABLE" }),
     );
   });
   test("ECHO: what came from A and its HIS sends back is not registered as B's", async () => {
-    const at = await opened({}, (yaml) => yaml.replace("run: [incoming]", "run: [incoming, documents]"));
+    const at = await open({}, (yaml) => yaml.replace("run: [incoming]", "run: [incoming, documents]"));
     await at.message(sampleMessage("mdm-t02-121"));
     await until("registered", async () => (await trace(at, "S121")).records[0]?.state === "registered");
     await at.message(adtFor(`${lin.national}^^^MOI^NI`), "B_ADT");
@@ -108,13 +94,13 @@ describe("messages", () => {
 
 describe("instances", () => {
   test("DICOM_UNSUPPORTED: no channel takes instances from this PACS", async () => {
-    const at = await opened({}, (yaml) => yaml.replace("run: [imaging, documents]", "run: [documents]"));
+    const at = await open({}, (yaml) => yaml.replace("run: [imaging, documents]", "run: [documents]"));
     const [outcome] = (await at.instances(ctStudy({ instancesPerSeries: 1 }).map(({ bytes }) => bytes))).values();
     expect(outcome).toMatchObject({ state: "refused", detail: "0122" });
     expect(at.log.some(({ fields }) => fields.code === "DICOM_UNSUPPORTED")).toBe(true);
   });
   test("DICOM_CONFLICT: the same UID with other octets is held", async () => {
-    const at = await opened();
+    const at = await open();
     const [first] = ctStudy({ instancesPerSeries: 1 });
     const [other] = ctStudy({ instancesPerSeries: 1, accession: "OTHER" });
     await at.instances([first?.bytes ?? new Uint8Array()]);
@@ -125,7 +111,7 @@ describe("instances", () => {
     expect(items).toMatchObject([{ state: "held", code: "DICOM_CONFLICT" }]);
   });
   test("DOCUMENT_MISSING: a study that no document ever referred to becomes a person's business", async () => {
-    const at = await opened({}, (yaml) => yaml.replace("document: { wait: 14d", "document: { wait: 50ms"));
+    const at = await open({}, (yaml) => yaml.replace("document: { wait: 14d", "document: { wait: 50ms"));
     await at.instances(ctStudy({ instancesPerSeries: 1 }).map(({ bytes }) => bytes));
     await at.stop("hospital-a");
     await at.start("hospital-a");
@@ -148,7 +134,7 @@ describe("deliveries", () => {
     const { B_HIS = "" } = await ports(["B_HIS"]);
     server.listen(Number(B_HIS), "127.0.0.1");
     try {
-      const at = await opened({ B_HIS });
+      const at = await open({ B_HIS });
       await at.message(sampleMessage("mdm-t02-121"));
       await until("registered", async () => (await trace(at, "S121")).records[0]?.state === "registered");
       await at.message(sampleMessage("adt-a01-second"), "B_ADT");
@@ -176,7 +162,7 @@ describe("deliveries", () => {
             .replace("      - { push: [hospital-a] }", "")
             .replaceAll("[repository, hospital-b]", "[repository]");
     };
-    const at = await opened({ RETRY: "100ms" }, pushing);
+    const at = await open({ RETRY: "100ms" }, pushing);
     await at.stop("hospital-b");
     await at.message(mdmFor(report("U.1"), { controlId: "X1" }));
     await until("queued", () =>
@@ -192,7 +178,7 @@ describe("deliveries", () => {
 });
 
 test("DOCUMENT_UNKNOWN and QUERY_INVALID: what the admin port is asked wrongly", async () => {
-  const at = await opened();
+  const at = await open();
   await expect(trace(at, "nobody")).rejects.toMatchObject({ code: "DOCUMENT_UNKNOWN" });
   await expect(at.admin("hospital-b").post("/fetch", { patientIds: [] })).rejects.toMatchObject({
     code: "QUERY_INVALID",
@@ -201,7 +187,7 @@ test("DOCUMENT_UNKNOWN and QUERY_INVALID: what the admin port is asked wrongly",
 });
 
 test("STOPPING: a store that is closed takes nothing more", async () => {
-  const at = await opened();
+  const at = await open();
   const store = await openStore({ folder: join(at.folder, "own"), key: Buffer.alloc(32, 1), now: () => new Date() });
   await store.close();
   await expect(store.commit([])).rejects.toMatchObject({ code: "STOPPING" });

@@ -1,7 +1,7 @@
 /** What a filter takes and leaves: fields of the message, values of the document's JSON view, confidentiality. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { readCda } from "../formats/cda.ts";
 import { textsAt, viewOf } from "../formats/cda-view.ts";
@@ -9,9 +9,9 @@ import { readMsh } from "../formats/hl7.ts";
 import { edited, valuesOf } from "../formats/hl7-edit.ts";
 import { channelSchemas } from "../pipeline/config-channels.ts";
 import { takesDocument, takesFields } from "../pipeline/filter-rules.ts";
+import { exchanges } from "./exchanges.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
-import { openExchange, type TestExchange, testPki } from "./sites.ts";
 
 const { available, path: folder, reason } = fixtures("cda");
 const bytes = cda({
@@ -117,15 +117,7 @@ describe.skipIf(!available)(`the JSON view ${reason}`, () => {
 });
 
 describe("at a house", () => {
-  let pki: string;
-  let exchange: TestExchange | undefined;
-  beforeAll(async () => {
-    pki = await testPki();
-  });
-  afterEach(async () => {
-    await exchange?.close();
-    exchange = undefined;
-  });
+  const open = exchanges();
   test.each([
     ['drop: [{ field: MSH-3, is: ["HIS"] }]', "filtered"],
     ["confidentiality: [R]", "filtered"],
@@ -133,7 +125,7 @@ describe("at a house", () => {
     ["keep: [{ document: languageCode.@code, is: [zh-TW] }]", "done"],
   ])("%s: %s", async (rules, state) => {
     const from = "documents: [113, 114, 115, 121, other], processingId: P";
-    exchange = await openExchange(pki, {}, (yaml) => yaml.replace(from, `${from}, ${rules}`));
+    const exchange = await open({}, (yaml) => yaml.replace(from, `${from}, ${rules}`));
     expect(await exchange.message(message)).toMatchObject({ state: "delivered" });
     const { arrivals } = await exchange.admin("hospital-a").get<Traced>("/trace/F1");
     expect(arrivals[0]).toMatchObject({ state, code: state === "done" ? null : "NO_CHANNEL" });

@@ -3,14 +3,15 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { readMsh } from "../formats/hl7.ts";
 import { valuesOf } from "../formats/hl7-edit.ts";
 import type { TransformStep } from "../pipeline/channel-transforms.ts";
 import { transformed } from "../pipeline/transform.ts";
+import { exchanges } from "./exchanges.ts";
 import { adtFor, cda, chen, lin, mdmFor, sampleMessage } from "./fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { until } from "./sites.ts";
 
 const document = cda({
   form: "113",
@@ -126,15 +127,7 @@ describe("modules", () => {
 });
 
 describe("at houses", () => {
-  let pki: string;
-  let exchange: TestExchange | undefined;
-  beforeAll(async () => {
-    pki = await testPki();
-  });
-  afterEach(async () => {
-    await exchange?.close();
-    exchange = undefined;
-  });
+  const open = exchanges();
   const outbound = (steps: string) => (yaml: string) =>
     yaml.replace(
       "processingId: P }\n    validate: { document",
@@ -145,10 +138,8 @@ describe("at houses", () => {
     const wrong = Buffer.from(
       Buffer.from(message).toString("utf8").replaceAll(chen.national, "X000000000").replaceAll(chen.chart, "7"),
     );
-    exchange = await openExchange(pki);
-    expect(await exchange.message(wrong)).toMatchObject({ state: "refused", detail: "AE 204" });
-    await exchange.close();
-    exchange = await openExchange(pki, {}, outbound(`[{ map: PID-3.1, values: { X000000000: ${chen.national} } }]`));
+    expect(await (await open()).message(wrong)).toMatchObject({ state: "refused", detail: "AE 204" });
+    const exchange = await open({}, outbound(`[{ map: PID-3.1, values: { X000000000: ${chen.national} } }]`));
     expect(await exchange.message(wrong)).toMatchObject({ state: "delivered" });
     const { documents } = await exchange.admin("hospital-a").get<Traced>("/trace/T1");
     expect(documents[0]?.sha256).toBe(createHash("sha256").update(document).digest("hex"));
@@ -156,7 +147,7 @@ describe("at houses", () => {
 
   test("outbound: a module that never ends answers AE", async () => {
     const { module } = use("forever.ts", "() => { for (;;); }") as { module: string };
-    exchange = await openExchange(pki, {}, outbound(`[{ use: "${module}", ms: 500 }]`));
+    const exchange = await open({}, outbound(`[{ use: "${module}", ms: 500 }]`));
     expect(await exchange.message(message)).toMatchObject({ state: "refused", detail: expect.stringMatching(/^AE/) });
     const { arrivals } = await exchange.admin("hospital-a").get<Traced>("/trace/T1");
     expect(arrivals[0]).toMatchObject({ state: "refused", code: "TRANSFORM_FAILED" });
@@ -164,14 +155,13 @@ describe("at houses", () => {
 
   test("inbound: HIS B gets the field, and the document octet for octet", async () => {
     writeFileSync(join(folder, "classes.yaml"), '"": none\nO: AMB\n');
-    exchange = await openExchange(pki, {}, (yaml) =>
+    const at = await open({}, (yaml) =>
       yaml.replace(
         "    deliver:\n",
         () =>
           `    transform: [{ set: PV1-2, to: "O" }, { lookup: PV1-2, in: "${folder}/classes.yaml" }]\n    deliver:\n`,
       ),
     );
-    const at = exchange;
     await at.message(sampleMessage("mdm-t02-121"));
     await until("registered", async () => {
       const { records } = await at.admin("hospital-a").get<Traced>("/trace/S121");
@@ -187,10 +177,8 @@ describe("at houses", () => {
   });
 
   test("a module or lookup file that is not there keeps a house from starting", async () => {
-    await expect(openExchange(pki, {}, outbound("[{ use: ./none.ts }]"))).rejects.toThrow("CONFIG_TRANSFORM");
-    await expect(openExchange(pki, {}, outbound("[{ lookup: PV1-2, in: none.yaml }]"))).rejects.toThrow(
-      "CONFIG_TRANSFORM",
-    );
+    await expect(open({}, outbound("[{ use: ./none.ts }]"))).rejects.toThrow("CONFIG_TRANSFORM");
+    await expect(open({}, outbound("[{ lookup: PV1-2, in: none.yaml }]"))).rejects.toThrow("CONFIG_TRANSFORM");
   });
 });
 

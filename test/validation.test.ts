@@ -2,22 +2,14 @@
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
+import { exchanges } from "./exchanges.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
-import { openExchange, type TestExchange, testPki } from "./sites.ts";
 
 const { available, path: schemas, reason } = fixtures("cda-schema");
-let pki: string;
-beforeAll(async () => {
-  pki = await testPki();
-});
-let exchange: TestExchange | undefined;
-afterEach(async () => {
-  await exchange?.close();
-  exchange = undefined;
-});
+const open = exchanges();
 
 const secret = "王小明 A123456789";
 const report = (extension: string, change: (text: string) => string = (text) => text): Uint8Array =>
@@ -38,8 +30,7 @@ const graded =
     );
 
 async function sent(grades: string, bytes: Uint8Array) {
-  const at = await openExchange(pki, {}, graded(grades));
-  exchange = at;
+  const at = await open({}, graded(grades));
   const ack = await answered(Number(at.env.A_HIS), mdmFor(bytes, { controlId: "V1" }));
   const traced = await at.admin("hospital-a").get<Traced>("/trace/V1");
   expect(JSON.stringify([ack, traced, at.log])).not.toMatch(/王小明|A123456789/);
@@ -84,7 +75,6 @@ describe("rules of one's sets", () => {
     const { ack, traced } = await sent("rules: reject, ruleSets: [cda-r2-header]", untitled);
     expect(ack).toMatch(/MSA\|AA\|V1/);
     expect(validateStep(traced)?.detail).toContain("cda-r2-header/title");
-    await exchange?.close();
     const skipped = await sent("rules: skip, ruleSets: [cda-r2-header]", untitled);
     expect(validateStep(skipped.traced)).toMatchObject({ event: "validated", detail: null });
   });
@@ -96,7 +86,6 @@ describe.skipIf(!available)(`the XML Schema ${reason}`, () => {
     const { ack, traced } = await sent(grades, misplaced);
     expect(ack).toMatch(/MSA\|AE\|V1[\s\S]*ERR\|.*schema\/element: an element that is not expected here/);
     expect(traced.arrivals[0]).toMatchObject({ state: "refused", code: "CDA_SCHEMA" });
-    await exchange?.close();
     const { ack: taken, traced: kept } = await sent(grades, report("V.4"));
     expect(taken).toMatch(/MSA\|AA\|V1/);
     expect(validateStep(kept)).toMatchObject({ event: "validated", detail: null });
@@ -111,11 +100,10 @@ describe.skipIf(!available)(`the XML Schema ${reason}`, () => {
 });
 
 test("a house with a rule file or a schema that is wrong does not start", async () => {
-  const at = await openExchange(pki);
-  exchange = at;
+  const at = await open();
   const rules = join(at.folder, "mine.yaml");
   writeFileSync(rules, "basedOn: us\nrules:\n  - { id: a, test: 'h:title[', message: m }\n");
-  await expect(openExchange(pki, {}, graded(`ruleSets: ["${rules}"]`))).rejects.toThrow(`${rules}:3:`);
-  await expect(openExchange(pki, {}, graded("schema: warn, schemas: nowhere"))).rejects.toThrow("CONFIG_SCHEMA");
-  await expect(openExchange(pki, {}, graded("schema: warn"))).rejects.toThrow("warn needs schemas, a folder");
+  await expect(open({}, graded(`ruleSets: ["${rules}"]`))).rejects.toThrow(`${rules}:3:`);
+  await expect(open({}, graded("schema: warn, schemas: nowhere"))).rejects.toThrow("CONFIG_SCHEMA");
+  await expect(open({}, graded("schema: warn"))).rejects.toThrow("warn needs schemas, a folder");
 });
