@@ -34,6 +34,15 @@ const registered = (controlId: string): Promise<void> =>
   until("registered", async () => (await trace(controlId)).records.some(({ state }) => state === "registered"));
 const delivered = (bytes: Uint8Array): Promise<void> =>
   until("at HIS B", () => exchange.documentsAtB().has(sha256(bytes)));
+/** Sent, asked for at B, and replaced. */
+async function replaced(before: Uint8Array, after: Uint8Array): Promise<void> {
+  await send(mdmFor(before, { controlId: "M1", name: "DOC1^HIS" }));
+  await registered("M1");
+  await admit();
+  await delivered(before);
+  await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
+  await delivered(after);
+}
 /** Messages that HIS B took, as text, by MSH-9. */
 const atHisB = (type: string): readonly string[] =>
   readdirSync(exchange.receivers.his.folder)
@@ -43,6 +52,11 @@ const atHisB = (type: string): readonly string[] =>
 const approved = async (): Promise<number> => {
   const answers = exchange.log.filter(({ site, event }) => site === "registry" && event === "registry.answered");
   return answers.at(-1)?.fields.count ?? -1;
+};
+/** Whether A has nothing under way. */
+const isQuiet = async (): Promise<boolean> => {
+  const { deliveries } = await exchange.admin("hospital-a").get<{ deliveries: Record<string, number> }>("/counts");
+  return (deliveries.queued ?? 0) + (deliveries.inflight ?? 0) + (deliveries.ambiguous ?? 0) === 0;
 };
 
 describe("cancelled", () => {
@@ -84,10 +98,7 @@ describe("cancelled", () => {
     await until("HIS B is told", () => atHisB("MDM^T11").length === 1);
     await send(cancelFor("M3", "DOC1^HIS"));
     await until("settled", async () => (await trace("M3")).arrivals[0]?.state === "done");
-    await until("nothing is under way", async () => {
-      const { deliveries } = await exchange.admin("hospital-a").get<{ deliveries: Record<string, number> }>("/counts");
-      return (deliveries.queued ?? 0) + (deliveries.inflight ?? 0) === 0;
-    });
+    await until("nothing is under way", isQuiet);
     expect(atHisB("MDM^T11")).toHaveLength(1);
   });
 
@@ -110,12 +121,7 @@ describe("cancelled", () => {
 describe("replaced", () => {
   test("HIS B gets the replacement as MDM^T10, without asking, and the one before is found no more", async () => {
     const [before, after] = [report("REPLACED.1"), report("REPLACED.2")];
-    await send(mdmFor(before, { controlId: "M1", name: "DOC1^HIS" }));
-    await registered("M1");
-    await admit();
-    await delivered(before);
-    await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
-    await delivered(after);
+    await replaced(before, after);
     await until("told", () => atHisB("MDM^T10").length > 0);
     const [told = ""] = atHisB("MDM^T10");
     expect(told).toContain("REPLACED.1");
@@ -134,12 +140,7 @@ test("a HIS that takes results only gets ORU^R01: final, then corrected, then wi
     ),
   );
   const [before, after] = [report("ORU.1"), report("ORU.2")];
-  await send(mdmFor(before, { controlId: "M1", name: "DOC1^HIS" }));
-  await registered("M1");
-  await admit();
-  await delivered(before);
-  await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
-  await delivered(after);
+  await replaced(before, after);
   await send(cancelFor("M3", "DOC2^HIS"));
   await until("withdrawn", () => atHisB("ORU^R01").length === 3);
   const status = (message: string) => /\rOBX\|1\|[^\r]*/.exec(message)?.[0].split("|")[11];
@@ -152,10 +153,6 @@ describe("pushed", () => {
     exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
       yaml.replaceAll("route: [repository]", "route: [repository, hospital-b]"),
     );
-  };
-  const isQuiet = async (): Promise<boolean> => {
-    const { deliveries } = await exchange.admin("hospital-a").get<{ deliveries: Record<string, number> }>("/counts");
-    return (deliveries.queued ?? 0) + (deliveries.inflight ?? 0) + (deliveries.ambiguous ?? 0) === 0;
   };
 
   test("a report that was pushed is cancelled there as well", async () => {
