@@ -11,29 +11,21 @@ import {
   segments,
 } from "../../formats/hl7.ts";
 import { documents } from "../fixtures/documents.ts";
+import { draft } from "../fixtures/mdm-draft.ts";
 import { peer } from "../peers.ts";
 
 const pdf = Buffer.from("%PDF-1.7 beside it");
 const built = (form: "MDM" | "ORU", event: MdmDraft["event"]): Uint8Array =>
   buildMdm({
+    ...draft,
     form,
     event,
-    controlId: "C1",
-    now: new Date("2026-01-16T01:02:03Z"),
-    timeZone: "Asia/Taipei",
-    sendingApplication: "SEMRS",
-    sendingFacility: "b",
-    receivingApplication: "his",
-    receivingFacility: "b",
-    patient: { identifiers: [{ id: "A1", root: "1.2" }], name: "林志明", birthDate: "19701103", sex: "M" },
     document: {
-      bytes: documents.bare,
+      ...draft.document,
       attachments: [{ bytes: pdf, type: "application/pdf" }],
       uniqueId: "1.2.3:9|9",
       parentId: "1.2.3:8",
-      typeCode: "18747-6",
       typeName: "CT",
-      creationTime: "20260116",
     },
   });
 

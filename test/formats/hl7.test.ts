@@ -15,6 +15,7 @@ import {
   unescapeText,
 } from "../../formats/hl7.ts";
 import { adtFor, documents, mdmFor } from "../fixtures/documents.ts";
+import { draft } from "../fixtures/mdm-draft.ts";
 import { fixtures } from "../peers.ts";
 
 const read = (bytes: Uint8Array) => embeddedDocuments(bytes, readMsh(bytes));
@@ -116,22 +117,8 @@ describe("a document as escaped text", () => {
 
 test("a message of ours carries the document as it is, and its values escaped", () => {
   const built = buildMdm({
-    event: "T02",
-    controlId: "C1",
-    now: new Date("2026-01-16T01:02:03Z"),
-    timeZone: "Asia/Taipei",
-    sendingApplication: "SEMRS",
-    sendingFacility: "b",
-    receivingApplication: "his",
-    receivingFacility: "b",
-    patient: { identifiers: [{ id: "A&1", root: "1.2" }], name: "林|志明", birthDate: "19701103", sex: "M" },
-    document: {
-      bytes: documents.bare,
-      uniqueId: "1.2^3",
-      typeCode: "18747-6",
-      typeName: "CT/MR",
-      creationTime: "20260116",
-    },
+    ...draft,
+    patient: { ...draft.patient, identifiers: [{ id: "A&1", root: "1.2" }], name: "林|志明" },
   });
   const facts = readMsh(built);
   expect([facts.messageType, facts.controlId, facts.dateTime]).toEqual(["MDM^T02", "C1", "20260116090203+0800"]);

@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { buildAck, buildBatchAnswer, buildMdm, readBatch, readMsh } from "../../formats/hl7.ts";
-import { documents, sampleMessage } from "../fixtures/documents.ts";
+import { sampleMessage } from "../fixtures/documents.ts";
+import { draft } from "../fixtures/mdm-draft.ts";
 import { peer } from "../peers.ts";
 
 const python = peer("python3:hl7");
@@ -31,24 +32,7 @@ test.skipIf(!python.available)(`acknowledgements ${python.reason}`, () => {
 });
 
 test.skipIf(!python.available)(`messages of ours ${python.reason}`, () => {
-  const built = buildMdm({
-    event: "T02",
-    controlId: "C1",
-    now: new Date(),
-    timeZone: "Asia/Taipei",
-    sendingApplication: "SEMRS",
-    sendingFacility: "b",
-    receivingApplication: "his",
-    receivingFacility: "b",
-    patient: { identifiers: [{ id: "A1", root: "1.2" }], name: "林志明", birthDate: "19701103", sex: "M" },
-    document: {
-      bytes: documents.bare,
-      uniqueId: "1.2^3",
-      typeCode: "18747-6",
-      typeName: "CT/MR",
-      creationTime: "20260116",
-    },
-  });
+  const built = buildMdm(draft);
   expect(parse(built, "MSH.10", "PID.5", "PID.8", "OBX.2")).toEqual(["C1", "林志明", "M", "ED"]);
 });
 
