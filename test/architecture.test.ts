@@ -90,9 +90,19 @@ describe("layers", () => {
   });
 });
 
-test("no file is over 300 lines, and none writes to the console", () => {
-  const long = all.filter((file) => text(file).split("\n").length > 301 && !file.startsWith("test/"));
-  expect(long).toEqual([]);
+/** Files that are still over the limit: this list only shrinks. */
+const stillLong = [
+  "test/envelope/refusals-2017.test.ts",
+  "test/envelope/smime4-refusals.test.ts",
+  "test/envelope/smime4.test.ts",
+];
+
+test("no file is over 300 lines but those listed, and each of them is", () => {
+  const long = all.filter((file) => text(file).trimEnd().split("\n").length > 300);
+  expect(long.sort()).toEqual(stillLong);
+});
+
+test("no file writes to the console", () => {
   expect(all.filter((file) => /\bconsole\./.test(text(file)) && file !== "test/architecture.test.ts")).toEqual([]);
 });
 
