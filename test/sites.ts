@@ -9,12 +9,13 @@ import { ports } from "../commands/demo/sites.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
-import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { readHead, readMeta } from "../formats/dicom.ts";
+import { readMeta } from "../formats/dicom.ts";
 import { readMsh } from "../formats/hl7.ts";
 import type { Level, LogFields } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
+import { dicomItem } from "./fixtures/dicom-item.ts";
 
 export type SiteName = "registry" | "hospital-a" | "hospital-b";
 export type LoggedLine = {
@@ -132,17 +133,12 @@ export async function openExchange(
         calledAeTitle: "SEMRS_A",
       });
       const outcomes = new Map<string, Outcome>();
-      const items = files.map((bytes): DicomItem => {
-        const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
-        return {
-          controlId: sopInstanceUid,
-          size: bytes.length,
-          sopClassUid,
-          transferSyntaxUid,
-          body: () => one(bytes),
-        };
-      });
-      await dicomDestination.send(options, each(items), (item, said) => outcomes.set(item.controlId, said), context);
+      await dicomDestination.send(
+        options,
+        each(files.map((bytes) => dicomItem(bytes))),
+        (item, said) => outcomes.set(item.controlId, said),
+        context,
+      );
       return outcomes;
     },
     registered: (count) =>

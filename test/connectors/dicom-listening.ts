@@ -3,8 +3,7 @@ import { afterEach } from "vitest";
 import type { Deliver, Outcome } from "../../connectors/connector.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
-import { readHead } from "../../formats/dicom.ts";
-import { wire } from "../envelope/people.ts";
+import { dicomItem } from "../fixtures/dicom-item.ts";
 import { dataSetSha256 } from "../sites.ts";
 
 export const context = { log: () => undefined, signal: new AbortController().signal };
@@ -40,16 +39,7 @@ export const settings = (port: number, change = {}) =>
     calledAeTitle: "SEMRS_A",
     ...change,
   });
-export const itemOf = (bytes: Uint8Array): DicomItem => {
-  const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
-  return {
-    controlId: sopInstanceUid,
-    size: bytes.length,
-    sopClassUid,
-    transferSyntaxUid,
-    body: () => wire(bytes, 10_007),
-  };
-};
+export const itemOf = (bytes: Uint8Array): DicomItem => dicomItem(bytes, 10_007);
 export async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
   yield* values;
 }

@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Outcome } from "../../connectors/connector.ts";
 import { type DicomItem, dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { readHead } from "../../formats/dicom.ts";
-import { wire } from "../envelope/people.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
+import { dicomItem } from "../fixtures/dicom-item.ts";
 import { dataSetSha256 } from "../sites.ts";
 import { type Asked, type Script, type ScriptedPacs, scriptedPacs } from "./scripted-pacs.ts";
 
@@ -31,11 +31,7 @@ const settings = (port: number, change = {}) =>
     ...change,
   });
 async function* items(files: readonly Uint8Array[], chunk: number): AsyncGenerator<DicomItem> {
-  for (const bytes of files) {
-    const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
-    const body = () => wire(bytes, chunk);
-    yield { controlId: sopInstanceUid, size: bytes.length, sopClassUid, transferSyntaxUid, body };
-  }
+  for (const bytes of files) yield dicomItem(bytes, chunk);
 }
 type Sent = { readonly outcomes: Map<string, Outcome>; readonly failed: unknown };
 async function send(port: number, change = {}, files = study.map(({ bytes }) => bytes), chunk = 10_007): Promise<Sent> {

@@ -7,10 +7,9 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { countOf, instancesOf, move, seriesOf } from "../../connectors/dicom/query.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
-import { readHead } from "../../formats/dicom.ts";
 import { scriptedPacs } from "../connectors/scripted-pacs.ts";
-import { wire } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
+import { dicomItem } from "../fixtures/dicom-item.ts";
 import { peer } from "../peers.ts";
 import { dataSetSha256 } from "../sites.ts";
 import { startOrthanc } from "./orthanc.ts";
@@ -32,16 +31,7 @@ const settings = (port: number, change = {}) =>
   });
 
 async function* items(): AsyncGenerator<DicomItem> {
-  for (const { bytes } of study) {
-    const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
-    yield {
-      controlId: sopInstanceUid,
-      size: bytes.length,
-      sopClassUid,
-      transferSyntaxUid,
-      body: () => wire(bytes, 65_536),
-    };
-  }
+  for (const { bytes } of study) yield dicomItem(bytes);
 }
 
 const orthanc = peer("Orthanc");

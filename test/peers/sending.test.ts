@@ -12,8 +12,8 @@ import type { Outcome } from "../../connectors/connector.ts";
 import { type DicomItem, dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import type { Tls } from "../../connectors/wire.ts";
 import { readHead } from "../../formats/dicom.ts";
-import { wire } from "../envelope/people.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
+import { dicomItem } from "../fixtures/dicom-item.ts";
 import { peer } from "../peers.ts";
 import { dataSetSha256, until } from "../sites.ts";
 
@@ -26,11 +26,7 @@ const study = [...ctStudy({ instancesPerSeries: 6 }), ...mrStudy(), ...encapsula
 const digests = new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)]));
 
 async function* items(): AsyncGenerator<DicomItem> {
-  for (const { bytes } of study) {
-    const { sopInstanceUid, sopClassUid, transferSyntaxUid } = readHead(bytes);
-    const body = () => wire(bytes, 65_536);
-    yield { controlId: sopInstanceUid, size: bytes.length, sopClassUid, transferSyntaxUid, body };
-  }
+  for (const { bytes } of study) yield dicomItem(bytes);
 }
 async function sent(port: string, change: object): Promise<readonly Outcome[]> {
   const settings = {

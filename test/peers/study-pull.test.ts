@@ -2,9 +2,8 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
-import { readHead } from "../../formats/dicom.ts";
-import { wire } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
+import { dicomItem } from "../fixtures/dicom-item.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
@@ -36,13 +35,7 @@ async function open(study: string): Promise<{ at: TestExchange; held: Orthanc }>
   exchange = at;
   await held.rest("/modalities/semrs", { AET: "SEMRS_A", Host: "127.0.0.1", Port: Number(at.env.A_PACS) });
   async function* items(): AsyncGenerator<DicomItem> {
-    for (const { bytes } of ctStudy({ instancesPerSeries: 3 }))
-      yield {
-        ...readHead(bytes),
-        controlId: readHead(bytes).sopInstanceUid,
-        size: bytes.length,
-        body: () => wire(bytes, 65_536),
-      };
+    for (const { bytes } of ctStudy({ instancesPerSeries: 3 })) yield dicomItem(bytes);
   }
   const to = { host: "127.0.0.1", port: held.port, callingAeTitle: "SEMRS_A", calledAeTitle: "PACS_A" };
   await dicomDestination.send(dicomDestination.options.parse(to), items(), () => undefined, context);
