@@ -1,9 +1,6 @@
 /** A receiver with nothing but OpenSSL 3 opens every part of an envelope, verifies its signature and finds the digests it signs. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { readManifest, seal } from "../../envelope/index.ts";
 import { readParts } from "../../envelope/mime.ts";
 import { rootOf } from "../../envelope/part.ts";
@@ -21,16 +18,9 @@ import {
   sha256,
 } from "../envelope/samples.ts";
 import { peer } from "../peers.ts";
+import { file } from "./scratch.ts";
 
 const openssl = peer("openssl");
-const folder = mkdtempSync(join(tmpdir(), "semrs-openssl-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const file = (name: string, bytes?: Uint8Array | string): string => {
-  const path = join(folder, name);
-  if (bytes !== undefined) writeFileSync(path, bytes, { mode: 0o600 });
-  return path;
-};
 const run = (...args: readonly string[]): Buffer =>
   execFileSync("openssl", args, { stdio: ["ignore", "pipe", "ignore"], maxBuffer: 64 * mebibyte });
 const receivers: Readonly<Record<string, Party>> = {

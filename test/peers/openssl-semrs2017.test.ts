@@ -1,9 +1,6 @@
 /** A partner with nothing but OpenSSL 3 opens every part of a semrs-2017 envelope and verifies its signature, and seals one that we open. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type KeyTransport, seal2017 } from "../../envelope/index.ts";
 import { headerNames } from "../../envelope/manifest.ts";
 import { readParts } from "../../envelope/mime.ts";
@@ -11,16 +8,9 @@ import { documentDigest, forge2017 } from "../envelope/forge2017.ts";
 import { by, clear2017, draft2017, from, hospitalA, hospitalB, opened2017, transports } from "../envelope/legacy.ts";
 import { cda, collect, inPieces, mebibyte, octets } from "../envelope/samples.ts";
 import { peer } from "../peers.ts";
+import { file } from "./scratch.ts";
 
 const openssl = peer("openssl");
-const folder = mkdtempSync(join(tmpdir(), "semrs-openssl-2017-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const file = (name: string, bytes?: Uint8Array | string): string => {
-  const path = join(folder, name);
-  if (bytes !== undefined) writeFileSync(path, bytes, { mode: 0o600 });
-  return path;
-};
 const run = (...args: readonly string[]): Buffer =>
   execFileSync("openssl", args, { stdio: ["ignore", "pipe", "ignore"], maxBuffer: 64 * mebibyte });
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");

@@ -1,9 +1,8 @@
 /** A partner with nothing but OpenSSL 3 makes S/MIME messages that we open, and opens and verifies ours, octet for octet. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openSmime4, type RawHeaders, readMessage, type Smime4Opening, sealSmime4 } from "../../envelope/index.ts";
 import { a, b, ca, now, party } from "../envelope/parties.ts";
 import { member, openingOf, people, type Sides } from "../envelope/people.ts";
@@ -21,16 +20,9 @@ import {
 } from "../envelope/samples.ts";
 import { headers as derHeaders, memorySpool } from "../envelope/smime4-forge.ts";
 import { peer } from "../peers.ts";
+import { file } from "./scratch.ts";
 
 const openssl = peer("openssl");
-const folder = mkdtempSync(join(tmpdir(), "semrs-openssl-smime-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const file = (name: string, bytes?: Uint8Array | string): string => {
-  const path = join(folder, name);
-  if (bytes !== undefined) writeFileSync(path, bytes, { mode: 0o600 });
-  return path;
-};
 const run = (input: Uint8Array, ...args: readonly string[]): Buffer =>
   execFileSync("openssl", args, { input, stdio: ["pipe", "pipe", "ignore"], maxBuffer: 64 * mebibyte });
 
