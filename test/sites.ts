@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../commands/admin-client.ts";
 import { type Receivers, startReceivers } from "../commands/demo/receivers.ts";
-import { ports } from "../commands/demo/sites.ts";
+import { portNames, ports } from "../commands/demo/sites.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
@@ -48,17 +48,6 @@ export type TestExchange = {
   close(): Promise<void>;
 };
 
-const portNames = [
-  "REGISTRY_PORT",
-  "REGISTRY_ADMIN",
-  "A_PORT",
-  "A_ADMIN",
-  "A_HIS",
-  "A_PACS",
-  "B_PORT",
-  "B_ADMIN",
-  "B_ADT",
-];
 const adminPorts: Readonly<Record<SiteName, string>> = {
   registry: "REGISTRY_ADMIN",
   "hospital-a": "A_ADMIN",

@@ -8,7 +8,7 @@ import { exitOf, exits, guarded, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
 import { play } from "./play.ts";
 import { type Receivers, startReceivers } from "./receivers.ts";
-import { type LogLine, ports, type SiteProcess, startSiteProcess } from "./sites.ts";
+import { type LogLine, portNames, ports, type SiteProcess, startSiteProcess } from "./sites.ts";
 import { openStory } from "./story.ts";
 
 type Options = {
@@ -21,17 +21,6 @@ type Options = {
 
 const root = join(import.meta.dirname, "..", "..");
 const siteNames = ["registry", "hospital-a", "hospital-b"] as const;
-const portNames = [
-  "REGISTRY_PORT",
-  "REGISTRY_ADMIN",
-  "A_PORT",
-  "A_ADMIN",
-  "A_HIS",
-  "A_PACS",
-  "B_PORT",
-  "B_ADMIN",
-  "B_ADT",
-];
 
 /** What the sites of the demo are, for a script: one line of JSON. */
 export type Ready = {

@@ -32,6 +32,19 @@ const stopMs = 10_000;
 const restartMs = 500;
 const maxRestarts = 50;
 
+/** Every port of the three sites, as their configurations name it. */
+export const portNames = [
+  "REGISTRY_PORT",
+  "REGISTRY_ADMIN",
+  "A_PORT",
+  "A_ADMIN",
+  "A_HIS",
+  "A_PACS",
+  "B_PORT",
+  "B_ADMIN",
+  "B_ADT",
+];
+
 /** Ports that are free now; one that the environment names is kept if nobody listens on it. */
 export async function ports(names: readonly string[]): Promise<Record<string, string>> {
   // All are held open until the last is chosen: no number comes twice.
