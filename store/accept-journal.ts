@@ -3,59 +3,88 @@
  * index is the record; this file convicts it (decision 12).
  *
  * A frame is: u32 length of the body · u32 CRC-32 of the body · body · 32 octets chain = SHA-256(chain before ‖ body).
- * The body is JSON: {"seq","at","id","digest"}.
+ * The body is JSON: {"seq","at","id","digest","group"}. `group` is the first `seq` of those that were made durable together,
+ * at the same time as their index rows (decision 10): that they were acknowledged is proven by any later group, or by a frame
+ * without `id` and `digest`, which says that everything before it was. While a site runs, zeros follow the last frame.
  */
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { Fault } from "../errors.ts";
 
-export type Accepted = { readonly seq: number; readonly at: number; readonly id: string; readonly digest: string };
+export type Accepted = {
+  readonly seq: number;
+  readonly at: number;
+  readonly id: string;
+  readonly digest: string;
+  /** Missing before decision 10, when each was proven by being there. */
+  readonly group?: number;
+};
+/** Says that whatever comes before it was acknowledged. */
+export type Confirmation = Pick<Accepted, "seq" | "at">;
 /** Where the chain stands: after record `seq`, `offset` octets into the file. */
 export type Head = { readonly seq: number; readonly chain: Uint8Array; readonly offset: number };
 
 const headBytes = 8;
 const chainBytes = 32;
 const maxBodyBytes = 1024;
+/** Acceptances made durable together, and the most octets that they take. */
+export const maxGroup = 256;
+const maxGroupBytes = maxGroup * 256;
 
 export const emptyHead: Head = { seq: 0, chain: new Uint8Array(chainBytes), offset: 0 };
 
 /** One record as octets, and the chain after it. */
 export function frame(
-  accepted: Accepted,
+  accepted: Accepted | Confirmation,
   before: Uint8Array,
 ): { readonly bytes: Uint8Array; readonly chain: Uint8Array } {
   const body = Buffer.from(JSON.stringify(accepted));
-  const head = Buffer.alloc(headBytes);
-  head.writeUInt32BE(body.length, 0);
-  head.writeUInt32BE(crc32(body), 4);
+  const bytes = Buffer.allocUnsafe(headBytes + body.length + chainBytes);
+  bytes.writeUInt32BE(body.length, 0);
+  bytes.writeUInt32BE(crc32(body), 4);
+  body.copy(bytes, headBytes);
   const chain = createHash("sha256").update(before).update(body).digest();
-  return { bytes: Buffer.concat([head, body, chain]), chain };
+  chain.copy(bytes, headBytes + body.length);
+  return { bytes, chain };
 }
 
 /**
- * Reads what was acknowledged since a checkpoint. A torn last frame was never acknowledged: it is cut off. Anything else
- * that does not fit is STORE_DAMAGED, naming the file and the octet.
+ * Reads what was acknowledged since a checkpoint and is not in the index (`isKept` tells). A torn end was never acknowledged,
+ * nor a last group that nothing confirms and the index has nothing of: they are cut off. Anything else that does not fit is
+ * STORE_DAMAGED, naming the file and the octet.
  */
-export function readJournal(path: string, from: Head): { readonly accepted: readonly Accepted[]; readonly head: Head } {
+export function readJournal(
+  path: string,
+  from: Head,
+  isKept: (id: string) => boolean,
+): { readonly missing: readonly Accepted[]; readonly head: Head } {
   if (!existsSync(path)) {
     if (from.offset > 0) throw new Fault("STORE_DAMAGED", `${path} is missing; restore the data folder from a backup`);
-    return { accepted: [], head: from };
+    return { missing: [], head: from };
   }
   const file = openSync(path, "r+");
   try {
     const { size } = fstatSync(file);
     if (size < from.offset)
       throw new Fault("STORE_DAMAGED", `${path} is shorter than the index says (${size} of ${from.offset} octets)`);
-    const accepted: Accepted[] = [];
-    let head = from;
-    for (const next of frames(file, path, size, from)) {
-      accepted.push(next.accepted);
-      ({ head } = next);
+    const confirmed: Accepted[] = [];
+    let group: Accepted[] = [];
+    let [head, last] = [from, from];
+    for (const { accepted, head: after } of frames(file, path, size, from)) {
+      if (!("id" in accepted) || accepted.group === undefined || accepted.group !== group[0]?.group) {
+        confirmed.push(...group);
+        group = [];
+        last = head;
+      }
+      if ("id" in accepted) group.push(accepted);
+      head = after;
     }
-    const { offset } = head;
-    if (offset < size) ftruncateSync(file, offset);
-    return { accepted, head };
+    const isUnanswered = group[0]?.group !== undefined && !group.some(({ id }) => isKept(id));
+    if (isUnanswered) head = last;
+    else confirmed.push(...group);
+    if (head.offset < size) ftruncateSync(file, head.offset);
+    return { missing: confirmed.filter(({ id }) => !isKept(id)), head };
   } finally {
     closeSync(file);
   }
@@ -66,7 +95,8 @@ export function* walkJournal(path: string): Generator<Accepted> {
   if (!existsSync(path)) return;
   const file = openSync(path, "r");
   try {
-    for (const { accepted } of frames(file, path, fstatSync(file).size, emptyHead)) yield accepted;
+    for (const { accepted } of frames(file, path, fstatSync(file).size, emptyHead))
+      if ("id" in accepted) yield accepted;
   } finally {
     closeSync(file);
   }
@@ -78,10 +108,13 @@ function* frames(
   path: string,
   size: number,
   from: Head,
-): Generator<{ readonly accepted: Accepted; readonly head: Head }> {
+): Generator<{ readonly accepted: Accepted | Confirmation; readonly head: Head }> {
   for (let head = from; head.offset < size; ) {
-    const next = readFrame(file, head.offset, size, head.chain, path);
-    if (!next) return;
+    const next = readFrame(file, head.offset, head.chain);
+    if (typeof next === "string") {
+      if (isFollowed(file, head)) throw damaged(path, head.offset, next);
+      return;
+    }
     const { accepted, chain, bytes } = next;
     if (accepted.seq !== head.seq + 1) throw damaged(path, head.offset, "sequence");
     head = { seq: accepted.seq, chain, offset: head.offset + bytes };
@@ -89,27 +122,46 @@ function* frames(
   }
 }
 
-function readFrame(file: number, offset: number, size: number, before: Uint8Array, path: string) {
-  const head = read(file, offset, headBytes);
-  const length = head.length === headBytes ? head.readUInt32BE(0) : 0;
-  const whole = headBytes + length + chainBytes;
-  const isLast = offset + whole >= size;
-  if (head.length < headBytes || offset + whole > size) {
-    if (length > maxBodyBytes) throw damaged(path, offset, "length");
-    return undefined;
+/** The frame at a place, or what about it does not hold. */
+function readFrame(file: number, offset: number, before: Uint8Array) {
+  const whole = bodyAt(read(file, offset, headBytes + maxBodyBytes + chainBytes));
+  if (typeof whole === "string") return whole;
+  const { body, chain } = whole;
+  if (!createHash("sha256").update(before).update(body).digest().equals(chain)) return "chain";
+  const accepted = JSON.parse(body.toString("utf8")) as Accepted | Confirmation;
+  return { accepted, chain, bytes: headBytes + body.length + chainBytes };
+}
+
+/** The body of the frame that these octets begin with, and its chain; its checksum holds. */
+function bodyAt(bytes: Buffer): "length" | "checksum" | { readonly body: Buffer; readonly chain: Buffer } {
+  const length = bytes.length < headBytes ? 0 : bytes.readUInt32BE(0);
+  const end = headBytes + length + chainBytes;
+  if (length === 0 || length > maxBodyBytes || end > bytes.length) return "length";
+  const body = bytes.subarray(headBytes, headBytes + length);
+  if (crc32(body) !== bytes.readUInt32BE(4)) return "checksum";
+  return { body, chain: bytes.subarray(headBytes + length, end) };
+}
+
+/**
+ * Whether behind a frame that does not hold there is one of a later group: then what does not hold was durable once. A power
+ * cut may leave any pages of the last group, the one that was being written.
+ */
+function isFollowed(file: number, { seq, offset }: Head): boolean {
+  const rest = read(file, offset, maxGroupBytes + headBytes + maxBodyBytes + chainBytes);
+  for (let at = 1; at + headBytes < rest.length; at += 1) {
+    if (rest[at] !== 0 || rest[at + 1] !== 0) continue;
+    const whole = bodyAt(rest.subarray(at));
+    if (typeof whole === "string") continue;
+    const { seq: found, group = found } = JSON.parse(whole.body.toString("utf8")) as Accepted;
+    if (group > seq + 1) return true;
+    at += headBytes + whole.body.length + chainBytes - 1;
   }
-  const body = read(file, offset + headBytes, length);
-  const chain = read(file, offset + headBytes + length, chainBytes);
-  const isWhole = length <= maxBodyBytes && crc32(body) === head.readUInt32BE(4);
-  if (!isWhole && isLast) return undefined;
-  if (!isWhole) throw damaged(path, offset, "checksum");
-  if (!createHash("sha256").update(before).update(body).digest().equals(chain)) throw damaged(path, offset, "chain");
-  return { accepted: JSON.parse(body.toString("utf8")) as Accepted, chain, bytes: whole };
+  return false;
 }
 
 function read(file: number, offset: number, length: number): Buffer {
-  const bytes = Buffer.alloc(Math.min(length, maxBodyBytes));
-  return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset));
+  const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
 }
 
 const damaged = (path: string, offset: number, what: string): Fault =>

@@ -44,10 +44,10 @@ export async function openStore({
     const keys = storageKeys(key);
     db = openDatabase(folder, minFreeBytes);
     const isNew = checkKey(db, keys, folder);
-    const { accepted, head } = readJournal(join(folder, "accept.journal"), db.checkpoint);
     const blobs = openBlobs(folder, db, keys);
     const arrivals = openArrivals(db, keys, now);
-    const missing = accepted.filter(({ id }) => arrivals.find(id) === undefined);
+    const isKept = (id: string): boolean => arrivals.find(id) !== undefined;
+    const { missing, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
     db.begin(head);
     const database = db;
     await database.commit([

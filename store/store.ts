@@ -35,7 +35,7 @@ export type Acceptance = { readonly id: Id; readonly digest: string };
 export type Store = {
   /** Applies all changes in one transaction shared with other callers' (one fsync for all that arrived meanwhile). Rejects
    * with STORE_CONFLICT (a unique key exists; nothing of this commit was applied), STORE_FULL or STORE_DAMAGED.
-   * `accepted` is appended to the accept journal, and fsynced, after the commit and before this resolves. */
+   * `accepted` is appended to the accept journal, and fsynced at the same time as the commit, before this resolves. */
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
   newId(): Id;
   readonly tokens: Tokens;

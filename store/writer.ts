@@ -1,8 +1,8 @@
 /** The writer thread: owns the only connection that writes, and gathers whatever waits into one transaction and one fsync. */
-import { fdatasyncSync, openSync, writeSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
-import { frame, type Head } from "./accept-journal.ts";
+import { type Head, maxGroup } from "./accept-journal.ts";
+import { openAppender } from "./appender.ts";
 import type { Statement } from "./sqlite.ts";
 import type { Acceptance } from "./store.ts";
 
@@ -26,44 +26,59 @@ const db = new DatabaseSync(database);
 db.exec(
   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 4000",
 );
-const file = openSync(journal, "a", 0o600);
+const accepting = openAppender(journal, head);
 const prepared = new Map<string, StatementSync>();
-let { seq, chain, offset } = head;
 let isDamaged = false;
+let isBusy = false;
+let isClosing = false;
 let waiting: Commit[] = [];
 const checkpoint =
   "INSERT INTO meta (name, value) VALUES ('journal', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 port.on("message", (message: readonly Commit[] | "close") => {
-  if (message === "close") {
-    commitWaiting();
-    db.close();
-    process.exit(0);
-  }
-  // Everything that arrived in the same turn of the loop shares the transaction.
-  if (waiting.length === 0) setImmediate(commitWaiting);
-  waiting.push(...message);
+  if (message === "close") isClosing = true;
+  else waiting.push(...message);
+  // Everything that arrives in the same turn of the loop shares the transaction.
+  if (!isBusy) setImmediate(commitWaiting);
+  isBusy = true;
 });
 
-function commitWaiting(): void {
-  const group = waiting;
-  waiting = [];
-  if (group.length === 0) return;
-  const results = isDamaged
-    ? group.map(({ n }) => failed(n, "damaged", "the store stopped after a failed write; restart the site"))
-    : write(group);
-  port?.postMessage(results);
+async function commitWaiting(): Promise<void> {
+  while (waiting.length > 0) {
+    const group = nextGroup();
+    const results = isDamaged
+      ? group.map(({ n }) => failed(n, "damaged", "the store stopped after a failed write; restart the site"))
+      : await write(group);
+    port?.postMessage(results);
+    // What came meanwhile is received before the next group is made up.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  isBusy = false;
+  if (isClosing) close();
 }
 
-function write(group: readonly Commit[]): Committed[] {
-  const results: Committed[] = [];
+/** As many as the accept journal takes at once. */
+function nextGroup(): readonly Commit[] {
+  let accepted = 0;
+  const end = waiting.findIndex((commit, n) => {
+    accepted += commit.accepted.length;
+    return n > 0 && accepted > maxGroup;
+  });
+  const group = end < 0 ? waiting : waiting.slice(0, end);
+  waiting = end < 0 ? [] : waiting.slice(end);
+  return group;
+}
+
+/** Index and accept journal are written, then synced at the same time; neither of them alone is an answer (decision 10). */
+async function write(group: readonly Commit[]): Promise<readonly Committed[]> {
+  let results: readonly Committed[] = [];
+  let synced: Promise<void> | undefined;
   try {
+    if (group.some(({ accepted }) => accepted.length > 0)) accepting.reserve();
     db.exec("BEGIN IMMEDIATE");
-    for (const commit of group) results.push(apply(commit));
-    run({
-      sql: checkpoint,
-      params: [Buffer.from(JSON.stringify({ seq, chain: Buffer.from(chain).toString("hex"), offset }))],
-    });
+    results = group.map(apply);
+    run({ sql: checkpoint, params: [accepting.checkpoint()] });
+    synced = accepting.append(group.flatMap(({ accepted }, n) => (results[n]?.error ? [] : accepted)));
     db.exec("COMMIT");
   } catch (thrown) {
     try {
@@ -71,18 +86,31 @@ function write(group: readonly Commit[]): Committed[] {
     } catch {
       // Nothing was begun, or SQLite rolled back itself.
     }
-    const kind = kindOf(thrown);
+    const kind =
+      (await synced?.then(accepting.takeBack).then(
+        () => kindOf(thrown),
+        () => "damaged" as const,
+      )) ?? kindOf(thrown);
     if (kind === "damaged") isDamaged = true;
     return group.map(({ n }) => failed(n, kind === "conflict" ? "damaged" : kind, messageOf(thrown)));
   }
   try {
-    append(group.filter((_, index) => results[index]?.error === undefined).flatMap(({ accepted }) => accepted));
+    await synced;
+    return results;
   } catch (thrown) {
     // An fsync that failed once may succeed the second time without having written: never retried on this handle.
     isDamaged = true;
     return group.map(({ n }) => failed(n, "damaged", messageOf(thrown)));
   }
-  return results;
+}
+
+function close(): void {
+  if (!isDamaged) {
+    accepting.close();
+    run({ sql: checkpoint, params: [accepting.checkpoint()] });
+  }
+  db.close();
+  process.exit(0);
 }
 
 /** One caller's changes: all or none, whatever the others of the group do. */
@@ -107,22 +135,6 @@ function run({ sql, params }: Statement): void {
     prepared.set(sql, statement);
   }
   statement.run(...params);
-}
-
-function append(accepted: readonly Acceptance[]): void {
-  if (accepted.length === 0) return;
-  const frames: Uint8Array[] = [];
-  const at = Date.now();
-  for (const { id, digest } of accepted) {
-    const next = frame({ seq: seq + 1, at, id, digest }, chain);
-    frames.push(next.bytes);
-    seq += 1;
-    chain = next.chain;
-    offset += next.bytes.length;
-  }
-  const bytes = Buffer.concat(frames);
-  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
-  fdatasyncSync(file);
 }
 
 const failed = (n: number, kind: NonNullable<Committed["error"]>["kind"], message: string): Committed => ({

@@ -106,7 +106,7 @@ function mutant(): string {
   const broken = [
     ["store/sqlite.ts", "synchronous = FULL", "synchronous = OFF"],
     ["store/writer.ts", "synchronous = FULL", "synchronous = OFF"],
-    ["store/writer.ts", "fdatasyncSync(file);", ""],
+    ["store/appender.ts", "return sync(file).then(", "return Promise.resolve().then("],
   ] as const;
   for (const [name, from, to] of broken) {
     const file = join(copy, name);

@@ -1,5 +1,4 @@
 /** Commits arrivals for ever and prints each id once it is acknowledged: to be killed. `load.ts FOLDER KEY` */
-import { writeSync } from "node:fs";
 import { openStore } from "../../store/index.ts";
 import { arrivalRow } from "./rows.ts";
 
@@ -10,7 +9,7 @@ async function accept(): Promise<never> {
   for (;;) {
     const id = store.newId();
     await store.commit([store.arrivals.add(arrivalRow(id))], [{ id, digest: "00" }]);
-    writeSync(1, `${id}\n`);
+    process.stdout.write(`${id}\n`);
   }
 }
 
