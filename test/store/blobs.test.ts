@@ -1,6 +1,7 @@
 /** Blobs of the store: the octets come back as they were, once, or are named damaged; what has no row is swept. */
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { sealPart } from "../../envelope/index.ts";
 import { octets, wire } from "../envelope/people.ts";
@@ -52,4 +53,24 @@ describe("blobs", () => {
     rmSync(path);
     await expect(clear(name)).rejects.toMatchObject({ code: "STORE_DAMAGED" });
   });
+});
+
+test("bodies of the fourth format, inline and in files, are read after the start of this version", async () => {
+  const bodies = [octets(1_000, 1), octets(100_000, 2)];
+  const names = await Promise.all(bodies.map(async (bytes) => (await put(bytes)).name));
+  await store.close();
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  db.exec(`
+    CREATE TABLE before (
+      name TEXT PRIMARY KEY, form TEXT NOT NULL, size INTEGER NOT NULL, digests BLOB NOT NULL,
+      cek BLOB NOT NULL, nonce BLOB NOT NULL, tag BLOB NOT NULL, inline BLOB, file TEXT
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO before SELECT * FROM blob;
+    DROP TABLE blob; ALTER TABLE before RENAME TO blob; PRAGMA user_version = 4;`);
+  db.close();
+  await open();
+  for (const [n, bytes] of bodies.entries())
+    expect(Buffer.compare(await clear(names[n] ?? ""), bytes), String(n)).toBe(0);
+  expect((await put(bodies[0] ?? octets(1, 1))).name).toBe(names[0]);
+  expect(store.blobs.names("", 10)).toEqual([...names].sort());
 });
