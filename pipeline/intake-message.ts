@@ -8,6 +8,7 @@ import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
 import { arrivalRow, quarantined } from "./arrival-row.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
+import { openPace } from "./pace.ts";
 import { pass, type Site } from "./site.ts";
 import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
@@ -30,10 +31,16 @@ export function openMessageIntake(
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log } = site;
   const lanes = openLanes(lanesOf);
-  const verdicts = openVerdicts(site, take);
+  const pace = openPace();
+  const verdicts = openVerdicts(site, take, pace);
 
   const intake: MessageIntake = async (system, arrival) => {
-    const leave = await lanes.enter(arrival.sender);
+    const leaveLane = await lanes.enter(arrival.sender);
+    const end = pace.begin();
+    const leave = (): void => {
+      leaveLane();
+      end();
+    };
     try {
       const taken = await pass(site, "source", system, () => accept(system, arrival));
       // The place is given back with the answer: what is judged after it has a line of its own.

@@ -4,6 +4,7 @@ import { codeOf, consequence, reasonOf } from "../errors.ts";
 import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
 import type { Change, Id } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
+import type { Pace } from "./pace.ts";
 import { type Site, step } from "./site.ts";
 
 /** What the corridor made of a message: `channel` is null when none takes it. */
@@ -63,7 +64,7 @@ const maxHeldBytes = 64 * 1024 * 1024;
 const maxLater = 4;
 
 /** Verdicts of one site. */
-export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
+export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdicts {
   const { store, log } = site;
   const running = new Map<Id, Promise<Verdict>>();
   const judging = openLanes({ perSender: 1, total: 2 });
@@ -151,6 +152,7 @@ export function openVerdicts(site: Site, take: TakeMessage): Verdicts {
       let kept = isHeld ? bytes : undefined;
       const verdict = later.enter("").then(async (leave) => {
         try {
+          await pace.quiet();
           // What a stop leaves is taken up at the next start.
           if (site.signal.aborted) return { accepted: true };
           return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
