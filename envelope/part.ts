@@ -39,16 +39,17 @@ export type SealedPart = {
 /**
  * Digests and encrypts a body in one pass. Key and nonce are drawn here, never given, and used for this body alone. The
  * ciphertext throws TOO_LARGE beyond `limit` octets (64 MiB `whole`, 64 GiB − 32 in `segments` at most) and
- * ENVELOPE_MALFORMED for an empty body.
+ * ENVELOPE_MALFORMED for an empty body. `seen` is told each piece of clear text in the same pass.
  */
 export function sealPart(
   body: AsyncIterable<Uint8Array>,
   form: "whole" | "segments",
   limit: number = Number.POSITIVE_INFINITY,
+  seen: (chunk: Uint8Array) => void = () => undefined,
 ): SealedPart {
   const most = Math.min(limit, form === "whole" ? maxWholeBytes : maxPartBytes);
-  const cek = randomBytes(32);
-  const nonce = randomBytes(12);
+  const drawn = randomBytes(44);
+  const [cek, nonce] = [drawn.subarray(0, 32), drawn.subarray(32)];
   const digests = digester(form);
   let facts: PartFacts | undefined;
   async function* encrypted(): AsyncGenerator<Uint8Array> {
@@ -56,6 +57,7 @@ export function sealPart(
     for await (const chunk of body) {
       if (chunk.length === 0) continue;
       if (digests.size() + chunk.length > most) throw new Fault("TOO_LARGE", `the part is over ${most} octets`);
+      seen(chunk);
       digests.update(chunk);
       yield cipher.update(chunk);
     }

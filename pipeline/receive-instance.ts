@@ -26,15 +26,10 @@ export async function receiveInstance({ store }: Site, arrival: Arrival, refused
   const inspect = (read: () => DicomFacts | undefined): void => {
     facts ??= orFault(read);
   };
-  async function* inspected(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of arrival.body) {
-      inspect(() => void inspector.push(chunk));
-      yield chunk;
-    }
-    inspect(inspector.finish);
-  }
-  const part = sealPart(inspected(), "segments");
+  const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
+  const part = sealPart(arrival.body, "segments", undefined, push);
   const blob = await store.blobs.put(part.cipher, part.facts);
+  inspect(inspector.finish);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
   return { blob, size: part.facts().size, facts, findings: facts instanceof Fault ? [] : inspector.findings() };
 }

@@ -1,16 +1,14 @@
 /** Sealed bodies: small ones inline with their index row, larger ones as files named by a keyed digest. */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { type FileHandle, open, rename, stat, unlink } from "node:fs/promises";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../errors.ts";
+import { spool } from "./blob-file.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { BlobFacts, BlobName, Blobs, StagedBlob } from "./store.ts";
 
-const maxInlineBytes = 64 * 1024;
-/** Chunks are gathered to writes of about this size. */
-const writeBytes = 512 * 1024;
 const readBytes = 1024 * 1024;
 const sweepLimit = 10_000_000;
 /** Asked only of a blob that is damaged: it goes through every row. */
@@ -47,7 +45,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         const digest = sealed.sha256 ?? sealed.root ?? "";
         const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
         // An inline one is left to its insert: to look would cost more than the row that is then not written.
-        const isKnown = spooled.file !== null && has(name);
+        const isKnown = spooled.inline === null && has(name);
         if (isKnown) {
           await spooled.drop();
           return {
@@ -58,8 +56,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
           } satisfies StagedBlob;
         }
         // Two copies at once are two ciphertexts: each file has its own name until its row decides which is kept.
-        const file = spooled.file ? `${name}.${randomBytes(4).toString("hex")}` : null;
-        if (file) await spooled.keep(fileOf(file), join(root, name.slice(0, 2)));
+        const file = spooled.inline ? null : `${name}.${randomBytes(4).toString("hex")}`;
+        if (file) await spooled.keep(fileOf(file));
         return {
           name,
           digest,
@@ -88,70 +86,6 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         controlId: String(row.control_id),
       })),
   };
-}
-
-type Spooled = {
-  readonly inline: Uint8Array | null;
-  readonly file: string | null;
-  keep(path: string, folder: string): Promise<void>;
-  drop(): Promise<void>;
-};
-
-/** Takes the ciphertext in; a body that outgrows the inline limit continues as a temp file, written in large pieces. */
-async function spool(cipher: AsyncIterable<Uint8Array>, folder: string): Promise<Spooled> {
-  let gathered: Uint8Array[] = [];
-  let size = 0;
-  let handle: FileHandle | undefined;
-  let writing: Promise<unknown> = Promise.resolve();
-  const path = join(folder, randomBytes(12).toString("hex"));
-  const drop = async (): Promise<void> => {
-    await writing.catch(() => undefined);
-    await handle?.close().catch(() => undefined);
-    if (handle) await unlink(path).catch(() => undefined);
-  };
-  try {
-    for await (const chunk of cipher) {
-      gathered.push(chunk);
-      size += chunk.length;
-      if (size < (handle ? writeBytes : maxInlineBytes + 1)) continue;
-      handle ??= await open(path, "wx", 0o600);
-      // One write under way while the next piece is encrypted.
-      await writing;
-      writing = writeAll(handle, gathered);
-      writing.catch(() => undefined);
-      gathered = [];
-      size = 0;
-    }
-    if (!handle) return { inline: Buffer.concat(gathered, size), file: null, keep: async () => undefined, drop };
-    await writing;
-    if (size > 0) await writeAll(handle, gathered);
-    await handle.datasync();
-    await handle.close();
-  } catch (thrown) {
-    await drop();
-    const { code } = thrown as NodeJS.ErrnoException;
-    if (code === "ENOSPC") throw new Fault("STORE_FULL", "the disk is full; free space", { cause: thrown });
-    if (code === "EIO")
-      throw new Fault("STORE_DAMAGED", "the disk failed; check it and restart the site", { cause: thrown });
-    throw thrown;
-  }
-  const keep = async (final: string, folder: string): Promise<void> => {
-    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
-    await rename(path, final);
-    const directory = await open(folder, "r");
-    await directory.sync();
-    await directory.close();
-  };
-  return { inline: null, file: path, keep, drop: async () => void (await unlink(path).catch(() => undefined)) };
-}
-
-async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
-  const size = chunks.reduce((sum, { length }) => sum + length, 0);
-  const { bytesWritten } = await handle.writev(chunks);
-  if (bytesWritten === size) return;
-  // A short write: rare, so the rest is copied once and written piece by piece.
-  const rest = Buffer.concat(chunks).subarray(bytesWritten);
-  for (let at = 0; at < rest.length; ) at += (await handle.write(rest, at)).bytesWritten;
 }
 
 function insertBlob(

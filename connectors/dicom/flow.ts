@@ -40,35 +40,49 @@ export function openFlow(highWater: number, resume: () => void, budget: Budget):
     wake?.();
     wake = undefined;
   };
-  const empty = (): void => {
-    budget.take(-size);
-    waiting = [];
-    size = 0;
-  };
-  const release = (): void => {
-    if (!isPaused || size > highWater / 2) return;
+  const taken = (octets: number): void => {
+    size -= octets;
+    budget.take(-octets);
+    if (!isPaused || size > (budget.isSpent() ? 0 : highWater / 2)) return;
     isPaused = false;
     resume();
   };
-  async function* read(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        if (failure) throw failure;
-        if (waiting.length > 0) {
-          // All that came meanwhile: what is small is put together, since each chunk costs a turn of the whole pipeline.
-          const chunks = size / waiting.length < smallBytes ? [Buffer.concat(waiting, size)] : waiting;
-          empty();
-          release();
-          yield* chunks;
-        } else if (isEnded) return;
-        else await new Promise<void>((resolve) => (wake = resolve));
+  const discard = (): void => {
+    isDropped = true;
+    // Never the end: what is cut off may not pass for whole.
+    if (!isEnded) failure ??= new Error("the body was discarded before its end");
+    waiting = [];
+    taken(size);
+  };
+  /** What came meanwhile in small pieces is put together, since each chunk costs a turn of the whole pipeline. */
+  const shift = (): Uint8Array | undefined => {
+    const isSmall = waiting.length > 1 && size / waiting.length < smallBytes;
+    const chunk = isSmall ? Buffer.concat(waiting, size) : waiting.shift();
+    if (isSmall) waiting = [];
+    if (chunk) taken(chunk.length);
+    return chunk;
+  };
+  // An iterator by hand: a generator would cost each chunk several turns more.
+  const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
+    for (;;) {
+      if (failure) {
+        discard();
+        throw failure;
       }
-    } finally {
-      isDropped = true;
-      empty();
-      release();
+      const value = shift();
+      if (value) return { value, done: false };
+      if (isEnded) return { value: undefined, done: true };
+      await new Promise<void>((resolve) => (wake = resolve));
     }
-  }
+  };
+  const body: AsyncIterableIterator<Uint8Array, undefined> = {
+    next,
+    return: async () => {
+      discard();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => body,
+  };
   return {
     push: (chunk) => {
       if (isDropped || chunk.length === 0) return true;
@@ -87,11 +101,7 @@ export function openFlow(highWater: number, resume: () => void, budget: Budget):
       failure ??= cause;
       signal();
     },
-    discard: () => {
-      isDropped = true;
-      empty();
-      release();
-    },
-    body: read(),
+    discard,
+    body,
   };
 }

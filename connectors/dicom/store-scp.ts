@@ -21,14 +21,11 @@ export function takeInstance(
   const sopInstanceUid = textOf(set, element.affectedSopInstance);
   const sopClassUid = textOf(set, element.affectedSopClass);
   const flow = openFlow(highWater, resume, budget);
-  async function* body(): AsyncGenerator<Uint8Array> {
-    yield part10Header(sopClassUid, sopInstanceUid, transferSyntax, request.callingAeTitle);
-    yield* flow.body;
-  }
+  flow.push(part10Header(sopClassUid, sopInstanceUid, transferSyntax, request.callingAeTitle));
   const accept = async (): Promise<Answer> => {
     try {
       const arrival = {
-        body: body(),
+        body: flow.body,
         mediaType: "application/dicom",
         controlId: sopInstanceUid,
         sender: peer,

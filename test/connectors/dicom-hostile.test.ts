@@ -239,3 +239,16 @@ test("what waits for the disk is bounded over all associations: beyond the budge
   expect(resumed).toEqual([1]);
   expect(budget.isSpent()).toBe(false);
 });
+
+test("a body that is discarded before its end never looks whole", async () => {
+  const budget = openBudget(100);
+  const flow = openFlow(1_000, () => undefined, budget);
+  flow.push(Buffer.alloc(60));
+  const reader = flow.body[Symbol.asyncIterator]();
+  expect((await reader.next()).value).toHaveLength(60);
+  flow.push(Buffer.alloc(30));
+  flow.discard();
+  await expect(reader.next()).rejects.toThrow("discarded");
+  flow.end();
+  await expect(reader.next()).rejects.toThrow("discarded");
+});
