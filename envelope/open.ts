@@ -98,7 +98,7 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
     throw new Fault("NOT_PERMITTED", `an envelope that is for ${manifest.purpose} is not taken here`);
   }
   checkAnswer(manifest, org, opening);
-  const origin = manifest.origin ? openOrigin(manifest, org, opening) : null;
+  const origin = manifest.origin ? openOrigin(manifest.origin, manifest, org, opening) : null;
   if (opening.hasSeen(org, manifest.id))
     throw new Fault("ENVELOPE_REPLAYED", `an envelope of ${org} with this id was opened before`);
 

@@ -26,9 +26,12 @@ const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `origin
  * Verifies the origin of an envelope that `sender` has signed. Not checked, since they were for another journey: its
  * receivers, its end, its headers, replay.
  */
-export function openOrigin(outer: Manifest, sender: string, { trust, now, partner }: Checks): VerifiedOrigin {
-  const { origin } = outer;
-  if (!origin) throw refuse("none");
+export function openOrigin(
+  origin: NonNullable<Manifest["origin"]>,
+  outer: Manifest,
+  sender: string,
+  { trust, now, partner }: Checks,
+): VerifiedOrigin {
   const manifestBytes = Buffer.from(origin.manifest, "base64");
   const signature = Buffer.from(origin.signature, "base64");
   const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");

@@ -32,8 +32,8 @@ const extensionsOf = (extras: readonly Extra[]): Uint8Array =>
       sequence(oid(id), ...(isCritical ? [boolean(true)] : []), octetString(value)),
     ),
   );
-const signed = (tbs: Uint8Array, key: KeyObject): Uint8Array =>
-  sequence(tbs, identifierOf(key), bitString(sign("sha256", tbs, key)));
+const signed = (tbs: Uint8Array, key: KeyObject, identifier = identifierOf(key)): Uint8Array =>
+  sequence(tbs, identifier, bitString(sign("sha256", tbs, key)));
 
 /** Somebody with a key: P-256, or RSA of these bits and exponent. */
 export function holder(name: string, rsa?: { readonly bits: number; readonly exponent?: number }): Holder {
@@ -46,25 +46,37 @@ export function holder(name: string, rsa?: { readonly bits: number; readonly exp
 export const period = { notBefore: new Date("2026-01-01T00:00:00Z"), notAfter: new Date("2027-01-01T00:00:00Z") };
 let serial = 1;
 
-/** A certificate of v3 for `subject` by `issuer`. */
-export function certify(subject: Holder, issuer: Holder, extras: readonly Extra[]): Uint8Array {
+/** A certificate of v3 for `subject` by `issuer`; `changed` for a serial number or an algorithm of its own. */
+export function certify(
+  subject: Holder,
+  issuer: Holder,
+  extras: readonly Extra[],
+  changed: { readonly serial?: Uint8Array; readonly identifier?: Uint8Array } = {},
+): Uint8Array {
   serial += 1;
+  const identifier = changed.identifier ?? identifierOf(issuer.key);
   const tbs = sequence(
     tlv(context(0), integer(2)),
-    integer(serial),
-    identifierOf(issuer.key),
+    integer(changed.serial ?? serial),
+    identifier,
     nameOf(issuer.name),
     sequence(time(period.notBefore), time(period.notAfter)),
     nameOf(subject.name),
     subject.publicKey.export({ format: "der", type: "spki" }),
     tlv(context(3), extensionsOf(extras)),
   );
-  return signed(tbs, issuer.key);
+  return signed(tbs, issuer.key, identifier);
 }
 
-/** A complete list; `revoked` are serial numbers as DER INTEGERs. */
-export function list(issuer: Holder, revoked: readonly Uint8Array[] = [], extras: readonly Extra[] = []): Uint8Array {
-  const entries = revoked.map((each) => sequence(each, time(period.notBefore)));
+/** A complete list; `revoked` are serial numbers as DER INTEGERs, each with these extensions. */
+export function list(
+  issuer: Holder,
+  revoked: readonly Uint8Array[] = [],
+  extras: readonly Extra[] = [],
+  ofEntry: readonly Extra[] = [],
+): Uint8Array {
+  const more = ofEntry.length > 0 ? [extensionsOf(ofEntry)] : [];
+  const entries = revoked.map((each) => sequence(each, time(period.notBefore), ...more));
   const numbered: readonly Extra[] = [[oids.crlNumber, integer(1)], ...extras];
   const tbs = sequence(
     integer(1),

@@ -14,6 +14,7 @@ import {
 } from "../../envelope/index.ts";
 import type { Manifest } from "../../envelope/manifest.ts";
 import { openOrigin } from "../../envelope/origin.ts";
+import { manifestContentType, signDetached } from "../../envelope/signed-data.ts";
 import { forge } from "./forge.ts";
 import { a, b, c, ca, dayMs, later, now, openingOf, ownerAmong, parties, party, registry, trust } from "./parties.ts";
 import {
@@ -151,8 +152,10 @@ describe("91 an origin that does not hold is refused", () => {
     const { manifest } = await readdressed(answerTo());
     const outer = { ...manifest, parts: [...manifest.parts, { n: 7, of: 6 }] };
     const checks = { trust, now, partner: ownerAmong(parties) };
-    expect(openOrigin(manifest, a.org, checks)).toMatchObject({ org: a.org });
-    expect(() => openOrigin(outer, a.org, checks)).toThrow("a part twice, or not all of its parts");
+    const claimed = manifest.origin;
+    if (!claimed) throw new Error("a re-addressed record has an origin");
+    expect(openOrigin(claimed, manifest, a.org, checks)).toMatchObject({ org: a.org });
+    expect(() => openOrigin(claimed, outer, a.org, checks)).toThrow("a part twice, or not all of its parts");
   });
   test("of something that is not there", () => refused(parts(([one, two, three]) => [one, two, { ...three, of: 7 }])));
   test("references swapped", () =>
@@ -178,6 +181,34 @@ describe("91 an origin that does not hold is refused", () => {
   test("a command as origin", async () => {
     const { manifest, signature } = await seal(draftOf(content, { purpose: "query" }), a.signer, now);
     await refused((outer) => outer, { origin: { manifest, signature, marks: [] } });
+  });
+
+  /** Signed by hospital A, whatever it says. */
+  const signedOrigin = async (octets: Uint8Array) => ({
+    manifest: base64(octets),
+    signature: base64(await signDetached(octets, manifestContentType, a.signer, now)),
+    marks: [],
+  });
+  test("a sender that is not the one who signed", async () => {
+    const claimed = await signedOrigin(
+      Buffer.from(
+        Buffer.from(origin.manifest)
+          .toString()
+          .replace(/"sender":{"org":"[^"]+"/, `"sender":{"org":"hospital-c"`),
+      ),
+    );
+    await refused(({ origin: _, ...rest }) => ({ ...rest, origin: claimed }));
+    const { manifest } = await readdressed(answerTo());
+    const checks = { trust, now, partner: ownerAmong(parties) };
+    expect(() => openOrigin(claimed, manifest, a.org, checks)).toThrow("its sender is not the one who signed it");
+  });
+  test("an origin inside an origin", async () => {
+    const pushed = { ...(await readdressed(answerTo())).manifest, purpose: "push" };
+    const claimed = await signedOrigin(Buffer.from(JSON.stringify(pushed)));
+    await refused(({ origin: _, ...rest }) => ({ ...rest, origin: claimed }));
+    const { manifest } = await readdressed(answerTo());
+    const checks = { trust, now, partner: ownerAmong(parties) };
+    expect(() => openOrigin(claimed, manifest, a.org, checks)).toThrow("an origin inside an origin");
   });
 
   test("a relay that is not the author", async () => {

@@ -314,6 +314,28 @@ describe("signature", () => {
         }),
       },
       "58 SHA-1": { signed: data((fields) => fields.with(1, setOf(sequence(oid("1.3.14.3.2.26"))))) },
+      "58 two digest algorithms": {
+        signed: data((fields) => fields.with(1, setOf(sequence(oid(oids.sha256)), sequence(oid(oids.sha512))))),
+        cause: /more than one digest algorithm/,
+      },
+      "58 a digest that does not go with the signature": {
+        signed: (der) =>
+          signer((fields) => fields.with(2, sequence(oid(oids.sha512))))(
+            data((fields) => fields.with(1, setOf(sequence(oid(oids.sha512)))))(der),
+          ),
+        cause: /does not go with the signature/,
+      },
+      "74 17 certificates": {
+        signed: data((fields) => fields.with(3, tlv(context(0), ...Array(17).fill(a.signer.certificate)))),
+        cause: /more than 16 certificates/,
+      },
+      "an algorithm of no RSA key": {
+        draft: { sender: rsa.org },
+        signer: rsa.signer,
+        known: [rsa],
+        signed: signer((fields) => fields.with(4, sequence(oid("1.2.840.113549.1.1.5"), nothing))),
+        cause: /not taken here/,
+      },
       "58 two digests in two places": {
         signed: signer((fields) => fields.with(2, sequence(oid(oids.sha512)))),
       },
@@ -350,6 +372,10 @@ describe("signature", () => {
       (all) => all,
       (...all) => tlv(tag.set, ...[...all].sort(Buffer.compare).reverse()),
     ),
+    "33 attributes": attributed((all) => [
+      ...all,
+      ...Array.from({ length: 28 }, (_, arc) => sequence(oid(`1.2.3.${arc}`), setOf(nothing))),
+    ]),
     "signing-certificate-v2 of another": replaced(
       oids.signingCertificateV2,
       sequence(sequence(sequence(octetString(Buffer.from(sha256(c.signer.certificate), "hex"))))),
@@ -374,6 +400,11 @@ describe("signature", () => {
       attributed((all) => [...all, unknown]),
     ])
       expect(await openAll({ headers, body: await inside(signing) })).toBe(2);
+  });
+
+  test("68 revocation lists in a message are passed over", async () => {
+    const withLists = data((fields) => fields.toSpliced(4, 0, tlv(context(1), ca.crl([a.signer.certificate]))));
+    expect(await openAll(await forge({ signed: (der) => withLists(der) }))).toBe(2);
   });
 
   test.each([0, 20])("59 a salt of %i octets", async (salt) => {
@@ -516,6 +547,22 @@ describe("parts", () => {
       "an empty part": text((entity) => entity.replace(/(X-SEMRS-Sop: 1.2.3.1\r\n\r\n)[\s\S]*(\r\n--)/, "$1$2")),
     },
     /^(parts|MIME|a part may)/,
+  );
+});
+
+describe("inside the encryption", () => {
+  const typed = /Content-Type: [^\r]*\r\n/;
+  check(
+    {
+      "3 two Content-Types": { inner: (inner) => inner.replace(typed, (line) => line + line) },
+      "7 a Content-Type over 8 KiB": {
+        inner: (inner) => inner.replace("signed-data", `signed-data; x=${"y".repeat(8192)}`),
+      },
+      "6 a Content-Type that is not US-ASCII": {
+        inner: (inner) => inner.replace("signed-data", "signed-data; x=\u00e9"),
+      },
+    },
+    /^S\/MIME: Content-Type/,
   );
 });
 

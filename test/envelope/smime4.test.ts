@@ -292,6 +292,40 @@ describe("while it waits for its proof", () => {
     expect(await clearParts(opened).catch(codeOf)).toBe("STORE_DAMAGED");
   });
 
+  test("a spool that fails says so itself", async () => {
+    const { headers, body } = await forge({});
+    const spool = {
+      write: async (cipher: AsyncIterable<Uint8Array>) => {
+        await collect(cipher);
+        return {
+          read: async function* (): AsyncGenerator<Uint8Array> {
+            yield octets(1);
+            throw new Error("EIO");
+          },
+        };
+      },
+    };
+    await expect(openSmime4(headers, inPieces(body), smime4Opening(b, { spool }))).rejects.toThrow("EIO");
+  });
+
+  test("a message over twice the limit and a mebibyte is not read on", async () => {
+    const { headers, body } = await forge({ sizes: [3 * mebibyte] });
+    const opening = smime4Opening(b, { maxBytes: 1000 });
+    const refusal = { code: "TOO_LARGE", message: "the message is over 1050576 octets" };
+    await expect(openSmime4(headers, inPieces(body, 5 * mebibyte), opening)).rejects.toMatchObject(refusal);
+  });
+
+  test("a part is handed on in clear too, and as octets only within the caller's limit", async () => {
+    const { headers, body } = await forge({ sizes: [500] });
+    const opened = await openSmime4(headers, inPieces(body), smime4Opening());
+    const clear: Uint8Array[] = [];
+    for await (const part of opened.parts()) clear.push(await collect(part.clear()));
+    expect(clear.map(({ length }) => length)).toEqual([cda.length, 500]);
+    const first = await opened.parts().next();
+    if (first.done === true) throw new Error("a message has a part 1");
+    await expect(first.value.bytes(10)).rejects.toMatchObject({ code: "TOO_LARGE" });
+  });
+
   test("the spool is closed by a caller who stops in the middle", async () => {
     const { headers, body } = await forge({ sizes: [10, 10, 3 * mebibyte] });
     const inner = memorySpool();
