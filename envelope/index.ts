@@ -20,7 +20,7 @@ export {
 export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
-export { type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
+export { keptReceipt, type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
 export type { KeyTransport } from "./semrs2017-algorithms.ts";
 export {

@@ -65,15 +65,23 @@ export function verifyReceipt(
   bytes: Uint8Array,
   { trust, now, partner }: ReceiptChecks,
 ): { readonly receipt: Receipt; readonly org: string } {
+  const { receipt, signer, certificates } = read(bytes);
+  const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, partner });
+  if (receipt.from !== owner.org) throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
+  return { receipt, org: owner.org };
+}
+
+/** What a receipt says that we made and kept ourselves: it stays true when the certificate of its day has ended. */
+export const keptReceipt = (bytes: Uint8Array): Receipt => read(bytes).receipt;
+
+function read(bytes: Uint8Array) {
   if (bytes.length > maxReceiptBytes) throw new Fault("ENVELOPE_NOT_OPENED", `receipt: over ${maxReceiptBytes} octets`);
   const { content, signer, certificates } = verifySignedData(bytes, receiptContentType);
-  const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, partner });
   const parsed = schema.safeParse(readStrictJson(content, "receipt"));
   if (!parsed.success)
     throw new Fault(
       "ENVELOPE_NOT_OPENED",
       `receipt: not valid at ${parsed.error.issues[0]?.path.join(".") || "its top"}`,
     );
-  if (parsed.data.from !== owner.org) throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
-  return { receipt: parsed.data, org: owner.org };
+  return { receipt: parsed.data, signer, certificates };
 }

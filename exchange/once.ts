@@ -1,32 +1,44 @@
 /**
- * Idempotency: (sender, message) is answered once. The same content again gets the same receipt; other content under the
- * same message is refused (exchange.md, "Idempotency").
+ * Idempotency: (sender, message) is answered once. The same content again gets the same receipt, sealed anew or as the very
+ * same envelope; other content under the same message, or under the same envelope id, is refused (refusals 78 and 93).
  */
-import { contentDigest, type Opened, signReceipt } from "../envelope/index.ts";
+import { contentDigest, contentOf, keptReceipt, type Opened, signReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { maxCommandBytes } from "../formats/command.ts";
+import { maxCommandBytes, receiptMediaType } from "../formats/command.ts";
 import type { Change, Store } from "../store/store.ts";
-import type { Exchange } from "./server.ts";
+import type { Answer, Exchange } from "./server.ts";
 
 /** How long a replay row is kept beyond the envelope's own expiry. */
 const replayGraceMs = 24 * 3600 * 1000;
 
 export type Kept = { readonly receipt: Uint8Array; readonly changes: readonly Change[] };
 
-/**
- * Answers with the receipt of this message: the one kept from before, or a new one that `work` commits together with what
- * it changes. `names` are the manifests that the receipt vouches for.
- */
+export type Once = {
+  readonly status: 200 | 201;
+  /** The manifests that the receipt vouches for. */
+  readonly names: readonly string[];
+  /** Commits the receipt together with what the request changes. */
+  work(kept: Kept): Promise<void>;
+  /** Reads what came a second time, where `work` would have read it. */
+  reread?(): Promise<void>;
+};
+
+/** Answers with the receipt of this message: the one kept from before, or a new one. */
 export async function answerOnce(
   { identity, store, now }: Exchange,
   opened: Opened,
-  names: readonly string[],
-  work: (kept: Kept) => Promise<void>,
-): Promise<Uint8Array> {
+  { status, names, work, reread }: Once,
+): Promise<Answer> {
   const { message, id } = opened.manifest;
   const digest = contentDigest(opened.manifest);
   const before = store.messages.find(opened.org, message);
-  if (before) return sameContent(before, digest);
+  if (store.messages.hasSeen(opened.org, id) && !isSameEnvelope(before, opened))
+    throw new Fault("ENVELOPE_REPLAYED", `another envelope of ${opened.org} with this id was opened before`);
+  if (before) {
+    const receipt = sameContent(before, digest);
+    await reread?.();
+    return await receipted(status, receipt, true);
+  }
 
   const at = now();
   const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
@@ -42,16 +54,32 @@ export async function answerOnce(
   ];
   try {
     await work({ receipt, changes });
-    return receipt;
+    return await receipted(status, receipt);
   } catch (thrown) {
     // A second copy of the request may have been committed while this one was read.
     const meanwhile = store.messages.find(opened.org, message);
-    if (meanwhile) return sameContent(meanwhile, digest);
+    if (meanwhile) return await receipted(status, sameContent(meanwhile, digest), true);
     throw thrown;
   }
 }
 
-function sameContent(kept: { readonly digest: string; readonly receipt: Uint8Array }, digest: string): Uint8Array {
+type Before = { readonly digest: string; readonly receipt: Uint8Array };
+
+/** A replay row is written with the receipt of the envelope it is for, which names its manifest. */
+function isSameEnvelope(before: Before | undefined, { manifest, manifestSha256 }: Opened): boolean {
+  const receipt = before && keptReceipt(before.receipt);
+  return receipt?.id === manifest.id && receipt.manifestSha256 === manifestSha256;
+}
+
+const receipted = async (status: 200 | 201, receipt: Uint8Array, isRepeated = false): Promise<Answer> => ({
+  status,
+  purpose: "receipt",
+  messageType: "receipt",
+  content: [await contentOf(receipt, "command", receiptMediaType)],
+  isRepeated,
+});
+
+function sameContent(kept: Before, digest: string): Uint8Array {
   if (kept.digest === digest) return kept.receipt;
   throw new Fault(
     "ENVELOPE_CONFLICT",

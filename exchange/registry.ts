@@ -7,7 +7,6 @@ import {
   eecForms,
   type Registered,
   readCommand,
-  receiptMediaType,
   writeCommand,
 } from "../formats/command.ts";
 import { type DocumentEntry, documentEntrySchema } from "../formats/document-entry.ts";
@@ -22,12 +21,14 @@ export function openRegistry(exchange: Exchange): readonly Resource[] {
       station: "registry",
       path: "/registry/submissions",
       purposes: ["register"],
+      isReceipted: true,
       answer: (opened) => register(exchange, opened),
     },
     {
       station: "registry",
       path: "/registry/changes",
       purposes: ["change"],
+      isReceipted: true,
       answer: (opened) => change(exchange, opened),
     },
     {
@@ -45,16 +46,14 @@ async function register(exchange: Exchange, opened: Opened): Promise<Answer> {
   const command = readCommand("register", await part1(opened));
   const createdAt = now().toISOString();
   const names = command.entries.map(({ manifestSha256 }) => manifestSha256);
-  const receipt = await answerOnce(exchange, opened, names, ({ changes }) =>
-    store.commit([...changes, ...command.entries.flatMap((entry) => enter(store, opened.org, entry, createdAt))]),
-  );
-  log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
-  return {
+  const answer = await answerOnce(exchange, opened, {
     status: 201,
-    purpose: "receipt",
-    messageType: "receipt",
-    content: [await contentOf(receipt, "command", receiptMediaType)],
-  };
+    names,
+    work: ({ changes }) =>
+      store.commit([...changes, ...command.entries.flatMap((entry) => enter(store, opened.org, entry, createdAt))]),
+  });
+  log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
+  return answer;
 }
 
 function enter(
@@ -120,16 +119,13 @@ async function change(exchange: Exchange, opened: Opened): Promise<Answer> {
     throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
   if (entry?.manifestSha256 !== manifestSha256)
     throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
-  const receipt = await answerOnce(exchange, opened, [manifestSha256], ({ changes }) =>
-    store.commit([...changes, store.entries.status(entry.id, "deprecated")]),
-  );
-  log("registry.changed", { peer: opened.org, message: opened.manifest.message });
-  return {
+  const answer = await answerOnce(exchange, opened, {
     status: 200,
-    purpose: "receipt",
-    messageType: "receipt",
-    content: [await contentOf(receipt, "command", receiptMediaType)],
-  };
+    names: [manifestSha256],
+    work: ({ changes }) => store.commit([...changes, store.entries.status(entry.id, "deprecated")]),
+  });
+  log("registry.changed", { peer: opened.org, message: opened.manifest.message });
+  return answer;
 }
 
 /** Steps 4 and 5: what is approved for any of these patient ids, newest first. */

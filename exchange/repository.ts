@@ -8,7 +8,6 @@ import { ownerOf } from "../envelope/identity.ts";
 import {
   type Content,
   contentDigest,
-  contentOf,
   type Manifest,
   manifestContentType,
   type Opened,
@@ -20,7 +19,7 @@ import {
   verifySignedData,
 } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { type Command, readCommand, receiptMediaType } from "../formats/command.ts";
+import { type Command, readCommand } from "../formats/command.ts";
 import type { BlobName, Change, StoredRecord } from "../store/store.ts";
 import { answerOnce, type Kept, part1, seen } from "./once.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
@@ -53,6 +52,7 @@ export function openRepository(exchange: Exchange, onPush: OnPush, onCorrection:
         station: "repository",
         path: "/repository/documents",
         purposes: ["push", "notify"],
+        isReceipted: true,
         answer: (opened) =>
           opened.manifest.purpose === "notify"
             ? notified(exchange, onCorrection, opened)
@@ -129,29 +129,28 @@ function sameDigest(
 
 /** A partner sends a record on its own account; it is kept and delivered here, and never registered as ours. */
 async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promise<Answer> {
-  const receipt = await answerOnce(exchange, opened, [opened.manifestSha256], (kept) => onPush(opened, kept));
-  exchange.log("repository.received", { peer: opened.org, message: opened.manifest.message });
-  return {
+  const answer = await answerOnce(exchange, opened, {
     status: 201,
-    purpose: "receipt",
-    messageType: "receipt",
-    content: [await contentOf(receipt, "command", receiptMediaType)],
-  };
+    names: [opened.manifestSha256],
+    work: (kept) => onPush(opened, kept),
+    reread: async () => {
+      for await (const part of opened.parts()) for await (const _ of part.cipher);
+    },
+  });
+  exchange.log("repository.received", { peer: opened.org, message: opened.manifest.message });
+  return answer;
 }
 
 /** An author tells that a record of its own was cancelled or replaced; the receipt names that record's manifest. */
 async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: Opened): Promise<Answer> {
   const correction = readCommand("correction", await part1(opened));
-  const receipt = await answerOnce(exchange, opened, [correction.manifestSha256], (kept) =>
-    onCorrection(opened.org, correction, kept),
-  );
-  exchange.log("repository.corrected", { peer: opened.org, message: opened.manifest.message });
-  return {
+  const answer = await answerOnce(exchange, opened, {
     status: 200,
-    purpose: "receipt",
-    messageType: "receipt",
-    content: [await contentOf(receipt, "command", receiptMediaType)],
-  };
+    names: [correction.manifestSha256],
+    work: (kept) => onCorrection(opened.org, correction, kept),
+  });
+  exchange.log("repository.corrected", { peer: opened.org, message: opened.manifest.message });
+  return answer;
 }
 
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */

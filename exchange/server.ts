@@ -18,6 +18,7 @@ import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
 import type { Store } from "../store/store.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
+import { type Pace, paced, slowest } from "./pace.ts";
 import { clearProblem, refusalStatus } from "./problem.ts";
 
 const maxHeaderBytes = 65_536;
@@ -35,6 +36,8 @@ export type Exchange = {
   readonly tls: { readonly key: string; readonly certificate: string; readonly ca: string };
   readonly now: () => Date;
   readonly log: Log;
+  /** The least a peer sends; `slowest` unless a test is impatient. */
+  readonly pace?: Pace;
   /** One pass of a station: for the site's metrics. */
   passed(station: "repository" | "registry", channel: string, outcome: string, ms: number): void;
 };
@@ -46,6 +49,8 @@ export type Answer =
       readonly purpose: Purpose;
       readonly messageType: string;
       readonly content: readonly Content[];
+      /** It was given before, to the same message. */
+      readonly isRepeated?: boolean;
       readonly origin?: {
         readonly manifest: Uint8Array;
         readonly signature: Uint8Array;
@@ -57,6 +62,8 @@ export type Resource = {
   readonly station: "repository" | "registry";
   readonly path: string;
   readonly purposes: readonly Purpose[];
+  /** It answers with a receipt, once and for all: what was seen before is its own to judge (`answerOnce`). */
+  readonly isReceipted?: boolean;
   answer(opened: Opened): Promise<Answer>;
 };
 
@@ -136,17 +143,18 @@ async function respond(
   const { identity, log } = exchange;
   const started = performance.now();
   const peer = tlsPeer(identity, request);
+  const { body, isTooSlow } = paced(unread(request), exchange.pace ?? slowest);
   let opened: Opened | undefined;
   let admitted: Admitted | undefined;
   try {
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
     admitted = limits.admit(peer.org, exchange.now());
-    const body = admitted.counted(unread(request));
-    opened = await open(envelopeHeaders(request), body, opening(resource, exchange, peer));
+    opened = await open(envelopeHeaders(request), admitted.counted(body), opening(resource, exchange, peer));
     admitted.verified();
     const answer = await resource.answer(opened);
     admitted.opened();
+    if (!request.complete) await drain(body);
     if (answer.status === 204) response.status(204).end();
     else await send(exchange, response, answer.status, opened, answer);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
@@ -156,7 +164,9 @@ async function respond(
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(opened ? { message: opened.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
-    await drain(request);
+    await drain(body);
+    // What is left of a body that drips is not waited for.
+    if (isTooSlow() && !response.headersSent) response.setHeader("Connection", "close");
     if (response.headersSent) response.destroy();
     else if (opened && !isUnopened(thrown)) await refuse(exchange, response, opened, thrown);
     else await refuseInClear(response, thrown);
@@ -168,12 +178,12 @@ const unread = (request: Request): AsyncIterable<Uint8Array> => ({
   [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
 });
 
-/** A peer reads no answer before it has sent its request: a little more of that is taken, a flood is not. */
-async function drain(request: Request): Promise<void> {
+/** A peer reads no answer before it has sent its request: a little more of that is taken, a flood is not, nor a drip. */
+async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
   let taken = 0;
   try {
-    for await (const chunk of unread(request)) {
-      taken += (chunk as Uint8Array).length;
+    for await (const chunk of body) {
+      taken += chunk.length;
       if (taken > maxDrainedBytes) return;
     }
   } catch {
@@ -183,14 +193,13 @@ async function drain(request: Request): Promise<void> {
 
 const isUnopened = (thrown: unknown): boolean => ["ENVELOPE_NOT_OPENED", "ENVELOPE_MALFORMED"].includes(codeOf(thrown));
 
-function opening(resource: Resource, { identity, store, now }: Exchange, peer: Partner) {
-  const { purposes } = resource;
+function opening({ purposes, isReceipted }: Resource, { identity, store, now }: Exchange, peer: Partner) {
   store.steps.checkClock(now());
   return openingFor(identity, {
     now: now(),
     purposes,
     peer: peer.org,
-    hasSeen: (org, id) => store.messages.hasSeen(org, id),
+    hasSeen: (org, id) => !isReceipted && store.messages.hasSeen(org, id),
   });
 }
 
@@ -219,6 +228,7 @@ async function send(
     now(),
   );
   response.status(status);
+  if (answer.isRepeated) response.setHeader("Idempotent-Replayed", "true");
   for (const [name, value] of sealed.headers) response.setHeader(name, value);
   response.setHeader("Content-Length", sealed.contentLength);
   await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);

@@ -22,6 +22,8 @@ export type Forgery = {
   readonly sizes?: readonly number[];
   readonly signer?: Signer;
   readonly created?: Date;
+  /** Of the envelope, where it is not drawn. */
+  readonly id?: string;
   readonly expires?: Date;
   readonly signedAt?: Date;
   readonly contentType?: string;
@@ -61,7 +63,8 @@ export async function forge(forgery: Forgery): Promise<Forged> {
   const { signer = a.signer, oneTimeKey = randomBytes(32), created = now, expires = later(dayMs, created) } = forgery;
   const honest = await record(...(forgery.sizes ?? [500]));
   const draft = draftOf(honest, forgery.draft);
-  const id = created.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
+  const drawn = created.getTime().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
+  const id = forgery.id ?? drawn;
   const manifest = manifestOf(draft, signer, id, { created, expires });
   const claimed = forgery.manifest?.(manifest) ?? manifest;
   const json = JSON.stringify(claimed);

@@ -1,0 +1,53 @@
+/** The least a peer sends of its body while we wait for it: who drips is let go (refusal 17). */
+import { Fault } from "../errors.ts";
+
+/** So many octets in so long a wait. */
+export type Pace = { readonly bytes: number; readonly ms: number };
+
+/** 64 KiB in half a minute: a telephone line is faster. */
+export const slowest: Pace = { bytes: 64 * 1024, ms: 30_000 };
+
+export type Paced = { readonly body: AsyncIterable<Uint8Array>; isTooSlow(): boolean };
+
+/**
+ * The same body, read on by whoever iterates next; ENVELOPE_MALFORMED when it comes slower than this. Only what we wait
+ * counts: a peer is not refused because our own disk is slow.
+ */
+export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Paced {
+  let [waited, taken, isTooSlow] = [0, 0, false];
+  const tooSlow = new Fault("ENVELOPE_MALFORMED", `the body comes too slowly: less than ${bytes} octets in ${ms} ms`);
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    const iterator = body[Symbol.asyncIterator]();
+    try {
+      while (!isTooSlow) {
+        const started = performance.now();
+        const next = await within(iterator.next(), ms - waited);
+        if (next?.done) return;
+        waited += performance.now() - started;
+        taken += next?.value.length ?? 0;
+        if (taken >= bytes) [waited, taken] = [0, 0];
+        isTooSlow = !next || waited >= ms;
+        if (next && !isTooSlow) yield next.value;
+      }
+    } finally {
+      // What is still awaited cannot be returned to: whoever owns the connection closes it.
+      if (!isTooSlow) await iterator.return?.();
+    }
+    throw tooSlow;
+  }
+  return { body: { [Symbol.asyncIterator]: pieces }, isTooSlow: () => isTooSlow };
+}
+
+type Next = IteratorResult<Uint8Array, unknown>;
+
+async function within(awaited: Promise<Next>, ms: number): Promise<Next | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), Math.max(0, ms));
+  try {
+    // Nobody waits any more for a body that breaks off later.
+    awaited.catch(() => undefined);
+    return await Promise.race([awaited, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

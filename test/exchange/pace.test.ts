@@ -1,0 +1,169 @@
+/** A body that drips: it is let go, whoever sends it, and nobody else waits for it. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import type { Identity, Partner } from "../../envelope/identity.ts";
+import { unwrapperFrom } from "../../envelope/keys.ts";
+import { paced } from "../../exchange/pace.ts";
+import { openRepository } from "../../exchange/repository.ts";
+import { type Exchange, type Serving, serve } from "../../exchange/server.ts";
+import { openStore } from "../../store/index.ts";
+import type { Store } from "../../store/store.ts";
+import { bytesOf } from "../envelope/people.ts";
+import { testPki } from "../sites.ts";
+import { type Peer, peerOf, read } from "./peer.ts";
+
+const tooSlow = { code: "ENVELOPE_MALFORMED", message: expect.stringMatching(/too slowly/) };
+async function* chunks(count: number, bytes: number): AsyncGenerator<Uint8Array> {
+  for (let n = 0; n < count; n += 1) yield new Uint8Array(bytes);
+}
+const lengthOf = async (body: AsyncIterable<Uint8Array>): Promise<number> => (await bytesOf(body)).length;
+
+describe("a pace", () => {
+  test("17 a body that stops is refused after the wait, one that drips as well", async () => {
+    async function* stopping(): AsyncGenerator<Uint8Array> {
+      yield* chunks(3, 10);
+      await new Promise(() => undefined);
+    }
+    const stopped = paced(stopping(), { bytes: 100, ms: 20 });
+    await expect(lengthOf(stopped.body)).rejects.toMatchObject(tooSlow);
+    expect(stopped.isTooSlow()).toBe(true);
+    await expect(lengthOf(stopped.body)).rejects.toMatchObject(tooSlow);
+
+    async function* dripping(): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        await wait(1);
+        yield new Uint8Array(1);
+      }
+    }
+    await expect(lengthOf(paced(dripping(), { bytes: 1_000_000, ms: 50 }).body)).rejects.toMatchObject(tooSlow);
+  });
+
+  test("what arrives counts, however long we take over it", async () => {
+    const { body, isTooSlow } = paced(chunks(5, 10), { bytes: 1_000_000, ms: 20 });
+    let size = 0;
+    for await (const chunk of body) {
+      await wait(10);
+      size += chunk.length;
+    }
+    expect({ size, isTooSlow: isTooSlow() }).toEqual({ size: 50, isTooSlow: false });
+  });
+
+  test("each time enough has come, the wait begins anew", async () => {
+    async function* steady(): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 10; n += 1) {
+        await wait(20);
+        yield new Uint8Array(10);
+      }
+    }
+    // All in all 200 ms and more, of which 10 octets never take so long.
+    expect(await lengthOf(paced(steady(), { bytes: 10, ms: 10_000 }).body)).toBe(100);
+  });
+
+  test("a fault of the body is its own", async () => {
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield* chunks(1, 1);
+      throw new Error("ECONNRESET");
+    }
+    await expect(lengthOf(paced(broken(), { bytes: 10, ms: 10_000 }).body)).rejects.toThrow("ECONNRESET");
+  });
+});
+
+describe("a repository", () => {
+  let pki: string;
+  let store: Store;
+  let serving: Serving;
+  let peer: Peer;
+  const reasons: string[] = [];
+  let taken = 0;
+
+  beforeAll(async () => {
+    pki = await testPki();
+    const of = (org: string, name: string): Uint8Array => pemToDer(read(join(pki, org), name))[0] ?? new Uint8Array();
+    const sha256 = (der: Uint8Array): string => readCertificate(der).sha256;
+    const partnerOf = (org: string): Partner => ({
+      org,
+      signing: [sha256(of(org, "sign.crt"))],
+      decrypt: of(org, "decrypt.crt"),
+      tls: sha256(of(org, "tls.crt")),
+      profiles: ["semrs-2"],
+    });
+    const keys = join(pki, "hospital-b");
+    const now = () => new Date();
+    store = await openStore({ folder: mkdtempSync(join(tmpdir(), "semrs-pace-")), key: randomBytes(32), now });
+    const identity: Identity = {
+      org: "hospital-b",
+      signer: peerOf(pki, undefined).signer("hospital-b"),
+      unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
+      trust: {
+        anchors: pemToDer(read(pki, "ca.crt")),
+        crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
+        revocation: "require",
+      },
+      self: partnerOf("hospital-b"),
+      partners: new Map([["hospital-a", partnerOf("hospital-a")]]),
+    };
+    const exchange: Exchange = {
+      identity,
+      store,
+      tls: { key: read(keys, "tls.key"), certificate: read(keys, "tls.crt"), ca: read(pki, "ca.crt") },
+      now,
+      log: (_event, fields) => void reasons.push(fields?.reason ?? ""),
+      passed: () => undefined,
+      // What is sent without a stop comes in pieces larger than that.
+      pace: { bytes: 1_000, ms: 1_500 },
+    };
+    const repository = openRepository(
+      exchange,
+      async (opened, { changes }) => {
+        for await (const part of opened.parts()) taken += await lengthOf(part.cipher);
+        await store.commit(changes);
+      },
+      async () => undefined,
+    );
+    serving = await serve({ host: "127.0.0.1", port: 0 }, repository.resources, exchange, () => true);
+    peer = peerOf(pki, serving.address.split(":")[1]);
+  });
+  afterAll(async () => {
+    await serving.stop();
+    await store.close();
+  });
+
+  test.each([
+    ["before its signature", 500],
+    ["in mid-part", 900_000],
+  ])("17 an envelope that stops %s is answered 400, its connection closed, and nothing of it kept", async (_, sent) => {
+    const sealed = await peer.push();
+    const body = await bytesOf(sealed.body());
+    const as = join(pki, "hospital-a");
+    const before = store.blobs.names("", 100).length;
+    const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string | undefined]>();
+    const outgoing = request(
+      {
+        host: "127.0.0.1",
+        port: serving.address.split(":")[1],
+        path: "/semrs/v1/repository/documents",
+        method: "POST",
+        key: read(as, "tls.key"),
+        cert: read(as, "tls.crt"),
+        ca: read(pki, "ca.crt"),
+        headers: { ...Object.fromEntries(sealed.headers), "Content-Length": body.length },
+      },
+      ({ statusCode, headers }) => resolve([statusCode, headers.connection]),
+    );
+    outgoing.on("error", reject).write(body.subarray(0, sent));
+    expect(await promise).toEqual([400, "close"]);
+    outgoing.on("error", () => undefined).destroy();
+    expect(reasons.at(-1)).toMatch(/too slowly/);
+    expect(store.blobs.names("", 100)).toHaveLength(before);
+
+    // The same one, sent as it should be, is taken.
+    expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
+    expect(taken).toBeGreaterThan(1_200_000);
+  });
+});

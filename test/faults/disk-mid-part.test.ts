@@ -1,0 +1,65 @@
+/** The disk fills up while a part comes in (refusal 84): refused with a signed answer, nothing half kept, and taken later. */
+import { readdirSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
+import { peerOf, read } from "../exchange/peer.ts";
+import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+import { type Disk, disks, makeDisk } from "./disk.ts";
+
+const disk = disks();
+const mebibyte = 1 << 20;
+let mounted: Disk | undefined;
+let exchange: TestExchange | undefined;
+afterEach(async () => {
+  await exchange?.close();
+  mounted?.remove();
+});
+
+test.skipIf(!disk.available)(
+  `84 the disk is full in mid-part: 507, signed; with space again the same envelope is taken ${disk.reason}`,
+  async () => {
+    mounted = makeDisk(400);
+    const data = join(mounted.path, "data");
+    const pki = await testPki();
+    const sites = await openExchange(pki, { DATA: data });
+    exchange = sites;
+    const peer = peerOf(pki, sites.env.B_PORT);
+    const draft = await peer.draft();
+    const image = await contentFrom(octets(32 * mebibyte, 84), "dicom", "1.2.3.84");
+    const sealed = await peer.push({ ...draft, content: [...draft.content.slice(0, 1), image] });
+    const body = await bytesOf(sealed.body());
+    const temporary = join(data, "hospital-b", "blobs", "tmp");
+
+    const as = join(pki, "hospital-a");
+    const answered = Promise.withResolvers<readonly [number | undefined, unknown]>();
+    const outgoing = request(
+      {
+        host: "127.0.0.1",
+        port: sites.env.B_PORT,
+        path: "/semrs/v1/repository/documents",
+        method: "POST",
+        key: read(as, "tls.key"),
+        cert: read(as, "tls.crt"),
+        ca: read(pki, "ca.crt"),
+        headers: { ...Object.fromEntries(sealed.headers), "Content-Length": body.length },
+      },
+      ({ statusCode, headers }) => answered.resolve([statusCode, headers["x-semrs-profile"]]),
+    );
+    outgoing.on("error", answered.reject);
+    outgoing.write(body.subarray(0, 12 * mebibyte));
+    await until("the part is being written", () => readdirSync(temporary).length === 1);
+    const release = mounted.fill(4);
+    outgoing.end(body.subarray(12 * mebibyte));
+    expect(await answered.promise).toEqual([507, "semrs-2"]);
+    expect(sites.log.find(({ fields }) => fields.code === "STORE_FULL")).toMatchObject({ site: "hospital-b" });
+    await until("nothing of it is left", () => readdirSync(temporary).length === 0);
+    expect(sites.documentsAtB().size).toBe(0);
+
+    release();
+    expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 201, isRepeated: false });
+    await until("the document at HIS B", () => sites.documentsAtB().size === 1);
+  },
+  120_000,
+);
