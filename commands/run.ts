@@ -8,6 +8,7 @@ import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
 import { openRevocation } from "../exchange/revocation.ts";
 import { type Exchange, type Serving, serve } from "../exchange/server.ts";
+import { openSpools } from "../exchange/spool.ts";
 import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
@@ -120,7 +121,8 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     wake: () => wake(),
   };
   const { passed } = site.metrics;
-  const exchange: Exchange = { identity, store, tls: keys.tls, now, log, passed };
+  const spools = openSpools(join(config.own.data, "spool"));
+  const exchange: Exchange = { identity, store, spools, tls: keys.tls, now, log, passed };
   const repository: Repository = openRepository(
     exchange,
     (opened, { changes }) => receivePush(site, opened, changes),

@@ -1,4 +1,5 @@
 /** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
+export { type AnyOpened, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
 export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";

@@ -2,7 +2,7 @@
  * Idempotency: (sender, message) is answered once. The same content again gets the same receipt, sealed anew or as the very
  * same envelope; other content under the same message, or under the same envelope id, is refused (refusals 78 and 93).
  */
-import { contentDigest, contentOf, keptReceipt, type Opened, signReceipt } from "../envelope/index.ts";
+import { type AnyOpened, contentDigest, contentOf, keptReceipt, signReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { maxCommandBytes, receiptMediaType } from "../formats/command.ts";
 import type { Change, Store } from "../store/store.ts";
@@ -26,7 +26,7 @@ export type Once = {
 /** Answers with the receipt of this message: the one kept from before, or a new one. */
 export async function answerOnce(
   { identity, store, now }: Exchange,
-  opened: Opened,
+  opened: AnyOpened,
   { status, names, work, reread }: Once,
 ): Promise<Answer> {
   const { message, id } = opened.manifest;
@@ -66,7 +66,7 @@ export async function answerOnce(
 type Before = { readonly digest: string; readonly receipt: Uint8Array };
 
 /** A replay row is written with the receipt of the envelope it is for, which names its manifest. */
-function isSameEnvelope(before: Before | undefined, { manifest, manifestSha256 }: Opened): boolean {
+function isSameEnvelope(before: Before | undefined, { manifest, manifestSha256 }: AnyOpened): boolean {
   const receipt = before && keptReceipt(before.receipt);
   return receipt?.id === manifest.id && receipt.manifestSha256 === manifestSha256;
 }
@@ -88,11 +88,11 @@ function sameContent(kept: Before, digest: string): Uint8Array {
 }
 
 /** The replay row of a request: its envelope id is good once. */
-export const seen = (store: Store, { org, manifest }: Opened): Change =>
+export const seen = (store: Store, { org, manifest }: AnyOpened): Change =>
   store.messages.saw(org, manifest.id, Date.parse(manifest.expires) + replayGraceMs);
 
 /** The command in part 1; the envelope must hold nothing else. */
-export async function part1(opened: Opened): Promise<Uint8Array> {
+export async function part1(opened: AnyOpened): Promise<Uint8Array> {
   let bytes: Uint8Array | undefined;
   for await (const part of opened.parts()) {
     if (part.entry.role !== "command")

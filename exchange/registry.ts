@@ -1,5 +1,5 @@
 /** The registry center: an index of who holds what (paper steps 3 to 5). It stores tokens and sealed metadata, no document. */
-import { contentOf, type Opened } from "../envelope/index.ts";
+import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
   type Command,
@@ -41,7 +41,7 @@ export function openRegistry(exchange: Exchange): readonly Resource[] {
 }
 
 /** Step 3: entries, associations and the receipt in one commit. */
-async function register(exchange: Exchange, opened: Opened): Promise<Answer> {
+async function register(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, now, log } = exchange;
   const command = readCommand("register", await part1(opened));
   const createdAt = now().toISOString();
@@ -111,7 +111,7 @@ function replaced(store: Store, org: string, entry: DocumentEntry, at: string): 
 }
 
 /** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
-async function change(exchange: Exchange, opened: Opened): Promise<Answer> {
+async function change(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("change", await part1(opened));
   const entry = store.entries.byKey(store.tokens.of("document", "", uniqueId));
@@ -129,7 +129,7 @@ async function change(exchange: Exchange, opened: Opened): Promise<Answer> {
 }
 
 /** Steps 4 and 5: what is approved for any of these patient ids, newest first. */
-async function query(exchange: Exchange, opened: Opened): Promise<Answer> {
+async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
   const { patientIds, forms, since, latest } = readCommand("query", await part1(opened));
   const patients: readonly Token[] = patientIds.map(({ root, extension }) =>

@@ -6,11 +6,11 @@ import { createHash } from "node:crypto";
 import { readCertificate } from "../envelope/certificate.ts";
 import { ownerOf } from "../envelope/identity.ts";
 import {
+  type AnyOpened,
   type Content,
   contentDigest,
   type Manifest,
   manifestContentType,
-  type Opened,
   type Receipt,
   readManifest,
   signReceipt,
@@ -40,7 +40,7 @@ export type Repository = {
 };
 
 /** What the pipeline does with a record that a partner pushed: it keeps the parts and plans the deliveries, or throws. */
-export type OnPush = (opened: Opened, kept: Kept) => Promise<void>;
+export type OnPush = (opened: AnyOpened, kept: Kept) => Promise<void>;
 /** What the pipeline does when an author cancels or replaces a record that is here. */
 export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
 
@@ -128,7 +128,7 @@ function sameDigest(
 }
 
 /** A partner sends a record on its own account; it is kept and delivered here, and never registered as ours. */
-async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promise<Answer> {
+async function pushed(exchange: Exchange, onPush: OnPush, opened: AnyOpened): Promise<Answer> {
   const answer = await answerOnce(exchange, opened, {
     status: 201,
     names: [opened.manifestSha256],
@@ -142,7 +142,7 @@ async function pushed(exchange: Exchange, onPush: OnPush, opened: Opened): Promi
 }
 
 /** An author tells that a record of its own was cancelled or replaced; the receipt names that record's manifest. */
-async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: Opened): Promise<Answer> {
+async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: AnyOpened): Promise<Answer> {
   const correction = readCommand("correction", await part1(opened));
   const answer = await answerOnce(exchange, opened, {
     status: 200,
@@ -154,9 +154,14 @@ async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: 
 }
 
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
-async function retrieve(exchange: Exchange, opened: Opened): Promise<Answer> {
+async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, now, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
+  if (opened.manifest.profile !== "semrs-2")
+    throw new Fault(
+      "NOT_PERMITTED",
+      `nothing is re-addressed as ${opened.manifest.profile}; records are pushed to this partner`,
+    );
   const record = store.records
     .byKey(store.tokens.of("document", "", uniqueId))
     .find((kept) => kept.origin === "own" && kept.manifestSha256 === manifestSha256 && kept.code !== withdrawn);
@@ -194,7 +199,7 @@ function contentFrom({ store }: Exchange, manifest: Manifest, n: number, blob: B
 }
 
 /** Proof of delivery from the house that retrieved or was pushed a record (after step 7). */
-async function receive(exchange: Exchange, opened: Opened): Promise<Answer> {
+async function receive(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { identity, store, now, log } = exchange;
   const bytes = await part1(opened);
   const { receipt, org } = verifyReceipt(bytes, {

@@ -12,7 +12,15 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import express, { type Request, type Response } from "express";
 import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
-import { type Content, contentOf, type Opened, open, type Purpose, seal } from "../envelope/index.ts";
+import {
+  type AnyOpened,
+  type Content,
+  contentOf,
+  openAs,
+  type Purpose,
+  type Spool,
+  sealAs,
+} from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
@@ -20,6 +28,7 @@ import type { Store } from "../store/store.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 import { clearProblem, refusalStatus } from "./problem.ts";
+import type { Spools } from "./spool.ts";
 
 const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
@@ -28,11 +37,12 @@ const tickMs = 100;
 const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
-const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
+const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 export type Exchange = {
   readonly identity: Identity;
   readonly store: Store;
+  readonly spools: Spools;
   readonly tls: { readonly key: string; readonly certificate: string; readonly ca: string };
   readonly now: () => Date;
   readonly log: Log;
@@ -64,7 +74,7 @@ export type Resource = {
   readonly purposes: readonly Purpose[];
   /** It answers with a receipt, once and for all: what was seen before is its own to judge (`answerOnce`). */
   readonly isReceipted?: boolean;
-  answer(opened: Opened): Promise<Answer>;
+  answer(opened: AnyOpened): Promise<Answer>;
 };
 
 export type Serving = { readonly address: string; stop(): Promise<void> };
@@ -86,7 +96,7 @@ export async function serve(
   const limits = peerLimits();
   for (const resource of resources) {
     app.post(`/semrs/v1${resource.path}`, (request, response) =>
-      respond(resource, exchange, limits, request, response),
+      exchange.spools.within((spool) => respond(resource, exchange, { limits, spool }, request, response)),
     );
   }
   app.use(
@@ -136,7 +146,7 @@ export async function serve(
 async function respond(
   resource: Resource,
   exchange: Exchange,
-  limits: PeerLimits,
+  { limits, spool }: { readonly limits: PeerLimits; readonly spool: Spool },
   request: Request,
   response: Response,
 ): Promise<void> {
@@ -144,13 +154,14 @@ async function respond(
   const started = performance.now();
   const peer = tlsPeer(identity, request);
   const { body, isTooSlow } = paced(unread(request), exchange.pace ?? slowest);
-  let opened: Opened | undefined;
+  let opened: AnyOpened | undefined;
   let admitted: Admitted | undefined;
   try {
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
     admitted = limits.admit(peer.org, exchange.now());
-    opened = await open(envelopeHeaders(request), admitted.counted(body), opening(resource, exchange, peer));
+    const circumstances = { ...opening(resource, exchange, peer), spool };
+    opened = await openAs(peer.profiles, envelopeHeaders(request), admitted.counted(body), circumstances);
     admitted.verified();
     const answer = await resource.answer(opened);
     admitted.opened();
@@ -208,11 +219,12 @@ async function send(
   { identity, store, now }: Exchange,
   response: Response,
   status: number,
-  opened: Opened,
+  opened: AnyOpened,
   answer: Exclude<Answer, { status: 204 }>,
 ): Promise<void> {
   const asker = identity.partners.get(opened.org) ?? identity.self;
-  const sealed = await seal(
+  const sealed = await sealAs(
+    opened.manifest.profile,
     {
       purpose: answer.purpose,
       message: store.newId(),
@@ -234,7 +246,7 @@ async function send(
   await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
 }
 
-async function refuse(exchange: Exchange, response: Response, opened: Opened, thrown: unknown): Promise<void> {
+async function refuse(exchange: Exchange, response: Response, opened: AnyOpened, thrown: unknown): Promise<void> {
   const status = refusalStatus(thrown);
   const code = codeOf(thrown);
   const refusal = {

@@ -228,7 +228,9 @@ export const schema = z.strictObject({
           .array(z.enum(["semrs-2", "smime-4"]))
           .min(1)
           .default(["semrs-2"])
-          .describe("Envelope profiles it may use."),
+          .describe(
+            "Envelope profiles it may use; we seal for it in the first. Only semrs-2 hands records on: an smime-4 partner pushes and is pushed to.",
+          ),
       }),
     )
     .default({})

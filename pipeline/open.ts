@@ -2,7 +2,7 @@
  * Station `open`: a record from another house is verified while its ciphertext is kept as it came (paper step 7).
  * What was not verified to the last octet leaves nothing behind.
  */
-import { contentOf, type Opened, openCipher } from "../envelope/index.ts";
+import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
@@ -78,7 +78,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
 }
 
 /** Keeps a pushed record: in one commit with the receipt that says so. */
-export async function receivePush(site: Site, opened: Opened, changes: readonly Change[]): Promise<void> {
+export async function receivePush(site: Site, opened: AnyOpened, changes: readonly Change[]): Promise<void> {
   const channel = site.config.own.channels.find(
     (each): each is InboundChannel =>
       each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(opened.org)),
@@ -103,7 +103,7 @@ export async function receivePush(site: Site, opened: Opened, changes: readonly 
 const keep = (
   site: Site,
   channel: InboundChannel,
-  opened: Opened,
+  opened: AnyOpened,
   entry: DocumentEntry | undefined,
   admission: Admission | null,
 ): Promise<readonly Change[]> =>
@@ -182,5 +182,5 @@ async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-const bytesOf = (opened: Opened): number =>
+const bytesOf = (opened: AnyOpened): number =>
   (opened.origin ?? opened).manifest.parts.reduce((sum, part) => sum + ("size" in part ? part.size : 0), 0);

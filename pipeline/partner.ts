@@ -1,11 +1,21 @@
 /** Asks a partner: seals a request, posts it, opens the answer, and accepts it only if it answers this request. */
-import { openingFor } from "../envelope/identity.ts";
-import { type Content, type Opened, open, type Purpose, seal } from "../envelope/index.ts";
+import { openingFor, type Partner } from "../envelope/identity.ts";
+import {
+  type AnyOpened,
+  type Content,
+  openAs,
+  type Purpose,
+  type Spool,
+  sealAs,
+  type WholeProfile,
+} from "../envelope/index.ts";
 import { consequenceOf, type ErrorCode, errorCodes, Fault } from "../errors.ts";
 import { maxCommandBytes, readCommand } from "../formats/command.ts";
 import type { Site } from "./site.ts";
 
-const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
+/** Room for a command in base64, its signature and certificates. */
+const maxAnswerBytes = 2 * maxCommandBytes;
+const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 export type Request = {
   readonly path: string;
@@ -20,7 +30,7 @@ export type Request = {
 
 export type Asked = {
   /** Undefined when the partner answered 204. */
-  readonly answer: Opened | undefined;
+  readonly answer: AnyOpened | undefined;
   /** SHA-256 of the manifest that was sent. */
   readonly manifestSha256: string;
   /** Octets sent. */
@@ -37,7 +47,9 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
   const to = [{ org, certificate: partner.decrypt }];
   const { path, purpose, message, messageType, content } = request;
-  const sealed = await seal(
+  const profile = profileFor(partner, purpose);
+  const sealed = await sealAs(
+    profile,
     { purpose, message, sender: identity.org, messageType, to, content },
     identity.signer,
     now(),
@@ -55,25 +67,54 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   if (response.status === 204) return { answer: undefined, ...sent };
 
   const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
-  if (!headers.some(([name]) => name.toLowerCase() === "x-semrs-profile")) throw await refusedInClear(org, response);
+  if (!headers.some(isOfEnvelope)) throw await refusedInClear(org, response);
   store.steps.checkClock(now());
-  const answer = await open(
-    headers,
-    response.body,
-    openingFor(identity, {
+  const opening = {
+    ...openingFor(identity, {
       now: now(),
       purposes: [...request.answers, "refusal"],
       peer: org,
       hasSeen: (sender, id) => store.messages.hasSeen(sender, id),
       reply: { inReplyTo: sealed.id, requestDigest: sealed.manifestSha256, from: org },
     }),
-  );
+    spool: inMemory,
+    maxBytes: maxAnswerBytes,
+  };
+  const answer = await openAs([profile], headers, response.body, opening);
   if (answer.manifest.purpose === "refusal") throw await refused(org, answer);
   return { answer, ...sent };
 }
 
+/** The first profile that this partner was configured for; what is re-addressed is semrs-2 in any case. */
+function profileFor({ org, profiles }: Partner, purpose: Purpose): WholeProfile {
+  const known = (["semrs-2", "smime-4"] as const).filter((each) => profiles.includes(each));
+  const [first] = known.toSorted((one, other) => profiles.indexOf(one) - profiles.indexOf(other));
+  const profile = purpose === "retrieve" ? known.find((each) => each === "semrs-2") : first;
+  if (!profile)
+    throw new Fault(
+      "PEER_REFUSED",
+      `${org} is not configured for semrs-2, and records are asked for in no other profile`,
+    );
+  return profile;
+}
+
+const isOfEnvelope = ([name, value]: readonly [string, string]): boolean =>
+  /^x-semrs-profile$/i.test(name) || (/^content-type$/i.test(name) && /^application\/pkcs7-mime\b/i.test(value));
+
+/** An answer of smime-4 is a command; its ciphertext waits in memory. */
+const inMemory: Spool = {
+  write: async (cipher) => {
+    const pieces = await Array.fromAsync(cipher);
+    return {
+      read: async function* () {
+        yield* pieces;
+      },
+    };
+  },
+};
+
 /** A refusal that was signed: its code says whether another attempt can help. */
-async function refused(org: string, answer: Opened): Promise<Fault> {
+async function refused(org: string, answer: AnyOpened): Promise<Fault> {
   const { code, title } = readCommand("refusal", await partOne(answer));
   const known = (errorCodes as readonly string[]).includes(code) ? (code as ErrorCode) : "PEER_REFUSED";
   return new Fault(consequenceOf(known).retry ? "PEER_BUSY" : "PEER_REFUSED", `${org} refused with ${known}: ${title}`);
@@ -90,7 +131,7 @@ async function refusedInClear(
 }
 
 /** The one command or receipt that an answer holds. */
-export async function partOne(answer: Opened): Promise<Uint8Array> {
+export async function partOne(answer: AnyOpened): Promise<Uint8Array> {
   let bytes: Uint8Array | undefined;
   for await (const part of answer.parts()) {
     if (part.entry.role !== "command")

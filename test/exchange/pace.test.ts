@@ -12,6 +12,7 @@ import { unwrapperFrom } from "../../envelope/keys.ts";
 import { paced } from "../../exchange/pace.ts";
 import { openRepository } from "../../exchange/repository.ts";
 import { type Exchange, type Serving, serve } from "../../exchange/server.ts";
+import { openSpools } from "../../exchange/spool.ts";
 import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
 import { bytesOf } from "../envelope/people.ts";
@@ -95,7 +96,8 @@ describe("a repository", () => {
     });
     const keys = join(pki, "hospital-b");
     const now = () => new Date();
-    store = await openStore({ folder: mkdtempSync(join(tmpdir(), "semrs-pace-")), key: randomBytes(32), now });
+    const folder = mkdtempSync(join(tmpdir(), "semrs-pace-"));
+    store = await openStore({ folder, key: randomBytes(32), now });
     const identity: Identity = {
       org: "hospital-b",
       signer: peerOf(pki, undefined).signer("hospital-b"),
@@ -111,6 +113,7 @@ describe("a repository", () => {
     const exchange: Exchange = {
       identity,
       store,
+      spools: openSpools(join(folder, "spool")),
       tls: { key: read(keys, "tls.key"), certificate: read(keys, "tls.crt"), ca: read(pki, "ca.crt") },
       now,
       log: (_event, fields) => void reasons.push(fields?.reason ?? ""),
