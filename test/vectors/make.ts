@@ -1,13 +1,24 @@
 /**
- * Writes the envelopes of this folder anew: `node test/vectors/make.ts`. They pin the format, so they are made once for each
- * version of it; a change that the old ones do not survive is a change of the format. The keys in them are used for nothing else.
+ * Writes the envelopes that are not yet in this folder: `node test/vectors/make.ts`. They pin the format, so each is made once and
+ * never again; a change that the old ones do not survive is a change of the format. The keys in them are used for nothing else.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readCertificate } from "../../envelope/certificate.ts";
-import { open, type Sealed, seal, signReceipt } from "../../envelope/index.ts";
-import { a, b, c, ca, later, now, openingOf, type Party, party, registry } from "../envelope/parties.ts";
-import { bodyOf, clearParts, draftOf, flipped, inPieces, message, record, sha256 } from "../envelope/samples.ts";
+import { type Content, open, type Sealed, seal, signReceipt } from "../../envelope/index.ts";
+import { a, b, c, ca, later, now, openingOf, ownerAmong, type Party, party, registry } from "../envelope/parties.ts";
+import {
+  bodyOf,
+  clearParts,
+  draftOf,
+  flipped,
+  inPieces,
+  message,
+  octets,
+  record,
+  sealed as sealedPart,
+  sha256,
+} from "../envelope/samples.ts";
 
 /** One envelope and what becomes of it: `outcome` is "opened" or the code of the refusal. Octets in base64, digests in hex. */
 export type Vector = {
@@ -38,15 +49,19 @@ type Case = {
   readonly name: string;
   readonly about: string;
   readonly sealed: Sealed;
+  readonly sender?: Party;
   readonly receiver?: Party;
   readonly change?: Partial<Vector>;
   readonly corrupt?: number;
 };
 
-async function write({ name, about, sealed, receiver = b, change = {}, corrupt }: Case): Promise<void> {
+async function write({ name, about, sealed, sender = a, receiver = b, change = {}, corrupt }: Case): Promise<void> {
+  const file = join(import.meta.dirname, `envelope-${name}.json`);
+  if (existsSync(file)) return;
   const body = await bodyOf(sealed);
   const purpose = change.purpose ?? "push";
-  const opened = await open(sealed.headers, inPieces(body), openingOf(receiver, { purposes: [purpose] }));
+  const partner = ownerAmong([sender, registry]);
+  const opened = await open(sealed.headers, inPieces(body), openingOf(receiver, { purposes: [purpose], partner }));
   const vector: Vector = {
     about,
     outcome: "opened",
@@ -57,7 +72,7 @@ async function write({ name, about, sealed, receiver = b, change = {}, corrupt }
     decryptCertificate: receiver.pem.decryptCertificate,
     anchor: base64(ca.certificate),
     crl: base64(ca.crl()),
-    owners: ownersOf([a, registry]),
+    owners: ownersOf([sender, registry]),
     headers: sealed.headers,
     body: base64(corrupt === undefined ? body : flipped(body, body.length - corrupt)),
     manifestSha256: sealed.manifestSha256,
@@ -65,7 +80,12 @@ async function write({ name, about, sealed, receiver = b, change = {}, corrupt }
     markedAt: opened.origin?.markedAt ?? null,
     ...change,
   };
-  writeFileSync(join(import.meta.dirname, `envelope-${name}.json`), `${JSON.stringify(vector, null, 2)}\n`);
+  writeFileSync(file, `${JSON.stringify(vector, null, 2)}\n`);
+}
+
+async function encrypted(bytes: Uint8Array): Promise<Pick<Content, "facts" | "cipher">> {
+  const { facts, cipher } = await sealedPart(bytes, "segments");
+  return { facts, cipher: () => inPieces(cipher) };
 }
 
 const content = await record(300, 1);
@@ -82,6 +102,24 @@ await write({
     now,
   ),
   receiver: rsa,
+});
+for (const [name, kind] of [
+  ["rsa-pss", "rsa"],
+  ["ed25519", "ed25519"],
+] as const) {
+  const sender = party(a.org, ca, kind);
+  await write({
+    name,
+    about: `The same signed with ${kind === "rsa" ? "RSA-PSS" : "Ed25519"}, for a receiver with a P-256 key.`,
+    sealed: await seal(draftOf(content), sender.signer, now),
+    sender,
+  });
+}
+const slip: Content = { role: "attachment", type: "application/pdf", ...(await encrypted(octets(700))) };
+await write({
+  name: "attachment",
+  about: "A document and one attachment.",
+  sealed: await seal(draftOf([...content.slice(0, 1), slip]), a.signer, now),
 });
 await write({
   name: "second-receiver",
