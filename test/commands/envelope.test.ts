@@ -114,6 +114,20 @@ describe("inspect", () => {
   });
 });
 
+const script = peer("script");
+test.skipIf(!script.available)(
+  `on a terminal it says how far it is, and elsewhere nothing ${script.reason}`,
+  async () => {
+    const node = `${process.execPath} ${join(root, "semrs.js")}`;
+    // script(1) gives the program a terminal, and its output to us.
+    const onTerminal = (args: readonly string[]): string =>
+      execFileSync("script", ["-qec", `${node} ${args.join(" ")}`, "/dev/null"], { cwd, stdio: "pipe" }).toString();
+    expect(onTerminal([...sealing, "--out", "terminal.eml"])).toMatch(/\rsealed \d+ of \d+ MiB, \d+ %, \d+ MiB\/s/);
+    expect(onTerminal([...opening, "--out", fresh(), "terminal.eml"])).toMatch(/MiB\/s/);
+    expect((await run(...sealing, "--out", "quiet.eml")).err).not.toMatch(/MiB/);
+  },
+);
+
 test("a header block is split at any place, and nothing else than headers is taken", async () => {
   const bytes = readFileSync(at("record.eml"));
   for (const step of [1, 7, 1000]) {

@@ -1,0 +1,131 @@
+/** A program in the place of a house, with that house's own keys: what it answers wrongly, and what it is sent when it fails. */
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { createServer } from "node:https";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { pemToDer } from "../../envelope/certificate.ts";
+import { type Opened, open, type Sealed, seal } from "../../envelope/index.ts";
+import { unwrapperFrom } from "../../envelope/keys.ts";
+import { bytesOf } from "../envelope/people.ts";
+import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
+import { type Peer, peerOf, read } from "./peer.ts";
+
+let pki: string;
+let exchange: TestExchange;
+let peer: Peer;
+beforeEach(async () => {
+  pki ??= await testPki();
+  exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
+    yaml.replaceAll("route: [repository]", "route: [repository, hospital-b]"),
+  );
+  peer = peerOf(pki, exchange.env.B_PORT);
+});
+afterEach(() => exchange.close());
+
+type Reply = { readonly status: number; readonly sealed?: Sealed };
+
+/** Takes the place of a house that was stopped; closed by the function that comes back. */
+async function inPlaceOf(
+  house: "hospital-a" | "hospital-b",
+  port: string | undefined,
+  answer: (request: IncomingMessage) => Promise<Reply>,
+): Promise<() => Promise<void>> {
+  await exchange.stop(house);
+  const keys = join(pki, house);
+  const tls = { key: read(keys, "tls.key"), cert: read(keys, "tls.crt"), ca: read(pki, "ca.crt"), requestCert: true };
+  const server = createServer(tls, async (request, response) => {
+    const { status, sealed } = await answer(request);
+    response.statusCode = status;
+    for (const [name, value] of sealed?.headers ?? []) response.setHeader(name, value);
+    response.end(sealed ? await bytesOf(sealed.body()) : "");
+  });
+  server.listen(Number(port), "127.0.0.1");
+  await once(server, "listening");
+  return async () => {
+    const closed = once(server, "close");
+    server.close();
+    server.closeAllConnections();
+    await closed;
+  };
+}
+
+const report = (extension: string) =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
+
+test("79 what waits is sealed anew at each attempt, so that nothing expires in a queue: another id, the same record", async () => {
+  const ids: string[] = [];
+  const leave = await inPlaceOf("hospital-b", exchange.env.B_PORT, async (request) => {
+    ids.push(String(request.headers["x-semrs-id"]));
+    await request.resume().toArray();
+    return { status: 503 };
+  });
+  await exchange.message(mdmFor(report("ANEW.1"), { controlId: "M1" }));
+  await until("tried three times", () => ids.length >= 3);
+  expect(new Set(ids).size).toBe(ids.length);
+  await leave();
+  await exchange.start("hospital-b");
+  await until("the document at HIS B", () => exchange.documentsAtB().has(sha256(report("ANEW.1"))));
+  expect(exchange.documentsAtB().size).toBe(1);
+});
+
+/** What hospital B asks of hospital A. */
+async function opened(request: IncomingMessage): Promise<Opened> {
+  const keys = join(pki, "hospital-a");
+  const raw = request.rawHeaders;
+  return await open(
+    raw.flatMap((name, at): [string, string][] =>
+      at % 2 === 0 && /^(mime|content-type|x-)/i.test(name) ? [[name, raw[at + 1] ?? ""]] : [],
+    ),
+    request,
+    {
+      self: "hospital-a",
+      unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
+      trust: {
+        anchors: pemToDer(read(pki, "ca.crt")),
+        crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
+        revocation: "require",
+      },
+      now: new Date(),
+      purposes: ["retrieve"],
+      partner: () => ({ org: "hospital-b", profiles: ["semrs-2"] }),
+      hasSeen: () => false,
+    },
+  );
+}
+
+test("92 an answer of the right house, bound to the right request, with a document that was not asked for", async () => {
+  await exchange.stop("hospital-b");
+  await exchange.message(mdmFor(report("ASKED.1"), { controlId: "M1" }));
+  await until("registered", () => exchange.log.some(({ event }) => event === "registry.registered"));
+  // Another record of hospital A, sound in everything.
+  const draft = await peer.draft();
+  const other = await seal({ ...draft, purpose: "provide" }, peer.signer(), new Date());
+  let answered = 0;
+  const leave = await inPlaceOf("hospital-a", exchange.env.A_PORT, async (request) => {
+    const { manifest, manifestSha256 } = await opened(request);
+    answered += 1;
+    const sealed = await seal(
+      {
+        ...draft,
+        purpose: "response",
+        message: "92".repeat(16),
+        inReplyTo: manifest.id,
+        requestDigest: manifestSha256,
+        origin: { manifest: other.manifest, signature: other.signature, marks: [] },
+      },
+      peer.signer(),
+      new Date(),
+    );
+    return { status: 200, sealed };
+  });
+  await exchange.start("hospital-b");
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT1" }), "B_ADT");
+  const refused = ({ site, fields }: TestExchange["log"][number]): boolean =>
+    site === "hospital-b" && /another record than was asked for/.test(fields.reason ?? "");
+  await until("hospital B refuses it", () => exchange.log.some(refused));
+  expect(answered).toBeGreaterThan(0);
+  expect(exchange.documentsAtB().size).toBe(0);
+  await leave();
+});
