@@ -1,11 +1,11 @@
 /** Signatures and certificate requests that are taken apart and put together again with one thing wrong. */
-import { generateKeyPairSync, sign } from "node:crypto";
+import { constants, generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { oids } from "../../envelope/algorithms.ts";
 import { bitString, children, context, integer, oid, read, sequence, setOf, tag, tlv } from "../../envelope/cms/der.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { manifestContentType, signAttached, signDetached, verifySignedData } from "../../envelope/signed-data.ts";
-import { a, b, now } from "./parties.ts";
+import { a, b, ca, now, party } from "./parties.ts";
 import { octets } from "./samples.ts";
 
 const notOpened = (message: RegExp) =>
@@ -83,6 +83,23 @@ describe("SignedData", () => {
     const signed = await signDetached(content, manifestContentType, a.signer, now);
     const other = signer(signed, (fields) => fields.with(3, tlv(context(0), ...attributesOf(fields).reverse())));
     expect(() => verifySignedData(other, manifestContentType, content)).toThrow(notOpened(/not in DER order/));
+  });
+
+  test.each([0, 20, 64])("59 RSA-PSS with a salt of %i octets, said or not said", async (salt) => {
+    const { signer, pem } = party("hospital-a", ca, "rsa");
+    const padding = constants.RSA_PKCS1_PSS_PADDING;
+    const salted = {
+      ...signer,
+      sign: async (octets: Uint8Array) => sign("sha256", octets, { key: pem.signKey, padding, saltLength: salt }),
+    };
+    const honest = await signDetached(content, manifestContentType, signer, now);
+    expect(verifySignedData(honest, manifestContentType, content).content).toBe(content);
+    const silent = Buffer.from(await signDetached(content, manifestContentType, salted, now));
+    expect(() => verifySignedData(silent, manifestContentType, content)).toThrow(notOpened(/does not verify/));
+    const said = Buffer.from(silent);
+    const length = tlv(context(2), integer(32));
+    said.set(tlv(context(2), integer(salt)), said.lastIndexOf(length));
+    expect(() => verifySignedData(said, manifestContentType, content)).toThrow(notOpened(/algorithms other than/));
   });
 
   test("74 17 certificates", async () => {
