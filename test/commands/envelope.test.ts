@@ -1,10 +1,13 @@
 /** `semrs seal`, `open`, `inspect` on files and pipes: byte for byte. */
+import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { initPki } from "../../commands/pki/index.ts";
 import { readMessage } from "../../envelope/message.ts";
 import { documents } from "../fixtures/documents.ts";
-import { semrs } from "./cli.ts";
+import { peer } from "../peers.ts";
+import { root, semrs } from "./cli.ts";
 import { at, clear, cwd, fresh, opened, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
 
 beforeAll(sealRecord);
