@@ -5,7 +5,8 @@ import { type ErrorCode, errorCodes, Fault } from "../errors.ts";
 import { loadConfig } from "../pipeline/config.ts";
 
 export type AdminClient = {
-  get<T>(path: string): Promise<T>;
+  /** `ms`: how long it may take, ten seconds unless said. */
+  get<T>(path: string, ms?: number): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
   /** The octets that a POST answers with. */
   download(path: string, body: unknown): Promise<AsyncIterable<Uint8Array>>;
@@ -49,7 +50,7 @@ export function openAdminClient(url: string, data: string): AdminClient {
   const post = (path: string, body: unknown, ms?: number): Promise<Response> =>
     checked(ask(path, { method: "POST", body: JSON.stringify(body) }, ms));
   return {
-    get: async <T>(path: string) => (await (await checked(ask(path, {}, timeoutMs))).json()) as T,
+    get: async <T>(path: string, ms = timeoutMs) => (await (await checked(ask(path, {}, ms))).json()) as T,
     post: async <T>(path: string, body: unknown) => (await (await post(path, body, timeoutMs)).json()) as T,
     // A payload, or a look at everything, takes as long as it takes.
     download: async (path, body) => (await post(path, body)).body ?? new ReadableStream<Uint8Array>(),

@@ -22,6 +22,7 @@ import { openMessages } from "./messages.ts";
 import { retrieve } from "./open.ts";
 import { outbound } from "./outbound.ts";
 import { askPacs } from "./pull.ts";
+import { openReconciler } from "./reconcile.ts";
 import { type Provide, push, register, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { pass, type Site } from "./site.ts";
@@ -76,6 +77,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
   await completeAll(site);
 
   const health = openHealthChecks(site);
+  const reconciler = openReconciler(site);
   const listeners: Running[] = [];
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
@@ -111,7 +113,8 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       }
       systems[name] = addresses;
     }
-    const admin = await openAdmin(site, { look: room.look, again: messages.again }, health.now);
+    const releases = { look: room.look, again: messages.again };
+    const admin = await openAdmin({ site, releases, reconciler }, health.now);
     return {
       addresses: { admin: admin.address, systems },
       stop: async () => {
@@ -120,6 +123,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
         await room.stop();
         await loop.stop();
         await admin.stop();
+        await reconciler.stop();
       },
     };
   } catch (thrown) {
@@ -127,6 +131,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     await health.stop();
     await room.stop();
     await loop.stop();
+    await reconciler.stop();
     throw thrown;
   }
 }

@@ -110,7 +110,8 @@ async function quarantine(
   };
   const keep = async (): Promise<boolean> => {
     if (store.arrivals.byRepetition(repetition)) return true;
-    await store.commit([blob.change, store.arrivals.add(row), ...quarantined(site, row)]);
+    const changes = [blob.change, store.arrivals.add(row), ...quarantined(site, row)];
+    await store.commit(changes, [{ id: row.id, digest: blob.digest }]);
     return false;
   };
   const isKept = await keep().catch(async (thrown: unknown) => {

@@ -162,7 +162,7 @@ export function openMessageIntake(
     };
     await (bytes.length > 0
       ? spool(row, bytes, sha256)
-      : store.commit([store.arrivals.add(row), ...quarantined(site, row)]));
+      : store.commit([store.arrivals.add(row), ...quarantined(site, row)], [{ id, digest: sha256 }]));
     log(
       "source.refused",
       { peer: arrival.sender, message: id, code: fault.code, reason: fault.message, bytes: bytes.length },
@@ -179,9 +179,9 @@ export function openMessageIntake(
   ): Promise<void> => {
     const part = sealWhole(bytes);
     const blob = await store.blobs.put(part.cipher, part.facts);
-    const accepted = row.state === "refused" ? [] : [{ id: row.id, digest: sha256 }];
     const added = store.arrivals.add({ ...row, blob: blob.name });
-    await store.commit([blob.change, added, ...quarantined(site, row), ...changes], accepted);
+    const changed = [blob.change, added, ...quarantined(site, row), ...changes];
+    await store.commit(changed, [{ id: row.id, digest: sha256 }]);
   };
 
   const repetitionOf = (system: string, facts: MessageFacts): Token =>

@@ -1,5 +1,6 @@
 /** One metric a station, plus gauges of what rests: read on the admin port's `/metrics`. Labels never carry data of a message. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { ChannelSum } from "../store/reconcile.ts";
 import type { Store } from "../store/store.ts";
 
 export type Station =
@@ -24,6 +25,8 @@ export type Metrics = {
   exchanged(bytes: number, tls: boolean): void;
   /** Whether a system answered its last C-ECHO. */
   reached(system: string, isUp: boolean): void;
+  /** What the last reconciliation found. */
+  reconciled(channels: readonly ChannelSum[], holds: boolean): void;
 };
 
 /** Metrics of one site; gauges are read from the store when somebody looks. */
@@ -50,6 +53,17 @@ export function openMetrics(site: string, store: Store): Metrics {
     labelNames: ["system"],
     registers,
   });
+  const accepted = new Gauge({
+    name: "semrs_accepted",
+    help: "What was accepted, by channel and what became of it, as last reconciled; lost must be 0.",
+    labelNames: ["channel", "fate"],
+    registers,
+  });
+  const holding = new Gauge({
+    name: "semrs_reconciled",
+    help: "Whether everything accepted was accounted for, as last reconciled.",
+    registers,
+  });
   const gauge = (name: string, help: string, counts: () => Readonly<Record<string, number>>) =>
     new Gauge({
       name,
@@ -71,6 +85,12 @@ export function openMetrics(site: string, store: Store): Metrics {
     registry,
     passed: (station, channel, outcome, ms) => seconds.observe({ channel, station, outcome }, ms / 1000),
     reached: (system, isUp) => up.set({ system }, isUp ? 1 : 0),
+    reconciled: (channels, holds) => {
+      accepted.reset();
+      for (const { channel, accepted: _all, ...sum } of channels)
+        for (const [fate, count] of Object.entries(sum)) accepted.set({ channel, fate }, count);
+      holding.set(holds ? 1 : 0);
+    },
     exchanged: (count, tls) => bytes.inc({ tls: String(tls) }, count),
   };
 }

@@ -102,6 +102,18 @@ export function* walkJournal(path: string): Generator<Accepted> {
   }
 }
 
+/** Acceptances behind a place, each with where the chain stands behind it, while others may be appended. */
+export function* walkOn(path: string, from: Head): Generator<{ readonly accepted: Accepted; readonly head: Head }> {
+  if (!existsSync(path)) return;
+  const file = openSync(path, "r");
+  try {
+    for (const { accepted, head } of frames(file, path, fstatSync(file).size, from))
+      if ("id" in accepted) yield { accepted, head };
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** Records from a place on, until the end or a torn last one, each with where the chain stands behind it. */
 function* frames(
   file: number,

@@ -1,5 +1,10 @@
 /** What can be checked without keys: the database file against itself, the accept journal's chain, rows against the blobs they name. */
-import { walkJournal } from "./accept-journal.ts";
+import { once } from "node:events";
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import { Fault } from "../errors.ts";
+import { emptyHead, walkJournal } from "./accept-journal.ts";
+import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
 import type { Database } from "./sqlite.ts";
 import type { Acceptance, BlobName, Id } from "./store.ts";
 
@@ -11,6 +16,15 @@ export type Checks = {
   acceptances(): Iterable<Acceptance>;
   /** Blobs that a row names and the index lacks. */
   dangling(limit: number): readonly { readonly blob: BlobName; readonly id: Id }[];
+  /** What was accepted against what became of it, by channel; `outbound`: channels whose arrivals become documents. */
+  reconcile(outbound: readonly string[], signal?: AbortSignal): Promise<Reconciled>;
+};
+
+export type Reconciled = {
+  /** Acceptances in the accept journal since the first. */
+  readonly acknowledged: number;
+  /** One line a channel; what is acknowledged and in no row is lost under the channel "". */
+  readonly channels: readonly ChannelSum[];
 };
 
 const danglingSql = `
@@ -20,8 +34,13 @@ const danglingSql = `
     UNION ALL SELECT record.id, part.value ->> 'blob' FROM record, json_each(record.parts) AS part)
   WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT ?`;
 
-/** `journal` is the path of the accept journal. */
-export function openChecks(db: Database, journal: string): Checks {
+/** What can be checked of the store in a folder. */
+export function openChecks(db: Database, folder: string): Checks {
+  const journal = join(folder, "accept.journal");
+  const missing = new Set<Id>();
+  // The first pass goes through the journal from its first line on, the others through what came since.
+  let head = emptyHead;
+  let acknowledged = 0;
   return {
     index: () =>
       db
@@ -30,5 +49,32 @@ export function openChecks(db: Database, journal: string): Checks {
         .filter((line) => line !== "ok"),
     acceptances: () => walkJournal(journal),
     dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
+    reconcile: async (outbound, signal) => {
+      const found = await besides({ database: join(folder, "semrs.db"), journal, from: head, outbound }, signal);
+      for (const id of found.missing) missing.add(id);
+      head = found.head;
+      acknowledged += found.acknowledged;
+      const lost = missing.size + found.late.length;
+      const rest = found.channels.filter(({ channel }) => channel !== "");
+      const unnamed = found.channels.find(({ channel }) => channel === "") ?? totalled("", nothing);
+      const first = totalled("", { ...unnamed, lost: unnamed.lost + lost });
+      return { acknowledged: acknowledged + found.late.length, channels: first.accepted > 0 ? [first, ...rest] : rest };
+    },
   };
+}
+
+const nothing = Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<(typeof fates)[number], number>;
+
+/** In a thread of its own: it goes through every row. */
+async function besides(request: ReconcileRequest, signal?: AbortSignal): Promise<Reconciliation> {
+  const worker = new Worker(new URL("./reconcile-worker.ts", import.meta.url), { workerData: request });
+  try {
+    const [found] = (await once(worker, "message", signal ? { signal } : {})) as [Reconciliation];
+    return found;
+  } catch (cause) {
+    await worker.terminate();
+    if (signal?.aborted) throw new Fault("STOPPING", "the site is stopping", { cause });
+    const reason = cause instanceof Error ? cause.message : "the store cannot be read";
+    throw new Fault("STORE_DAMAGED", `reconciliation failed: ${reason}`, { cause });
+  }
 }

@@ -75,7 +75,7 @@ export async function openStore({
       messages: openMessages(db, keys),
       entries: openEntries(db, keys),
       steps: openSteps(db),
-      checks: openChecks(db, join(folder, "accept.journal")),
+      checks: openChecks(db, folder),
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
         await database.close();

@@ -29,7 +29,7 @@ export type BlobName = string;
 declare const change: unique symbol;
 export type Change = { readonly [change]: true };
 
-/** One line of the accept journal: what was acknowledged, and the SHA-256 (hex) of what arrived. */
+/** One line of the accept journal: what was taken in (acknowledged, or refused and kept), and the SHA-256 (hex) of what arrived. */
 export type Acceptance = { readonly id: Id; readonly digest: string };
 
 export type Store = {

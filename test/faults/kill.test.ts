@@ -12,6 +12,7 @@ import type { Item, Outcome } from "../../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
 import { mllpDestination } from "../../connectors/mllp/index.ts";
 import { readHead } from "../../formats/dicom.ts";
+import type { Balance } from "../../pipeline/reconcile.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { sha256, until } from "../sites.ts";
@@ -107,14 +108,23 @@ test("everything that was acknowledged before, between and after two kills arriv
     }
   };
   const load = [his(), his(), his(), pacs()];
+  const balanced = async (): Promise<void> => {
+    const { holds, channels, acknowledged: kept } = await balanceOf(ready, "hospital-a");
+    const accepted = channels.reduce((sum, each) => sum + each.accepted, 0);
+    expect({ holds, channels }).toMatchObject({ holds: true });
+    // The journal is read before the index; both go on meanwhile.
+    expect(accepted).toBeGreaterThanOrEqual(kept);
+  };
   const current = async (): Promise<number> => Number(await pidOf(ready));
   for (let kill = 0; kill < 2; kill += 1) {
     const before = acknowledged.size + instances.size;
     await until("load is under way", () => acknowledged.size + instances.size > before + 60);
+    await balanced();
     process.kill(await current(), "SIGKILL");
   }
   const before = acknowledged.size;
   await until("acknowledged again after the kills", () => acknowledged.size > before + 20);
+  await balanced();
   isOver = true;
   await Promise.all(load);
 
@@ -157,6 +167,12 @@ test("everything that was acknowledged before, between and after two kills arriv
   });
   await admitAll();
   await until("all that was acknowledged is at B", () => missing().length + missingInstances().length === 0, 40_000);
+  const atA = await balanceOf(ready, "hospital-a");
+  const open = atA.channels.map(({ queued, held, parked, lost }) => queued + held + parked + lost);
+  expect(open.every((count) => count === 0)).toBe(true);
+  expect(atA.channels.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(atA.acknowledged);
+  expect(atA.acknowledged).toBeGreaterThanOrEqual(acknowledged.size + instances.size);
+  expect((await balanceOf(ready, "hospital-b")).holds).toBe(true);
   expect(acknowledged.size).toBeGreaterThan(60);
   expect(instances.size).toBeGreaterThan(8);
 }, 120_000);
@@ -169,6 +185,9 @@ const patientOf = (number: number): typeof chen => ({
 
 const counts = async (ready: Ready): Promise<Record<"items" | "deliveries", Record<string, number>>> =>
   await openAdminClient(ready["hospital-a"].admin, ready["hospital-a"].data).get("/counts");
+
+const balanceOf = async (ready: Ready, site: "hospital-a" | "hospital-b"): Promise<Balance> =>
+  await openAdminClient(ready[site].admin, ready[site].data).get("/status");
 
 /** The demo starts a killed site again; its lock file names the process that has it now. */
 async function pidOf(ready: Ready): Promise<string> {

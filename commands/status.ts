@@ -1,0 +1,50 @@
+/** `semrs status`: what a site accepted against what became of it, now. */
+import { Command } from "commander";
+import type { Balance } from "../pipeline/reconcile.ts";
+import type { Fate } from "../store/reconcile.ts";
+import { adminOf, type Where } from "./admin-client.ts";
+import { columns, exits, guarded, print, say } from "./exit.ts";
+
+/** A million messages take some ten seconds. */
+const maxMs = 300_000;
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .summary("what a site accepted against what became of it, by channel")
+    .description(
+      "accepted = delivered + queued + held + parked + filtered + refused + discarded, for each channel, looked at now. Exit 65 when it does not hold.",
+    )
+    .option("-c, --config <file>", "configuration of the site (SITE says which)", "channels.yaml")
+    .option("--admin <url>", "its admin port instead, http://127.0.0.1:PORT")
+    .option("--data <folder>", "its data folder instead (admin.token is read)")
+    .option("--json", "print JSON")
+    .addHelpText("before", "Example:\n  semrs status\n")
+    .action((where: Where & { readonly json?: boolean }) =>
+      guarded("status", async () => {
+        const balance = await adminOf(where).get<Balance>("/status", maxMs);
+        if (where.json) print(JSON.stringify(balance));
+        else print(balanceLines(balance).join("\n"));
+        if (balance.holds) return;
+        say(`semrs status: ${balance.failed ?? `${balance.lost} accepted and nowhere to be found; semrs verify`}`);
+        process.exitCode = exits.data;
+      }),
+    );
+}
+
+const shown = [
+  "delivered",
+  "queued",
+  "held",
+  "parked",
+  "filtered",
+  "refused",
+  "discarded",
+  "lost",
+] as const satisfies readonly Fate[];
+
+/** One line a channel; a hyphen stands for what no channel took. */
+export const balanceLines = ({ channels }: Pick<Balance, "channels">): readonly string[] =>
+  columns([
+    ["channel", "accepted", ...shown],
+    ...channels.map((sum) => [sum.channel || "-", String(sum.accepted), ...shown.map((fate) => String(sum[fate]))]),
+  ]);

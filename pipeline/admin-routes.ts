@@ -1,0 +1,183 @@
+/** What the admin port can be asked: one table, which serves the requests and is told as OpenAPI. */
+import { once } from "node:events";
+import type { Response } from "express";
+import { z } from "zod";
+import { Fault } from "../errors.ts";
+import { writtenPatient } from "../formats/hl7-patient.ts";
+import { request } from "./fetch.ts";
+import { identifyHeld } from "./identify.ts";
+import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
+import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
+import type { Reconciler } from "./reconcile.ts";
+import type { Site } from "./site.ts";
+import { verifyStore } from "./verify.ts";
+
+/** What the routes speak of. */
+export type Running = { readonly site: Site; readonly releases: Releases; readonly reconciler: Reconciler };
+
+/** A request after its schemas; `response` is for those that write more than one JSON value. */
+type Asked<Q, B> = {
+  readonly running: Running;
+  readonly id: string;
+  readonly query: Q;
+  readonly body: B;
+  readonly response: Response;
+};
+
+export type Route = {
+  readonly method: "get" | "post";
+  /** As OpenAPI writes it: /journal/{id}/release. */
+  readonly path: string;
+  readonly summary: string;
+  readonly status: number;
+  readonly query?: z.ZodType;
+  readonly body?: z.ZodType;
+  /** Media type of the answer. */
+  readonly produces: string;
+  answer(asked: Asked<unknown, unknown>): unknown;
+};
+
+type Draft<Q extends z.ZodType, B extends z.ZodType> = Pick<Route, "summary"> &
+  Partial<Pick<Route, "status" | "produces">> & {
+    readonly query?: Q;
+    readonly body?: B;
+    answer(asked: Asked<z.output<Q>, z.output<B>>): unknown;
+  };
+
+/** `undefined` as an answer: the route has written it itself. */
+const route =
+  (method: Route["method"]) =>
+  <Q extends z.ZodType = z.ZodType<undefined>, B extends z.ZodType = z.ZodType<undefined>>(
+    path: string,
+    draft: Draft<Q, B>,
+  ): Route =>
+    ({ status: 200, produces: "application/json", ...draft, method, path }) as Route;
+const get = route("get");
+const post = route("post");
+
+const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
+const releaseBody = reasonBody.extend({ replace: z.boolean().default(false) });
+const listQuery = z.strictObject({
+  state: z.enum(listedStates).optional(),
+  limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
+});
+const short = z.string().max(64);
+/** The patient as this house knows them, where a channel delivers with identity: ours. */
+const toldPatient = z.strictObject({
+  numbers: z
+    .array(
+      z.strictObject({
+        id: short.min(1),
+        issuer: short.nullable().default(null),
+        typeCode: short.nullable().default(null),
+      }),
+    )
+    .min(1)
+    .max(64),
+  familyName: z.string().max(256).default(""),
+  givenName: z.string().max(256).default(""),
+  birthDate: short.default(""),
+  sex: short.default(""),
+  patientClass: short.default(""),
+  visitNumber: short.default(""),
+  accessionNumber: z.string().max(16).nullable().default(null),
+});
+const fetchBody = z.strictObject({
+  patientIds: z
+    .array(z.strictObject({ root: z.string().max(256), extension: z.string().max(256) }))
+    .min(1)
+    .max(64),
+  patient: toldPatient.optional(),
+});
+
+export const routes: readonly Route[] = [
+  get("/status", {
+    summary: "What was accepted against what became of it, by channel.",
+    answer: ({ running }) => running.reconciler.look(),
+  }),
+  get("/counts", { summary: "Rows by state.", answer: ({ running }) => counts(running.site) }),
+  get("/journal", {
+    summary: "What is not done, or what is in one state.",
+    query: listQuery,
+    answer: ({ running, query }) => listJournal(running.site.store, query),
+  }),
+  get("/trace/{id}", {
+    summary: "The way of one message: by an id, the last digits of one, or a control id.",
+    answer: ({ running, id }) => trace(running.site.store, id),
+  }),
+  get("/records", { summary: "The newest sealed records.", answer: ({ running }) => records(running.site) }),
+  post("/journal/{id}/release", {
+    summary: "Something held or parked goes on.",
+    status: 202,
+    body: releaseBody,
+    answer: ({ running: { site, releases }, id, body }) => release(site, releases, id, body.reason, body.replace),
+  }),
+  post("/journal/{id}/discard", {
+    summary: "Something held, waiting or parked ends.",
+    status: 202,
+    body: reasonBody,
+    answer: ({ running: { site }, id, body }) => discard(site, id, body.reason),
+  }),
+  post("/journal/{id}/resend", {
+    summary: "A delivery is made again; a refused or filtered message goes through its channel again.",
+    status: 202,
+    body: reasonBody,
+    answer: ({ running: { site, releases }, id, body }) => resend(site, releases, id, body.reason),
+  }),
+  post("/journal/{id}/reveal", {
+    summary: "The payload; the reason is kept as a step.",
+    body: reasonBody,
+    produces: "application/octet-stream",
+    answer: async ({ running: { site }, id: query, body: { reason }, response }) => {
+      const { id, body } = await reveal(site, query, reason);
+      response.type("application/octet-stream").set("x-semrs-id", id);
+      for await (const chunk of body) if (!response.write(chunk)) await once(response, "drain");
+      response.end();
+    },
+  }),
+  post("/verify", {
+    summary: "Everything that is kept, looked at again: one line a damage, and one at the end.",
+    produces: "application/x-ndjson",
+    answer: async ({ running: { site }, response }) => {
+      response.type("application/x-ndjson");
+      const found = verifyStore(site.store);
+      for (let next = await found.next(); ; next = await found.next()) {
+        response.write(`${JSON.stringify(next.value)}\n`);
+        if (next.done) return void response.end();
+        site.log("store.damaged", { code: next.value.code, reason: next.value.reason }, "error");
+      }
+    },
+  }),
+  post("/fetch", {
+    summary: "Asks for a patient's records, where a channel fetches on request.",
+    status: 202,
+    body: fetchBody,
+    answer: ({ running: { site }, body }) => fetchNow(site, body),
+  }),
+];
+
+const counts = ({ store }: Site) => ({
+  arrivals: store.arrivals.counts(),
+  items: store.items.counts(),
+  records: store.records.counts(),
+  deliveries: store.deliveries.counts(),
+});
+
+const records = (site: Site) =>
+  site.store.records.list({ limit: maxListed }).map((record) => recordLine(site.store, record));
+
+/** `fetch: { request: api }`: another program asks for a patient's records. */
+async function fetchNow(site: Site, { patientIds: ids, patient }: z.output<typeof fetchBody>) {
+  const channel = site.config.own.channels.find(
+    (each) => each.kind === "inbound" && each.fetch.when.some((when) => "request" in when),
+  );
+  if (channel?.kind !== "inbound")
+    throw new Fault("NOT_PERMITTED", "no channel of this site fetches on request; add { request: api }");
+  const admission = patient ? { ids, patient: writtenPatient(patient) } : null;
+  await site.store.commit([
+    ...request(site, channel, { patientIds: ids, admission }, []),
+    ...(admission ? identifyHeld(site, admission) : []),
+  ]);
+  site.wake();
+  return { channel: channel.name, state: "queued" };
+}

@@ -1,0 +1,5 @@
+/** One reconciliation beside the site: the answer is posted, and the thread ends. */
+import { parentPort, workerData } from "node:worker_threads";
+import { type ReconcileRequest, reconcile } from "./reconcile.ts";
+
+parentPort?.postMessage(reconcile(workerData as ReconcileRequest));
