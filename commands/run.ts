@@ -87,8 +87,10 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
   const folder = join(config.own.data, "revocation");
   const { crls: sources, renew: renewMs } = config.trust;
   const revocation = await openRevocation({ sources, trust, folder, renewMs, log });
+  const { minFree: minFreeBytes, ballast: ballastBytes } = config.own.disk;
+  const sizes = { minFreeBytes, ballastBytes };
   const identity = Object.defineProperty({ ...keys.identity }, "trust", { get: revocation.trust, enumerable: true });
-  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now }).catch(
+  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now, ...sizes }).catch(
     async (thrown: unknown) => {
       await revocation.stop();
       throw thrown;
@@ -147,6 +149,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
         },
       );
     }
+    engine.opened(serving ? [{ name: "rest", ...serving }] : []);
     const addresses = { ...engine.addresses, rest: serving?.address ?? null };
     log("engine.started", { reason: JSON.stringify(addresses), ms: Math.round(performance.now() - started) });
     return {

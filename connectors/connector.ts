@@ -54,7 +54,7 @@ export type Context = {
 };
 
 /** A source that listens: `address` is host:port as bound (the port is real even when 0 was asked for). */
-export type Running = { readonly address: string; stop(): Promise<void> };
+export type Running = { readonly address: string; isListening(): boolean; stop(): Promise<void> };
 
 export type Source<S extends z.ZodType = z.ZodType> = {
   readonly name: string;

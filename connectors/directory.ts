@@ -56,6 +56,7 @@ export const directorySource: Source<typeof sourceOptions> = {
     again();
     return {
       address: settings.path,
+      isListening: () => !isStopped,
       stop: async () => {
         isStopped = true;
         clearTimeout(timer);

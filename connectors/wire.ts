@@ -65,7 +65,11 @@ export async function listenOn(
     throw new Fault("CONFIG_INVALID", `${host}:${port} cannot be listened on; is another process there?`, { cause });
   });
   const bound = server.address() as AddressInfo;
-  return { address: `${bound.address}:${bound.port}`, stop: () => stop(server, sockets, graceMs) };
+  return {
+    address: `${bound.address}:${bound.port}`,
+    isListening: () => server.listening,
+    stop: () => stop(server, sockets, graceMs),
+  };
 }
 
 async function stop(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {

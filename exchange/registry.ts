@@ -22,6 +22,7 @@ export function openRegistry(exchange: Exchange): readonly Resource[] {
       path: "/registry/submissions",
       purposes: ["register"],
       isReceipted: true,
+      takesIn: true,
       answer: (opened) => register(exchange, opened),
     },
     {

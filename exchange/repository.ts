@@ -53,6 +53,7 @@ export function openRepository(exchange: Exchange, onPush: OnPush, onCorrection:
         path: "/repository/documents",
         purposes: ["push", "notify"],
         isReceipted: true,
+        takesIn: true,
         answer: (opened) =>
           opened.manifest.purpose === "notify"
             ? notified(exchange, onCorrection, opened)

@@ -24,6 +24,7 @@ import {
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
+import { belowReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
@@ -75,9 +76,11 @@ export type Resource = {
   /** It answers with a receipt, once and for all: what was seen before is its own to judge (`answerOnce`). */
   readonly isReceipted?: boolean;
   answer(opened: AnyOpened): Promise<Answer>;
+  /** Whether it keeps what a partner sends: not while the disk reserve is reached. */
+  readonly takesIn?: boolean;
 };
 
-export type Serving = { readonly address: string; stop(): Promise<void> };
+export type Serving = { readonly address: string; isListening(): boolean; stop(): Promise<void> };
 
 /** Serves the resources under `/semrs/v1` until stopped. `ready` is asked by the public health resource. */
 export async function serve(
@@ -130,6 +133,7 @@ export async function serve(
   const { address, port } = server.address() as AddressInfo;
   return {
     address: `${address}:${port}`,
+    isListening: () => server.listening,
     stop: async () => {
       const closed = once(server, "close");
       server.close();
@@ -163,6 +167,7 @@ async function respond(
     const circumstances = { ...opening(resource, exchange, peer), spool };
     opened = await openAs(peer.profiles, envelopeHeaders(request), admitted.counted(body), circumstances);
     admitted.verified();
+    if (resource.takesIn && !exchange.store.reserve.hasSpace()) throw belowReserve();
     const answer = await resource.answer(opened);
     admitted.opened();
     if (!request.complete) await drain(body);

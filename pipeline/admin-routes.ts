@@ -8,12 +8,18 @@ import { request } from "./fetch.ts";
 import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
+import type { Readiness } from "./readiness.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
 import { verifyStore } from "./verify.ts";
 
 /** What the routes speak of. */
-export type Running = { readonly site: Site; readonly releases: Releases; readonly reconciler: Reconciler };
+export type Running = {
+  readonly site: Site;
+  readonly releases: Releases;
+  readonly reconciler: Reconciler;
+  readonly readiness: Readiness;
+};
 
 /** A request after its schemas; `response` is for those that write more than one JSON value. */
 type Asked<Q, B> = {

@@ -10,6 +10,7 @@ import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { writeDurably } from "../store/durable.ts";
 import { type Route, type Running, routes } from "./admin-routes.ts";
 import type { Health } from "./health.ts";
+import { checkLine, isReady } from "./readiness.ts";
 
 const maxBody = "64kb";
 
@@ -26,12 +27,13 @@ export async function openAdmin(running: Running, health: () => Health): Promise
     response.type(site.metrics.registry.contentType).send(await site.metrics.registry.metrics());
   });
   app.get("/health/live", (_request, response) => void response.json({ live: true }));
-  app.get("/health/ready", (_request, response) => {
-    const isAccounted = site.store.missing.length === 0 && running.reconciler.last()?.holds !== false;
-    const isReady = !site.signal.aborted && isAccounted;
-    response
-      .status(isReady ? 200 : 503)
-      .json({ ready: isReady, missing: site.store.missing.length, systems: health() });
+  app.get("/health/ready", async (request, response) => {
+    const checks = await running.readiness.checks();
+    const ready = isReady(checks);
+    response.status(ready ? 200 : 503);
+    if (request.accepts(["json", "text"]) === "text")
+      response.type("text/plain").send(`${[`ready: ${ready}`, ...checks.map(checkLine)].join("\n")}\n`);
+    else response.json({ ready, checks, systems: health() });
   });
   app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
   app.use(express.json({ limit: maxBody }));

@@ -4,7 +4,7 @@ import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
 import { charsetNamed } from "../formats/charset.ts";
-import { aeTitle, duration, lasting, listen, messageType, name, oid } from "./config-values.ts";
+import { aeTitle, duration, lasting, listen, messageType, name, oid, size } from "./config-values.ts";
 
 const clearText = z
   .string()
@@ -177,6 +177,19 @@ const site = z.strictObject({
   admin: z
     .strictObject({ listen: listen.describe("host:port on loopback.") })
     .describe("Admin port: metrics, health, journal."),
+  disk: z
+    .strictObject({
+      minFree: size(
+        "64MiB",
+        "The disk reserve: with less free space nothing is accepted; what is queued still drains.",
+      ),
+      ballast: size(
+        "16MiB",
+        "A file that is given up when others have filled the reserve, so that draining goes on; 0: none.",
+      ),
+    })
+    .prefault({})
+    .describe("Free space on the disk of the data folder."),
   repository: service.optional().describe("The house's repository."),
   registry: service.optional().describe("The registry center, at the one site that is it."),
   run: z

@@ -1,7 +1,7 @@
 /** Values that channels.yaml writes as text: names, durations, addresses, grades. */
 import { z } from "zod";
 import { fieldAddress } from "../formats/hl7-edit.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration, parseSize } from "./duration.ts";
 
 export const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "a name is lower-case letters, digits and hyphens");
 export const oid = z.string().regex(/^[0-2](\.(0|[1-9][0-9]*))+$/, "an OID is digits and dots");
@@ -13,6 +13,18 @@ export const duration = z.string().transform((text, context) => {
 });
 /** A duration with a default, which is written as a person would. */
 export const lasting = (text: string, description: string) => duration.prefault(text).describe(description);
+/** A number of octets as people write it: 64MiB. */
+export const size = (text: string, description: string) =>
+  z
+    .string()
+    .transform((written, context) => {
+      const bytes = parseSize(written);
+      if (bytes !== undefined) return bytes;
+      context.addIssue({ code: "custom", message: "a size is a number and KiB, MiB or GiB, for example 64MiB; or 0" });
+      return z.NEVER;
+    })
+    .prefault(text)
+    .describe(description);
 export const listen = z.string().transform((text, context) => {
   const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
   if (host && Number(port) <= 65_535) return { host, port: Number(port) };

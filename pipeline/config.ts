@@ -52,6 +52,8 @@ export type Config = {
     readonly keys: string;
     readonly data: string;
     readonly admin: Address;
+    /** Octets. */
+    readonly disk: Site["disk"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
     readonly systems: Readonly<Record<string, System>>;
@@ -171,6 +173,7 @@ function resolved(
       keys: absolute(own.keys ?? `pki/${file.site}`),
       data: absolute(own.data),
       admin: own.admin.listen,
+      disk: own.disk,
       repository: own.repository?.listen,
       registry: own.registry?.listen,
       systems: own.systems,

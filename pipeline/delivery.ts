@@ -1,4 +1,5 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
+import { setTimeout as wait } from "node:timers/promises";
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import type { Change, Delivery, Id } from "../store/store.ts";
 import type { Station } from "./metrics.ts";
@@ -33,6 +34,7 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
 /** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
 const maxPerDestination = 4;
 const maxLooked = 64;
+const unmarkedMs = 1_000;
 const maxSleepMs = 60_000;
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
@@ -138,7 +140,7 @@ export function openDeliveryLoop(
     // After a restart the alarm is in the journal already.
     const steps =
       began && code !== delivery.code ? [step(site, record ?? id, station, "paused", { peer, code, attempt })] : [];
-    await store.commit([store.deliveries.mark(id, { state: "queued", code, reason, due: Date.now() }), ...steps]);
+    await settle(id, [store.deliveries.mark(id, { state: "queued", code, reason, due: Date.now() }), ...steps]);
   };
 
   /** Whether a person decides about a message that was not answered. */
@@ -150,10 +152,7 @@ export function openDeliveryLoop(
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
     if (isPausing(code)) {
       const began = pauses.ended(delivery.destination, code, Date.now()) === "began";
-      await rejected(delivery, thrown, began).catch((cause: unknown) =>
-        log("deliver.unmarked", { message: delivery.id, code: codeOf(cause) }, "error"),
-      );
-      return;
+      return await rejected(delivery, thrown, began);
     }
     const goesOn = resumed(delivery, code);
     const isOver = Date.now() - Date.parse(delivery.createdAt) > within;
@@ -177,9 +176,25 @@ export function openDeliveryLoop(
     const steps = isNew
       ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
       : [];
-    await store
-      .commit([store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }), ...steps, ...goesOn])
-      .catch((cause: unknown) => log("deliver.unmarked", { message: id, code: codeOf(cause) }, "error"));
+    await settle(id, [
+      store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }),
+      ...steps,
+      ...goesOn,
+    ]);
+  };
+
+  /** Unmarked it would stay on the wire until the next start: a full disk is waited for. */
+  const settle = async (id: Id, changes: readonly Change[]): Promise<void> => {
+    for (let isTold = false; ; isTold = true) {
+      try {
+        return await store.commit(changes);
+      } catch (thrown) {
+        const code = codeOf(thrown);
+        if (!isTold) log("deliver.unmarked", { message: id, code }, "error");
+        if (isStopped || code !== "STORE_FULL") return;
+        await wait(unmarkedMs);
+      }
+    }
   };
 
   wake();

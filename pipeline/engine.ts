@@ -22,6 +22,7 @@ import { openMessages } from "./messages.ts";
 import { retrieve } from "./open.ts";
 import { outbound } from "./outbound.ts";
 import { askPacs } from "./pull.ts";
+import { type Listener, openReadiness } from "./readiness.ts";
 import { openReconciler } from "./reconcile.ts";
 import { type Provide, push, register, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
@@ -50,6 +51,8 @@ export type Engine = {
     readonly admin: string;
     readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
   };
+  /** Everything listens: `others` beside the engine's own. */
+  opened(others: readonly Listener[]): void;
   stop(): Promise<void>;
 };
 
@@ -78,7 +81,13 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
 
   const health = openHealthChecks(site);
   const reconciler = openReconciler(site);
+  const readiness = openReadiness(site, reconciler);
   const listeners: Running[] = [];
+  const named: Listener[] = [];
+  const listens = (name: string, running: Running): void => {
+    listeners.push(running);
+    named.push({ name, ...running });
+  };
   const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
     for (const [name, { mllp, dicom, directory }] of Object.entries(site.config.own.systems)) {
@@ -90,7 +99,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
           deliver,
           site,
         );
-        listeners.push(running);
+        listens(`${name} mllp`, running);
         addresses.mllp = running.address;
       }
       if (dicom?.listen) {
@@ -104,25 +113,27 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
           deliver,
           { ...site, commit },
         );
-        listeners.push(running);
+        listens(`${name} dicom`, running);
         addresses.dicom = running.address;
       }
       if (directory) {
         const path = resolve(dirname(site.config.file), directory.path);
-        listeners.push(await directorySource.listen({ ...directory, path }, deliver, site));
+        listens(`${name} directory`, await directorySource.listen({ ...directory, path }, deliver, site));
       }
       systems[name] = addresses;
     }
     const releases = { look: room.look, again: messages.again };
-    const admin = await openAdmin({ site, releases, reconciler }, health.now);
+    const admin = await openAdmin({ site, releases, reconciler, readiness }, health.now);
     return {
       addresses: { admin: admin.address, systems },
+      opened: (others) => readiness.opened([...named, ...others]),
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));
         await health.stop();
         await room.stop();
         await loop.stop();
         await admin.stop();
+        await readiness.stop();
         await reconciler.stop();
       },
     };
@@ -131,6 +142,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     await health.stop();
     await room.stop();
     await loop.stop();
+    await readiness.stop();
     await reconciler.stop();
     throw thrown;
   }

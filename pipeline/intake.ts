@@ -4,6 +4,7 @@
  */
 import type { Arrival, Deliver } from "../connectors/connector.ts";
 import { codeOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
+import { belowReserve } from "../store/reserve.ts";
 import type { InstanceIntake } from "./intake-instance.ts";
 import type { MessageIntake } from "./intake-message.ts";
 import type { Site } from "./site.ts";
@@ -32,6 +33,12 @@ export function openIntake(site: Site, system: string, messages: MessageIntake, 
     "application/octet-stream": message,
   };
   return async (arrival) => {
+    // Before a file of it is written: what is refused would stay on the disk until the next start.
+    if (!site.store.reserve.hasSpace()) {
+      const { controlId, sender: peer } = arrival;
+      site.log("source.unkept", { controlId, peer, code: "STORE_FULL", reason: belowReserve().message }, "error");
+      throw belowReserve();
+    }
     const intake = byType[arrival.mediaType as (typeof intakes)[number]];
     if (!intake) throw new Fault("HL7_UNSUPPORTED", `${system} takes HL7 v2 messages and DICOM instances`);
     return await intake(arrival);

@@ -7,6 +7,7 @@ import { Fault } from "../errors.ts";
 import { readCda } from "../formats/cda.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
+import { belowReserve } from "../store/reserve.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
@@ -39,6 +40,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const { registered, admission } = delivery.payload as RetrievePayload;
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
+  if (!site.store.reserve.hasSpace()) throw belowReserve();
   if (isWithdrawn(site, registered.manifestSha256))
     return { changes: [], event: "dropped", answer: "cancelled by its author" };
   const started = performance.now();

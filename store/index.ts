@@ -11,6 +11,7 @@ import { openArrivals, openItems } from "./journal.ts";
 import { type StorageKeys, storageKeys } from "./keys.ts";
 import { lockFolder } from "./lock.ts";
 import { openRecords } from "./records.ts";
+import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
@@ -25,6 +26,8 @@ export type StoreOptions = {
   readonly now: () => Date;
   /** The disk reserve: with less than this free, nothing more is accepted. */
   readonly minFreeBytes?: number;
+  /** Size of the file that is given up when others have filled the reserve; 0: none. */
+  readonly ballastBytes?: number;
 };
 
 const defaultMinFreeBytes = 64 * 1024 * 1024;
@@ -36,13 +39,15 @@ export async function openStore({
   key,
   now,
   minFreeBytes = defaultMinFreeBytes,
+  ballastBytes = 0,
 }: StoreOptions): Promise<Store> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const unlock = lockFolder(folder);
   let db: Database | undefined;
   try {
     const keys = storageKeys(key);
-    db = openDatabase(folder, minFreeBytes);
+    const reserve = openReserve(folder, minFreeBytes, ballastBytes);
+    db = openDatabase(folder, reserve);
     const isNew = checkKey(db, keys, folder);
     const blobs = openBlobs(folder, db, keys);
     const arrivals = openArrivals(db, keys, now);
@@ -76,6 +81,7 @@ export async function openStore({
       entries: openEntries(db, keys),
       steps: openSteps(db),
       checks: openChecks(db, folder),
+      reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
         await database.close();

@@ -1,11 +1,11 @@
 /** The database under the store: one connection that reads, one writer thread with group commit (`writer.ts`). */
 import { once } from "node:events";
-import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import { emptyHead, type Head } from "./accept-journal.ts";
+import { belowReserve, type Reserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 import type { Acceptance, Change } from "./store.ts";
 import type { Commit, Committed, WriterData } from "./writer.ts";
@@ -25,8 +25,6 @@ export type Database = {
   close(): Promise<void>;
 };
 
-/** Free space is asked for at most this often. */
-const freeSpaceMs = 1_000;
 const maxPrepared = 500;
 
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
@@ -51,7 +49,7 @@ export function insert(table: string, row: Readonly<Record<string, SQLInputValue
 }
 
 /** Opens or makes `semrs.db` in the folder, brought up to this version's tables. */
-export function openDatabase(folder: string, minFreeBytes: number): Database {
+export function openDatabase(folder: string, reserve: Reserve): Database {
   const path = join(folder, "semrs.db");
   const reader = new DatabaseSync(path);
   reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
@@ -82,7 +80,6 @@ export function openDatabase(folder: string, minFreeBytes: number): Database {
     for (const [, { reject }] of pending) reject(failure);
     pending.clear();
   };
-  const hasSpace = spaceOf(folder, minFreeBytes);
   // Commits of one turn of the loop go to the writer together: a message between threads costs more than what is in it.
   let outbox: Commit[] = [];
   const post = (): void => {
@@ -91,21 +88,30 @@ export function openDatabase(folder: string, minFreeBytes: number): Database {
     if (commits.length > 0) worker?.postMessage(commits);
   };
 
+  const commit = async (changes: readonly Change[], accepted: readonly Acceptance[]): Promise<void> => {
+    if (failure) throw failure;
+    if (!worker) throw new Fault("STOPPING", "the store is closed");
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    n += 1;
+    pending.set(n, { resolve, reject });
+    if (outbox.length === 0) setImmediate(post);
+    outbox.push({ n, statements: changes as unknown as readonly Statement[], accepted });
+    await promise;
+  };
+
   return {
     all: (sql, ...params) => statement(sql).all(...params) as Row[],
     get: (sql, ...params) => statement(sql).get(...params) as Row | undefined,
     commit: async (changes, accepted = []) => {
-      if (failure) throw failure;
-      if (!worker) throw new Fault("STOPPING", "the store is closed");
       // Only intake is refused by the reserve: draining needs room for its marks.
-      if (accepted.length > 0 && !hasSpace())
-        throw new Fault("STORE_FULL", "the disk reserve is reached; free space or move the data folder");
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      n += 1;
-      pending.set(n, { resolve, reject });
-      if (outbox.length === 0) setImmediate(post);
-      outbox.push({ n, statements: changes as unknown as readonly Statement[], accepted });
-      await promise;
+      if (accepted.length > 0 && !reserve.hasSpace()) throw belowReserve();
+      try {
+        await commit(changes, accepted);
+      } catch (thrown) {
+        // Others have filled the reserve: the ballast makes room for marks once more.
+        if (accepted.length > 0 || codeOf(thrown) !== "STORE_FULL" || !reserve.giveUp()) throw thrown;
+        await commit(changes, accepted);
+      }
     },
     checkpoint: checkpointOf(reader),
     begin: (head) => {
@@ -149,19 +155,6 @@ function checkpointOf(db: DatabaseSync): Head {
     offset: number;
   };
   return { seq, chain: Buffer.from(chain, "hex"), offset };
-}
-
-function spaceOf(folder: string, minFreeBytes: number): () => boolean {
-  let asked = Number.NEGATIVE_INFINITY;
-  let isFree = true;
-  return () => {
-    if (performance.now() - asked > freeSpaceMs) {
-      const { bavail, bsize } = statfsSync(folder);
-      isFree = bavail * bsize >= minFreeBytes;
-      asked = performance.now();
-    }
-    return isFree;
-  };
 }
 
 const codes = { conflict: "STORE_CONFLICT", full: "STORE_FULL", damaged: "STORE_DAMAGED" } as const;

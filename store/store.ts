@@ -11,6 +11,7 @@
 import type { Checks } from "./checks.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
+import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
 import type { Studies } from "./studies.ts";
 
@@ -51,6 +52,7 @@ export type Store = {
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
   readonly checks: Checks;
+  readonly reserve: Reserve;
   /** Finishes what was committed, closes files, releases the data folder's lock. */
   close(): Promise<void>;
 };

@@ -83,6 +83,7 @@ export const mllpSource: Source<typeof options> = {
     const running = await listenOn({ ...settings, allowHalfOpen: true, graceMs }, serveOne, context);
     return {
       address: running.address,
+      isListening: running.isListening,
       stop: async () => {
         const stopped = running.stop();
         for (const connection of open.values()) connection.drain();

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { openStore } from "../../store/index.ts";
 import { root } from "../commands/cli.ts";
 import { until } from "../sites.ts";
 import { type Disk, disks, makeDisk } from "./disk.ts";
@@ -61,15 +62,61 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     const release = mounted.fill(40);
     await until("it says that it is full", () => (load.refused.get("PEER_BUSY") ?? 0) > 8);
     const whileFull = load.acknowledged.size;
+    const ready = async () => {
+      const answer = await fetch(`http://127.0.0.1:${home.env.ADMIN}/health/ready`, {
+        headers: { accept: "text/plain" },
+      });
+      return `${answer.status} ${await answer.text()}`;
+    };
+    expect(await ready()).toMatch(
+      /^503 ready: false\npass store: .*\nfail disk: \d+ MiB free, 64 MiB in reserve: nothing is accepted/,
+    );
     expect((await house.admin.get<{ arrivals: object }>("/counts")).arrivals).toBeDefined();
     release();
     await until("it accepts again", () => load.acknowledged.size > whileFull + 60);
     await load.stop();
+    expect(await ready()).toMatch(/^200 ready: true\n/);
+    expect(await house.admin.get("/status")).toMatchObject({ holds: true });
     expect([...load.refused.keys()]).toEqual(["PEER_BUSY"]);
     expect(house.log()).toContain("STORE_FULL");
     expect(await lostOf(house, load.acknowledged)).toEqual([]);
     expect(await house.end("SIGTERM")).toBe(0);
   }, 120_000);
+});
+
+describe.skipIf(!disk.available)(`the ballast ${disk.reason}`, () => {
+  test("F3 when others have filled even the reserve, the ballast makes room for marks; it is laid again when there is space", async () => {
+    mounted = makeDisk(96);
+    const mebibyte = 1024 * 1024;
+    const store = await openStore({
+      folder: join(mounted.path, "data"),
+      key: new Uint8Array(32),
+      now: () => new Date(),
+      minFreeBytes: 24 * mebibyte,
+      ballastBytes: 16 * mebibyte,
+    });
+    await store.reserve.lay();
+    expect(store.reserve.now().ballastBytes).toBe(16 * mebibyte);
+    const release = mounted.fill(0);
+    const mark = (): Promise<void> =>
+      store.commit([
+        store.steps.add({
+          subject: store.newId(),
+          at: "",
+          station: "test",
+          event: "marked",
+          detail: "x".repeat(mebibyte),
+        }),
+      ]);
+    for (let n = 0; n < 6; n += 1) await mark();
+    expect(store.reserve.now()).toMatchObject({ ballastBytes: 0, isGivenUp: true });
+    await store.reserve.lay();
+    expect(store.reserve.now()).toMatchObject({ ballastBytes: 0, isGivenUp: true });
+    release();
+    await store.reserve.lay();
+    expect(store.reserve.now()).toMatchObject({ ballastBytes: 16 * mebibyte, isGivenUp: false });
+    await store.close();
+  });
 });
 
 test("F7 SIGTERM three times under load: it ends with 0 within its grace, and nothing acknowledged is lost", async () => {

@@ -1,0 +1,164 @@
+/** Whether a site can do its work, one line a check: asked on `/health/ready`, watched all the time, told in the log when it changes. */
+import { pemToDer, readCertificate } from "../envelope/certificate.ts";
+import { readCrl } from "../envelope/crl.ts";
+import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
+import { expiryOf } from "./expiry.ts";
+import type { Reconciler } from "./reconcile.ts";
+import type { Site } from "./site.ts";
+
+export type CheckState = "pass" | "warn" | "fail";
+export type Check = {
+  readonly check: string;
+  readonly state: CheckState;
+  /** In words, with nothing of a patient. */
+  readonly says: string;
+  readonly code?: ErrorCode;
+};
+
+/** Something that has to listen for the site to be whole. */
+export type Listener = { readonly name: string; readonly address: string; isListening(): boolean };
+
+export type Readiness = {
+  /** Everything, looked at now. */
+  checks(): Promise<readonly Check[]>;
+  /** All listeners are open from now on. */
+  opened(listeners: readonly Listener[]): void;
+  stop(): Promise<void>;
+};
+
+const watchMs = 5_000;
+const answerMs = 5_000;
+
+/** Only what fails makes a site not ready; a warning is told. */
+export const isReady = (checks: readonly Check[]): boolean => checks.every(({ state }) => state !== "fail");
+export const checkLine = ({ check, state, says }: Check): string => `${state} ${check}: ${says}`;
+
+export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
+  let listeners: readonly Listener[] | undefined;
+  let laying: Promise<void> | undefined;
+  const told = new Map<string, string>();
+
+  const cheap = (): readonly Check[] => [
+    disk(site),
+    ...certificates(site),
+    listening(listeners, site.signal.aborted),
+    balance(reconciler),
+  ];
+  /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
+  const watch = (): void => {
+    if (!listeners) return;
+    laying = site.store.reserve.lay();
+    for (const { check, state, says, code, step } of cheap() as readonly (Check & { step?: number })[]) {
+      const now = `${state} ${step ?? ""}`;
+      const before = told.get(check) ?? "pass ";
+      told.set(check, now);
+      // The reconciler tells of itself, with its figures.
+      if (now === before || check === "reconciliation") continue;
+      const fields = { station: check, reason: says, ...(code ? { code } : {}) };
+      if (state === "pass") site.log("health.passed", fields);
+      else if (state === "warn") site.log("health.warned", fields, "warn");
+      else site.log("health.failed", fields, "error");
+    }
+  };
+  const timer = setInterval(watch, watchMs).unref();
+  return {
+    checks: async () => [await store(site), ...cheap()],
+    opened: (open) => {
+      listeners = open;
+      watch();
+    },
+    stop: async () => {
+      clearInterval(timer);
+      await laying;
+    },
+  };
+}
+
+/** The writer commits and syncs: no other sign tells that it would keep what comes next. */
+async function store({ store: kept }: Site): Promise<Check> {
+  const check = "store";
+  if (kept.missing.length > 0)
+    return {
+      check,
+      state: "fail",
+      says: `${kept.missing.length} acknowledged and not in the index; semrs verify, then a backup`,
+    };
+  const started = performance.now();
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => late.resolve("late"), answerMs);
+  try {
+    const answer = await Promise.race([kept.commit([]), late.promise]);
+    if (answer === "late") return { check, state: "fail", says: `no commit within ${answerMs} ms; check the disk` };
+    return { check, state: "pass", says: `commits in ${Math.round(performance.now() - started)} ms` };
+  } catch (thrown) {
+    return { check, state: "fail", says: reasonOf(thrown), code: codeOf(thrown) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function disk({ store: { reserve } }: Site): Check {
+  const check = "disk";
+  const { freeBytes, minFreeBytes, isGivenUp } = reserve.now();
+  const free = `${mebibytes(freeBytes)} MiB free, ${mebibytes(minFreeBytes)} MiB in reserve`;
+  if (freeBytes < minFreeBytes)
+    return {
+      check,
+      state: "fail",
+      says: `${free}: nothing is accepted, what is queued still drains; free space`,
+      code: "STORE_FULL",
+    };
+  if (isGivenUp) return { check, state: "warn", says: `${free}, but the ballast is given up; free space` };
+  return { check, state: "pass", says: free };
+}
+
+const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
+
+/** As they were loaded: new files count from the next start. Revocation lists as they are now. */
+function certificates({ identity, tls, now }: Site): readonly Check[] {
+  const at = now();
+  const [tlsDer] = pemToDer(tls.certificate);
+  const own = { sign: identity.signer.certificate, decrypt: identity.self.decrypt, tls: tlsDer } as const;
+  const ends = Object.entries(own).flatMap(([name, der]) =>
+    der ? [{ name, end: readCertificate(der).notAfter }] : [],
+  );
+  const { crls, crlStaleMs, revocation } = identity.trust;
+  const lists = revocation === "require" ? crls.map((der) => readCrl(der).nextUpdate) : [];
+  return [
+    ...ends.map(({ name, end }) => {
+      const { days, step } = expiryOf(end, at);
+      const check = `certificate ${name}`;
+      const day = end.toISOString().slice(0, 10);
+      if (step === 0) return { check, step, state: "fail", says: `expired on ${day}; have it issued anew` } as const;
+      if (step === undefined) return { check, state: "pass", says: `until ${day}` } as const;
+      return { check, step, state: "warn", says: `expires in ${days} d, on ${day}; have it issued anew` } as const;
+    }),
+    ...lists
+      .filter((end) => end < at)
+      .slice(0, 1)
+      .map((end): Check => {
+        const isOver = end.getTime() + (crlStaleMs ?? 0) < at.getTime();
+        const says = `should have been renewed on ${end.toISOString().slice(0, 10)}${isOver ? "; nothing is opened any more" : ""}`;
+        return { check: "revocation lists", state: isOver ? "fail" : "warn", says };
+      }),
+  ];
+}
+
+function listening(listeners: readonly Listener[] | undefined, isStopping: boolean): Check {
+  const check = "listeners";
+  if (isStopping) return { check, state: "fail", says: "the site is stopping" };
+  if (!listeners) return { check, state: "fail", says: "the site is starting" };
+  const closed = listeners.filter((each) => !each.isListening());
+  if (closed.length === 0) return { check, state: "pass", says: `${listeners.length} open` };
+  const where = closed.map(({ name, address }) => `${name} ${address}`).join(", ");
+  return { check, state: "fail", says: `not listening any more: ${where}; restart the site` };
+}
+
+function balance(reconciler: Reconciler): Check {
+  const check = "reconciliation";
+  const last = reconciler.last();
+  if (!last) return { check, state: "pass", says: "not looked at yet" };
+  if (last.holds) return { check, state: "pass", says: `holds as of ${last.at}` };
+  const says = last.failed ?? `${last.lost} accepted and nowhere to be found; semrs status, semrs verify`;
+  return { check, state: "fail", says, code: "STORE_DAMAGED" };
+}
