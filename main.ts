@@ -32,6 +32,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import("./commands/run.ts")).runCommand(),
   send: async () => (await import("./commands/send/index.ts")).sendCommand(),
   echo: async () => (await import("./commands/echo.ts")).echoCommand(),
+  doctor: async () => (await import("./commands/doctor/index.ts")).doctorCommand(),
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
   verify: async () => (await import("./commands/verify.ts")).verifyCommand(),

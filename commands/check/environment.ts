@@ -11,11 +11,11 @@ import { reasonOf } from "../../errors.ts";
 import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
+import { expiryOf } from "../../pipeline/expiry.ts";
 import { doorsOf } from "./firewall.ts";
 
 const purposes = ["sign", "decrypt", "tls"] as const;
 const dayMs = 24 * 3600 * 1000;
-const soonDays = 30;
 const othersMay = 0o077;
 
 /** Everything that would keep the site from starting or soon will. */
@@ -98,12 +98,12 @@ function* certificateAt(file: string, code: FindingCode, next: string): Generato
 
 function* validity(file: string, certificate: Certificate, config: Config, now: Date): Generator<Finding> {
   const { notBefore, notAfter, raw } = certificate;
-  const days = Math.floor((notAfter.getTime() - now.getTime()) / dayMs);
+  const { days, step } = expiryOf(notAfter, now);
   if (now < notBefore || now > notAfter) {
     yield finding(file, "CERTIFICATE_EXPIRED", `is valid from ${day(notBefore)} to ${day(notAfter)}`);
     return;
   }
-  if (days < soonDays) yield finding(file, "CERTIFICATE_EXPIRES", `expires in ${days} d, on ${day(notAfter)}`);
+  if (step !== undefined) yield finding(file, "CERTIFICATE_EXPIRES", `expires in ${days} d, on ${day(notAfter)}`);
   const anchors = config.trust.anchors.flatMap((each) => pemToDer(textOf(each) ?? ""));
   const crls = files(config).flatMap((each) => pemToDer(textOf(each) ?? "", "X509 CRL"));
   try {

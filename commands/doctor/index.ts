@@ -1,0 +1,113 @@
+/** `semrs doctor`: everything that can be wrong with a house and its machine, one line each, and what to do about it. */
+import { Command } from "commander";
+import { type Config, readConfig } from "../../pipeline/config.ts";
+import { type Finding, type FindingCode, meaningOf } from "../../pipeline/config-findings.ts";
+import { loadKeys } from "../../pipeline/identity.ts";
+import type { Check, CheckState } from "../../pipeline/readiness.ts";
+import { checkEnvironment } from "../check/environment.ts";
+import { checkPeers } from "../check/peers.ts";
+import { exits, guarded, print, say } from "../exit.ts";
+import { clocksOf, type Diagnosis, spaceOf, storeOf, syncOf } from "./machine.ts";
+
+type Options = { readonly site?: string; readonly json?: boolean };
+
+export function doctorCommand(): Command {
+  return new Command("doctor")
+    .summary("what is wrong with this house and its machine, and what to do")
+    .description(
+      "Looks at the configuration, keys, certificates, file modes, ports, the disk (space, and how fast it syncs), the store, the partners and systems, their clocks, and the running site. Exit 78 when something of this house is wrong, 69 when something beside it is, 0 otherwise.",
+    )
+    .argument("[file]", "configuration", "channels.yaml")
+    .option("--site <name>", "this site; without it SITE, or what the file says")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "before",
+      "Examples:\n  semrs doctor\n  semrs doctor --json | jq '.checks[] | select(.state == \"fail\")'\n",
+    )
+    .action((file: string, options: Options) => guarded("doctor", () => doctor(file, options)));
+}
+
+async function doctor(file: string, { site, json }: Options): Promise<void> {
+  const env = site ? { ...process.env, SITE: site } : process.env;
+  const { config, findings } = readConfig(file, env);
+  const rows: Diagnosis[] = [...grouped(["configuration"], findings)];
+  if (config) rows.push(...(await examine(config)));
+  if (json) print(JSON.stringify({ site: config?.site ?? null, checks: rows }));
+  else print(rows.flatMap(lines).join("\n"));
+  const count = (state: CheckState): number => rows.filter((row) => row.state === state).length;
+  say(`${count("fail")} fail, ${count("warn")} warn, ${count("pass")} pass`);
+  const failing = rows.filter(({ state }) => state === "fail");
+  if (failing.length > 0)
+    process.exitCode = failing.some(({ check }) => ofHouse.has(check)) ? exits.config : exits.unavailable;
+}
+
+async function examine(config: Config): Promise<readonly Diagnosis[]> {
+  const environment = await checkEnvironment(config, new Date());
+  const rows: Diagnosis[] = [
+    ...grouped(["keys", "certificates", "revocation lists", "data folder", "ports"], environment),
+  ];
+  if (!environment.some(({ code }) => code === "DATA_UNWRITABLE"))
+    rows.push(syncOf(config), spaceOf(config), storeOf(config));
+  // Without keys nobody can be asked.
+  if (!environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error")) {
+    rows.push(...grouped(["peers"], await checkPeers(config)), ...(await clocksOf(config, loadKeys(config))));
+  }
+  rows.push(...(await running(config)));
+  return rows;
+}
+
+const areas = {
+  keys: /^(KEY_|STORAGE_KEY)/,
+  certificates: /^(CERTIFICATE_|PARTNER_CERTIFICATE)/,
+  "revocation lists": /^CRL_/,
+  "data folder": /^DATA_/,
+  ports: /^PORT_/,
+  peers: /^PEER_/,
+  configuration: /./,
+} as const;
+type Area = keyof typeof areas;
+const areaOf = (code: FindingCode): Area =>
+  (Object.keys(areas) as Area[]).find((area) => areas[area].test(code)) ?? "configuration";
+/** What a person of this house corrects here: exit 78. */
+const ofHouse: ReadonlySet<string> = new Set([
+  "configuration",
+  "keys",
+  "certificates",
+  "revocation lists",
+  "data folder",
+]);
+
+/** One row a finding, and one for each area in which there is none. */
+function grouped(wanted: readonly Area[], findings: readonly Finding[]): readonly Diagnosis[] {
+  return wanted.flatMap((area): readonly Diagnosis[] => {
+    const of = findings.filter(({ code }) => areaOf(code) === area);
+    if (of.length === 0) return [{ check: area, state: "pass", says: "nothing found" }];
+    return of.map(({ file, line, column, severity, code, message }) => ({
+      check: area,
+      state: severity === "error" ? "fail" : "warn",
+      says: `${file}${line > 0 ? `:${line}:${column}` : ""} ${code} ${message}`,
+      next: meaningOf(code).remedy,
+    }));
+  });
+}
+
+const askMs = 10_000;
+
+/** What the site says of itself, if it runs. */
+async function running({ own: { admin } }: Config): Promise<readonly Diagnosis[]> {
+  const check = "running site";
+  try {
+    const response = await fetch(`http://${admin.host}:${admin.port}/health/ready`, {
+      signal: AbortSignal.timeout(askMs),
+    });
+    const { checks } = (await response.json()) as { checks: readonly Check[] };
+    return checks.map((each) => ({ ...each, check: `${check}, ${each.check}` }));
+  } catch {
+    return [{ check, state: "warn", says: "does not answer on its admin port", next: "Start it: semrs run." }];
+  }
+}
+
+const lines = ({ state, check, says, next }: Diagnosis): readonly string[] => [
+  `${state} ${check}: ${says}`,
+  ...(next && state !== "pass" ? [`     → ${next}`] : []),
+];

@@ -1,0 +1,151 @@
+/** What only the machine itself can tell: whether a sync reaches the disk and how fast, free space, clocks, what the store holds. */
+import { closeSync, existsSync, fdatasyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { request } from "node:https";
+import { join } from "node:path";
+import { reasonOf } from "../../errors.ts";
+import type { Config } from "../../pipeline/config.ts";
+import type { Keys } from "../../pipeline/identity.ts";
+import type { Check } from "../../pipeline/readiness.ts";
+import { emptyHead } from "../../store/accept-journal.ts";
+import { reconcile } from "../../store/reconcile.ts";
+
+/** A row of the doctor: a check, and what to do where it does not pass. */
+export type Diagnosis = Check & { readonly next?: string };
+
+const syncs = 32;
+const syncBytes = 4096;
+const slowMs = 20;
+/** statfs(2) of file systems in memory: tmpfs, ramfs. */
+const inMemory: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+/** The median of some syncs in the data folder; every acknowledgement waits for one, shared with those beside it. */
+export function syncOf({ own: { data } }: Config): Diagnosis {
+  const check = "fsync";
+  const path = join(data, `doctor.${process.pid}`);
+  try {
+    const file = openSync(path, "wx", 0o600);
+    const took: number[] = [];
+    try {
+      for (let n = 0; n < syncs; n += 1) {
+        writeSync(file, Buffer.alloc(syncBytes, n));
+        const started = performance.now();
+        fdatasyncSync(file);
+        took.push(performance.now() - started);
+      }
+    } finally {
+      closeSync(file);
+      rmSync(path);
+    }
+    const median = took.sort((one, other) => one - other)[syncs / 2] ?? 0;
+    const says = `${median.toFixed(1)} ms (median of ${syncs})`;
+    if (inMemory.has(statfsSync(data).type))
+      return {
+        check,
+        state: "fail",
+        says: "the data folder is in memory",
+        next: "Put data on a disk: what is acknowledged must outlive power.",
+      };
+    if (median > slowMs)
+      return {
+        check,
+        state: "warn",
+        says,
+        next: "A disk this slow bounds what can be acknowledged; use an SSD, or a controller with a protected cache.",
+      };
+    return { check, state: "pass", says };
+  } catch (thrown) {
+    return {
+      check,
+      state: "fail",
+      says: reasonOf(thrown),
+      next: "Every acknowledgement waits for a sync: check the disk.",
+    };
+  }
+}
+
+const ample = 4;
+
+export function spaceOf({ own: { data, disk } }: Config): Diagnosis {
+  const check = "disk";
+  const { bavail, bsize } = statfsSync(data);
+  const free = bavail * bsize;
+  const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
+  const says = `${mebibytes(free)} MiB free, ${mebibytes(disk.minFree)} MiB in reserve`;
+  const next = "Free space, or move the data folder.";
+  if (free < disk.minFree) return { check, state: "fail", says: `${says}: nothing would be accepted`, next };
+  if (free < disk.minFree * ample + disk.ballast) return { check, state: "warn", says, next };
+  return { check, state: "pass", says };
+}
+
+const skewWarnMs = 60_000;
+/** What envelopes are allowed (SPEC.md, "Verification order"). */
+const skewFailMs = 5 * 60_000;
+const answerMs = 5_000;
+
+/** Each partner's clock against ours, from the Date of its answer (to a second). */
+export async function clocksOf(config: Config, { tls, identity }: Keys): Promise<readonly Diagnosis[]> {
+  const others = Object.entries(config.partners).filter(([name]) => name !== config.site);
+  return await Promise.all(
+    others.map(async ([name, { url }]): Promise<Diagnosis> => {
+      const check = `clock of ${name}`;
+      const answered = await dateAt(url, tls, identity.partners.get(name)?.tls).catch(() => undefined);
+      if (!answered) return { check, state: "warn", says: "cannot be asked", next: "See the line of this peer." };
+      const skew = answered.theirs - answered.ours;
+      const says = `${Math.abs(skew) < 2000 ? "equal" : `${Math.round(Math.abs(skew) / 1000)} s ${skew > 0 ? "ahead of" : "behind"} ours`}`;
+      const next = "Set the clock that is wrong (NTP): over five minutes nothing is opened any more.";
+      if (Math.abs(skew) > skewFailMs) return { check, state: "fail", says, code: "CLOCK_BEHIND", next };
+      return Math.abs(skew) > skewWarnMs ? { check, state: "warn", says, next } : { check, state: "pass", says };
+    }),
+  );
+}
+
+const dateAt = (url: string, { key, certificate, ca }: Keys["tls"], pinned: string | undefined) =>
+  new Promise<{ theirs: number; ours: number }>((resolve, reject) => {
+    const started = Date.now();
+    const asking = request(
+      `${url}/semrs/v1/health/live`,
+      {
+        key,
+        cert: certificate,
+        ca,
+        agent: false,
+        timeout: answerMs,
+        checkServerIdentity: (_host, { fingerprint256 }) =>
+          fingerprint256.replaceAll(":", "").toLowerCase() === pinned ? undefined : new Error("another certificate"),
+      },
+      (response) => {
+        response.resume();
+        const theirs = Date.parse(response.headers.date ?? "");
+        if (Number.isNaN(theirs)) reject(new Error("no date"));
+        // The header is cut to the second before.
+        else resolve({ theirs: theirs + 500, ours: (started + Date.now()) / 2 });
+      },
+    );
+    asking
+      .on("timeout", () => asking.destroy(new Error("no answer")))
+      .on("error", reject)
+      .end();
+  });
+
+/** The accept journal from the first line on, each in the index, and all that was accepted accounted for; a running site is not disturbed. */
+export function storeOf({ own: { data, channels } }: Config): Diagnosis {
+  const check = "store";
+  const [database, journal] = [join(data, "semrs.db"), join(data, "accept.journal")];
+  if (!existsSync(database)) return { check, state: "pass", says: "none yet; the first start makes it" };
+  const next = "semrs verify names what is damaged; then restore a backup.";
+  try {
+    const outbound = channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
+    const found = reconcile({ database, journal, from: emptyHead, outbound });
+    const lost = found.missing.length + found.channels.reduce((sum, channel) => sum + channel.lost, 0);
+    const accepted = found.channels.reduce((sum, channel) => sum + channel.accepted, 0);
+    if (lost > 0)
+      return { check, state: "fail", says: `${lost} accepted and nowhere to be found`, code: "STORE_DAMAGED", next };
+    return {
+      check,
+      state: "pass",
+      says: `${found.head.seq} in the accept journal, ${accepted} accepted, all accounted for`,
+    };
+  } catch (thrown) {
+    return { check, state: "fail", says: reasonOf(thrown), code: "STORE_DAMAGED", next };
+  }
+}

@@ -1,0 +1,91 @@
+/** `semrs doctor`: pass, warn or fail, and what to do. */
+import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Diagnosis } from "../../commands/doctor/machine.ts";
+import { sampleMessage } from "../fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+import { semrs } from "./cli.ts";
+
+let at: TestExchange;
+beforeAll(async () => {
+  at = await openExchange(await testPki());
+});
+afterAll(() => at.close());
+
+async function examined(env: Readonly<Record<string, string>> = {}, file = join(at.folder, "hospital-a.yaml")) {
+  const { exit, out } = await semrs(["doctor", file, "--json"], { env: { ...at.env, SITE: "hospital-a", ...env } });
+  const { checks } = JSON.parse(out) as { checks: readonly Diagnosis[] };
+  return { exit, checks, of: (name: string) => checks.filter(({ check }) => check === name) };
+}
+
+describe("a house that runs, with its partners", () => {
+  test("is well: everything passes, in lines for people", async () => {
+    await at.message(sampleMessage("mdm-t02-121"));
+    const { exit, out, err } = await semrs(["doctor", join(at.folder, "hospital-a.yaml")], {
+      env: { ...at.env, SITE: "hospital-a" },
+    });
+    expect(out.split("\n").filter((line) => line !== "" && !line.startsWith("pass "))).toEqual([]);
+    expect(out).toMatch(/^pass fsync: \d+\.\d ms \(median of 32\)$/m);
+    expect(out).toMatch(/^pass store: 1 in the accept journal, 1 accepted, all accounted for$/m);
+    expect(out).toMatch(/^pass clock of registry: equal$/m);
+    expect(out).toMatch(/^pass running site, listeners: 3 open$/m);
+    expect(err).toMatch(/^0 fail, 0 warn, \d+ pass$/m);
+    expect(exit).toBe(0);
+  });
+
+  test("a partner that is down fails with what to do, exit 69", async () => {
+    await at.stop("registry");
+    const { exit, of } = await examined();
+    expect(of("peers")).toMatchObject([{ state: "fail", next: "Start it, open the firewall, correct the address." }]);
+    expect(of("clock of registry")).toMatchObject([{ state: "warn" }]);
+    expect(of("clock of hospital-b")).toMatchObject([{ state: "pass" }]);
+    expect(exit).toBe(69);
+    await at.start("registry");
+  });
+
+  test("a disk below the reserve fails, exit 69", async () => {
+    const file = join(at.folder, "full.yaml");
+    const { readFileSync } = await import("node:fs");
+    const text = readFileSync(join(at.folder, "hospital-a.yaml"), "utf8");
+    writeFileSync(file, text.replace(/( {4}repository: .*_PORT:8441.*\n)/, "$1    disk: { minFree: 999999GiB }\n"));
+    const { exit, of } = await examined({}, file);
+    expect(of("disk")).toMatchObject([{ state: "fail", next: "Free space, or move the data folder." }]);
+    expect(exit).toBe(69);
+  });
+
+  test("what was accepted and is nowhere to be found fails, though the site runs", async () => {
+    await until("sealed", async () => {
+      const { items } = await at.admin("hospital-a").get<{ items: Record<string, number> }>("/counts");
+      return items.sealed === 1;
+    });
+    const db = new DatabaseSync(join(at.folder, "data", "hospital-a", "semrs.db"));
+    db.exec("PRAGMA busy_timeout = 5000; DELETE FROM item");
+    db.close();
+    expect((await examined()).of("store")).toMatchObject([{ state: "fail", code: "STORE_DAMAGED" }]);
+  });
+});
+
+test("a key that others may read, a site that does not run, a file that is wrong: exit 78, and the place", async () => {
+  const keys = mkdtempSync(join(tmpdir(), "semrs-doctor-"));
+  cpSync(at.env.PKI ?? "", keys, { recursive: true });
+  chmodSync(join(keys, "hospital-a", "sign.key"), 0o644);
+  const { A_ADMIN: _other, ...rest } = at.env;
+  const env = { ...rest, PKI: keys, A_ADMIN: "1", DATA: join(keys, "data") };
+  const { exit, of } = await examined(env);
+  expect(of("keys")).toMatchObject([{ state: "fail", says: expect.stringContaining("KEY_MODE"), next: "chmod 600." }]);
+  expect(of("running site")).toMatchObject([{ state: "warn", next: "Start it: semrs run." }]);
+  expect(of("store")).toMatchObject([{ state: "pass" }]);
+  expect(exit).toBe(78);
+
+  const file = join(at.folder, "wrong.yaml");
+  writeFileSync(file, "site: hospital-a\nsites: 7\n");
+  const wrong = await examined({}, file);
+  expect(wrong.of("configuration")[0]).toMatchObject({
+    state: "fail",
+    says: expect.stringMatching(/wrong\.yaml:2:1 /),
+  });
+  expect(wrong.exit).toBe(78);
+});
