@@ -33,6 +33,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   send: async () => (await import("./commands/send/index.ts")).sendCommand(),
   echo: async () => (await import("./commands/echo.ts")).echoCommand(),
   doctor: async () => (await import("./commands/doctor/index.ts")).doctorCommand(),
+  reload: async () => (await import("./commands/reload.ts")).reloadCommand(),
   status: async () => (await import("./commands/status.ts")).statusCommand(),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
   verify: async () => (await import("./commands/verify.ts")).verifyCommand(),

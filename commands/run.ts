@@ -17,6 +17,7 @@ import { startEngine } from "../pipeline/engine.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
+import type { Reloaded } from "../pipeline/reload.ts";
 import type { Site } from "../pipeline/site.ts";
 import { openStore } from "../store/index.ts";
 import type { Store } from "../store/store.ts";
@@ -30,6 +31,8 @@ export type Started = {
   };
   /** For a program in the same process that reads what became of something. */
   readonly store: Store;
+  /** Reads the configuration anew; CONFIG_INVALID when that changes nothing. */
+  reload(): Reloaded;
   stop(): Promise<void>;
 };
 
@@ -69,6 +72,14 @@ export function runCommand(): Command {
         };
         process.on("SIGTERM", stop);
         process.on("SIGINT", stop);
+        process.on("SIGHUP", () => {
+          try {
+            started.reload();
+          } catch (thrown) {
+            // A file that is wrong is in the log already.
+            if (!(thrown instanceof Fault)) throw thrown;
+          }
+        });
         if (untilInputEnds) process.stdin.resume().once("end", stop).once("error", stop);
       } catch (thrown) {
         say(`semrs: ${reasonOf(thrown)}`);
@@ -155,6 +166,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     return {
       addresses,
       store,
+      reload: engine.reload,
       stop: async () => {
         // What is under way may finish; what hangs is cut.
         const patience = setTimeout(() => stopping.abort(), graceMs);

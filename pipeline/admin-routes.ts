@@ -10,6 +10,7 @@ import { listedStates, listJournal, maxListed, recordLine, trace } from "./journ
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
 import type { Readiness } from "./readiness.ts";
 import type { Reconciler } from "./reconcile.ts";
+import type { Reloaded } from "./reload.ts";
 import type { Site } from "./site.ts";
 import { verifyStore } from "./verify.ts";
 
@@ -19,6 +20,8 @@ export type Running = {
   readonly releases: Releases;
   readonly reconciler: Reconciler;
   readonly readiness: Readiness;
+  /** Reads the configuration anew. */
+  reload(): Reloaded;
 };
 
 /** A request after its schemas; `response` is for those that write more than one JSON value. */
@@ -140,6 +143,10 @@ export const routes: readonly Route[] = [
       for await (const chunk of body) if (!response.write(chunk)) await once(response, "drain");
       response.end();
     },
+  }),
+  post("/reload", {
+    summary: "Reads channels.yaml anew; a file that is wrong, or needs a restart, changes nothing.",
+    answer: ({ running }) => running.reload(),
   }),
   post("/verify", {
     summary: "Everything that is kept, looked at again: one line a damage, and one at the end.",

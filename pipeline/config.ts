@@ -30,6 +30,8 @@ export type Config = {
   readonly file: string;
   /** `file:line` of a path of keys. */
   placeOf(path: readonly PropertyKey[]): string;
+  /** The file as it is now, in the same environment. */
+  reread(): Read;
   readonly site: string;
   readonly timeZone: string;
   readonly identifiers: readonly {
@@ -120,7 +122,8 @@ export function readConfig(file: string, env: Environment): Read {
   // Doubts about names that do not exist would only repeat it.
   if (findings.length > 0) return read(undefined);
   for (const problem of findDoubts(parsed.data, channels)) at(problem);
-  return read(resolved(path, parsed.data, channels, { checks, transforms }, source));
+  const reread = (): Read => readConfig(file, env);
+  return read({ ...resolved(path, parsed.data, channels, { checks, transforms }, source), reread });
 }
 
 const sorted = (findings: readonly Finding[]): readonly Finding[] =>
@@ -145,7 +148,7 @@ function resolved(
   channels: readonly Channel[],
   loaded: Pick<Config["own"], "checks" | "transforms">,
   source: ConfigFile,
-): Config {
+): Omit<Config, "reread"> {
   const folder = dirname(path);
   const absolute = (relative: string) => resolve(folder, relative);
   const own = file.sites[file.site];

@@ -48,7 +48,7 @@ export function openDeliveryLoop(
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
   const load = new Map<string, number>();
-  const pauses = openPauses(config.delivery.retry);
+  const pauses = openPauses(() => config.delivery.retry);
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
   let isQueued = false;
@@ -58,7 +58,6 @@ export function openDeliveryLoop(
     const { mllp, dicom } = config.own.systems[destination] ?? {};
     return mllp?.connect && !dicom?.connect ? mllp.connections : maxPerDestination;
   };
-  const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
 
   const wake = (): void => {
     if (isStopped || isQueued) return;
@@ -76,6 +75,7 @@ export function openDeliveryLoop(
       (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
     const busyOnes = [...new Set([...[...load.keys()].filter(isBusy), ...pauses.closed(now)])];
     // Those that were just begun are still due until their mark is committed.
+    const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
     const wanted = Math.min(maxLooked, under.size + mostPlaces);
     for (const delivery of store.deliveries.due(now, wanted, busyOnes)) {
       if (under.has(delivery.id) || isBusy(delivery.destination)) continue;

@@ -24,6 +24,7 @@ import { outbound } from "./outbound.ts";
 import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
 import { openReconciler } from "./reconcile.ts";
+import { type Reloaded, reload } from "./reload.ts";
 import { type Provide, push, register, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { pass, type Site } from "./site.ts";
@@ -53,6 +54,8 @@ export type Engine = {
   };
   /** Everything listens: `others` beside the engine's own. */
   opened(others: readonly Listener[]): void;
+  /** Reads the configuration anew; CONFIG_INVALID when that changes nothing. */
+  reload(): Reloaded;
   stop(): Promise<void>;
 };
 
@@ -81,6 +84,13 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
 
   const health = openHealthChecks(site);
   const reconciler = openReconciler(site);
+  /** What waits is judged by the new rules. */
+  const renew = (): Reloaded => {
+    const reloaded = reload(site);
+    room.lookAgain();
+    loop.wake();
+    return reloaded;
+  };
   const readiness = openReadiness(site, reconciler);
   const listeners: Running[] = [];
   const named: Listener[] = [];
@@ -123,9 +133,10 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       systems[name] = addresses;
     }
     const releases = { look: room.look, again: messages.again };
-    const admin = await openAdmin({ site, releases, reconciler, readiness }, health.now);
+    const admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew }, health.now);
     return {
       addresses: { admin: admin.address, systems },
+      reload: renew,
       opened: (others) => readiness.opened([...named, ...others]),
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));

@@ -23,8 +23,8 @@ export type Pauses = {
   ended(destination: string, code: ErrorCode | undefined, now: number): "began" | "goes on" | "is over" | undefined;
 };
 
-/** A pause between probes doubles from `first` to `max` milliseconds. */
-export function openPauses({ first, max }: { readonly first: number; readonly max: number }): Pauses {
+/** A pause between probes doubles from `first` to `max` milliseconds, as they are when it begins. */
+export function openPauses(retry: () => { readonly first: number; readonly max: number }): Pauses {
   const paused = new Map<string, { due: number; pause: number }>();
   return {
     limit: (destination, all, now) => {
@@ -39,6 +39,7 @@ export function openPauses({ first, max }: { readonly first: number; readonly ma
       if (code !== undefined && pausing.has(code)) {
         // Those that were under way when the pause began do not lengthen it.
         if (known && known.due > now) return "goes on";
+        const { first, max } = retry();
         const pause = known ? Math.min(max, known.pause * 2) : first;
         paused.set(destination, { due: now + pause, pause });
         return known ? "goes on" : "began";

@@ -28,13 +28,13 @@ const nothing = { acknowledged: 0, channels: [] } as const;
 /** Looks at start and about once a minute. `reconcile.lost` and `reconcile.restored` are told once each. */
 export function openReconciler(site: Site): Reconciler {
   const { store, log, config } = site;
-  const outbound = config.own.channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
   let last: Balance | undefined;
   let running: Promise<Balance> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
 
   const pass = async (): Promise<Balance> => {
+    const outbound = config.own.channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
     const [at, started] = [site.now().toISOString(), performance.now()];
     const found = await store.checks.reconcile(outbound).catch((thrown: unknown) => {
       return { ...nothing, code: codeOf(thrown), failed: reasonOf(thrown) };

@@ -88,6 +88,17 @@ async function editsOf(
 /** One worker a module: a module that keeps state sees the messages of its channel one after the other. */
 const pools = new Map<string, Pool<TransformJob, readonly FieldEdit[]>>();
 
+/** Long after any step may take, what ran under the old module has ended. */
+const renewMs = 120_000;
+
+/** Modules are read anew from now on; what is under way ends with the one it began with. */
+export function renewModules(): void {
+  for (const [module, pool] of pools) {
+    pools.delete(module);
+    setTimeout(() => void pool.close(), renewMs).unref();
+  }
+}
+
 function poolOf(module: string): Pool<TransformJob, readonly FieldEdit[]> {
   const known = pools.get(module);
   if (known) return known;

@@ -37,6 +37,8 @@ export type WaitingRoom = {
   complete(sopInstanceUids: readonly string[]): Promise<void>;
   /** A person released a held item: look again. */
   look(item: Item): void;
+  /** The rules have changed: look at everything that waits. */
+  lookAgain(): void;
   stop(): Promise<void>;
 };
 
@@ -192,17 +194,21 @@ export function openWaitingRoom(
     return Date.now() + sweepMs;
   };
 
-  const known = new Set<string>();
-  for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) {
-    const joins = item.joins.join();
-    if (item.kind === "document" || isKeyObjects(item) || !known.has(joins)) arrived(item);
-    if (item.kind === "instance") known.add(joins);
-  }
+  const lookAgain = (): void => {
+    const known = new Set<string>();
+    for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) {
+      const joins = item.joins.join();
+      if (item.kind === "document" || isKeyObjects(item) || !known.has(joins)) arrived(item);
+      if (item.kind === "instance") known.add(joins);
+    }
+  };
+  lookAgain();
   table.by("sweep", Date.now(), sweep);
   return {
     arrived,
     complete,
     look: (item) => arrived(item),
+    lookAgain,
     stop: async () => {
       isStopped = true;
       await table.stop();

@@ -104,6 +104,7 @@ User=semrs
 WorkingDirectory=${resolve(folder)}
 EnvironmentFile=-${resolve(folder)}/.env
 ExecStart=/usr/bin/env semrs run --config channels.yaml
+ExecReload=/usr/bin/env kill -HUP $MAINPID
 Restart=always
 RestartSec=2
 # What was accepted is finished; what hangs is cut by semrs itself after five seconds.

@@ -1,0 +1,88 @@
+/**
+ * Hot reload: the file is read anew, and what may change while a site runs takes the place of what was. A file that is wrong, or
+ * that changes something only a start can, changes nothing at all. All stations share one `Config` and look a thing up when
+ * they need it, so its parts are replaced within it, between two turns of the loop.
+ */
+import { Fault } from "../errors.ts";
+import type { Channel, Config, System } from "./config.ts";
+import { findingText } from "./config-findings.ts";
+import type { Site } from "./site.ts";
+import { renewModules } from "./transform.ts";
+
+export type Reloaded = { readonly changed: readonly string[]; readonly warnings: readonly string[] };
+
+/** Keys of a system that are looked up for each message; all others belong to a listener that is open. */
+const live: Readonly<Record<keyof System, readonly string[]>> = {
+  mllp: [
+    ...["connect", "standby", "keepSeconds", "connectSeconds", "responseSeconds", "connections", "awaits"],
+    ...["answer", "within", "refusals", "ambiguous", "sends", "authorities"],
+  ],
+  dicom: ["associations", "proof", "proofSeconds", "connectSeconds", "responseSeconds"],
+  directory: [],
+};
+
+/** CONFIG_INVALID with a line for each problem, and its place; else what has changed. */
+export function reload({ config, log }: Pick<Site, "config" | "log">): Reloaded {
+  try {
+    const { findings, config: next } = config.reread();
+    const texts = findings.map(findingText);
+    if (!next) throw new Fault("CONFIG_INVALID", texts.join("\n"));
+    const [now, then] = [settings(config), settings(next)];
+    const changed = differing(now, then);
+    const stuck = changed.filter((path) => !isLive(path));
+    if (stuck.length > 0) throw new Fault("CONFIG_INVALID", stuck.map((path) => needsStart(next, path)).join("\n"));
+    const { own } = config;
+    Object.assign(own, next.own);
+    Object.assign(config, next, { own });
+    renewModules();
+    for (const warning of texts) log("config.warned", { reason: warning }, "warn");
+    log("config.reloaded", { count: changed.length, reason: changed.join(", ") });
+    return { changed, warnings: texts };
+  } catch (thrown) {
+    const reason = thrown instanceof Fault ? thrown.message : "the file cannot be read";
+    log("config.refused", { code: "CONFIG_INVALID", reason }, "error");
+    throw thrown;
+  }
+}
+
+const needsStart = (next: Config, path: string): string =>
+  `${next.placeOf(path.split("."))} ${path} cannot be changed while the site runs; restart it`;
+
+/** Settings by the path at which the file has them. */
+function settings({ site, own, ...config }: Config): ReadonlyMap<string, string> {
+  const at = ["sites", site];
+  const found = new Map<string, string>();
+  const put = (path: readonly string[], value: unknown): void =>
+    void found.set(path.join("."), JSON.stringify(value ?? null));
+  put(["site"], site);
+  for (const key of ["keys", "data", "admin", "disk", "repository", "registry"] as const) put([...at, key], own[key]);
+  for (const key of ["timeZone", "identifiers", "partners", "trust", "registryPartner", "delivery"] as const)
+    put([key], config[key]);
+  for (const [name, system] of Object.entries(own.systems))
+    for (const [protocol, options] of Object.entries(system))
+      for (const [key, value] of Object.entries(options ?? {})) put([...at, "systems", name, protocol, key], value);
+  put(
+    [...at, "run"],
+    own.channels.map(({ name }) => name),
+  );
+  for (const channel of own.channels) {
+    put(["channels", channel.name], channel);
+    put(["channels", channel.name, "open", "crlStale"], staleOf(channel));
+  }
+  return found;
+}
+
+const staleOf = (channel: Channel): number | null => (channel.kind === "inbound" ? channel.open.crlStale : null);
+
+const differing = (now: ReadonlyMap<string, string>, then: ReadonlyMap<string, string>): readonly string[] =>
+  [...new Set([...now.keys(), ...then.keys()])].filter(
+    (path) => (now.get(path) ?? "null") !== (then.get(path) ?? "null"),
+  );
+
+const livePaths = /^(timeZone|identifiers|delivery|channels\.[^.]+|sites\.[^.]+\.run)$/;
+
+function isLive(path: string): boolean {
+  const [, protocol, key] = /^sites\.[^.]+\.systems\.[^.]+\.([^.]+)\.([^.]+)$/.exec(path) ?? [];
+  if (protocol !== undefined && key !== undefined) return live[protocol as keyof System]?.includes(key) ?? false;
+  return livePaths.test(path);
+}

@@ -1,0 +1,124 @@
+/** Hot reload (reliability.md F19): what may change does, between two messages; a bad file changes nothing and says where. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { Reloaded } from "../pipeline/reload.ts";
+import { semrs } from "./commands/cli.ts";
+import { makeHome, reconfigure, startHouse } from "./faults/house.ts";
+import { cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+
+let at: TestExchange;
+let file: string;
+let first: string;
+beforeAll(async () => {
+  at = await openExchange(await testPki(), { STUDY_WAIT: "1h" });
+  file = join(at.folder, "hospital-a.yaml");
+  first = readFileSync(file, "utf8");
+});
+afterAll(() => at.close());
+beforeEach(async () => {
+  writeFileSync(file, first);
+  await reload();
+});
+
+const reload = (): Promise<Reloaded> => at.admin("hospital-a").post<Reloaded>("/reload", {});
+function edit(from: string | RegExp, to: string): void {
+  const before = readFileSync(file, "utf8");
+  expect(before).toMatch(from);
+  writeFileSync(file, before.replace(from, to));
+}
+const with113 = "documents: [113, 114, 115, 121, other]";
+const without113 = "documents: [114, 115, 121, other]";
+const report = (extension: string) =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "檢驗報告", body: "x" });
+const arrival = async (id: string) =>
+  (await at.admin("hospital-a").get<{ arrivals: { state: string; code: string | null }[] }>(`/trace/${id}`))
+    .arrivals[0];
+const items = async () => (await at.admin("hospital-a").get<{ items: Record<string, number> }>("/counts")).items;
+
+test("the same file changes nothing", async () => {
+  expect(await reload()).toEqual({ changed: [], warnings: [] });
+});
+
+test("a filter changes from one message to the next, and back", async () => {
+  await at.message(mdmFor(report("L.1"), { controlId: "L1" }));
+  edit(with113, without113);
+  expect((await reload()).changed).toEqual(["channels.documents"]);
+  await at.message(mdmFor(report("L.2"), { controlId: "L2" }));
+  writeFileSync(file, first);
+  await reload();
+  await at.message(mdmFor(report("L.3"), { controlId: "L3" }));
+  expect(await arrival("L1")).toMatchObject({ state: "done" });
+  expect(await arrival("L2")).toMatchObject({ state: "filtered", code: "NO_CHANNEL" });
+  expect(await arrival("L3")).toMatchObject({ state: "done" });
+});
+
+test("a document that waits is judged by the new rules", async () => {
+  await at.message(sampleMessage("mdm-t02-116"));
+  expect(await items()).toMatchObject({ waiting: 1 });
+  edit(/wait: "[^"]*", then: proceed/, "wait: 1ms, then: proceed");
+  expect((await reload()).changed).toEqual(["channels.imaging"]);
+  await until("sealed", async () => (await items()).waiting === undefined);
+});
+
+test.each([
+  [
+    "a key that is none",
+    "filter: { messages: [MDM",
+    "filter: { mesages: [MDM",
+    /hospital-a\.yaml:\d+:\d+ error CONFIG_UNKNOWN_KEY .*did you mean "messages"/,
+  ],
+  ["no YAML", "timeZone:", "timeZone: [", /hospital-a\.yaml:\d+:\d+ error CONFIG_SYNTAX/],
+  [
+    "a listener",
+    "answer:",
+    "maxConnections: 3, answer:",
+    /hospital-a\.yaml:\d+ sites\.hospital-a\.systems\.his\.mllp\.maxConnections cannot be changed while the site runs; restart it/,
+  ],
+  [
+    "a partner",
+    "  registry:   {",
+    '  hospital-c: { url: "https://127.0.0.1:1", certificates: x }\n  registry:   {',
+    /hospital-a\.yaml:\d+ partners cannot be changed/,
+  ],
+])("%s changes nothing, not even what could be changed, and the place is told", async (what, from, to, told) => {
+  edit(with113, without113);
+  edit(from, to);
+  const lines = at.log.length;
+  await expect(reload()).rejects.toThrow(told);
+  expect(at.log.slice(lines).filter(({ event }) => event.startsWith("config."))).toMatchObject([
+    { event: "config.refused", level: "error", fields: { reason: expect.stringMatching(told) } },
+  ]);
+  const id = `N${what.length}`;
+  await at.message(mdmFor(report(id), { controlId: id }));
+  expect(await arrival(id)).toMatchObject({ state: "done" });
+});
+
+test("semrs reload tells what changed; a bad file is exit 78", async () => {
+  const where = ["--admin", `http://127.0.0.1:${at.env.A_ADMIN}`, "--data", join(at.folder, "data", "hospital-a")];
+  edit("max: 5m", "max: 4m");
+  expect(await semrs(["reload", ...where])).toMatchObject({ exit: 0, out: "changed: delivery\n" });
+  edit("max: 4m", "max: soon");
+  expect(await semrs(["reload", ...where])).toMatchObject({
+    exit: 78,
+    err: expect.stringMatching(/:\d+:\d+ error CONFIG_VALUE delivery\.retry\.max/),
+  });
+});
+
+test("SIGHUP does the same, and a bad file leaves the process as it was", async () => {
+  const home = await makeHome();
+  const house = await startHouse(home);
+  try {
+    reconfigure(home, (yaml) => yaml.replace("Asia/Taipei", "Asia/Tokyo"));
+    house.process.kill("SIGHUP");
+    await until("reloaded", () => house.log().includes('"event":"config.reloaded","count":1,"reason":"timeZone"'));
+    reconfigure(home, (yaml) => yaml.replace("Asia/Tokyo", "Asia/Nowhere"));
+    house.process.kill("SIGHUP");
+    await until("refused", () => house.log().includes('"event":"config.refused"'));
+    expect(await house.admin.get("/status")).toMatchObject({ holds: true });
+    expect(await house.end("SIGTERM")).toBe(0);
+  } finally {
+    await house.end("SIGKILL");
+  }
+});
