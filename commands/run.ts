@@ -19,6 +19,7 @@ import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
 import type { Reloaded } from "../pipeline/reload.ts";
 import type { Site } from "../pipeline/site.ts";
+import { openStopped } from "../pipeline/stops.ts";
 import { openStore } from "../store/index.ts";
 import type { Store } from "../store/store.ts";
 import { exitOf, say } from "./exit.ts";
@@ -132,6 +133,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
       return rest;
     },
     wake: () => wake(),
+    stopped: openStopped(store),
   };
   const { passed } = site.metrics;
   const spools = openSpools(join(config.own.data, "spool"));

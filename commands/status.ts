@@ -1,5 +1,6 @@
 /** `semrs status`: what a site accepted against what became of it, now. */
 import { Command } from "commander";
+import type { Status } from "../pipeline/admin-routes.ts";
 import type { Balance } from "../pipeline/reconcile.ts";
 import type { Fate } from "../store/reconcile.ts";
 import { adminOf, type Where } from "./admin-client.ts";
@@ -21,9 +22,11 @@ export function statusCommand(): Command {
     .addHelpText("before", "Example:\n  semrs status\n")
     .action((where: Where & { readonly json?: boolean }) =>
       guarded("status", async () => {
-        const balance = await adminOf(where).get<Balance>("/status", maxMs);
+        const balance = await adminOf(where).get<Status>("/status", maxMs);
         if (where.json) print(JSON.stringify(balance));
         else print(balanceLines(balance).join("\n"));
+        for (const { kind, name, mode, since, left, reason } of balance.stops)
+          say(`${kind} ${name} ${mode} since ${since}, ${left} left: ${reason}`);
         if (balance.holds) return;
         say(`semrs status: ${balance.failed ?? `${balance.lost} accepted and nowhere to be found; semrs verify`}`);
         process.exitCode = exits.data;

@@ -9,9 +9,10 @@ import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
 import type { Readiness } from "./readiness.ts";
-import type { Reconciler } from "./reconcile.ts";
+import type { Balance, Reconciler } from "./reconcile.ts";
 import type { Reloaded } from "./reload.ts";
 import type { Site } from "./site.ts";
+import { type StopLine, stop, stopLines } from "./stops.ts";
 import { verifyStore } from "./verify.ts";
 
 /** What the routes speak of. */
@@ -23,6 +24,9 @@ export type Running = {
   /** Reads the configuration anew. */
   reload(): Reloaded;
 };
+
+/** What /status answers. */
+export type Status = Balance & { readonly stops: readonly StopLine[] };
 
 /** A request after its schemas; `response` is for those that write more than one JSON value. */
 type Asked<Q, B> = {
@@ -102,7 +106,9 @@ const fetchBody = z.strictObject({
 export const routes: readonly Route[] = [
   get("/status", {
     summary: "What was accepted against what became of it, by channel.",
-    answer: ({ running }) => running.reconciler.look(),
+    answer: async ({ running: { site, reconciler } }): Promise<Status> => {
+      return { ...(await reconciler.look()), stops: stopLines(site.store) };
+    },
   }),
   get("/counts", { summary: "Rows by state.", answer: ({ running }) => counts(running.site) }),
   get("/journal", {
@@ -144,6 +150,18 @@ export const routes: readonly Route[] = [
       response.end();
     },
   }),
+  get("/stops", {
+    summary: "Channels and systems that are paused or drained, with what is left.",
+    answer: ({ running }) => stopLines(running.site.store),
+  }),
+  ...(["pause", "drain", "resume"] as const).map((verb) =>
+    post(`/stops/{id}/${verb}`, {
+      summary: `${verb} a channel, system or partner.`,
+      status: 202,
+      body: reasonBody,
+      answer: ({ running: { site }, id, body }) => stop(site, id, verb, body.reason),
+    }),
+  ),
   post("/reload", {
     summary: "Reads channels.yaml anew; a file that is wrong, or needs a restart, changes nothing.",
     answer: ({ running }) => running.reload(),

@@ -150,6 +150,11 @@ const table = {
     "Another process listens on this port; the site itself, if it runs.",
     "Stop the other, or give this another port.",
   ],
+  STOPPED: [
+    "warn",
+    "A person has paused a channel or system of the running site, or is draining it.",
+    "semrs resume NAME, once the reason is gone.",
+  ],
   PEER_UNREACHABLE: ["error", "A peer does not answer.", "Start it, open the firewall, correct the address."],
 } as const satisfies Record<string, readonly [Severity, string, string]>;
 

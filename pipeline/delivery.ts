@@ -73,11 +73,12 @@ export function openDeliveryLoop(
     // A destination that is busy is asked for nothing more: its queue would hide the others'.
     const isBusy = (destination: string): boolean =>
       (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
-    const busyOnes = [...new Set([...[...load.keys()].filter(isBusy), ...pauses.closed(now)])];
+    const busyOnes = [...[...load.keys()].filter(isBusy), ...pauses.closed(now), ...site.stopped.paused("system")];
+    const except = { destinations: [...new Set(busyOnes)], channels: site.stopped.paused("channel") };
     // Those that were just begun are still due until their mark is committed.
     const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
     const wanted = Math.min(maxLooked, under.size + mostPlaces);
-    for (const delivery of store.deliveries.due(now, wanted, busyOnes)) {
+    for (const delivery of store.deliveries.due(now, wanted, except)) {
       if (under.has(delivery.id) || isBusy(delivery.destination)) continue;
       load.set(delivery.destination, (load.get(delivery.destination) ?? 0) + 1);
       const done = attempt(delivery).finally(() => {
@@ -88,7 +89,7 @@ export function openDeliveryLoop(
       under.set(delivery.id, done);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [store.deliveries.nextDue(now, busyOnes), pauses.next()].filter((at) => at !== undefined && at > now);
+    const times = [store.deliveries.nextDue(now, except), pauses.next()].filter((at) => at !== undefined && at > now);
     const next = Math.min(...(times as number[]), now + maxSleepMs);
     if (times.length > 0) timer = setTimeout(wake, next - now);
   };

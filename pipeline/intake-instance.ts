@@ -24,6 +24,7 @@ export const openInstanceIntake =
     const channel =
       instanceChannel(site.config, system) ??
       new Fault("DICOM_UNSUPPORTED", `no channel of this site takes instances from ${system}; add one to run`);
+    if (!(channel instanceof Fault)) site.stopped.admit("channel", channel.name);
     const { duplicate, fault } = await pass(
       site,
       "source",

@@ -39,6 +39,7 @@ export function openIntake(site: Site, system: string, messages: MessageIntake, 
       site.log("source.unkept", { controlId, peer, code: "STORE_FULL", reason: belowReserve().message }, "error");
       throw belowReserve();
     }
+    site.stopped.admit("system", system);
     const intake = byType[arrival.mediaType as (typeof intakes)[number]];
     if (!intake) throw new Fault("HL7_UNSUPPORTED", `${system} takes HL7 v2 messages and DICOM instances`);
     return await intake(arrival);

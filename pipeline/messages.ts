@@ -27,6 +27,7 @@ export const openMessages =
   async (message) => {
     const admission = admissionChannel(site.config, message.system, message.facts);
     if (admission) {
+      site.stopped.admit("channel", admission.channel.name);
       const changes = admit(site, admission.channel, admission, message);
       return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
     }
@@ -85,6 +86,7 @@ async function leave(
     const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
     const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
+    if (channel) site.stopped.admit("channel", channel.name);
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
     const key = site.store.tokens.of("document", "", cda.uniqueId);
     if (channel && isCancelled(site, [key, ...(own ? [nameJoin(site, message.system, own)] : [])])) {

@@ -86,6 +86,7 @@ export async function receivePush(site: Site, opened: AnyOpened, changes: readon
       each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(opened.org)),
   );
   if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${opened.org} pushes`);
+  site.stopped.admit("channel", channel.name);
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
   await site.store.commit([
     ...changes,

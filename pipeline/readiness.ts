@@ -5,6 +5,7 @@ import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
 import { expiryOf } from "./expiry.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
+import { stopLines } from "./stops.ts";
 
 export type CheckState = "pass" | "warn" | "fail";
 export type Check = {
@@ -43,6 +44,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
     ...certificates(site),
     listening(listeners, site.signal.aborted),
     balance(reconciler),
+    ...stops(site),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
   const watch = (): void => {
@@ -153,6 +155,12 @@ function listening(listeners: readonly Listener[] | undefined, isStopping: boole
   const where = closed.map(({ name, address }) => `${name} ${address}`).join(", ");
   return { check, state: "fail", says: `not listening any more: ${where}; restart the site` };
 }
+
+/** Not ready would be wrong: a person wanted it. Forgotten it must not be. */
+const stops = ({ store }: Site): readonly Check[] =>
+  stopLines(store).map(({ kind, name, mode, reason, since, left }) => {
+    return { check: `${kind} ${name}`, state: "warn", says: `${mode} since ${since}, ${left} left: ${reason}` };
+  });
 
 function balance(reconciler: Reconciler): Check {
   const check = "reconciliation";

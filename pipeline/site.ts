@@ -7,6 +7,7 @@ import type { Change, Id, Step, Store } from "../store/store.ts";
 import type { Config } from "./config.ts";
 import type { TlsKeys } from "./identity.ts";
 import type { Metrics, Station } from "./metrics.ts";
+import type { Stopped } from "./stops.ts";
 
 export type Site = {
   readonly config: Config;
@@ -22,6 +23,8 @@ export type Site = {
   rest(org: string): Rest;
   /** Deliveries were added: look now. */
   wake(): void;
+  /** What a person has paused or is draining. */
+  readonly stopped: Stopped;
 };
 
 /** Runs one pass of a station and counts how it ended: `codeIn` tells of a result that says no. */

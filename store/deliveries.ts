@@ -7,6 +7,9 @@ import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 /** What a crash left on the wire: nobody knows whether it arrived. */
 export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
 
+const others =
+  "destination NOT IN (SELECT value FROM json_each(?)) AND channel NOT IN (SELECT value FROM json_each(?))";
+
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
     id: text(row, "id"),
@@ -56,26 +59,28 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         .map(read),
     // One that waits for an earlier one of its key and destination is not due, whatever its time says. A fetch has its
     // patient there to be found by, not to wait: an earlier one may be due in an hour.
-    due: (now, limit, except = []) =>
+    due: (now, limit, except = {}) =>
       db
         .all(
           `SELECT * FROM delivery AS d INDEXED BY delivery_due
-           WHERE state IN ('queued', 'ambiguous') AND due <= ? AND destination NOT IN (SELECT value FROM json_each(?))
+           WHERE state IN ('queued', 'ambiguous') AND due <= ? AND ${others}
              AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
                SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
                  AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
            ORDER BY due, id LIMIT ?`,
           now,
-          JSON.stringify(except),
+          JSON.stringify(except.destinations ?? []),
+          JSON.stringify(except.channels ?? []),
           limit,
         )
         .map(read),
-    nextDue: (now, except = []) => {
+    nextDue: (now, except = {}) => {
       const row = db.get(
         `SELECT min(due) AS due FROM delivery INDEXED BY delivery_due
-         WHERE state IN ('queued', 'ambiguous') AND due > ? AND destination NOT IN (SELECT value FROM json_each(?))`,
+         WHERE state IN ('queued', 'ambiguous') AND due > ? AND ${others}`,
         now,
-        JSON.stringify(except),
+        JSON.stringify(except.destinations ?? []),
+        JSON.stringify(except.channels ?? []),
       );
       return row?.due === null || row === undefined ? undefined : Number(row.due);
     },

@@ -15,6 +15,7 @@ import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
+import { openStops } from "./stops.ts";
 import type { Store } from "./store.ts";
 import { openStudies } from "./studies.ts";
 
@@ -80,6 +81,7 @@ export async function openStore({
       messages: openMessages(db, keys),
       entries: openEntries(db, keys),
       steps: openSteps(db),
+      stops: openStops(db),
       checks: openChecks(db, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),

@@ -96,4 +96,9 @@ export const migrations: readonly string[] = [
   DROP TABLE blob;
   ALTER TABLE blob_by_row RENAME TO blob;
   `,
+  `
+  CREATE TABLE IF NOT EXISTS stop (
+    kind TEXT NOT NULL, name TEXT NOT NULL, mode TEXT NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL, PRIMARY KEY (kind, name)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -13,6 +13,7 @@ import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
+import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
 
 export type { Entries, EntryRow, EntryStatus } from "./entry.ts";
@@ -49,6 +50,7 @@ export type Store = {
   readonly messages: Messages;
   readonly entries: Entries;
   readonly steps: Steps;
+  readonly stops: Stops;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
   readonly checks: Checks;
@@ -219,16 +221,19 @@ export type Delivery = {
   readonly payload: unknown;
 };
 
+/** Deliveries that are not looked for: to these destinations, of these channels. */
+export type Except = { readonly destinations?: readonly string[]; readonly channels?: readonly string[] };
+
 export type Deliveries = {
   add(delivery: Delivery): Change;
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];
-  /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; not to `except`. */
-  due(now: number, limit: number, except?: readonly string[]): readonly Delivery[];
-  /** The earliest `due` behind `now` of what is queued or ambiguous, not to `except`; undefined when nothing is. */
-  nextDue(now: number, except?: readonly string[]): number | undefined;
+  /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
+  due(now: number, limit: number, except?: Except): readonly Delivery[];
+  /** The earliest `due` behind `now` of what is queued or ambiguous, but for `except`; undefined when nothing is. */
+  nextDue(now: number, except?: Except): number | undefined;
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];

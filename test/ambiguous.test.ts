@@ -8,6 +8,7 @@ import { loadConfig } from "../pipeline/config.ts";
 import { openDeliveryLoop } from "../pipeline/delivery.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import type { Site } from "../pipeline/site.ts";
+import { openStopped } from "../pipeline/stops.ts";
 import { openStore } from "../store/index.ts";
 import type { Delivery, Store } from "../store/store.ts";
 import { until } from "./sites.ts";
@@ -31,6 +32,7 @@ async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: stri
     metrics: openMetrics("hospital-b", store),
     now: () => new Date(),
     signal: new AbortController().signal,
+    stopped: openStopped(store),
   } as unknown as Site;
   const send = async (_site: Site, { id }: Delivery) => {
     tried.push(id);

@@ -12,6 +12,7 @@ import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { expiryOf } from "../../pipeline/expiry.ts";
+import type { Check } from "../../pipeline/readiness.ts";
 import { doorsOf } from "./firewall.ts";
 
 const purposes = ["sign", "decrypt", "tls"] as const;
@@ -156,11 +157,13 @@ function* folder({ own }: Config): Generator<Finding> {
 /** A port that is taken may be the site's own, running. */
 async function listeners(config: Config): Promise<readonly Finding[]> {
   const { host, port } = config.own.admin;
-  const isRunning = await fetch(`http://${host}:${port}/health/live`, { signal: AbortSignal.timeout(1_000) }).then(
-    ({ ok }) => ok,
-    () => false,
-  );
-  if (isRunning) return [];
+  const told = await fetch(`http://${host}:${port}/health/ready`, { signal: AbortSignal.timeout(1_000) })
+    .then(async (response) => (await response.json()) as { checks: readonly Check[] })
+    .catch(() => undefined);
+  if (told)
+    return told.checks
+      .filter(({ check, state }) => state === "warn" && /^(channel|system) /.test(check))
+      .map(({ check, says }) => finding(`${config.site} ${check}`, "STOPPED", says));
   const findings: Finding[] = [];
   for (const { direction, address, who } of doorsOf(config)) {
     if (direction === "out") continue;

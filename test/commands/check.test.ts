@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { startReceivers } from "../../commands/demo/receivers.ts";
 import { initPki, revoke } from "../../commands/pki/index.ts";
 import { findingCodes } from "../../pipeline/config-findings.ts";
+import { openExchange } from "../sites.ts";
 import { root, semrs } from "./cli.ts";
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
@@ -241,6 +242,23 @@ describe("the machine", () => {
     expect(codes((await checked(edit, { keys, args: [], env: { ...env, DATA: open } })).findings)).toContain(
       "DATA_MODE",
     );
+  });
+  test("STOPPED: what a person has paused at the site that runs", async () => {
+    const at = await openExchange(pki);
+    try {
+      await at.admin("hospital-a").post("/stops/pacs/pause", { reason: "a new PACS" });
+      const { exit, findings } = await checked([], { args: [], env: { ...at.env, SITE: "hospital-a" } });
+      expect(findings).toMatchObject([
+        {
+          code: "STOPPED",
+          file: "hospital-a system pacs",
+          message: expect.stringMatching(/^paused since .*: a new PACS$/),
+        },
+      ]);
+      expect(exit).toBe(0);
+    } finally {
+      await at.close();
+    }
   });
   test("PORT_TAKEN and PEER_UNREACHABLE: what listens and what does not", async () => {
     const signal = new AbortController().signal;

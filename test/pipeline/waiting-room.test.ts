@@ -10,6 +10,7 @@ import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
 import { askPacs } from "../../pipeline/pull.ts";
 import type { Site } from "../../pipeline/site.ts";
+import { openStopped } from "../../pipeline/stops.ts";
 import { type Assembled, openWaitingRoom, type WaitingRoom } from "../../pipeline/waiting-room.ts";
 import { openStore } from "../../store/index.ts";
 import type { Item, Store } from "../../store/store.ts";
@@ -50,6 +51,7 @@ async function open(quiet: string): Promise<void> {
       throw new Error("nothing is sent here");
     },
     wake: () => undefined,
+    stopped: openStopped(store),
   };
   room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site));
 }
