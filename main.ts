@@ -39,6 +39,8 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   drain: async () => (await import("./commands/stops.ts")).stopCommand("drain"),
   resume: async () => (await import("./commands/stops.ts")).stopCommand("resume"),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
+  backup: async () => (await import("./commands/backup.ts")).backupCommand(),
+  restore: async () => (await import("./commands/backup.ts")).restoreCommand(),
   verify: async () => (await import("./commands/verify.ts")).verifyCommand(),
   seal: async () => (await import("./commands/envelope/seal.ts")).sealCommand(),
   open: async () => (await import("./commands/envelope/open.ts")).openCommand(),

@@ -24,7 +24,8 @@ export function verifyCommand(): Command {
     .action((flags: Flags) => guarded("verify", () => verify(flags)));
 }
 
-async function verify({ config, json }: Flags): Promise<void> {
+/** Tells each damage; exit 65 when there is one. */
+export async function verify({ config, json }: Flags): Promise<void> {
   const found = verified(config);
   let damages = 0;
   for (let next = await found.next(); ; next = await found.next()) {

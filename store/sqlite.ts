@@ -146,7 +146,8 @@ function migrate(db: DatabaseSync, path: string): void {
   }
 }
 
-function checkpointOf(db: DatabaseSync): Head {
+/** Where the accept journal stood when an index was last written. */
+export function checkpointOf(db: DatabaseSync): Head {
   const row = db.prepare("SELECT value FROM meta WHERE name = 'journal'").get() as { value: Uint8Array } | undefined;
   if (!row) return emptyHead;
   const { seq, chain, offset } = JSON.parse(Buffer.from(row.value).toString("utf8")) as {

@@ -1,0 +1,200 @@
+/**
+ * A backup of a data folder while its site goes on, and its way back. A backup is what a power cut at one moment would have
+ * left: one snapshot of the index, the accept journal up to what that snapshot holds, and every blob file that it names
+ * (a running site removes none). It is sealed as the original is; the key is not in it.
+ */
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Fault } from "../errors.ts";
+import { emptyHead, walkOn } from "./accept-journal.ts";
+import { writeDurably } from "./durable.ts";
+import { checkpointOf } from "./sqlite.ts";
+
+/** backup.json: written last; a folder without it is no whole backup. */
+export type Backup = {
+  readonly format: 1;
+  readonly site: string;
+  /** ISO 8601. */
+  readonly at: string;
+  /** Lines of the accept journal. */
+  readonly acceptances: number;
+  readonly blobs: number;
+  /** Of index, journal and blob files together, octets. */
+  readonly bytes: number;
+  readonly sha256: { readonly index: string; readonly journal: string };
+};
+
+const files = { index: "semrs.db", journal: "accept.journal", told: "backup.json" } as const;
+const chunkBytes = 1024 * 1024;
+
+/** Writes a backup into a folder that is not there yet. CONFIG_INVALID when it is, STORE_DAMAGED or STORE_FULL on the way. */
+export function backUp(data: string, target: string, site: string, at: Date): Backup {
+  if (!existsSync(join(data, files.index))) throw new Fault("CONFIG_INVALID", `${data} holds no store yet`);
+  return inOneStep(target, (partial) => {
+    const [index, journal] = [join(partial, files.index), join(partial, files.journal)];
+    const source = new DatabaseSync(join(data, files.index));
+    try {
+      source.exec("PRAGMA busy_timeout = 5000");
+      source.prepare("VACUUM INTO ?").run(index);
+    } finally {
+      source.close();
+    }
+    // After the snapshot: whatever the index says of the journal is in it by now.
+    if (existsSync(join(data, files.journal))) copy(join(data, files.journal), journal);
+    const snapshot = new DatabaseSync(index);
+    try {
+      snapshot.exec("PRAGMA journal_mode = WAL");
+      const acceptances = cut(snapshot, journal);
+      let [blobs, bytes] = [0, 0];
+      for (const { file } of snapshot.prepare("SELECT file FROM blob WHERE file IS NOT NULL").iterate()) {
+        const name = String(file);
+        bytes += copy(join(data, "blobs", name.slice(0, 2), name), join(partial, "blobs", name.slice(0, 2), name));
+        blobs += 1;
+      }
+      snapshot.close();
+      sync(index);
+      const sha256 = { index: digestOf(index), journal: digestOf(journal) };
+      const total = bytes + statSync(index).size + (existsSync(journal) ? statSync(journal).size : 0);
+      const backup: Backup = { format: 1, site, at: at.toISOString(), acceptances, blobs, bytes: total, sha256 };
+      writeDurably(join(partial, files.told), `${JSON.stringify(backup, null, 2)}\n`, 0o600);
+      return backup;
+    } finally {
+      if (snapshot.isOpen) snapshot.close();
+    }
+  });
+}
+
+/** Makes a data folder of a backup. CONFIG_INVALID where one is already, STORE_DAMAGED when index or journal have changed. */
+export function restore(from: string, data: string): Backup {
+  const backup = readBackup(from);
+  for (const part of ["index", "journal"] as const)
+    if (digestOf(join(from, files[part])) !== backup.sha256[part])
+      throw new Fault("STORE_DAMAGED", `${join(from, files[part])} has changed since the backup; take another one`);
+  return inOneStep(data, (partial) => {
+    copy(join(from, files.index), join(partial, files.index));
+    if (existsSync(join(from, files.journal))) copy(join(from, files.journal), join(partial, files.journal));
+    for (const path of existsSync(join(from, "blobs"))
+      ? readdirSync(join(from, "blobs"), { recursive: true, encoding: "utf8" })
+      : [])
+      if (statSync(join(from, "blobs", path)).isFile()) copy(join(from, "blobs", path), join(partial, "blobs", path));
+    return backup;
+  });
+}
+
+function readBackup(from: string): Backup {
+  const path = join(from, files.told);
+  try {
+    const backup = JSON.parse(readFileSync(path, "utf8")) as Backup;
+    if (backup.format === 1) return backup;
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${path} cannot be read; name the folder that semrs backup has written`, {
+      cause,
+    });
+  }
+  throw new Fault("CONFIG_INVALID", `${path} is of a newer semrs; restore it with that version`);
+}
+
+/** Cuts the copy of the journal behind the last line that the snapshot has; the number of acceptances that stay. */
+function cut(snapshot: DatabaseSync, journal: string): number {
+  const known = snapshot.prepare("SELECT 1 FROM arrival WHERE id = ?");
+  const checkpoint = checkpointOf(snapshot);
+  let end = checkpoint;
+  let [acceptances, beyond] = [0, 0];
+  for (const { accepted, head } of walkOn(journal, emptyHead)) {
+    beyond += 1;
+    if (head.offset > checkpoint.offset && known.get(accepted.id) === undefined) continue;
+    if (head.offset > end.offset) end = head;
+    acceptances += beyond;
+    beyond = 0;
+  }
+  const size = existsSync(journal) ? statSync(journal).size : 0;
+  if (size < end.offset)
+    throw new Fault("STORE_DAMAGED", "the accept journal is shorter than the index says; semrs verify");
+  if (size > 0) {
+    truncateSync(journal, end.offset);
+    sync(journal);
+  }
+  return acceptances;
+}
+
+/** A folder is there whole or not at all. */
+function inOneStep<T>(target: string, fill: (partial: string) => T): T {
+  if (existsSync(target) && readdirSync(target).length > 0)
+    throw new Fault("CONFIG_INVALID", `${target} is not empty; name a folder that is not there yet`);
+  const partial = `${target}.partial`;
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  try {
+    const made = fill(partial);
+    for (const folder of foldersOf(partial)) sync(folder);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(partial, target);
+    sync(dirname(target));
+    return made;
+  } catch (thrown) {
+    rmSync(partial, { recursive: true, force: true });
+    if ((thrown as NodeJS.ErrnoException).code === "ENOSPC")
+      throw new Fault("STORE_FULL", `${target} does not fit on its disk`, { cause: thrown });
+    throw thrown;
+  }
+}
+
+const foldersOf = (root: string): readonly string[] => [
+  ...readdirSync(root, { recursive: true, encoding: "utf8" })
+    .map((path) => join(root, path))
+    .filter((path) => statSync(path).isDirectory()),
+  root,
+];
+
+/** One file, synced; shared with the original where the file system can. */
+function copy(from: string, to: string): number {
+  mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+  try {
+    copyFileSync(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    throw new Fault("STORE_DAMAGED", `${from} is missing; semrs verify`, { cause });
+  }
+  sync(to);
+  return statSync(to).size;
+}
+
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** SHA-256, hex; of nothing where there is no file. */
+function digestOf(path: string): string {
+  const hash = createHash("sha256");
+  if (!existsSync(path)) return hash.digest("hex");
+  const file = openSync(path, "r");
+  try {
+    const chunk = Buffer.alloc(chunkBytes);
+    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) hash.update(chunk.subarray(0, read));
+    return hash.digest("hex");
+  } finally {
+    closeSync(file);
+  }
+}

@@ -1,0 +1,106 @@
+/** `semrs backup` under load, `semrs restore` elsewhere: everything that was acknowledged before is there, and nothing is half there. */
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import type { Backup } from "../../store/backup.ts";
+import { semrs } from "../commands/cli.ts";
+import { until } from "../sites.ts";
+import { type Home, type House, makeHome, startHouse } from "./house.ts";
+import { lostOf, openLoad } from "./load.ts";
+
+let house: House | undefined;
+afterEach(async () => {
+  await house?.end("SIGKILL");
+  house = undefined;
+});
+
+const run = ({ folder, env }: Home, ...args: readonly string[]) => semrs(args, { cwd: folder, env });
+/** The same house with another data folder. */
+const elsewhere = (home: Home): Home => {
+  const data = join(mkdtempSync(join(tmpdir(), "semrs-restored-")), "data");
+  return { ...home, data, env: { ...home.env, DATA: data } };
+};
+
+function flip(path: string, at: number): void {
+  const file = openSync(path, "r+");
+  const octet = Buffer.alloc(1);
+  readSync(file, octet, 0, 1, at);
+  octet[0] = (octet[0] ?? 0) ^ 0x10;
+  writeSync(file, octet, 0, 1, at);
+  closeSync(file);
+}
+
+test("a backup under load, restored elsewhere, verifies, starts ready, and has all that was acknowledged before it", async () => {
+  const home = await makeHome();
+  house = await startHouse(home);
+  const loads = [openLoad(house.his, 4, "SMALL."), openLoad(house.his, 2, "LARGE.", 150_000)];
+  await until("load is under way", () => loads.every(({ acknowledged }) => acknowledged.size > 10));
+  const before = new Map(loads.flatMap(({ acknowledged }) => [...acknowledged]));
+  const target = join(home.folder, "backup");
+  const taken = await run(home, "backup", target, "--json");
+  const after = loads.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0);
+  expect(taken).toMatchObject({ exit: 0, err: "" });
+  const backup = JSON.parse(taken.out) as Backup;
+  expect(backup.site).toBe("hospital-a");
+  expect(backup.acceptances).toBeGreaterThanOrEqual(before.size);
+  // It went on meanwhile, and the backup is of one moment of it.
+  await until("load goes on", () => loads.reduce((sum, { acknowledged }) => sum + acknowledged.size, 0) > after + 10);
+  for (const load of loads) await load.stop();
+  expect(await house.end("SIGTERM")).toBe(0);
+
+  const other = elsewhere(home);
+  const restored = await run(other, "restore", target);
+  expect(restored).toMatchObject({ exit: 0, err: "" });
+  expect(restored.out).toMatch(
+    new RegExp(`^${backup.acceptances} acknowledged, \\d+ blobs, \\d+ octets: 0 damaged$`, "m"),
+  );
+  house = await startHouse(other);
+  expect((await fetch(`http://127.0.0.1:${home.env.ADMIN}/health/ready`)).status).toBe(200);
+  expect(await house.admin.get("/status")).toMatchObject({ holds: true, acknowledged: backup.acceptances });
+  expect(await lostOf(house, before)).toEqual([]);
+  expect(await house.end("SIGTERM")).toBe(0);
+});
+
+test("what is there is not overwritten; a backup that has changed is refused or its damage named; nothing is left half made", async () => {
+  const home = await makeHome();
+  house = await startHouse(home);
+  // Such bodies lie in files of their own.
+  const load = openLoad(house.his, 1, "LARGE.", 300_000);
+  await until("accepted", () => load.acknowledged.size >= 3);
+  await load.stop();
+  await house.end("SIGTERM");
+  const target = join(home.folder, "backup");
+  expect((await run(home, "backup", target)).exit).toBe(0);
+  expect(await run(home, "backup", target)).toMatchObject({
+    exit: 78,
+    err: expect.stringMatching(/backup is not empty/),
+  });
+  expect(await run(home, "restore", target)).toMatchObject({
+    exit: 78,
+    err: expect.stringMatching(/data is not empty/),
+  });
+
+  const blobs = readdirSync(join(target, "blobs"), { recursive: true, encoding: "utf8" }).map((name) =>
+    join(target, "blobs", name),
+  );
+  const [blob = ""] = blobs.filter((path) => statSync(path).isFile());
+  flip(blob, 100);
+  const damaged = elsewhere(home);
+  expect(await run(damaged, "restore", target)).toMatchObject({
+    exit: 65,
+    err: expect.stringMatching(/^blob: \S{8}: ENVELOPE_NOT_OPENED/m),
+  });
+
+  flip(join(target, "semrs.db"), 5000);
+  const refused = elsewhere(home);
+  expect(await run(refused, "restore", target)).toMatchObject({
+    exit: 65,
+    err: expect.stringMatching(/semrs\.db has changed since the backup/),
+  });
+  expect(existsSync(refused.data) || existsSync(`${refused.data}.partial`)).toBe(false);
+  expect(await run(refused, "restore", home.folder)).toMatchObject({
+    exit: 78,
+    err: expect.stringMatching(/backup\.json cannot be read/),
+  });
+});
