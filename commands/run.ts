@@ -14,6 +14,7 @@ import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
 import { startEngine } from "../pipeline/engine.ts";
+import { openEvents } from "../pipeline/events.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
@@ -91,10 +92,11 @@ export function runCommand(): Command {
 }
 
 /** Starts a site in this process. Everything it opened is closed again when a part of it cannot start. */
-export async function startSite(config: Config, log: Log = openLog(config.site)): Promise<Started> {
+export async function startSite(config: Config, told: Log = openLog(config.site)): Promise<Started> {
   const started = performance.now();
   const keys = loadKeys(config);
   const now = () => new Date();
+  const { log, events } = openEvents(told, now);
   const { crls: _none, ...trust } = keys.identity.trust;
   const folder = join(config.own.data, "revocation");
   const { crls: sources, renew: renewMs } = config.trust;
@@ -134,6 +136,7 @@ export async function startSite(config: Config, log: Log = openLog(config.site))
     },
     wake: () => wake(),
     stopped: openStopped(store),
+    events,
   };
   const { passed } = site.metrics;
   const spools = openSpools(join(config.own.data, "spool"));

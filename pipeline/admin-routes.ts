@@ -1,72 +1,23 @@
-/** What the admin port can be asked: one table, which serves the requests and is told as OpenAPI. */
+/** What the admin port can be asked: one table, which serves the requests and is told as OpenAPI (`/openapi.json`). */
 import { once } from "node:events";
-import type { Response } from "express";
 import { z } from "zod";
 import { Fault } from "../errors.ts";
 import { writtenPatient } from "../formats/hl7-patient.ts";
+import { openRoutes } from "./admin-health.ts";
+import { get, post, type Route } from "./admin-route.ts";
+import { eventsQuery, streamEvents } from "./events.ts";
 import { request } from "./fetch.ts";
 import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
-import { discard, type Releases, release, resend, reveal } from "./journal-actions.ts";
-import type { Readiness } from "./readiness.ts";
-import type { Balance, Reconciler } from "./reconcile.ts";
-import type { Reloaded } from "./reload.ts";
+import { discard, release, resend, reveal } from "./journal-actions.ts";
+import { describeRoutes } from "./openapi.ts";
+import type { Balance } from "./reconcile.ts";
 import type { Site } from "./site.ts";
 import { type StopLine, stop, stopLines } from "./stops.ts";
 import { verifyStore } from "./verify.ts";
 
-/** What the routes speak of. */
-export type Running = {
-  readonly site: Site;
-  readonly releases: Releases;
-  readonly reconciler: Reconciler;
-  readonly readiness: Readiness;
-  /** Reads the configuration anew. */
-  reload(): Reloaded;
-};
-
 /** What /status answers. */
 export type Status = Balance & { readonly stops: readonly StopLine[] };
-
-/** A request after its schemas; `response` is for those that write more than one JSON value. */
-type Asked<Q, B> = {
-  readonly running: Running;
-  readonly id: string;
-  readonly query: Q;
-  readonly body: B;
-  readonly response: Response;
-};
-
-export type Route = {
-  readonly method: "get" | "post";
-  /** As OpenAPI writes it: /journal/{id}/release. */
-  readonly path: string;
-  readonly summary: string;
-  readonly status: number;
-  readonly query?: z.ZodType;
-  readonly body?: z.ZodType;
-  /** Media type of the answer. */
-  readonly produces: string;
-  answer(asked: Asked<unknown, unknown>): unknown;
-};
-
-type Draft<Q extends z.ZodType, B extends z.ZodType> = Pick<Route, "summary"> &
-  Partial<Pick<Route, "status" | "produces">> & {
-    readonly query?: Q;
-    readonly body?: B;
-    answer(asked: Asked<z.output<Q>, z.output<B>>): unknown;
-  };
-
-/** `undefined` as an answer: the route has written it itself. */
-const route =
-  (method: Route["method"]) =>
-  <Q extends z.ZodType = z.ZodType<undefined>, B extends z.ZodType = z.ZodType<undefined>>(
-    path: string,
-    draft: Draft<Q, B>,
-  ): Route =>
-    ({ status: 200, produces: "application/json", ...draft, method, path }) as Route;
-const get = route("get");
-const post = route("post");
 
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
 const releaseBody = reasonBody.extend({ replace: z.boolean().default(false) });
@@ -104,6 +55,19 @@ const fetchBody = z.strictObject({
 });
 
 export const routes: readonly Route[] = [
+  ...openRoutes,
+  get("/openapi.json", {
+    summary: "This description.",
+    answer: ({ running }) => describeRoutes(routes, running.site.config.site),
+  }),
+  get("/events", {
+    summary:
+      "What happens, as server-sent events: the lines of the log. Last-Event-ID gives what was missed, if it is not too long ago.",
+    query: eventsQuery,
+    produces: "text/event-stream",
+    answer: ({ running: { site }, query, request, response }) =>
+      streamEvents(site.events, query.level, request, response),
+  }),
   get("/status", {
     summary: "What was accepted against what became of it, by channel.",
     answer: async ({ running: { site, reconciler } }): Promise<Status> => {

@@ -8,39 +8,28 @@ import express, { type NextFunction, type Request, type Response } from "express
 import { z } from "zod";
 import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { writeDurably } from "../store/durable.ts";
-import { type Route, type Running, routes } from "./admin-routes.ts";
-import type { Health } from "./health.ts";
-import { checkLine, isReady } from "./readiness.ts";
+import type { Route, Running } from "./admin-route.ts";
+import { routes } from "./admin-routes.ts";
 
 const maxBody = "64kb";
 
 export type Admin = { readonly address: string; stop(): Promise<void> };
 
 /** Serves one site's admin port; the token is made at first start in the data folder, mode 0600. */
-export async function openAdmin(running: Running, health: () => Health): Promise<Admin> {
+export async function openAdmin(running: Running): Promise<Admin> {
   const { site } = running;
   const { host, port } = site.config.own.admin;
   const token = adminToken(site.config.own.data);
   const app = express();
   app.disable("x-powered-by");
-  app.get("/metrics", async (_request, response) => {
-    response.type(site.metrics.registry.contentType).send(await site.metrics.registry.metrics());
-  });
-  app.get("/health/live", (_request, response) => void response.json({ live: true }));
-  app.get("/health/ready", async (request, response) => {
-    const checks = await running.readiness.checks();
-    const ready = isReady(checks);
-    response.status(ready ? 200 : 503);
-    if (request.accepts(["json", "text"]) === "text")
-      response.type("text/plain").send(`${[`ready: ${ready}`, ...checks.map(checkLine)].join("\n")}\n`);
-    else response.json({ ready, checks, systems: health() });
-  });
-  app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
-  app.use(express.json({ limit: maxBody }));
-  for (const route of routes)
-    app[route.method](route.path.replaceAll(/\{(\w+)\}/g, ":$1"), (request, response) =>
+  const serve = ({ method, path, ...route }: Route): void =>
+    void app[method](path.replaceAll(/\{(\w+)\}/g, ":$1"), (request, response) =>
       answer(running, route, request, response),
     );
+  routes.filter(({ isOpen }) => isOpen).forEach(serve);
+  app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
+  app.use(express.json({ limit: maxBody }));
+  routes.filter(({ isOpen }) => !isOpen).forEach(serve);
   app.use((thrown: unknown, _request: Request, response: Response, _next: NextFunction) => refuse(response, thrown));
 
   const server = app.listen(port, host);
@@ -60,13 +49,19 @@ export async function openAdmin(running: Running, health: () => Health): Promise
   };
 }
 
-async function answer(running: Running, route: Route, request: Request, response: Response): Promise<void> {
+async function answer(
+  running: Running,
+  route: Omit<Route, "method" | "path">,
+  request: Request,
+  response: Response,
+): Promise<void> {
   try {
     const result = await route.answer({
       running,
       id: String(request.params.id ?? ""),
       query: route.query?.parse(request.query),
       body: route.body?.parse(request.body),
+      request,
       response,
     });
     if (result !== undefined) response.status(route.status).json(result);

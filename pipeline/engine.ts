@@ -133,7 +133,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
       systems[name] = addresses;
     }
     const releases = { look: room.look, again: messages.again };
-    const admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew }, health.now);
+    const admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew, health: health.now });
     return {
       addresses: { admin: admin.address, systems },
       reload: renew,

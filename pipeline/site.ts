@@ -5,6 +5,7 @@ import { codeOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Change, Id, Step, Store } from "../store/store.ts";
 import type { Config } from "./config.ts";
+import type { Events } from "./events.ts";
 import type { TlsKeys } from "./identity.ts";
 import type { Metrics, Station } from "./metrics.ts";
 import type { Stopped } from "./stops.ts";
@@ -23,6 +24,7 @@ export type Site = {
   rest(org: string): Rest;
   /** Deliveries were added: look now. */
   wake(): void;
+  readonly events: Events;
   /** What a person has paused or is draining. */
   readonly stopped: Stopped;
 };

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCodes } from "../../errors.ts";
+import { adminPage } from "./admin.ts";
 import { errorIndex, errorPage, findingIndex } from "./errors.ts";
 import { channelsPage, connectorsPage, editorSchema, stationsPage, testingPage } from "./pages.ts";
 
@@ -14,6 +15,7 @@ export const references: Readonly<Record<string, () => string>> = {
   "docs/reference/testing.md": testingPage,
   "docs/reference/findings.md": findingIndex,
   "docs/reference/errors.md": errorIndex,
+  "docs/reference/admin.md": adminPage,
   ...Object.fromEntries(errorCodes.map((code) => [`docs/reference/errors/${code}.md`, () => errorPage(code)])),
 };
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Session } from "../../connectors/connector.ts";
 import { loadConfig } from "../../pipeline/config.ts";
+import { openEvents } from "../../pipeline/events.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
@@ -52,6 +53,10 @@ async function open(quiet: string): Promise<void> {
     },
     wake: () => undefined,
     stopped: openStopped(store),
+    events: openEvents(
+      () => undefined,
+      () => new Date(),
+    ).events,
   };
   room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site));
 }

@@ -1,0 +1,136 @@
+/** The admin port: described as OpenAPI from its own schemas, closed without its token, and its events as they happen. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { routes } from "../pipeline/admin-routes.ts";
+import { sampleMessage } from "./fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki } from "./sites.ts";
+
+let at: TestExchange;
+let url: string;
+let token: string;
+beforeAll(async () => {
+  at = await openExchange(await testPki());
+  url = `http://127.0.0.1:${at.env.A_ADMIN}`;
+  token = readFileSync(join(at.folder, "data", "hospital-a", "admin.token"), "utf8").trim();
+});
+afterAll(() => at.close());
+
+type Operation = {
+  readonly operationId: string;
+  readonly security: readonly object[];
+  readonly parameters: readonly { name: string; in: string; required: boolean; schema: object }[];
+  readonly requestBody?: { readonly content: { readonly "application/json": { readonly schema: object } } };
+};
+const described = async () =>
+  await at
+    .admin("hospital-a")
+    .get<{ openapi: string; paths: Record<string, Record<string, Operation>> }>("/openapi.json");
+
+describe("OpenAPI", () => {
+  test("every route is in it, with its parameters, and no two operations have one name", async () => {
+    const { openapi, paths } = await described();
+    expect(openapi).toBe("3.1.0");
+    const told = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    expect(told.sort()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort());
+    const operations = Object.values(paths).flatMap((methods) => Object.values(methods));
+    expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(routes.length);
+    for (const [path, methods] of Object.entries(paths))
+      for (const { parameters } of Object.values(methods))
+        expect(parameters.filter((each) => each.in === "path").map(({ name }) => `{${name}}`)).toEqual(
+          path.match(/\{\w+\}/g) ?? [],
+        );
+  });
+
+  test("schemas are those that read the request", async () => {
+    const { paths } = await described();
+    expect(paths["/journal/{id}/release"]?.post?.requestBody?.content["application/json"].schema).toMatchObject({
+      type: "object",
+      properties: {
+        reason: { type: "string", minLength: 1, maxLength: 512 },
+        replace: { type: "boolean", default: false },
+      },
+      required: ["reason"],
+      additionalProperties: false,
+    });
+    expect(paths["/journal"]?.get?.parameters).toContainEqual(
+      expect.objectContaining({ name: "limit", in: "query", required: false }),
+    );
+  });
+
+  test("the program serves nothing beside it: there is no other place where a route is made", () => {
+    const source = readFileSync(join(import.meta.dirname, "..", "pipeline", "admin.ts"), "utf8");
+    expect([...source.matchAll(/app(\.(get|post|put|delete|all)\(|\[)/g)].map(([all]) => all)).toEqual(["app["]);
+  });
+
+  test("what is described answers: open ones without a token, all others with 401", async () => {
+    const { paths } = await described();
+    for (const [path, methods] of Object.entries(paths))
+      for (const [method, { security }] of Object.entries(methods)) {
+        const { status } = await fetch(`${url}${path.replaceAll(/\{\w+\}/g, "x")}`, { method: method.toUpperCase() });
+        expect(status, `${method} ${path}`).toBe(security.length === 0 ? 200 : 401);
+      }
+    expect(Object.keys(paths).filter((path) => paths[path]?.get?.security.length === 0)).toEqual([
+      "/metrics",
+      "/health/live",
+      "/health/ready",
+    ]);
+  });
+});
+
+describe("events", () => {
+  /** Reads the stream until it has what is wanted; all of it, as text. */
+  async function listen(
+    query: string,
+    headers: Readonly<Record<string, string>>,
+    until: RegExp,
+    act = async () => undefined as unknown,
+  ) {
+    const stop = new AbortController();
+    const response = await fetch(`${url}/events${query}`, {
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      signal: stop.signal,
+    });
+    expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
+    await act();
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) {
+      text += decoder.decode(chunk as Uint8Array, { stream: true });
+      if (until.test(text)) break;
+    }
+    stop.abort();
+    return text;
+  }
+
+  test("what happens is told as it happens, with nothing of the patient", async () => {
+    const text = await listen("", {}, /event: route\.registered\n.*\n\n/, () =>
+      at.message(sampleMessage("mdm-t02-121")),
+    );
+    const names = [...text.matchAll(/^event: (.*)$/gm)].map(([, name]) => name);
+    expect(names.filter((name) => name !== undefined && /^(source|validate|seal|route)\./.test(name))).toEqual([
+      "source.accepted",
+      "validate.validated",
+      "seal.sealed",
+      "route.provided",
+      "route.registered",
+    ]);
+    expect(text).toMatch(
+      /^id: \d+\nevent: source\.accepted\ndata: \{"time":"[^"]+","level":"info","event":"source\.accepted","controlId":"S121"/m,
+    );
+    expect(text).not.toMatch(/林|A145678902/);
+  });
+
+  test("Last-Event-ID gives what was missed, level only what is as bad", async () => {
+    const missed = await listen("", { "last-event-id": "0" }, /event: route\.registered\n.*\n\n/);
+    expect(missed).toMatch(/^id: 1\n/);
+    const pause = (verb: string) => at.admin("hospital-a").post(`/stops/pacs/${verb}`, { reason: "a test" });
+    const warned = await listen("?level=warn", {}, /event: admin\.running\n.*\n\n/, async () => {
+      await pause("pause");
+      await pause("resume");
+    });
+    expect([...warned.matchAll(/^event: (.*)$/gm)].map(([, name]) => name)).toEqual(["admin.paused", "admin.running"]);
+  });
+});
