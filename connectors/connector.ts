@@ -46,11 +46,35 @@ export type Commitment = {
 /** For each reference null where the instance is durable here, else the Failure Reason (PS3.3 C.14.1.1). */
 export type Commit = (commitment: Commitment) => Promise<readonly (number | null)[]>;
 
+/** What one connection holds of a budget. */
+export type Share = {
+  /** How many octets it holds now. */
+  hold(bytes: number): void;
+  /** Whether it has to wait before it reads more. */
+  isOver(): boolean;
+  close(): void;
+};
+
+/** Octets that connections may hold together; `changed`: ask again whether to wait. */
+export type HeldBudget = { open(changed: () => void): Share };
+
+/** Connections that may be open together. */
+export type Places = {
+  /** A connection has been opened; the function that comes back says that it is closed. */
+  take(): () => void;
+  /** More are open than may be: the newest is refused. */
+  isOver(): boolean;
+};
+
 export type Context = {
   readonly log: Log;
   readonly signal: AbortSignal;
   /** Undefined where nobody can answer for what is stored. */
   readonly commit?: Commit;
+  /** Octets in flight over all listeners of a site. */
+  readonly held?: HeldBudget;
+  /** Connections over all listeners of a site. */
+  readonly places?: Places;
 };
 
 /** A source that listens: `address` is host:port as bound (the port is real even when 0 was asked for). */

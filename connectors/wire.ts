@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { z } from "zod";
 import { Fault } from "../errors.ts";
-import type { Context, Running } from "./connector.ts";
+import type { Context, Places, Running } from "./connector.ts";
 
 /** One block for every connector: keys as PEM text. */
 export const tlsOptions = z
@@ -42,20 +42,26 @@ type Listening = {
   readonly graceMs: number;
 };
 
-/** Listens; `serve` gets each connection once it is safe to read, with how many there are. CONFIG_INVALID when the port is taken. */
+/** Listens; `serve` gets each connection once it is safe to read, with how many there are (past counting when the site has no place). CONFIG_INVALID when the port is taken. */
 export async function listenOn(
   { host, port, tls, allowHalfOpen = false, graceMs }: Listening,
   serve: (socket: Socket, connections: number) => void,
-  { log }: Pick<Context, "log">,
+  { log, places }: Pick<Context, "log" | "places">,
 ): Promise<Running> {
   const sockets = new Set<Socket>();
   const tcp = { noDelay: true, highWaterMark: readBytes, allowHalfOpen };
   const server = tls ? createTlsServer({ ...tcp, ...serverSide(tls) }) : createServer(tcp);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    const leave = places?.take();
+    socket.once("close", () => {
+      sockets.delete(socket);
+      leave?.();
+    });
   });
-  server.on(tls ? "secureConnection" : "connection", (socket: Socket) => serve(socket, sockets.size));
+  server.on(tls ? "secureConnection" : "connection", (socket: Socket) =>
+    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size),
+  );
   server.on("tlsClientError", (thrown: Error & { code?: string }, socket: TLSSocket) => {
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     log("tls.refused", { peer, code: "CERTIFICATE_INVALID", reason: thrown.code ?? "the handshake failed" }, "warn");
@@ -111,6 +117,20 @@ export async function reach(
           cause,
         });
   }
+}
+
+/** Places for so many connections. */
+export function openPlaces(max: number): Places {
+  let open = 0;
+  return {
+    take: () => {
+      open += 1;
+      return () => {
+        open -= 1;
+      };
+    },
+    isOver: () => open > max,
+  };
 }
 
 const serverSide = ({ key, certificate, ca, clientCertificate }: NonNullable<Tls>) => {

@@ -190,6 +190,21 @@ const site = z.strictObject({
     })
     .prefault({})
     .describe("Free space on the disk of the data folder."),
+  limits: z
+    .strictObject({
+      held: size(
+        "512MiB",
+        "Octets of messages and instances that all connections together may hold before they are on the disk; beyond it one reads on at a time.",
+      ),
+      connections: z
+        .int()
+        .min(1)
+        .max(65_535)
+        .default(1024)
+        .describe("Connections of all systems together; beyond it a new one is told to come again."),
+    })
+    .prefault({})
+    .describe("Limits over all listeners of the house, beside those of each."),
   repository: service.optional().describe("The house's repository."),
   registry: service.optional().describe("The registry center, at the one site that is it."),
   run: z

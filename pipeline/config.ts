@@ -56,6 +56,7 @@ export type Config = {
     readonly admin: Address;
     /** Octets. */
     readonly disk: Site["disk"];
+    readonly limits: Site["limits"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
     readonly systems: Readonly<Record<string, System>>;
@@ -177,6 +178,7 @@ function resolved(
       data: absolute(own.data),
       admin: own.admin.listen,
       disk: own.disk,
+      limits: own.limits,
       repository: own.repository?.listen,
       registry: own.registry?.listen,
       systems: own.systems,

@@ -3,7 +3,9 @@ import { dirname, resolve } from "node:path";
 import type { Running } from "../connectors/connector.ts";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { directorySource } from "../connectors/directory.ts";
+import { openBudget } from "../connectors/mllp/budget.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
+import { openPlaces } from "../connectors/wire.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openCommit } from "./commitment.ts";
@@ -92,6 +94,8 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     return reloaded;
   };
   const readiness = openReadiness(site, reconciler);
+  const { held, connections } = site.config.own.limits;
+  const context = { ...site, commit, held: openBudget(held), places: openPlaces(connections) };
   const listeners: Running[] = [];
   const named: Listener[] = [];
   const listens = (name: string, running: Running): void => {
@@ -107,7 +111,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
         const running = await mllpSource.listen(
           mllpSource.options.parse({ ...mllp, ...mllp.listen, ...tlsOf(site.config, site.tls, mllp.tls) }),
           deliver,
-          site,
+          context,
         );
         listens(`${name} mllp`, running);
         addresses.mllp = running.address;
@@ -121,7 +125,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
             ...tlsOf(site.config, site.tls, dicom.tls),
           }),
           deliver,
-          { ...site, commit },
+          context,
         );
         listens(`${name} dicom`, running);
         addresses.dicom = running.address;

@@ -55,7 +55,8 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   const put = (path: readonly string[], value: unknown): void =>
     void found.set(path.join("."), JSON.stringify(value ?? null));
   put(["site"], site);
-  for (const key of ["keys", "data", "admin", "disk", "repository", "registry"] as const) put([...at, key], own[key]);
+  for (const key of ["keys", "data", "admin", "disk", "limits", "repository", "registry"] as const)
+    put([...at, key], own[key]);
   for (const key of ["timeZone", "identifiers", "partners", "trust", "registryPartner", "delivery"] as const)
     put([key], config[key]);
   for (const [name, system] of Object.entries(own.systems))

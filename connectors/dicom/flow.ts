@@ -1,5 +1,7 @@
 /** A queue between a socket that pushes and a consumer that pulls: says when to pause and when to go on. */
 
+import type { HeldBudget } from "../connector.ts";
+
 export type Flow = {
   /** False: enough is waiting, pause the socket. */
   push(chunk: Uint8Array): boolean;
@@ -16,14 +18,17 @@ const smallBytes = 16 * 1024;
 /** Octets that may wait over all flows of a listener; beyond it each may hold one chunk. */
 export type Budget = { take(octets: number): void; readonly isSpent: () => boolean };
 
-/** A budget of `octets`. */
-export function openBudget(octets: number): Budget {
+/** A budget of `octets`, within that of the site. */
+export function openBudget(octets: number, site?: HeldBudget): Budget {
   let taken = 0;
+  // What waits is drained in any case, and then asks again.
+  const share = site?.open(() => undefined);
   return {
     take: (count) => {
       taken += count;
+      share?.hold(taken);
     },
-    isSpent: () => taken >= octets,
+    isSpent: () => taken >= octets || (share?.isOver() ?? false),
   };
 }
 

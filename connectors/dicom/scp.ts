@@ -63,7 +63,7 @@ export const dicomSource: Source<typeof options> = {
       deliver,
       context,
       admit: openAccess(settings.callers),
-      budget: openBudget(maxWaitingBytes),
+      budget: openBudget(maxWaitingBytes, context.held),
       commitments: openCommitments(settings, context),
     };
     const serve = (socket: Socket, connections: number): void => {

@@ -1,17 +1,8 @@
-/** Octets that all connections of a listener hold together: over the limit only one reads on, so that it can finish. */
-
-export type Share = {
-  /** How much this connection holds now. */
-  hold(bytes: number): void;
-  /** Whether it has to wait before it reads more. */
-  isOver(): boolean;
-  close(): void;
-};
-
-export type Budget = { open(changed: () => void): Share };
+/** Octets that many connections hold together: over the limit only one reads on, so that it can finish. */
+import type { HeldBudget, Share } from "../connector.ts";
 
 /** Shares of `maxBytes`. The connection that has held something for longest is never told to wait: else none might finish. */
-export function openBudget(maxBytes: number): Budget {
+export function openBudget(maxBytes: number): HeldBudget {
   const holders = new Map<Share, { bytes: number; readonly changed: () => void }>();
   const watchers = new Map<Share, () => void>();
   let total = 0;
@@ -51,3 +42,25 @@ export function openBudget(maxBytes: number): Budget {
     },
   };
 }
+
+/**
+ * A listener's budget within its site's. Both see connections begin to hold in the same order, so that the one that may read
+ * on for the site may read on for its listener, too.
+ */
+export const within = (own: HeldBudget, site: HeldBudget | undefined): HeldBudget =>
+  site === undefined
+    ? own
+    : {
+        open: (changed) => {
+          const shares = [own.open(changed), site.open(changed)];
+          return {
+            hold: (bytes) => {
+              for (const share of shares) share.hold(bytes);
+            },
+            isOver: () => shares.some((share) => share.isOver()),
+            close: () => {
+              for (const share of shares) share.close();
+            },
+          };
+        },
+      };

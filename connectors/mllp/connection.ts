@@ -1,8 +1,7 @@
 /** One connection of a listener: frames in, answers out in the order of the frames, and reading only while there is room. */
 import type { Socket } from "node:net";
-import type { Context, Deliver } from "../connector.ts";
+import type { Context, Deliver, HeldBudget } from "../connector.ts";
 import { answersOf, commitByte, refusal, refusalByte, type Taken } from "./answer.ts";
-import type { Budget } from "./budget.ts";
 import { type Frame, frameOf, openFramer } from "./framer.ts";
 
 /** Messages of one connection that may wait for their verdict at once. */
@@ -33,7 +32,7 @@ export function serve(
   socket: Socket,
   peer: string,
   settings: ConnectionSettings,
-  budget: Budget,
+  budget: HeldBudget,
   deliver: Deliver,
   { log }: Pick<Context, "log">,
 ): Connection {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Source } from "../connector.ts";
 import { listenOn, tlsOptions } from "../wire.ts";
 import { refusal } from "./answer.ts";
-import { openBudget } from "./budget.ts";
+import { openBudget, within } from "./budget.ts";
 import { type Connection, serve } from "./connection.ts";
 import { frameOf } from "./framer.ts";
 
@@ -50,7 +50,7 @@ export const mllpSource: Source<typeof options> = {
   options,
   example: "mllp: { listen: 127.0.0.1:2575, charset: from-msh-18, answer: validated }",
   listen: async (settings, deliver, context) => {
-    const budget = openBudget(settings.maxHeldBytes);
+    const budget = within(openBudget(settings.maxHeldBytes), context.held);
     const open = new Map<Socket, Connection>();
     const byAddress = new Map<string, number>();
     const count = (address: string, by: 1 | -1): number => {

@@ -1,0 +1,104 @@
+/** Limits over all listeners of a site: octets in flight, and connections. */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Context, Running } from "../../connectors/connector.ts";
+import { openBudget as openFlowBudget } from "../../connectors/dicom/flow.ts";
+import { dicomSource } from "../../connectors/dicom/scp.ts";
+import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
+import { openBudget, within } from "../../connectors/mllp/budget.ts";
+import { mllpSource } from "../../connectors/mllp/index.ts";
+import { openPlaces } from "../../connectors/wire.ts";
+import { until } from "../sites.ts";
+
+describe("octets in flight", () => {
+  test("over the site's limit a connection of another listener waits, until the first has finished", () => {
+    const site = openBudget(1000);
+    const [his, ris] = [within(openBudget(10_000), site), within(openBudget(10_000), site)];
+    let changes = 0;
+    const changed = () => {
+      changes += 1;
+    };
+    const [first, second] = [his.open(changed), ris.open(changed)];
+    first.hold(800);
+    second.hold(800);
+    expect([first.isOver(), second.isOver()]).toEqual([false, true]);
+    expect(changes).toBeGreaterThan(0);
+    first.hold(5000);
+    expect([first.isOver(), second.isOver()]).toEqual([false, true]);
+    first.close();
+    expect(second.isOver()).toBe(false);
+  });
+
+  test("over both limits there is always one that reads on", () => {
+    const site = openBudget(1000);
+    const listeners = [within(openBudget(500), site), within(openBudget(500), site)];
+    const shares = [0, 1, 0, 1, 1, 0].map((n) => listeners[n]?.open(() => undefined));
+    for (const share of shares) share?.hold(400);
+    for (let left = shares.length; left > 0; left -= 1) {
+      const reading = shares.find((share) => share && !share.isOver());
+      expect(reading).toBeDefined();
+      reading?.close();
+      shares.splice(shares.indexOf(reading), 1);
+    }
+  });
+
+  test("instances that wait for the disk count, too", () => {
+    const site = openBudget(1000);
+    site.open(() => undefined).hold(900);
+    const flow = openFlowBudget(10_000, site);
+    flow.take(50);
+    expect(flow.isSpent()).toBe(false);
+    flow.take(100);
+    expect(flow.isSpent()).toBe(true);
+    flow.take(-150);
+    expect(flow.isSpent()).toBe(false);
+  });
+});
+
+describe("connections", () => {
+  const open: (Running | Socket)[] = [];
+  afterEach(async () => {
+    for (const each of open.splice(0)) await ("stop" in each ? each.stop() : each.destroy());
+  });
+  const portOf = ({ address }: Running): number => Number(address.slice(address.lastIndexOf(":") + 1));
+
+  test("beyond the site's limit HL7 gets AR and DICOM a rejection, whichever listener it is, until a place is free", async () => {
+    const log: string[] = [];
+    const signal = new AbortController().signal;
+    const context: Context = { log: (event) => void log.push(event), signal, places: openPlaces(2) };
+    const refuse = () => Promise.reject(new Error("nothing is sent here"));
+    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0 }), refuse, context);
+    const pacs = await dicomSource.listen(dicomSource.options.parse({ port: 0, aeTitle: "SEMRS" }), refuse, context);
+    open.push(his, pacs);
+    const dial = async (): Promise<{ socket: Socket; back: () => string }> => {
+      const socket = connect(portOf(his), "127.0.0.1").on("error", () => undefined);
+      open.push(socket);
+      let back = "";
+      socket.on("data", (data: Buffer) => (back += data.toString()));
+      await once(socket, "connect");
+      return { socket, back: () => back };
+    };
+    const peer = dicomDestination.options.parse({
+      host: "127.0.0.1",
+      port: portOf(pacs),
+      callingAeTitle: "PACS",
+      calledAeTitle: "SEMRS",
+    });
+    await echo(peer, context);
+    const first = await dial();
+    await dial();
+    const third = await dial();
+    await until("refused", () => third.back().includes("MSA|AR"));
+    expect(log).toContain("mllp.refused");
+    await until("the refused one is gone", () => third.socket.closed);
+    await expect(echo(peer, context)).rejects.toMatchObject({ code: "PEER_BUSY" });
+    first.socket.destroy();
+    await until("there is a place", () =>
+      echo(peer, context).then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+});
