@@ -141,7 +141,10 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: () 
     return {
       addresses: { admin: admin.address, systems },
       reload: renew,
-      opened: (others) => readiness.opened([...named, ...others]),
+      opened: (others) => {
+        readiness.opened([...named, ...others]);
+        reconciler.begin();
+      },
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));
         await health.stop();

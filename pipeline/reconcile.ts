@@ -17,6 +17,8 @@ export type Reconciler = {
   look(): Promise<Balance>;
   /** The last that was looked at. */
   last(): Balance | undefined;
+  /** Looks now, and about once a minute from now on. */
+  begin(): void;
   stop(): Promise<void>;
 };
 
@@ -25,20 +27,21 @@ const everyMs = 60_000;
 const rest = 20;
 const nothing = { acknowledged: 0, channels: [] } as const;
 
-/** Looks at start and about once a minute. `reconcile.lost` and `reconcile.restored` are told once each. */
+/** `reconcile.lost` and `reconcile.restored` are told once each. */
 export function openReconciler(site: Site): Reconciler {
   const { store, log, config } = site;
   let last: Balance | undefined;
   let running: Promise<Balance> | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let isStopped = false;
+  const stopping = new AbortController();
 
   const pass = async (): Promise<Balance> => {
     const outbound = config.own.channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
     const [at, started] = [site.now().toISOString(), performance.now()];
-    const found = await store.checks.reconcile(outbound).catch((thrown: unknown) => {
+    const found = await store.checks.reconcile(outbound, stopping.signal).catch((thrown: unknown) => {
       return { ...nothing, code: codeOf(thrown), failed: reasonOf(thrown) };
     });
+    if (stopping.signal.aborted) return { ...nothing, at, ms: 0, lost: 0, holds: true };
     const lost = found.channels.reduce((sum, channel) => sum + channel.lost, 0);
     const balance: Balance = {
       ...found,
@@ -68,14 +71,14 @@ export function openReconciler(site: Site): Reconciler {
   };
   const watch = async (): Promise<void> => {
     const { ms } = await look();
-    if (!isStopped) timer = setTimeout(watch, Math.max(everyMs, ms * rest)).unref();
+    if (!stopping.signal.aborted) timer = setTimeout(watch, Math.max(everyMs, ms * rest)).unref();
   };
-  void watch();
   return {
+    begin: () => void watch(),
     look,
     last: () => last,
     stop: async () => {
-      isStopped = true;
+      stopping.abort();
       clearTimeout(timer);
       await running;
     },
