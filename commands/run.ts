@@ -72,6 +72,11 @@ export function runCommand(): Command {
             () => process.exit(1),
           );
         };
+        // A sync that failed once may succeed the second time without having written: a new process begins from what is there.
+        void started.store.failed.then((fault) => {
+          log("engine.failed", { code: fault.code, reason: fault.message }, "error");
+          process.exit(exitOf(fault));
+        });
         process.on("SIGTERM", stop);
         process.on("SIGINT", stop);
         process.on("SIGHUP", () => {

@@ -2,6 +2,7 @@
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { readCrl } from "../envelope/crl.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
+import type { ReserveState } from "../store/reserve.ts";
 import { expiryOf } from "./expiry.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
@@ -49,7 +50,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
   const watch = (): void => {
     if (!listeners) return;
-    laying = site.store.reserve.lay();
+    laying = site.store.reserve.lay().catch(() => undefined);
     for (const { check, state, says, code, step } of cheap() as readonly (Check & { step?: number })[]) {
       const now = `${state} ${step ?? ""}`;
       const before = told.get(check) ?? "pass ";
@@ -101,7 +102,18 @@ async function store({ store: kept }: Site): Promise<Check> {
 
 function disk({ store: { reserve } }: Site): Check {
   const check = "disk";
-  const { freeBytes, minFreeBytes, isGivenUp } = reserve.now();
+  let state: ReserveState;
+  try {
+    state = reserve.now();
+  } catch (thrown) {
+    return {
+      check,
+      state: "fail",
+      says: `the data folder cannot be asked: ${reasonOf(thrown)}`,
+      code: "STORE_DAMAGED",
+    };
+  }
+  const { freeBytes, minFreeBytes, isGivenUp } = state;
   const free = `${mebibytes(freeBytes)} MiB free, ${mebibytes(minFreeBytes)} MiB in reserve`;
   if (freeBytes < minFreeBytes)
     return {

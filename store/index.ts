@@ -70,6 +70,7 @@ export async function openStore({
     ]);
     return {
       commit: database.commit,
+      failed: database.failed,
       newId: idSource(now),
       tokens: keys.tokens,
       blobs,

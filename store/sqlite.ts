@@ -18,6 +18,8 @@ export type Database = {
   all(sql: string, ...params: SQLInputValue[]): readonly Row[];
   get(sql: string, ...params: SQLInputValue[]): Row | undefined;
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  /** Resolves when nothing can be written any more. */
+  readonly failed: Promise<Fault>;
   /** Where the accept journal stood when the last commit was made. */
   readonly checkpoint: Head;
   /** Starts the writer at this place of the accept journal. */
@@ -67,16 +69,19 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
 
   let worker: Worker | undefined;
   let failure: Fault | undefined;
+  const failed = Promise.withResolvers<Fault>();
   let n = 0;
   const pending = new Map<number, { resolve(): void; reject(fault: Fault): void }>();
   const settle = ({ n: number, error }: Committed): void => {
     const waiting = pending.get(number);
     pending.delete(number);
+    if (error?.kind === "damaged") failed.resolve(faultOf(error));
     if (error) waiting?.reject(faultOf(error));
     else waiting?.resolve();
   };
   const die = (cause: unknown): void => {
     failure ??= new Fault("STORE_DAMAGED", "the store's writer ended; restart the site", { cause });
+    failed.resolve(failure);
     for (const [, { reject }] of pending) reject(failure);
     pending.clear();
   };
@@ -100,6 +105,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
   };
 
   return {
+    failed: failed.promise,
     all: (sql, ...params) => statement(sql).all(...params) as Row[],
     get: (sql, ...params) => statement(sql).get(...params) as Row | undefined,
     commit: async (changes, accepted = []) => {

@@ -8,6 +8,7 @@
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
 
+import type { Fault } from "../errors.ts";
 import type { Checks } from "./checks.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
@@ -39,6 +40,8 @@ export type Store = {
    * with STORE_CONFLICT (a unique key exists; nothing of this commit was applied), STORE_FULL or STORE_DAMAGED.
    * `accepted` is appended to the accept journal, and fsynced at the same time as the commit, before this resolves. */
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  /** Resolves when a write or a sync has failed: nothing more is taken by this process, and only a new one may try again. */
+  readonly failed: Promise<Fault>;
   newId(): Id;
   readonly tokens: Tokens;
   readonly blobs: Blobs;

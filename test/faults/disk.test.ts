@@ -1,4 +1,5 @@
 /** Faults of the disk under load (reliability.md F2, F3) and of the operator (F7): nothing acknowledged is lost. */
+import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -51,6 +52,24 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
   test("F2 the same cut convicts a house that answers before its commit is on the disk", async () => {
     const { lost, isReady } = await cutUnderLoad(2, 80, mutant());
     expect(lost.length > 0 || !isReady).toBe(true);
+  }, 120_000);
+
+  test("F4 a disk that fails under load: the house ends by itself, and a new start has everything acknowledged", async () => {
+    mounted = makeDisk(256);
+    const home = await makeHome(join(mounted.path, "data"));
+    house = await startHouse(home);
+    const load = openLoad(house.his, connections, "FAIL.");
+    await until("load is under way", () => load.acknowledged.size >= 80);
+    const ended = once(house.process, "exit");
+    mounted.cut();
+    const [exit] = (await ended) as [number | null];
+    await load.stop();
+    expect(exit).toBe(65);
+    expect(house.log()).toMatch(/"event":"engine\.failed","code":"STORE_DAMAGED"/);
+    mounted.restore();
+    house = await startHouse(home);
+    expect(await lostOf(house, load.acknowledged)).toEqual([]);
+    expect(await house.admin.get("/status")).toMatchObject({ holds: true });
   }, 120_000);
 
   test("F3 a full disk: AR, nothing half kept; when there is space again the same house goes on", async () => {
