@@ -1,8 +1,10 @@
 /** The disk reserve: below it nothing is taken in, by any protocol, and what is queued still drains. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Check } from "../pipeline/readiness.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
-import { cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
+import { adtFor, cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type SiteName, type TestExchange, testPki, until } from "./sites.ts";
 
 const none = "disk: { minFree: 999999GiB }";
@@ -28,8 +30,8 @@ const ready = async (): Promise<{ status: number; checks: readonly Check[] }> =>
   const { checks } = (await response.json()) as { checks: readonly Check[] };
   return { status: response.status, checks };
 };
-const report = (extension: string) =>
-  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "檢驗報告", body: "x" });
+const report = (extension: string, body = "x") =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "檢驗報告", body });
 
 test("below the reserve: AR, A700, not ready with the reason, and what was queued is registered all the same", async () => {
   await at.stop("registry");
@@ -42,6 +44,10 @@ test("below the reserve: AR, A700, not ready with the reason, and what was queue
   });
   const [outcome] = (await at.instances(ctStudy({ instancesPerSeries: 1 }).map(({ bytes }) => bytes))).values();
   expect(outcome).toMatchObject({ state: "refused", detail: "A700" });
+  // What is too large for the index would be a file by now, and stay on the disk until the next start.
+  await at.message(mdmFor(report("D.0", "x".repeat(200_000)), { controlId: "D0" }));
+  const files = readdirSync(join(at.folder, "data", "hospital-a", "blobs"), { recursive: true, withFileTypes: true });
+  expect(files.filter((each) => each.isFile())).toEqual([]);
   const { status, checks } = await ready();
   expect(status).toBe(503);
   expect(checks).toContainEqual(expect.objectContaining({ check: "disk", state: "fail", code: "STORE_FULL" }));
@@ -81,4 +87,19 @@ test("a partner below its reserve answers 507 to what would have to be kept: it 
   ).toBe(true);
   await restart("hospital-b", "");
   await until("pushed", async () => (await queued()).length === 0);
+});
+
+test("a house below its reserve retrieves nothing: the records it has found wait for space", async () => {
+  await at.stop("registry");
+  await at.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "A1" }), "B_ADT");
+  await restart("hospital-b", none);
+  await at.start("registry");
+  const queued = async () =>
+    (await at.admin("hospital-b").get<{ deliveries: { kind: string; code: string | null }[] }>("/journal?state=queued"))
+      .deliveries;
+  await until("deferred", async () =>
+    (await queued()).some(({ kind, code }) => kind === "retrieve" && code === "STORE_FULL"),
+  );
+  await restart("hospital-b", "");
+  await until("at B", () => at.documentsAtB().size >= 2);
 });
