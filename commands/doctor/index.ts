@@ -7,7 +7,7 @@ import type { Check, CheckState } from "../../pipeline/readiness.ts";
 import { checkEnvironment } from "../check/environment.ts";
 import { checkPeers } from "../check/peers.ts";
 import { exits, guarded, print, say } from "../exit.ts";
-import { clocksOf, type Diagnosis, spaceOf, storeOf, syncOf } from "./machine.ts";
+import { clocksOf, type Diagnosis, descriptorsOf, spaceOf, storeOf, syncOf } from "./machine.ts";
 
 type Options = { readonly site?: string; readonly json?: boolean };
 
@@ -47,7 +47,7 @@ async function examine(config: Config): Promise<readonly Diagnosis[]> {
     ...grouped(["keys", "certificates", "revocation lists", "data folder", "ports"], environment),
   ];
   if (!environment.some(({ code }) => code === "DATA_UNWRITABLE"))
-    rows.push(syncOf(config), spaceOf(config), storeOf(config));
+    rows.push(syncOf(config), spaceOf(config), ...descriptorsOf(config), storeOf(config));
   // Without keys nobody can be asked.
   if (!environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error")) {
     rows.push(...grouped(["peers"], await checkPeers(config)), ...(await clocksOf(config, loadKeys(config))));

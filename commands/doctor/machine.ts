@@ -1,5 +1,5 @@
 /** What only the machine itself can tell: whether a sync reaches the disk and how fast, free space, clocks, what the store holds. */
-import { closeSync, existsSync, fdatasyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { reasonOf } from "../../errors.ts";
@@ -75,6 +75,23 @@ export function spaceOf({ own: { data, disk } }: Config): Diagnosis {
   if (free < disk.minFree) return { check, state: "fail", says: `${says}: nothing would be accepted`, next };
   if (free < disk.minFree * ample + disk.ballast) return { check, state: "warn", says, next };
   return { check, state: "pass", says };
+}
+
+/** Beside connections: the store, workers, files that are read and written, connections to others. */
+const otherDescriptors = 256;
+
+/** What the running site, or else this shell, may open (proc(5), limits). */
+export function descriptorsOf({ own: { data, limits } }: Config): readonly Diagnosis[] {
+  const check = "descriptors";
+  const lock = join(data, "semrs.lock");
+  const owner = existsSync(lock) ? (readFileSync(lock, "utf8").split(" ")[0] ?? "") : "";
+  const file = [`/proc/${owner}/limits`, "/proc/self/limits"].find((path) => existsSync(path));
+  const [, soft = ""] = /^Max open files\s+(\d+|unlimited)/m.exec(file ? readFileSync(file, "utf8") : "") ?? [];
+  if (soft === "") return [];
+  const wanted = limits.connections + otherDescriptors;
+  const says = `${soft} may be open, ${limits.connections} connections are allowed`;
+  if (soft === "unlimited" || Number(soft) >= wanted) return [{ check, state: "pass", says }];
+  return [{ check, state: "warn", says, next: `LimitNOFILE of at least ${wanted}, or fewer limits.connections.` }];
 }
 
 const skewWarnMs = 60_000;

@@ -1,13 +1,15 @@
 /** `semrs doctor`: pass, warn or fail, and what to do. */
+import { execFile } from "node:child_process";
 import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Diagnosis } from "../../commands/doctor/machine.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
-import { semrs } from "./cli.ts";
+import { root, semrs } from "./cli.ts";
 
 let at: TestExchange;
 beforeAll(async () => {
@@ -88,4 +90,20 @@ test("a key that others may read, a site that does not run, a file that is wrong
     says: expect.stringMatching(/wrong\.yaml:2:1 /),
   });
   expect(wrong.exit).toBe(78);
+});
+
+test("fewer descriptors than connections are a warning, with how many are wanted", async () => {
+  const args = ["-c", 'ulimit -n 1000 && exec "$0" "$@"', process.execPath, join(root, "semrs.js"), "doctor", "--json"];
+  const data = mkdtempSync(join(tmpdir(), "semrs-doctor-"));
+  const env = { ...process.env, ...at.env, SITE: "hospital-a", DATA: data };
+  const { stdout } = await promisify(execFile)("sh", [...args, join(at.folder, "hospital-a.yaml")], { env }).catch(
+    (thrown: { stdout: string }) => thrown,
+  );
+  const { checks } = JSON.parse(stdout) as { checks: readonly Diagnosis[] };
+  expect(checks.find(({ check }) => check === "descriptors")).toEqual({
+    check: "descriptors",
+    state: "warn",
+    says: "1000 may be open, 1024 connections are allowed",
+    next: "LimitNOFILE of at least 1280, or fewer limits.connections.",
+  });
 });
