@@ -137,7 +137,7 @@ function certificates({ identity, tls, now }: Site): readonly Check[] {
     der ? [{ name, end: readCertificate(der).notAfter }] : [],
   );
   const { crls, crlStaleMs, revocation } = identity.trust;
-  const lists = revocation === "require" ? crls.map((der) => readCrl(der).nextUpdate) : [];
+  const lists = revocation === "require" ? crls.map(nextUpdateOf) : [];
   return [
     ...ends.map(({ name, end }) => {
       const { days, step } = expiryOf(end, at);
@@ -156,6 +156,14 @@ function certificates({ identity, tls, now }: Site): readonly Check[] {
         return { check: "revocation lists", state: isOver ? "fail" : "warn", says };
       }),
   ];
+}
+
+/** A list may be megabytes long and is looked at every few seconds: read once. */
+const nextUpdates = new WeakMap<Uint8Array, Date>();
+function nextUpdateOf(der: Uint8Array): Date {
+  const known = nextUpdates.get(der) ?? readCrl(der).nextUpdate;
+  nextUpdates.set(der, known);
+  return known;
 }
 
 function listening(listeners: readonly Listener[] | undefined, isStopping: boolean): Check {
