@@ -2,7 +2,6 @@
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { readCrl } from "../envelope/crl.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
-import type { ReserveState } from "../store/reserve.ts";
 import { expiryOf } from "./expiry.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
@@ -41,11 +40,11 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   const told = new Map<string, string>();
 
   const cheap = (): readonly Check[] => [
-    disk(site),
-    ...certificates(site),
+    ...asked("disk", () => [disk(site)]),
+    ...asked("certificates", () => certificates(site)),
     listening(listeners, site.signal.aborted),
     balance(reconciler),
-    ...stops(site),
+    ...asked("stops", () => stops(site)),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
   const watch = (): void => {
@@ -77,6 +76,15 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   };
 }
 
+/** What cannot be looked at has failed. */
+function asked(check: string, look: () => readonly Check[]): readonly Check[] {
+  try {
+    return look();
+  } catch (thrown) {
+    return [{ check, state: "fail", says: `cannot be looked at: ${reasonOf(thrown)}`, code: codeOf(thrown) }];
+  }
+}
+
 /** The writer commits and syncs: no other sign tells that it would keep what comes next. */
 async function store({ store: kept }: Site): Promise<Check> {
   const check = "store";
@@ -102,18 +110,7 @@ async function store({ store: kept }: Site): Promise<Check> {
 
 function disk({ store: { reserve } }: Site): Check {
   const check = "disk";
-  let state: ReserveState;
-  try {
-    state = reserve.now();
-  } catch (thrown) {
-    return {
-      check,
-      state: "fail",
-      says: `the data folder cannot be asked: ${reasonOf(thrown)}`,
-      code: "STORE_DAMAGED",
-    };
-  }
-  const { freeBytes, minFreeBytes, isGivenUp } = state;
+  const { freeBytes, minFreeBytes, isGivenUp } = reserve.now();
   const free = `${mebibytes(freeBytes)} MiB free, ${mebibytes(minFreeBytes)} MiB in reserve`;
   if (freeBytes < minFreeBytes)
     return {

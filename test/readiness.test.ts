@@ -1,11 +1,19 @@
 /** Health: live is that the process answers, ready is what it can do, one line a check. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { initPki } from "../commands/pki/index.ts";
+import { pemToDer } from "../envelope/certificate.ts";
+import { loadConfig } from "../pipeline/config.ts";
 import { expiryOf } from "../pipeline/expiry.ts";
-import { openExchange, type TestExchange } from "./sites.ts";
+import { loadKeys } from "../pipeline/identity.ts";
+import { openReadiness, type Readiness } from "../pipeline/readiness.ts";
+import { openReconciler } from "../pipeline/reconcile.ts";
+import type { Site } from "../pipeline/site.ts";
+import { openStore } from "../store/index.ts";
+import type { Store } from "../store/store.ts";
+import { openExchange, type TestExchange, testPki } from "./sites.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
 const inDays = (days: number): Date => new Date(now.getTime() + days * 24 * 3600 * 1000);
@@ -64,5 +72,61 @@ describe("a site whose certificates end in 20 days", () => {
     const body = (await (await ask("/health/ready")).json()) as { ready: boolean; checks: object[]; systems: object };
     expect(body).toMatchObject({ ready: true, systems: {} });
     expect(body.checks).toContainEqual({ check: "listeners", state: "pass", says: "3 open" });
+  });
+});
+
+describe("checks that fail", () => {
+  let store: Store;
+  let readiness: Readiness;
+  let at = new Date();
+  beforeAll(async () => {
+    const [pki, data] = [await testPki(), mkdtempSync(join(tmpdir(), "semrs-ready-"))];
+    const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), {
+      SITE: "hospital-a",
+      PKI: pki,
+      DATA: data,
+    });
+    const { identity, tls, storageKey } = loadKeys(config);
+    const crls = pemToDer(readFileSync(join(pki, "ca.crl"), "utf8"), "X509 CRL");
+    store = await openStore({ folder: config.own.data, key: storageKey, now: () => at });
+    const site = {
+      ...{ config, tls, store, log: () => undefined, now: () => at, signal: new AbortController().signal },
+      identity: { ...identity, trust: { ...identity.trust, crls } },
+    } as unknown as Site;
+    readiness = openReadiness(site, openReconciler(site));
+  });
+  afterAll(async () => {
+    await readiness.stop();
+  });
+  const failing = async () =>
+    (await readiness.checks()).filter(({ state }) => state === "fail").map(({ check, says }) => `${check}: ${says}`);
+
+  test("a site that is starting, and a listener that has closed", async () => {
+    expect(await failing()).toEqual(["listeners: the site is starting"]);
+    let isListening = true;
+    readiness.opened([{ name: "his mllp", address: "127.0.0.1:2575", isListening: () => isListening }]);
+    expect(await failing()).toEqual([]);
+    isListening = false;
+    expect(await failing()).toEqual(["listeners: not listening any more: his mllp 127.0.0.1:2575; restart the site"]);
+    isListening = true;
+  });
+
+  test("certificates that have expired, and a revocation list that is too old to open anything", async () => {
+    at = new Date(Date.now() + 10 * 365 * 24 * 3600 * 1000);
+    expect((await failing()).map((line) => line.replace(/\d{4}-\d\d-\d\d/, "DAY"))).toEqual([
+      "certificate sign: expired on DAY; have it issued anew",
+      "certificate decrypt: expired on DAY; have it issued anew",
+      "certificate tls: expired on DAY; have it issued anew",
+      "revocation lists: should have been renewed on DAY; nothing is opened any more",
+    ]);
+    at = new Date();
+  });
+
+  test("a store that takes nothing more, and cannot be read", async () => {
+    await store.close();
+    expect(await failing()).toEqual([
+      "store: the store is closed",
+      expect.stringMatching(/^stops: cannot be looked at: unexpected Error at /),
+    ]);
   });
 });
