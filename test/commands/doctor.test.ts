@@ -1,6 +1,8 @@
 /** `semrs doctor`: pass, warn or fail, and what to do. */
 import { execFile } from "node:child_process";
-import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { chmodSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -48,9 +50,35 @@ describe("a house that runs, with its partners", () => {
     await at.start("registry");
   });
 
+  test.each([
+    [400, "fail", /^\d+ s ahead of ours$/, 69],
+    [-90, "warn", /^\d+ s behind ours$/, 0],
+  ])("a partner whose clock is %d s off: %s", async (seconds, state, says, code) => {
+    await at.stop("registry");
+    const own = (name: string): string => readFileSync(join(at.env.PKI ?? "", "registry", name), "utf8");
+    const server = createServer({ key: own("tls.key"), cert: own("tls.crt") }, (_request, response) => {
+      response.setHeader("date", new Date(Date.now() + seconds * 1000).toUTCString()).end();
+    });
+    server.listen(Number(at.env.REGISTRY_PORT), "127.0.0.1");
+    await once(server, "listening");
+    try {
+      const { exit, of } = await examined();
+      const [clock] = of("clock of registry");
+      expect(clock).toMatchObject({ state });
+      // The header is cut to the second.
+      expect(Math.abs(Number.parseInt(clock?.says ?? "", 10) - Math.abs(seconds))).toBeLessThanOrEqual(2);
+      expect(clock?.says).toMatch(says);
+      expect(exit).toBe(code);
+    } finally {
+      server.close();
+      server.closeAllConnections();
+      await once(server, "close");
+      await at.start("registry");
+    }
+  });
+
   test("a disk below the reserve fails, exit 69", async () => {
     const file = join(at.folder, "full.yaml");
-    const { readFileSync } = await import("node:fs");
     const text = readFileSync(join(at.folder, "hospital-a.yaml"), "utf8");
     writeFileSync(file, text.replace(/( {4}repository: .*_PORT:8441.*\n)/, "$1    disk: { minFree: 999999GiB }\n"));
     const { exit, of } = await examined({}, file);
