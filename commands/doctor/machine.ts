@@ -153,14 +153,15 @@ export function storeOf({ own: { data, channels } }: Config): Diagnosis {
   try {
     const outbound = channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
     const found = reconcile({ database, journal, from: emptyHead, outbound });
-    const lost = found.missing.length + found.channels.reduce((sum, channel) => sum + channel.lost, 0);
+    const lost =
+      found.missing.length + found.late.length + found.channels.reduce((sum, channel) => sum + channel.lost, 0);
     const accepted = found.channels.reduce((sum, channel) => sum + channel.accepted, 0);
     if (lost > 0)
       return { check, state: "fail", says: `${lost} accepted and nowhere to be found`, code: "STORE_DAMAGED", next };
     return {
       check,
       state: "pass",
-      says: `${found.head.seq} in the accept journal, ${accepted} accepted, all accounted for`,
+      says: `${found.acknowledged} in the accept journal, ${accepted} accepted, all accounted for`,
     };
   } catch (thrown) {
     return { check, state: "fail", says: reasonOf(thrown), code: "STORE_DAMAGED", next };
