@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
-import { Fault, reasonOf } from "../errors.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
 import { openRevocation } from "../exchange/revocation.ts";
@@ -62,6 +62,12 @@ export function runCommand(): Command {
         const log = openLog(config.site);
         for (const warning of warnings)
           log("config.warned", { code: warning.code, reason: findingText(warning) }, "warn");
+        const end = (thrown: unknown): void => {
+          log("engine.failed", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error");
+          process.exit(exitOf(thrown));
+        };
+        // One line that quotes nothing, in place of Node's own; an unreadable disk shows itself so, too.
+        process.on("uncaughtException", end);
         const started = await startSite(config, log);
         let isStopping = false;
         const stop = (): void => {
@@ -73,10 +79,7 @@ export function runCommand(): Command {
           );
         };
         // A sync that failed once may succeed the second time without having written: a new process begins from what is there.
-        void started.store.failed.then((fault) => {
-          log("engine.failed", { code: fault.code, reason: fault.message }, "error");
-          process.exit(exitOf(fault));
-        });
+        void started.store.failed.then(end);
         process.on("SIGTERM", stop);
         process.on("SIGINT", stop);
         process.on("SIGHUP", () => {
