@@ -75,9 +75,9 @@ export type Resource = {
   readonly purposes: readonly Purpose[];
   /** It answers with a receipt, once and for all: what was seen before is its own to judge (`answerOnce`). */
   readonly isReceipted?: boolean;
-  answer(opened: AnyOpened): Promise<Answer>;
   /** Whether it keeps what a partner sends: not while the disk reserve is reached. */
   readonly takesIn?: boolean;
+  answer(opened: AnyOpened): Promise<Answer>;
 };
 
 export type Serving = { readonly address: string; isListening(): boolean; stop(): Promise<void> };
