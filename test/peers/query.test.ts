@@ -1,9 +1,13 @@
 /** C-FIND and C-MOVE as client: Orthanc answers and sends a study to our own listener; other peers answer badly. */
 
 import { once } from "node:events";
+import { mkdtempSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { initPki } from "../../commands/pki/index.ts";
 import { countOf, instancesOf, move, seriesOf } from "../../connectors/dicom/query.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
@@ -69,6 +73,57 @@ describe.skipIf(!orthanc.available)(`Orthanc ${orthanc.reason}`, () => {
     stderr.mockRestore();
     await expect(move(at, "2.25.4711", "NOBODY", signal)).rejects.toMatchObject({
       code: expect.stringMatching(/AE_TITLE_UNKNOWN|PEER_REFUSED/),
+    });
+  });
+});
+
+describe.skipIf(!orthanc.available)(`Orthanc with TLS ${orthanc.reason}`, () => {
+  test("counts a study and moves it to our listener, each side shown a certificate; none, or another's, gets no answer", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "semrs-query-"));
+    await initPki(folder, ["pacs", "semrs"], { now: new Date() });
+    const file = (name: string): string => join(folder, name);
+    const text = (name: string): string => readFileSync(file(name), "utf8");
+    const tls = { key: text("semrs/tls.key"), certificate: text("semrs/tls.crt"), ca: text("ca.crt") };
+    const kept: string[] = [];
+    const source = await dicomSource.listen(
+      dicomSource.options.parse({
+        port: 0,
+        aeTitle: "SEMRS_A",
+        tls,
+        callers: [{ aeTitle: "PACS_A", subject: "pacs" }],
+      }),
+      async ({ body, controlId }) => {
+        for await (const _ of body);
+        kept.push(controlId);
+        return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+      },
+      context,
+    );
+    stops.push(() => source.stop());
+    const port = Number(source.address.split(":")[1]);
+    const pacs = await startOrthanc("PACS_A", undefined, {
+      DicomModalities: { semrs: { AET: "SEMRS_A", Host: "127.0.0.1", Port: port, UseDicomTls: true } },
+      DicomTlsEnabled: true,
+      DicomTlsPrivateKey: file("pacs/tls.key"),
+      DicomTlsCertificate: file("pacs/tls.crt"),
+      DicomTlsTrustedCertificates: file("ca.crt"),
+    });
+    stops.push(() => pacs.stop());
+    const at = settings(pacs.port, { host: "localhost", tls });
+    await dicomDestination.send(at, items(), () => undefined, context);
+    expect(await countOf(at, "2.25.4711", signal)).toBe(study.length);
+    expect(await move(at, "2.25.4711", "SEMRS_A", signal)).toBe(study.length);
+    expect(kept.sort()).toEqual(study.map(({ sopInstanceUid }) => sopInstanceUid).sort());
+
+    const quick = { host: "localhost", connectSeconds: 1, responseSeconds: 1 };
+    await expect(countOf(settings(pacs.port, quick), "2.25.4711", signal)).rejects.toMatchObject({
+      code: "PEER_UNREACHABLE",
+    });
+    const other = mkdtempSync(join(tmpdir(), "semrs-query-"));
+    await initPki(other, ["semrs"], { now: new Date() });
+    const foreign = { ...tls, ca: readFileSync(join(other, "ca.crt"), "utf8") };
+    await expect(countOf(settings(pacs.port, { ...quick, tls: foreign }), "2.25.4711", signal)).rejects.toMatchObject({
+      code: "CERTIFICATE_INVALID",
     });
   });
 });
