@@ -1,4 +1,5 @@
 /** The process that is measured: instances rest as sealed blobs in a store and go out by C-STORE, as a delivery sends them; told by its parent. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
 import { openCipher, sealPart } from "../../envelope/index.ts";
@@ -10,6 +11,8 @@ export type Order = {
   readonly calledAeTitle: string;
   readonly associations: number;
   readonly units: number;
+  /** Folder of keys that `pki init` made, with a site named semrs. */
+  readonly pki?: string;
 };
 export type Told = {
   readonly delivered: number;
@@ -34,13 +37,14 @@ async function kept(item: DicomItem): Promise<DicomItem> {
 const items: DicomItem[] = [];
 for (const item of ctInstances(Number(count))) items.push(await kept(item));
 
-process.on("message", async ({ port, calledAeTitle, associations, units }: Order) => {
+process.on("message", async ({ port, calledAeTitle, associations, units, pki }: Order) => {
   const options = dicomDestination.options.parse({
     host: "127.0.0.1",
     port,
     callingAeTitle: "SEMRS_B",
     calledAeTitle,
     associations,
+    ...(pki && { host: "localhost", tls: tlsOf(pki) }),
   });
   const before = process.cpuUsage();
   const started = performance.now();
@@ -54,6 +58,11 @@ process.on("message", async ({ port, calledAeTitle, associations, units }: Order
   const told: Told = { delivered, seconds, cpuMs: (user + system) / 1000, rssMb: process.memoryUsage().rss / 2 ** 20 };
   process.send?.(told);
 });
+const tlsOf = (pki: string) => {
+  const text = (name: string): string => readFileSync(join(pki, name), "utf8");
+  return { key: text("semrs/tls.key"), certificate: text("semrs/tls.crt"), ca: text("ca.crt") };
+};
+
 process.on("disconnect", () => void store.close());
 process.send?.("ready");
 

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { ports } from "../../commands/demo/sites.ts";
+import { initPki } from "../../commands/pki/index.ts";
 import { readRequest, writeAccept } from "../../connectors/dicom/association.ts";
 import { commands, element, noDataSet, numberOf, readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead, openPduReader, pduTypes, releaseRp } from "../../connectors/dicom/pdu.ts";
@@ -29,10 +30,19 @@ export const dicomSend = (): readonly Workload[] => [
       target: { rate: 400 },
       units,
       quick,
-      ours: ours(associations, storescp),
+      ours: ours(associations, () => storescp()),
       ...(associations === 1 ? { peers: [storescu] } : { peers: [] }),
     }),
   ),
+  {
+    name: "C-STORE out to storescp over TLS, CT of 525 kB, 1 association",
+    unit,
+    target: { ratio: 0.6 },
+    units,
+    quick,
+    ours: ours(1, securedStorescp),
+    peers: [{ ...ours(1, () => storescp()), name: "semrs in clear" }],
+  },
   ...([1, 4] as const).map(
     (associations): Workload => ({
       name: `C-STORE out to a PACS that answers ${lateMs} ms late, ${of(associations)}`,
@@ -49,7 +59,7 @@ export const dicomSend = (): readonly Workload[] => [
 const of = (associations: number): string => `${associations} ${associations === 1 ? "association" : "associations"}`;
 
 /** A receiver: where it listens, and how many instances it holds. */
-type Receiver = { readonly port: number; held(): number; stop(): Promise<void> };
+type Receiver = { readonly port: number; readonly pki?: string; held(): number; stop(): Promise<void> };
 
 const ours = (associations: number, open: () => Promise<Receiver | { readonly missing: string }>): Side => ({
   name: "semrs",
@@ -62,7 +72,8 @@ const ours = (associations: number, open: () => Promise<Receiver | { readonly mi
     await once(child, "message");
     return {
       run: async (count): Promise<Done> => {
-        const order: Order = { port: receiver.port, calledAeTitle: "PEER", associations, units: count };
+        const { port, pki } = receiver;
+        const order: Order = { port, calledAeTitle: "PEER", associations, units: count, ...(pki && { pki }) };
         const answered = once(child, "message");
         child.send(order);
         const [{ delivered, ...done }] = (await answered) as [Told];
@@ -82,24 +93,36 @@ const ours = (associations: number, open: () => Promise<Receiver | { readonly mi
 });
 
 /** The same UIDs come again and again: it overwrites them. */
-async function storescp(): Promise<Receiver | { readonly missing: string }> {
+async function storescp(pki?: string): Promise<Receiver | { readonly missing: string }> {
   const reason = missing("storescp");
   if (reason) return { missing: reason };
   const folder = fresh("storescp");
   const { PEER = "" } = await ports(["PEER"]);
   const { stop } = await startPeer(
     "storescp",
-    ["--fork", "+B", "-pdu", "131072", "-aet", "PEER", "-od", folder, PEER],
+    ["--fork", "+B", "-pdu", "131072", "-aet", "PEER", "-od", folder, ...(pki ? secured(pki) : []), PEER],
     Number(PEER),
   );
   return {
     port: Number(PEER),
+    ...(pki && { pki }),
     held: () => readdirSync(folder).length,
     stop: async () => {
       await stop();
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+const secured = (pki: string): readonly string[] => [
+  ...["+tls", join(pki, "peer", "tls.key"), join(pki, "peer", "tls.crt")],
+  ...["+cf", join(pki, "ca.crt")],
+];
+
+async function securedStorescp(): Promise<Receiver | { readonly missing: string }> {
+  const pki = fresh("pki");
+  await initPki(pki, ["peer", "semrs"], { now: new Date() });
+  return await storescp(pki);
 }
 
 /** It reads all and answers each instance late, as a PACS behind Nagle and delayed acknowledgements does. */
