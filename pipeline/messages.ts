@@ -59,7 +59,7 @@ async function leave(
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
   const event = documentEvent(facts, bytes);
-  const { own, parent } = documentNames(bytes, facts);
+  const { own, parent, orders } = documentNames(bytes, facts);
   if (event === "cancel") return cancelling(site, message, own ?? (await nameOfFirst(embeddedDocuments(bytes, facts))));
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
@@ -105,6 +105,7 @@ async function leave(
       patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
       names: own ? [nameJoin(site, message.system, own)] : [],
       parent: parent ? parentOf(site, message.system, parent) : null,
+      orders,
       // What comes beside several documents goes with the first of them.
       beside: taken.length === 0 ? attachments : [],
     });

@@ -12,6 +12,14 @@ export const noteMeanings = {
     "A replacement or an addendum that names no document of this house, in itself or in TXA-13; it travels as a new one beside it.",
     "Let the HIS send TXA-13 as it sent TXA-12 of the original; if the original must not be found any more, cancel it.",
   ],
+  ORIGINAL_MATCHED: [
+    "A replacement or an addendum that names no original; it is related to the one report of this house with the same setId, or with the same form, custodian, patient and order number.",
+    "Nothing; a HIS that sends TXA-13 leaves nothing to be found out.",
+  ],
+  ORIGINAL_AMBIGUOUS: [
+    "A replacement or an addendum that names no original, and several reports of this house could be meant; it travels as a new one beside them.",
+    "Let the HIS send TXA-13 as it sent TXA-12 of the original; if the original must not be found any more, cancel it.",
+  ],
   CANCELLED: [
     "Its author cancelled the report: it is not sealed, or is withdrawn from the registry and from the houses that have it.",
     "Nothing; a report that was cancelled by mistake is sent again under a new document id.",

@@ -14,6 +14,7 @@ import type { OutboundChannel } from "./config.ts";
 import { gradeFindings } from "./document-grades.ts";
 import { comparePatients } from "./identifiers.ts";
 import { joinsOf } from "./joins.ts";
+import { caseJoins, relatedOf } from "./original.ts";
 import type { Site } from "./site.ts";
 
 declare const stage: unique symbol;
@@ -59,6 +60,8 @@ export type ReceivedDocument = {
   readonly names: readonly string[];
   /** uniqueId of the document of ours that it replaces or appends to, where its sender says so (TXA-13). */
   readonly parent: string | null;
+  /** Order numbers of its message. */
+  readonly orders: readonly string[];
   /** What came beside it in its message. */
   readonly beside: readonly { readonly bytes: Uint8Array; readonly type: string }[];
 };
@@ -103,11 +106,14 @@ export async function validateDocument(
   const part = sealWhole(bytes);
   const blob = await store.blobs.put(part.cipher, part.facts);
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
-  const entry = { ...written, relatedDocuments: relatedOf(written, received) };
-  const relation = relations[received.event];
-  if (relation && !entry.relatedDocuments.some(({ type }) => type === relation)) {
-    findings.push("ORIGINAL_UNKNOWN");
-    site.log("validate.warned", { channel: channel.name, message: received.arrival, code: "ORIGINAL_UNKNOWN" }, "warn");
+  const extensions = cda.patientIds.map(({ root, extension }) => extension || root);
+  const patients = extensions.map((extension) => store.tokens.of("patient", "", extension));
+  const cases = caseJoins(store, cda, received.orders);
+  const { relatedDocuments, finding } = relatedOf(store, written, received, { joins: cases, patients });
+  const entry = { ...written, relatedDocuments };
+  if (finding) {
+    findings.push(finding);
+    site.log("validate.warned", { channel: channel.name, message: received.arrival, code: finding }, "warn");
   }
   const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
   const attached: StagedBlob[] = [];
@@ -124,7 +130,7 @@ export async function validateDocument(
     event: received.event,
     messageType: cda.form ?? cda.code.code ?? "other",
     refers: joins.length > 0,
-    extensions: cda.patientIds.map(({ root, extension }) => extension || root),
+    extensions,
     ...(attachments.length > 0 ? { attachments } : {}),
   };
   const why = contradiction
@@ -138,8 +144,8 @@ export async function validateDocument(
     key: store.tokens.of("document", "", cda.uniqueId),
     digest: store.tokens.of("digest", "", sha256),
     blob: blob.name,
-    joins: [...joins, ...received.names],
-    patients: facts.extensions.map((extension) => store.tokens.of("patient", "", extension)),
+    joins: [...joins, ...received.names, ...cases],
+    patients,
     state: why ? "held" : "waiting",
     code: why?.code ?? null,
     reason: why?.reason ?? null,
@@ -148,21 +154,6 @@ export async function validateDocument(
     facts,
   };
   return { item, blob, attached, findings } as Partial<Validated> as Validated;
-}
-
-const relations: Partial<Record<DocumentEvent, "RPLC" | "APND">> = { replacement: "RPLC", addendum: "APND" };
-
-/** What the document says of others; where it says nothing, what its message says: EEC documents have no relatedDocument. */
-function relatedOf(entry: DocumentEntry, { event, parent }: ReceivedDocument): DocumentEntry["relatedDocuments"] {
-  const type = relations[event];
-  if (
-    !type ||
-    parent === null ||
-    parent === entry.uniqueId ||
-    entry.relatedDocuments.some((each) => each.type === type)
-  )
-    return entry.relatedDocuments;
-  return [...entry.relatedDocuments, { type, uniqueId: parent }];
 }
 
 /** An instance whose structure was checked while its bytes came in; what else was found is judged by grade. */
