@@ -163,25 +163,27 @@ const maxIdentifiers = 64;
 
 /** The repetitions of PID-3. */
 export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): readonly PatientIdentifier[] {
-  const { repetition, component, subcomponent } = facts.separators;
-  for (const segment of segments(message)) {
-    if (segment.name !== "PID") continue;
-    const field = fieldsOf(segment, facts)[3] ?? "";
-    return field
-      .split(repetition)
-      .slice(0, maxIdentifiers)
-      .map((cx) => {
-        const [id = "", , , authority = ""] = cx.split(component);
-        const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
-        return {
-          id: unescapeText(id, facts),
-          authority: namespace || null,
-          root: type === "ISO" && universal ? universal : null,
-        };
-      })
-      .filter(({ id }) => id !== "");
-  }
+  for (const segment of segments(message))
+    if (segment.name === "PID") return identifiersIn(fieldsOf(segment, facts)[3] ?? "", facts);
   return [];
+}
+
+/** The repetitions of a field of CX values; those without a number are none. */
+export function identifiersIn(field: string, facts: MessageFacts): readonly PatientIdentifier[] {
+  const { repetition, component, subcomponent } = facts.separators;
+  return field
+    .split(repetition)
+    .slice(0, maxIdentifiers)
+    .map((cx) => {
+      const [id = "", , , authority = ""] = cx.split(component);
+      const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
+      return {
+        id: unescapeText(id, facts),
+        authority: namespace || null,
+        root: type === "ISO" && universal ? universal : null,
+      };
+    })
+    .filter(({ id }) => id !== "");
 }
 
 /** Text without its escapes (HL7 v2.5.1 2.7); an escape that is not text is dropped. */

@@ -4,11 +4,13 @@ import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { openCipher, sealWhole } from "../envelope/index.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
+import { patientsNamed } from "../formats/hl7-merge.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
 import { arrivalRow, quarantined } from "./arrival-row.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { openPace } from "./pace.ts";
+import { openPatientOrder, type Turn } from "./patient-order.ts";
 import { pass, type Site } from "./site.ts";
 import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
@@ -31,6 +33,7 @@ export function openMessageIntake(
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log } = site;
   const lanes = openLanes(lanesOf);
+  const order = openPatientOrder();
   const pace = openPace();
   const verdicts = openVerdicts(site, take, pace);
 
@@ -65,9 +68,28 @@ export function openMessageIntake(
     // A small one that came before is found out by the commit's conflict, which a new one never pays for.
     const before = bytes.length > maxOptimisticBytes ? store.arrivals.byRepetition(repetition) : undefined;
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
-    const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts };
+    const isForeseen = isTakenByNone(config, system, facts, bytes);
+    // Its place among its patient's messages is taken before it is spooled: a small one never overtakes a large one.
+    const turn = order.enter(isForeseen ? [] : patientsNamed(bytes, facts));
+    const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts, turn };
+    try {
+      return await keep(message, arrival, sha256, { charset, repetition, isForeseen });
+    } catch (thrown) {
+      turn.leave();
+      throw thrown;
+    }
+  };
+
+  /** Spools a message; what was spooled has its verdict, or gets it in its turn. */
+  const keep = async (
+    message: SpooledMessage,
+    arrival: Arrival,
+    sha256: string,
+    { charset, repetition, isForeseen }: { charset: string; repetition: Token; isForeseen: boolean },
+  ): ReturnType<Deliver> => {
+    const { system, bytes, facts, turn } = message;
     // What no channel takes needs no second look: its verdict is kept in the same commit.
-    const foreseen = isTakenByNone(config, system, facts, bytes) ? await verdicts.foresee(message) : undefined;
+    const foreseen = isForeseen ? await verdicts.foresee(message) : undefined;
     const row = {
       ...arrivalRow(site, message.id, system, arrival, sha256),
       ...foreseen?.row,
@@ -81,7 +103,10 @@ export function openMessageIntake(
     } catch (thrown) {
       if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
       const stored = store.arrivals.byRepetition(repetition);
-      if (stored) return await repeated(stored, sha256, bytes, facts, system, arrival);
+      if (stored) {
+        turn.leave();
+        return await repeated(stored, sha256, bytes, facts, system, arrival);
+      }
       // A control id of more than 24 hours ago stands in the way: it may come again.
       await store.commit([store.arrivals.forget()]);
       await spool(row, bytes, sha256, changes);
@@ -89,8 +114,11 @@ export function openMessageIntake(
     const { id } = message;
     log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
     foreseen?.begin();
+    if (foreseen) turn.leave();
     return { duplicate: false, answer: foreseen ? Promise.resolve({ accepted: true }) : judge(message) };
   };
+
+  const turnOf = (bytes: Uint8Array, facts: MessageFacts): Turn => order.enter(patientsNamed(bytes, facts));
 
   /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
   const judge = async (message: SpooledMessage): Promise<Verdict> => {
@@ -141,7 +169,7 @@ export function openMessageIntake(
       isStored || !isOpen
         ? Promise.resolve({ accepted: true })
         : (verdicts.running(before.id) ??
-          verdicts.judge({ id: before.id, system, sender: arrival.sender, bytes, facts }));
+          verdicts.judge({ id: before.id, system, sender: arrival.sender, bytes, facts, turn: turnOf(bytes, facts) }));
     return { duplicate: !isRefused, answer };
   };
 
@@ -210,7 +238,10 @@ export function openMessageIntake(
     if (head instanceof Fault) {
       const facts = { controlId: row.controlId } as MessageFacts;
       await verdicts.refuse({ id: row.id, system: row.source, facts }, head, performance.now(), false);
-    } else await verdicts.judge({ id: row.id, system: row.source, sender: row.sender, bytes, facts: head });
+    } else {
+      const turn = turnOf(bytes, head);
+      await verdicts.judge({ id: row.id, system: row.source, sender: row.sender, bytes, facts: head, turn });
+    }
   };
   return { intake, resume, again };
 }

@@ -5,6 +5,7 @@ import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
 import type { Change, Id } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
+import type { Turn } from "./patient-order.ts";
 import { type Site, step } from "./site.ts";
 
 /** What the corridor made of a message: `channel` is null when none takes it. */
@@ -25,6 +26,8 @@ export type SpooledMessage = {
   readonly sender: string;
   readonly bytes: Uint8Array;
   readonly facts: MessageFacts;
+  /** Its place among the messages of its patient; whoever gives the verdict leaves it. */
+  readonly turn: Turn;
 };
 
 /** Takes one message through filter and validate; throws the fault that refuses it. */
@@ -51,7 +54,7 @@ export type Verdicts = {
   /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
   judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
   refuse(
-    message: Omit<SpooledMessage, "bytes" | "sender">,
+    message: Omit<SpooledMessage, "bytes" | "sender" | "turn">,
     thrown: unknown,
     started: number,
     isAnswered: boolean,
@@ -84,8 +87,11 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
         .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }))
     );
   };
-  const run = (id: Id, verdict: Promise<Verdict>): Promise<Verdict> => {
-    const kept = verdict.finally(() => running.delete(id));
+  const run = ({ id, turn }: Pick<SpooledMessage, "id" | "turn">, verdict: Promise<Verdict>): Promise<Verdict> => {
+    const kept = verdict.finally(() => {
+      running.delete(id);
+      turn.leave();
+    });
     running.set(id, kept);
     return kept;
   };
@@ -94,7 +100,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   const takeInTurn = async (message: SpooledMessage): Promise<Settled> => {
     const leave = await judging.enter(message.sender);
     try {
-      await turn();
+      await othersFirst();
       return await take(message);
     } finally {
       leave();
@@ -143,26 +149,37 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     foresee: (message) => draft(message, take(message), performance.now()).catch(() => undefined),
     running: (id) => running.get(id),
     // Two copies of one message may come at once: one verdict serves both.
-    judge: (message, isAnswered = () => false) =>
-      running.get(message.id) ?? run(message.id, attempt(message, isAnswered)),
+    judge: (message, isAnswered = () => false) => {
+      const known = running.get(message.id);
+      if (!known)
+        return run(
+          message,
+          message.turn.ready.then(() => attempt(message, isAnswered)),
+        );
+      message.turn.leave();
+      return known;
+    },
     judgeLater: (message, read) => {
       const { id, bytes, ...head } = message;
       const isHeld = held + bytes.length <= maxHeldBytes;
       if (isHeld) held += bytes.length;
       let kept = isHeld ? bytes : undefined;
-      const verdict = later.enter("").then(async (leave) => {
-        try {
-          await pace.quiet();
-          // What a stop leaves is taken up at the next start.
-          if (site.signal.aborted) return { accepted: true };
-          return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
-        } finally {
-          if (isHeld) held -= bytes.length;
-          kept = undefined;
-          leave();
-        }
-      });
-      run(id, verdict).catch((thrown: unknown) =>
+      // Its turn first, then one of the few places: who waits for another must not stand in its way.
+      const verdict = message.turn.ready
+        .then(() => later.enter(""))
+        .then(async (leave) => {
+          try {
+            await pace.quiet();
+            // What a stop leaves is taken up at the next start.
+            if (site.signal.aborted) return { accepted: true };
+            return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
+          } finally {
+            if (isHeld) held -= bytes.length;
+            kept = undefined;
+            leave();
+          }
+        });
+      run(message, verdict).catch((thrown: unknown) =>
         log("validate.unread", { message: id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
       );
     },
@@ -171,4 +188,4 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
 }
 
 /** Lets everything else that is ready go first. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const othersFirst = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
