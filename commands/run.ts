@@ -15,6 +15,7 @@ import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
 import { startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
+import { ownerOf } from "../pipeline/identifiers.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
@@ -164,7 +165,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     if (listen) {
       const resources = [
         ...(config.own.repository ? repository.resources : []),
-        ...(config.own.registry ? openRegistry(exchange) : []),
+        ...(config.own.registry ? openRegistry(exchange, (org, root) => ownerOf(config, root) === org) : []),
       ];
       serving = await serve(listen, resources, exchange, () => !stopping.signal.aborted).catch(
         async (thrown: unknown) => {

@@ -1,10 +1,12 @@
 /** The registry center: an index of who holds what (paper steps 3 to 5). It stores tokens and sealed metadata, no document. */
+import { createHash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
   type Command,
   commandMediaType,
   eecForms,
+  type PatientId,
   type Registered,
   readCommand,
   writeCommand,
@@ -14,8 +16,11 @@ import type { Change, EntryRow, Store, Token } from "../store/store.ts";
 import { answerOnce, part1, seen } from "./once.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
 
-/** The registry's resources: submissions (ITI-42) and queries (ITI-18). */
-export function openRegistry(exchange: Exchange): readonly Resource[] {
+/** Whether an organisation gives the patient ids under a root. */
+export type Owns = (org: string, root: string) => boolean;
+
+/** The registry's resources: submissions (ITI-42), changes (ITI-57, ITI-8) and queries (ITI-18). */
+export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[] {
   return [
     {
       station: "registry",
@@ -30,7 +35,7 @@ export function openRegistry(exchange: Exchange): readonly Resource[] {
       path: "/registry/changes",
       purposes: ["change"],
       isReceipted: true,
-      answer: (opened) => change(exchange, opened),
+      answer: (opened) => change(exchange, owns, opened),
     },
     {
       station: "registry",
@@ -81,7 +86,7 @@ function enter(
       id: store.newId(),
       org,
       key,
-      patients: entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", root, extension)),
+      patients: entry.patientIds.map((id) => tokenOf(store, id)),
       references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
       form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
       // The one that replaces it may have come first.
@@ -111,31 +116,69 @@ function replaced(store: Store, org: string, entry: DocumentEntry, at: string): 
   ];
 }
 
-/** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
-async function change(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
+/** One commit with the receipt, which names the record that was changed, or the digest of the command that merges. */
+async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
-  const { uniqueId, manifestSha256 } = readCommand("change", await part1(opened));
+  const bytes = await part1(opened);
+  const command = readCommand("change", bytes);
+  const { changed, names } =
+    command.action === "deprecate"
+      ? { changed: deprecated(store, opened.org, command), names: [command.manifestSha256] }
+      : {
+          changed: merged(exchange, owns, opened.org, command),
+          names: [createHash("sha256").update(bytes).digest("hex")],
+        };
+  const answer = await answerOnce(exchange, opened, {
+    status: 200,
+    names,
+    work: ({ changes }) => store.commit([...changes, ...changed]),
+  });
+  log(command.action === "merge" ? "registry.merged" : "registry.changed", {
+    peer: opened.org,
+    message: opened.manifest.message,
+  });
+  return answer;
+}
+
+type ChangeOf<A> = Extract<Command<"change">, { action: A }>;
+
+/** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
+function deprecated(store: Store, org: string, { uniqueId, manifestSha256 }: ChangeOf<"deprecate">): readonly Change[] {
   const entry = store.entries.byKey(store.tokens.of("document", "", uniqueId));
-  if (entry && entry.org !== opened.org)
+  if (entry && entry.org !== org)
     throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
   if (entry?.manifestSha256 !== manifestSha256)
     throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
-  const answer = await answerOnce(exchange, opened, {
-    status: 200,
-    names: [manifestSha256],
-    work: ({ changes }) => store.commit([...changes, store.entries.status(entry.id, "deprecated")]),
-  });
-  log("registry.changed", { peer: opened.org, message: opened.manifest.message });
-  return answer;
+  return [store.entries.status(entry.id, "deprecated")];
 }
+
+/** Two ids are of one patient for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */
+function merged({ store, now }: Exchange, owns: Owns, org: string, { merges }: ChangeOf<"merge">): readonly Change[] {
+  if (!merges.every(({ prior, surviving }) => owns(org, prior.root) && owns(org, surviving.root)))
+    throw new Fault(
+      "NOT_PERMITTED",
+      "ids are merged by who gives both of them; name the owner of their root under identifiers of the registry",
+    );
+  return merges.map(({ prior, surviving }) =>
+    store.merges.add({
+      prior: tokenOf(store, prior),
+      surviving: tokenOf(store, surviving),
+      at: now().toISOString(),
+      facts: { prior, surviving } satisfies MergedIds,
+    }),
+  );
+}
+
+/** What an alias row says of itself, sealed. */
+type MergedIds = { readonly prior: PatientId; readonly surviving: PatientId };
+
+const tokenOf = (store: Store, { root, extension }: PatientId): Token => store.tokens.of("patient", root, extension);
 
 /** Steps 4 and 5: what is approved for any of these patient ids, newest first. */
 async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
   const { patientIds, forms, since, latest } = readCommand("query", await part1(opened));
-  const patients: readonly Token[] = patientIds.map(({ root, extension }) =>
-    store.tokens.of("patient", root, extension),
-  );
+  const patients = store.merges.same(patientIds.map((id) => tokenOf(store, id)));
   const rows = store.entries.find({
     patients,
     status: "approved",
@@ -145,7 +188,7 @@ async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   });
   await store.commit([seen(store, opened)]);
   log("registry.answered", { peer: opened.org, message: opened.manifest.message, count: rows.length });
-  const answer = writeCommand<"entries">({ command: "entries", entries: rows.map(registered) });
+  const answer = writeCommand<"entries">({ command: "entries", entries: rows.map((row) => registered(store, row)) });
   return {
     status: 200,
     purpose: "response",
@@ -154,10 +197,17 @@ async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   };
 }
 
-const registered = ({ id, org, createdAt, manifestSha256, entry }: EntryRow): Registered => ({
-  id,
-  org,
-  registeredAt: createdAt,
-  manifestSha256,
-  entry: documentEntrySchema.parse(entry),
-});
+/** An entry as it was registered, with every other id that its patient has or had. */
+function registered(store: Store, { id, org, createdAt, manifestSha256, patients, entry: kept }: EntryRow): Registered {
+  const entry = documentEntrySchema.parse(kept);
+  const others = store.merges.of(patients).flatMap(({ facts }) => {
+    const { prior, surviving } = facts as MergedIds;
+    return [prior, surviving];
+  });
+  const all = [...entry.patientIds, ...others].map((each) => [`${each.root}^${each.extension}`, each] as const);
+  const patientIds = [...new Map(all).values()].slice(0, maxIds);
+  return { id, org, registeredAt: createdAt, manifestSha256, entry: { ...entry, patientIds } };
+}
+
+/** As many as an entry may have. */
+const maxIds = 512;

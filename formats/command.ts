@@ -1,6 +1,6 @@
 /**
  * The JSON commands that travel as part 1 of an envelope where no document does (paper §3.1 (3)–(5)):
- * register, query, retrieve, addendum, and their answers. Strict both ways: an unknown field is refused, never ignored.
+ * register, query, retrieve, addendum, change, correction, and their answers. Strict both ways: an unknown field is refused, never ignored.
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
@@ -12,7 +12,8 @@ export const eecForms: readonly string[] = ["113", "114", "115", "116", "121"];
 /** Largest JSON command accepted, octets of clear text. */
 export const maxCommandBytes = 16 * 1024 * 1024;
 const maxEntries = 200;
-const maxPatientIds = 64;
+/** Ids in one query. */
+export const maxPatientIds = 64;
 const maxReplaced = 50_000;
 
 const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
@@ -65,13 +66,26 @@ const schemas = {
     /** The addendum's own entry; its hash and size are those of this command. */
     entry: documentEntrySchema.omit({ hash: true, size: true }),
   }),
-  /** ITI-57: an entry of the sender's own is not approved any more. */
-  change: z.strictObject({
-    command: z.literal("change"),
-    action: z.literal("deprecate"),
-    uniqueId: z.string().max(512),
-    manifestSha256: hex64,
-  }),
+  /**
+   * What becomes of what is registered: an entry of the sender's own is not approved any more (ITI-57), or two ids are of one
+   * patient, where the sender gives the ids of both (ITI-8).
+   */
+  change: z.discriminatedUnion("action", [
+    z.strictObject({
+      command: z.literal("change"),
+      action: z.literal("deprecate"),
+      uniqueId: z.string().max(512),
+      manifestSha256: hex64,
+    }),
+    z.strictObject({
+      command: z.literal("change"),
+      action: z.literal("merge"),
+      merges: z
+        .array(z.strictObject({ prior: patientId, surviving: patientId }))
+        .min(1)
+        .max(maxPatientIds),
+    }),
+  ]),
   /** A record that the receiver has, of the sender's: cancelled (`by` is null), or replaced by another one. */
   correction: z.strictObject({
     command: z.literal("correction"),

@@ -82,7 +82,8 @@ const ambiguous = {
   code: "ACCESSION_AMBIGUOUS",
   reason: "its accession number leads to studies of different dates, and no study UID says which is meant",
 } as const;
-const anotherPatient = {
+/** What a study is held for whose patient is not the document's. */
+export const anotherPatient = {
   now: "hold",
   code: "PATIENT_MISMATCH",
   reason: "the study's PatientID is none of the document's patient ids",

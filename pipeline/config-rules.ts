@@ -16,6 +16,11 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
   const names = Object.keys(file.sites);
   if (!file.sites[file.site]) yield unknown(["site"], "this file has no site", file.site, names);
   yield* authorities(file);
+  for (const [name, { owner }] of Object.entries(file.identifiers)) {
+    const partners = Object.keys(file.partners);
+    if (owner !== undefined && !partners.includes(owner) && !names.includes(owner))
+      yield unknown(["identifiers", name, "owner"], "there is no partner", owner, partners);
+  }
   for (const [site, own] of Object.entries(file.sites)) {
     const at = ["sites", site];
     if (!isLoopback(own.admin.listen.host))

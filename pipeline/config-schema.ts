@@ -228,6 +228,11 @@ export const schema = z.strictObject({
       z.strictObject({
         roots: z.array(oid).min(1).describe("OIDs."),
         authorities: z.array(z.string().min(1)).default([]).describe("Names in PID-3.4."),
+        owner: name
+          .optional()
+          .describe(
+            "The partner that gives these ids, and alone may merge two of them at the registry; without it nobody.",
+          ),
       }),
     )
     .default({})

@@ -38,6 +38,7 @@ export type Config = {
     readonly name: string;
     readonly roots: readonly string[];
     readonly authorities: readonly string[];
+    readonly owner?: string | undefined;
   }[];
   readonly partners: Readonly<
     Record<string, { readonly url: string; readonly certificates: string; readonly profiles: readonly string[] }>

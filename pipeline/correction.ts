@@ -10,6 +10,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, StoredRecord } from "../store/store.ts";
 import type { Sent } from "./delivery.ts";
+import { isMerging, tellMerge } from "./merge.ts";
 import { ask } from "./partner.ts";
 import { newDelivery, receiptOf, recordOf } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -150,8 +151,9 @@ function notices(site: Site, action: Notice["action"], of: StoredRecord, record:
   );
 }
 
-/** Deprecates the entry of a record at the registry: only who registered it may. */
+/** Deprecates the entry of a record at the registry (only who registered it may), or tells it of a merge. */
 export async function change(site: Site, delivery: Delivery): Promise<Sent> {
+  if (isMerging(delivery)) return await tellMerge(site, delivery);
   const record = registeredRecord(site, delivery);
   const command = writeCommand<"change">({
     command: "change",

@@ -12,8 +12,6 @@ export type Graded = {
   readonly held: { readonly code: ErrorCode; readonly reason: string } | undefined;
   /** For the journal: `CDA_SCHEMA schema/element 64:5 /ClinicalDocument/documentationOf`. */
   readonly notes: readonly string[];
-  /** Codes of what is noted, each once. */
-  readonly codes: readonly ErrorCode[];
 };
 
 /** Findings told in one reason or step. */
@@ -29,7 +27,6 @@ export function gradeFindings(grades: Grades, findings: readonly CdaFinding[]): 
   return {
     held: first && { code: codes[first.check], reason: reasonOf(told, first, "hold", gradeOf) },
     notes: cut(told.map(noteOf)),
-    codes: [...new Set(told.map(({ check }) => codes[check]))],
   };
 }
 

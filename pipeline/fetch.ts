@@ -1,7 +1,14 @@
 /** Station `fetch`: a patient comes to us, the registry is asked who holds what, and each record is asked for (paper steps 4 to 6). */
 import { contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { commandMediaType, type PatientId, type Registered, readCommand, writeCommand } from "../formats/command.ts";
+import {
+  commandMediaType,
+  maxPatientIds,
+  type PatientId,
+  type Registered,
+  readCommand,
+  writeCommand,
+} from "../formats/command.ts";
 import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery, Token } from "../store/store.ts";
@@ -10,6 +17,7 @@ import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import { identifyHeld } from "./identify.ts";
 import type { SpooledMessage } from "./intake-message.ts";
+import { currently } from "./merge.ts";
 import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { newDelivery } from "./route.ts";
@@ -83,7 +91,7 @@ export function request(
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
 export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log, now } = site;
-  const { patientIds, admission } = delivery.payload as FetchPayload;
+  const { patientIds, admission } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
@@ -139,6 +147,14 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   // What was pushed since the patient came waits for whoever asks.
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
   return { changes, event: "answered", answer: `${found} entries, ${asked.size} new` };
+}
+
+/** As the delivery says, with the ids of the patient into whom theirs was merged since. */
+function askedFor(site: Site, { payload }: Delivery): FetchPayload {
+  const { patientIds, admission } = payload as FetchPayload;
+  const all = [...patientIds, ...(admission ? currently(site, admission).ids : [])];
+  const distinct = new Map(all.map((id) => [`${id.root}^${id.extension}`, id])).values();
+  return { patientIds: [...distinct].slice(0, maxPatientIds), admission };
 }
 
 /** Ours, asked for already, or here by another way. */

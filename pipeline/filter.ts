@@ -2,6 +2,7 @@
 import type { CdaFacts } from "../formats/cda.ts";
 import { eecForms } from "../formats/command.ts";
 import type { MessageFacts } from "../formats/hl7.ts";
+import { isMerge } from "../formats/hl7-merge.ts";
 import type { Config, InboundChannel, OutboundChannel } from "./config.ts";
 import { takesDocument, takesFields } from "./filter-rules.ts";
 
@@ -30,7 +31,8 @@ export function candidates(
 export const isTakenByNone = (config: Config, system: string, message: MessageFacts, bytes: Uint8Array): boolean =>
   candidates(config, system, message, bytes).length === 0 &&
   admissionChannel(config, system, message) === undefined &&
-  cancelledAdmission(config, system, message) === undefined;
+  cancelledAdmission(config, system, message) === undefined &&
+  !takesMerges(config, system, message);
 
 /** The first of the channels that takes this document. */
 export const channelOf = (
@@ -56,19 +58,33 @@ export const instanceChannel = (config: Config, system: string): OutboundChannel
       channel.kind === "outbound" && channel.source.includes(system) && channel.assemble !== undefined,
   );
 
+/** MSH-11 of what is meant (HL7 Table 0103); the rest is for training and debugging. */
+const production = "P";
+
 const cancelAdmit = "ADT^A11";
 
 /** The inbound channel whose fetch ends when this message takes an admission back (HL7 v2.5.1 3.3.11). */
 export const cancelledAdmission = (
   { own }: Config,
   system: string,
-  { messageType }: MessageFacts,
+  { messageType, processingId }: MessageFacts,
 ): InboundChannel | undefined =>
   own.channels.find(
     (channel): channel is InboundChannel =>
       messageType === cancelAdmit &&
+      processingId === production &&
       channel.kind === "inbound" &&
       channel.fetch.when.some((when) => "admission" in when && when.admission === system),
+  );
+
+/** Whether a message merges patients of a system that a channel takes something from: of all its channels at once. */
+export const takesMerges = ({ own }: Config, system: string, message: MessageFacts): boolean =>
+  isMerge(message) &&
+  message.processingId === production &&
+  own.channels.some((channel) =>
+    channel.kind === "outbound"
+      ? channel.source.includes(system)
+      : channel.fetch.when.some((when) => "admission" in when && when.admission === system),
   );
 
 /** The inbound channel that fetches when this message announces a patient, and how often it asks again. */
@@ -77,6 +93,7 @@ export function admissionChannel(
   system: string,
   message: MessageFacts,
 ): { readonly channel: InboundChannel; readonly again: readonly number[]; readonly every: number } | undefined {
+  if (message.processingId !== production) return undefined;
   for (const channel of config.own.channels) {
     if (channel.kind !== "inbound") continue;
     for (const when of channel.fetch.when) {

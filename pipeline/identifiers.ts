@@ -31,6 +31,10 @@ const rootsOf = (config: Config, authority: string | null): readonly string[] =>
     ? []
     : (config.identifiers.find(({ authorities }) => authorities.includes(authority))?.roots ?? []);
 
+/** The organisation that gives the ids under a root; undefined where nobody in the exchange does. */
+export const ownerOf = (config: Config, root: string): string | undefined =>
+  config.identifiers.find(({ roots }) => roots.includes(root))?.owner;
+
 /** Both have an id under the same root, and none of those is equal (decision 6). `comparable` is false when no root is shared. */
 export function comparePatients(
   one: readonly PatientId[],

@@ -10,6 +10,7 @@ import type { Change, Delivery } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import { channelOf, clear, deliveriesFor, partOf, recordOf } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
+import { currently } from "./merge.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { type Admission, differsFrom, type IdentifyPayload, identified, numberOf, type Person } from "./patient.ts";
 import { newDelivery } from "./route.ts";
@@ -39,7 +40,8 @@ export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
   const received = recordOf(site, delivery);
   const channel = channelOf(site, delivery);
   const payload = payloadOf(site, delivery, received.facts);
-  const { admission, isReleased } = payload;
+  const { isReleased } = payload;
+  const admission = payload.admission && currently(site, payload.admission);
   if (!admission && !isReleased) {
     throw new Fault(
       "PATIENT_UNKNOWN",

@@ -9,14 +9,16 @@ import {
   patientIdentifiers,
   payloadlessFrame,
 } from "../formats/hl7.ts";
+import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { cancel, cancelled, documentsNamed, isCancelled, nameJoin } from "./correction.ts";
 import { admit, cancelAdmission } from "./fetch.ts";
-import { admissionChannel, cancelledAdmission, candidates, channelOf } from "./filter.ts";
+import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerges } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
+import { merge } from "./merge.ts";
 import { pass, type Site, step } from "./site.ts";
 import { patientSeen } from "./transform.ts";
 import { type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
@@ -35,6 +37,14 @@ export const openMessages =
     if (takenBack) {
       const changes = cancelAdmission(site, message);
       return { channel: takenBack.name, state: "done", changes, begin: () => undefined };
+    }
+    if (takesMerges(site.config, message.system, message.facts)) {
+      const { code, changes, looked } = merge(site, message);
+      const begin = (): void => {
+        for (const item of looked) kept(item);
+        site.wake();
+      };
+      return { channel: null, state: code === "MERGE_NOT_COMPARABLE" ? "filtered" : "done", code, changes, begin };
     }
     const channels = await pass(site, "filter", message.system, async () =>
       candidates(site.config, message.system, message.facts, message.bytes),
@@ -59,7 +69,8 @@ async function leave(
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
   const event = documentEvent(facts, bytes);
-  const { own, parent, orders } = documentNames(bytes, facts);
+  const txa = documentNames(bytes, facts);
+  const { own, parent } = txa;
   if (event === "cancel") return cancelling(site, message, own ?? (await nameOfFirst(embeddedDocuments(bytes, facts))));
   if (event === "preliminary") return filtered("PRELIMINARY");
   const embedded = embeddedDocuments(bytes, facts);
@@ -79,6 +90,7 @@ async function leave(
     .map((each) => ({ bytes: each.bytes, type: "application/pdf" }));
   const carried = documents.length + attachments.length;
   const patient = patientIdsOf(site.config, patientIdentifiers(bytes, facts)).ids;
+  const person = admittedPatient(bytes, facts).written;
   const taken: Validated[] = [];
   let channelName: string | null = null;
   let code: string | undefined;
@@ -102,10 +114,11 @@ async function leave(
       bytes: document.bytes,
       cda,
       event,
+      txa,
+      person,
       patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
       names: own ? [nameJoin(site, message.system, own)] : [],
       parent: parent ? parentOf(site, message.system, parent) : null,
-      orders,
       // What comes beside several documents goes with the first of them.
       beside: taken.length === 0 ? attachments : [],
     });

@@ -28,9 +28,25 @@ export const noteMeanings = {
     "A cancellation of a report that has not come yet; the report is not sealed when it comes.",
     "Nothing, if the order of the two is known at the source; else compare TXA-12 of both.",
   ],
+  MERGED: [
+    "Two ids of a patient are one: what waits and what is delivered later is the surviving patient's, and the registry is told.",
+    "Nothing.",
+  ],
+  MERGED_HERE: [
+    "Two ids of a patient are one in this house alone: it is not the owner of their root, so the registry is not told.",
+    "If this house gives these ids, name it as owner under identifiers, here and at the registry; then the HIS sends it again.",
+  ],
+  MERGE_NOT_COMPARABLE: [
+    "A merge whose PID-3 and MRG-1 have no two different ids under one root that is known here; nothing was merged.",
+    "List the authority of PID-3.4 and MRG-1.4 with its OID under identifiers, then semrs journal resend.",
+  ],
   ATTACHMENT_NOT_CARRIED: [
     "The message holds something beside the CDA document that is no PDF; only documents and PDF travel.",
     "Send what is beside it as a document of its own.",
+  ],
+  TXA_DIFFERS: [
+    "TXA says otherwise than the document: another id under the same root (TXA-12), another original (TXA-13), or another confidentiality (TXA-18); the document is believed.",
+    "Let the HIS fill TXA from the document; where TXA-18 is right, the document's confidentialityCode has to be corrected.",
   ],
   PATIENT_NOT_COMPARABLE: [
     "PID-3 and the document name the patient under different authorities, so they could not be compared.",

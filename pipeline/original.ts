@@ -55,10 +55,11 @@ export function relatedOf(
 
 /** Reports of the same case and patient that stand: not cancelled, replaced, or added to another; those that share most. */
 function versions(store: Store, joins: readonly string[], patients: Item["patients"]): readonly string[] {
+  const same = new Set(store.merges.same(patients));
   const cases = new Set(joins.filter((join) => join.startsWith("case:")));
   const found = store.items
     .joined("document", [...cases])
-    .filter((item) => item.state !== "discarded" && item.patients.some((token) => patients.includes(token)))
+    .filter((item) => item.state !== "discarded" && item.patients.some((token) => same.has(token)))
     .filter(({ record }) => record === null || store.records.find(record)?.code !== cancelled)
     .map((item) => ({
       facts: item.facts as DocumentFacts,

@@ -7,6 +7,7 @@ import type { MdmDraft } from "../formats/hl7.ts";
 import type { AdmittedPatient, PatientNumber } from "../formats/hl7-patient.ts";
 import type { Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
+import { currently } from "./merge.ts";
 import type { Site } from "./site.ts";
 
 /** Who asked for a record: the patient as this house knows them. */
@@ -31,7 +32,10 @@ export function identified({ store }: Site, record: Id): IdentifyPayload | undef
 }
 
 /** The admission that a record is delivered for; null where a person let it go as it was sealed. */
-const admissionOf = (site: Site, record: Id): Admission | null => identified(site, record)?.admission ?? null;
+const admissionOf = (site: Site, record: Id): Admission | null => {
+  const admission = identified(site, record)?.admission ?? null;
+  return admission && currently(site, admission);
+};
 
 /** PID of a message to the HIS: of the admission, or of the document. */
 export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: CdaFacts): MdmDraft["patient"] {

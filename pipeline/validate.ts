@@ -9,12 +9,14 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import type { DocumentEvent } from "../formats/hl7.ts";
+import { type DocumentNames, differing } from "../formats/hl7-txa.ts";
 import type { BlobName, Id, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import { gradeFindings } from "./document-grades.ts";
-import { comparePatients } from "./identifiers.ts";
+import { judgePatient } from "./document-patient.ts";
 import { joinsOf } from "./joins.ts";
 import { caseJoins, relatedOf } from "./original.ts";
+import type { Person } from "./patient.ts";
 import type { Site } from "./site.ts";
 
 declare const stage: unique symbol;
@@ -56,12 +58,14 @@ export type ReceivedDocument = {
   readonly event: DocumentEvent;
   /** PID-3 as patient ids. */
   readonly patient: readonly PatientId[];
+  /** PID-7 and PID-8. */
+  readonly person: Person;
+  /** What TXA says of the document. */
+  readonly txa: DocumentNames;
   /** Joins under which its sender may name it again (TXA-12). */
   readonly names: readonly string[];
   /** uniqueId of the document of ours that it replaces or appends to, where its sender says so (TXA-13). */
   readonly parent: string | null;
-  /** Order numbers of its message. */
-  readonly orders: readonly string[];
   /** What came beside it in its message. */
   readonly beside: readonly { readonly bytes: Uint8Array; readonly type: string }[];
 };
@@ -80,41 +84,25 @@ export async function validateDocument(
 ): Promise<Validated> {
   const { store, config, now } = site;
   const { cda, bytes } = received;
-  const grade = channel.validate.document.patient;
-  const { comparable, mismatch } = comparePatients(received.patient, cda.patientIds);
-  const contradiction = mismatch && (grade === "reject" || grade === "hold");
-  if (mismatch && grade === "reject") {
-    throw new Fault(
-      "PATIENT_MISMATCH",
-      "PID-3 and the document's recordTarget name different patients under one authority; correct the message",
-    );
-  }
+  const patientOf = { ids: received.patient, person: received.person };
+  const judged = judgePatient(store, channel.validate.document.patient, patientOf, cda);
   const checks = config.own.checks[channel.name];
-  const { held, notes, codes } = gradeFindings(
+  const { held, notes } = gradeFindings(
     channel.validate.document,
     checks ? (await examineDocument(bytes, checks)).findings : [],
   );
-  for (const code of codes)
-    site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
-  const findings: string[] = [...notes];
-  if ((mismatch || !comparable) && grade !== "skip") {
-    const code = mismatch ? "PATIENT_MISMATCH" : "PATIENT_NOT_COMPARABLE";
-    findings.push(code);
-    site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
-  }
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const part = sealWhole(bytes);
   const blob = await store.blobs.put(part.cipher, part.facts);
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const extensions = cda.patientIds.map(({ root, extension }) => extension || root);
   const patients = extensions.map((extension) => store.tokens.of("patient", "", extension));
-  const cases = caseJoins(store, cda, received.orders);
+  const cases = caseJoins(store, cda, received.txa.orders);
   const { relatedDocuments, finding } = relatedOf(store, written, received, { joins: cases, patients });
   const entry = { ...written, relatedDocuments };
-  if (finding) {
-    findings.push(finding);
-    site.log("validate.warned", { channel: channel.name, message: received.arrival, code: finding }, "warn");
-  }
+  const findings = [...notes, ...[judged.note, finding, differing(received.txa, cda)].filter((each) => each !== null)];
+  for (const code of new Set(findings.flatMap((each) => /^[A-Z_]+/.exec(each)?.[0] ?? [])))
+    site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
   const joins = channel.assemble ? joinsOf(store.tokens, channel.assemble, cda.studyUids, cda.accessionNumbers) : [];
   const attached: StagedBlob[] = [];
   for (const each of received.beside) {
@@ -133,9 +121,7 @@ export async function validateDocument(
     extensions,
     ...(attachments.length > 0 ? { attachments } : {}),
   };
-  const why = contradiction
-    ? { code: "PATIENT_MISMATCH", reason: "the message and its document name different patients" }
-    : held;
+  const why = judged.held ?? held;
   const item: Item = {
     id: store.newId(),
     kind: "document",

@@ -69,13 +69,16 @@ export function openWaitingRoom(
       (channel): channel is OutboundChannel => channel.kind === "outbound" && channel.name === item.channel,
     );
 
+  /** With every id that its patient has or had. */
+  const asMerged = (document: Item): Item => ({ ...document, patients: store.merges.same(document.patients) });
+
   const gather = (document: Item, channel: OutboundChannel): Waiting => {
     const all = store.items.joined("instance", document.joins).filter(travels);
     // Where a corrected instance waits, the one that has gone under its UID is not sent again.
     const instances = [...new Map(all.map((instance) => [instance.key, instance])).values()];
     const uids = studiesOf([document, ...instances]);
     return {
-      document,
+      document: asMerged(document),
       instances,
       rules: channel.assemble,
       patient: channel.validate.study.patient,
@@ -137,10 +140,7 @@ export function openWaitingRoom(
     const documents = store.items.joined("document", instance.joins);
     for (const { id } of documents.filter(({ state }) => state === "waiting"))
       table.by(id, due, lookFor(id, id, false));
-    const gone = appendsTo(
-      documents.filter(({ state }) => state === "sealed"),
-      instance,
-    );
+    const gone = appendsTo(documents.filter(({ state }) => state === "sealed").map(asMerged), instance);
     if (gone) table.by(`late:${gone.id}`, due, lookFor(`late:${gone.id}`, gone.id, true));
   };
 

@@ -10,6 +10,7 @@ import { openEntries, openMessages } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { type StorageKeys, storageKeys } from "./keys.ts";
 import { lockFolder } from "./lock.ts";
+import { openMerges } from "./merges.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
@@ -81,6 +82,7 @@ export async function openStore({
       deliveries: openDeliveries(db, keys),
       messages: openMessages(db, keys),
       entries: openEntries(db, keys),
+      merges: openMerges(db, keys),
       steps: openSteps(db),
       stops: openStops(db),
       checks: openChecks(db, folder),

@@ -101,4 +101,10 @@ export const migrations: readonly string[] = [
     kind TEXT NOT NULL, name TEXT NOT NULL, mode TEXT NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL, PRIMARY KEY (kind, name)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE IF NOT EXISTS merge (
+    prior TEXT NOT NULL, surviving TEXT NOT NULL, at TEXT NOT NULL, facts BLOB NOT NULL, PRIMARY KEY (prior, surviving)
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS merge_surviving ON merge (surviving);
+  `,
 ];

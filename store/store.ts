@@ -12,6 +12,7 @@ import type { Fault } from "../errors.ts";
 import type { Checks } from "./checks.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
+import type { Merges } from "./merges.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
@@ -19,6 +20,7 @@ import type { Studies } from "./studies.ts";
 
 export type { Entries, EntryRow, EntryStatus } from "./entry.ts";
 export type { Item, ItemState, Items } from "./item.ts";
+export type { MergeRow, Merges } from "./merges.ts";
 export type { Found, Step } from "./steps.ts";
 export type { Studies, StudyRow } from "./studies.ts";
 
@@ -52,6 +54,7 @@ export type Store = {
   readonly deliveries: Deliveries;
   readonly messages: Messages;
   readonly entries: Entries;
+  readonly merges: Merges;
   readonly steps: Steps;
   readonly stops: Stops;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */

@@ -113,6 +113,12 @@ describe("cancelled", () => {
     expect(documents).toEqual([]);
   });
 
+  test("the id of the document itself, as an entity identifier, names it too", async () => {
+    await send(mdmFor(report("BYID.1"), { controlId: "M1", name: "DOC1^HIS" }));
+    await send(cancelFor("M2", "BYID.1^^2.16.886.104.100565.100008^ISO"));
+    expect((await trace("M2")).arrivals[0]).toMatchObject({ code: "CANCELLED" });
+  });
+
   test("a cancellation that names nothing is refused", async () => {
     expect(await send(cancelFor("M1", ""))).toMatchObject({ state: "refused", detail: "AE 100" });
   });

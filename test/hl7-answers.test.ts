@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { frameOf } from "../connectors/mllp/framer.ts";
 import { encodeText } from "../formats/charset.ts";
 import { readMsh } from "../formats/hl7.ts";
-import { mdmFor } from "./fixtures/documents.ts";
+import { cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { acksIn, type House, openHouse } from "./house.ts";
 import { testPki, until } from "./sites.ts";
 
@@ -121,6 +121,18 @@ test("a live message overtakes a batch that another connection sent before it", 
   expect(acksIn(await house.ask(latin(adt("LIVE"))))).toEqual(["AA LIVE"]);
   expect(answered).toBeLessThan(batch.length);
   expect(acksIn(await night)).toEqual(batch.map((_, n) => `AE B${n}`));
+});
+
+test("a small message of a patient never overtakes a large one that came before it", async () => {
+  const house = of("stored");
+  const body = "<paragraph>x</paragraph>".repeat(60_000);
+  const large = cda({ form: "113", extension: "LARGE.1", patient: chen, code: "1-8", display: "d", title: "t", body });
+  const frames = [mdmFor(large, { controlId: "LARGE", name: "LARGE^HIS" }), cancelFor("SMALL", "LARGE^HIS")].map(
+    frameOf,
+  );
+  expect(acksIn(await house.write(Buffer.concat(frames), 2))).toEqual(["AA LARGE", "AA SMALL"]);
+  await until("both verdicts", () => ["LARGE", "SMALL"].every((id) => arrival(house, id)[0]?.state === "done"));
+  expect(steps(house, "SMALL")).toEqual(["accepted CANCELLED"]);
 });
 
 describe("charsets", () => {

@@ -71,6 +71,7 @@ describe("the file", () => {
     ["a missing key", [["aeTitle: SEMRS_A, ", ""]], ["CONFIG_MISSING_KEY"]],
     ["a wrong value", [["ANSWER:validated", "ANSWER:validatd"]], ["CONFIG_VALUE"]],
     ["a variable without a value", [["${QUIET:60s}", "${NOT_SET}"]], ["CONFIG_VARIABLE"]],
+    ["an owner that is not there", [["owner: hospital-a", "owner: hospital-c"]], ["CONFIG_NAME"]],
     ["a name that is not there", [["source: [his, pacs]", "source: [hsi, pacs]"]], ["CONFIG_NAME"]],
     ["a port twice", [["A_PACS:11112", "A_PACS:2575"]], ["CONFIG_PORT_TWICE"]],
     ["clear text off this machine", [["127.0.0.1:${A_HIS:2575}", "0.0.0.0:2575"]], ["CONFIG_CLEAR_TEXT"]],

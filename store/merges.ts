@@ -1,0 +1,58 @@
+/** Patients that are one: an id that was merged into another is an alias row. Nothing is rewritten, so a merge can be undone. */
+import type { StorageKeys } from "./keys.ts";
+import { openJson, sealJson, text } from "./rows.ts";
+import { type Database, insert, type Row } from "./sqlite.ts";
+import type { Change, Token } from "./store.ts";
+
+export type MergeRow = {
+  /** The id that is used no more, and the one that stands for its patient. */
+  readonly prior: Token;
+  readonly surviving: Token;
+  /** ISO 8601. */
+  readonly at: string;
+  /** Sealed at rest. */
+  readonly facts: unknown;
+};
+
+export type Merges = {
+  /** A repetition renews it. */
+  add(row: MergeRow): Change;
+  /** These ids and all that were merged with one of them, in whichever order and direction. */
+  same(patients: readonly Token[]): readonly Token[];
+  /** The merges among these ids and all that `same` gives, the newest last. */
+  of(patients: readonly Token[]): readonly MergeRow[];
+};
+
+/** Ids of one patient that are followed. */
+const maxSame = 1_000;
+
+const sameSql = `
+  WITH RECURSIVE same (token) AS (
+    SELECT value FROM json_each(?1)
+    UNION
+    SELECT iif(merge.prior = same.token, merge.surviving, merge.prior) FROM same
+    JOIN merge ON merge.prior = same.token OR merge.surviving = same.token
+    LIMIT ${maxSame})`;
+
+export function openMerges(db: Database, keys: StorageKeys): Merges {
+  const idOf = ({ prior, surviving }: Pick<MergeRow, "prior" | "surviving">): string => `${prior} ${surviving}`;
+  const read = (row: Row): MergeRow => {
+    const [prior, surviving] = [text(row, "prior"), text(row, "surviving")];
+    const facts = openJson(keys, "merge", idOf({ prior, surviving }), "facts", row);
+    return { prior, surviving, at: text(row, "at"), facts };
+  };
+  const ids = (patients: readonly Token[]): string => JSON.stringify([...new Set(patients)]);
+  return {
+    add: ({ facts, ...row }) =>
+      insert(
+        "merge",
+        { ...row, facts: sealJson(keys, "merge", idOf(row), "facts", facts) },
+        " ON CONFLICT (prior, surviving) DO UPDATE SET at = excluded.at, facts = excluded.facts",
+      ),
+    same: (patients) => db.all(`${sameSql} SELECT token FROM same`, ids(patients)).map((row) => text(row, "token")),
+    of: (patients) =>
+      db
+        .all(`${sameSql} SELECT * FROM merge WHERE prior IN (SELECT token FROM same) ORDER BY at, rowid`, ids(patients))
+        .map(read),
+  };
+}
