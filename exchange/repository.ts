@@ -179,6 +179,9 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
     seen(store, opened),
     store.steps.add({ subject: record.id, at, station: "repository", event: "released", peer: opened.org, detail }),
   ]);
+  // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
+  if (store.records.find(record.id)?.code === withdrawn)
+    throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
   log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
   const { signature, manifest: octets } = record;

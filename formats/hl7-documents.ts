@@ -13,6 +13,9 @@ export type Embedded = {
   readonly bytes: Uint8Array;
 };
 
+/** One of a message, with what its message does with it. */
+export type EmbeddedDocument = Embedded & { readonly event: DocumentEvent };
+
 export type DocumentEvent = "new" | "addendum" | "replacement" | "cancel" | "preliminary";
 
 const maxDocuments = 100;
@@ -46,10 +49,16 @@ const resultEvents: Readonly<Record<string, DocumentEvent>> = {
   C: "replacement",
 };
 
-/** What a message does with its document: by event for MDM, by OBX-11 of the document for ORU. */
+/** What an MDM does with its documents; undefined for other messages, where OBX-11 says it of each. */
+export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefined {
+  const [type, event = ""] = messageType.split("^");
+  return type === "MDM" ? (mdmEvents[event] ?? "new") : undefined;
+}
+
+/** What a message does with its document, the first where there are several. */
 export function documentEvent(facts: MessageFacts, message: Uint8Array): DocumentEvent {
-  const [type, event = ""] = facts.messageType.split("^");
-  if (type === "MDM") return mdmEvents[event] ?? "new";
+  const event = mdmEvent(facts);
+  if (event) return event;
   for (const segment of segments(message)) {
     if (segment.name !== "OBX") continue;
     const { type: valueType, status } = parse(segment, facts);
@@ -59,16 +68,18 @@ export function documentEvent(facts: MessageFacts, message: Uint8Array): Documen
 }
 
 /** The documents of a message; DOCUMENT_MALFORMED names the OBX whose value is not what it says. */
-export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): readonly Embedded[] {
-  const found: Embedded[] = [];
+export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): readonly EmbeddedDocument[] {
+  const found: EmbeddedDocument[] = [];
   for (const segment of segments(message)) {
     if (segment.name !== "OBX") continue;
-    const { id, type, value } = parse(segment, facts);
+    const { id, type, value, status } = parse(segment, facts);
     if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
-    if (type === referencePointer) found.push({ kind: "reference", obx: id, bytes: value });
-    else found.push(...documentsOf(id, value, facts));
+    const event = mdmEvent(facts) ?? resultEvents[status] ?? "new";
+    const carried: readonly Embedded[] =
+      type === referencePointer ? [{ kind: "reference", obx: id, bytes: value }] : documentsOf(id, value, facts);
+    found.push(...carried.map((each) => ({ ...each, event })));
   }
   return found;
 }
@@ -117,22 +128,33 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
   if (encoding !== "base64" && address.test(Buffer.from(data.subarray(0, 16)).toString("latin1")))
     return [{ kind: "reference", obx, bytes: data }];
   const bytes =
-    encoding === "base64" || (isBare && isBase64(data)) ? fromBase64(obx, data, facts) : fromText(obx, data, facts);
+    encoding === "base64" || (isBare && isBase64(data, facts))
+      ? fromBase64(obx, data, facts)
+      : fromText(obx, data, facts);
   if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
     return packaged(obx, bytes, facts);
   if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
   return [classified(obx, bytes, subtype)];
 }
 
-const isBase64 = (data: Uint8Array): boolean =>
-  data.length > 0 && !Buffer.from(data).includes("<") && data.length % 4 === 0;
+/** Nothing else is said of it: it is the alphabet, once line ends are away, and whole. */
+function isBase64(data: Uint8Array, facts: MessageFacts): boolean {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+  if (bytes.length === 0 || bytes.includes("<")) return false;
+  const text = withoutLines(bytes.toString("latin1"), facts);
+  return text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text);
+}
 
-/** Strict: white space and \.br\ between lines are dropped, anything else that is not the alphabet is refused. */
-function fromBase64(obx: string, data: Uint8Array, { separators }: MessageFacts): Uint8Array {
-  let text = Buffer.from(data.buffer, data.byteOffset, data.length).toString("latin1");
+function withoutLines(written: string, { separators }: MessageFacts): string {
+  let text = written;
   if (text.includes(separators.escape))
     text = text.replaceAll(`${separators.escape}.br${separators.escape}`, "").replaceAll(/\\X0[DA]\\|\\X0D0A\\/g, "");
-  if (/\s/.test(text)) text = text.replaceAll(/\s+/g, "");
+  return /\s/.test(text) ? text.replaceAll(/\s+/g, "") : text;
+}
+
+/** Strict: white space and \.br\ between lines are dropped, anything else that is not the alphabet is refused. */
+function fromBase64(obx: string, data: Uint8Array, facts: MessageFacts): Uint8Array {
+  const text = withoutLines(Buffer.from(data.buffer, data.byteOffset, data.length).toString("latin1"), facts);
   const bytes = Buffer.from(text, "base64");
   const isExact =
     text.length % 4 === 0 &&

@@ -9,8 +9,9 @@ export { buildMdm, type MdmDraft } from "./hl7-build.ts";
 export {
   type DocumentEvent,
   documentEvent,
-  type Embedded,
+  type EmbeddedDocument,
   embeddedDocuments,
+  mdmEvent,
   payloadlessFrame,
 } from "./hl7-documents.ts";
 

@@ -54,7 +54,10 @@ const outbound = z.strictObject({
         .array(kinds(["113", "114", "115", "116", "121", "refers-to-study", "other"]))
         .min(1)
         .describe("EEC forms; refers-to-study: any document with a study; other: any other CDA."),
-      processingId: z.enum(["P", "T", "D"]).default("P").describe("MSH-11 taken: P production."),
+      processingId: z
+        .literal("P")
+        .default("P")
+        .describe("MSH-11 taken: P production; what is for training (T) or debugging (D) is never sealed."),
       confidentiality: z
         .array(z.enum(["N", "R", "V"]))
         .min(1)

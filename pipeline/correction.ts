@@ -4,7 +4,7 @@
  * message's acknowledgement or with the record that replaces.
  */
 import { contentOf } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
@@ -41,15 +41,25 @@ const ledger = "cancelled";
 export const isCancelled = ({ store }: Site, names: readonly string[]): boolean =>
   names.some((name) => store.messages.hasTaken(ledger, name));
 
+/** The report that a cancellation was ahead of has come: from now on it is that document, and its name may be used anew. */
+export const meeting = ({ store, now }: Site, key: string, names: readonly string[]): readonly Change[] => [
+  store.messages.took(ledger, key, now().toISOString()),
+  ...names.map((name) => store.messages.forgot(ledger, name)),
+];
+
 /** A report is cancelled: before it was sealed, after, or before it came at all. */
 export function cancel(
   site: Site,
   system: string,
   name: DocumentName,
-): { readonly changes: readonly Change[]; readonly code: string } {
+): { readonly changes: readonly Change[]; readonly code: string; readonly documents: readonly Item[] } {
   const { store, now } = site;
   const documents = documentsNamed(site, system, name).filter(({ state }) => state !== "discarded");
-  const keys = [...name.uniqueIds.map((id) => store.tokens.of("document", "", id)), nameJoin(site, system, name)];
+  // Of a report that is here its id is remembered and not its name, under which another one may come.
+  const keys =
+    documents.length > 0
+      ? documents.map(({ key }) => key)
+      : [...name.uniqueIds.map((id) => store.tokens.of("document", "", id)), nameJoin(site, system, name)];
   const remembered = keys.map((key) => store.messages.took(ledger, key, now().toISOString()));
   const changes = documents.flatMap((item) =>
     item.state === "sealed"
@@ -59,7 +69,8 @@ export function cancel(
           step(site, item.id, "assemble", "discarded", { code: cancelled }),
         ],
   );
-  return { changes: [...remembered, ...changes], code: documents.length === 0 ? cancelledAhead : cancelled };
+  const code = documents.length === 0 ? cancelledAhead : cancelled;
+  return { changes: [...remembered, ...changes], code, documents };
 }
 
 /** After it was sealed: its entry and those of its addenda are deprecated, and who has it is told. */
@@ -104,6 +115,25 @@ const endedPushes = (site: Site, record: Id): readonly Change[] =>
       site.store.deliveries.mark(id, { state: "discarded", code: cancelled, reason: "its report was cancelled" }),
     );
 
+/** After the commit of a cancellation: who was handed the record while it was being committed is told as well. */
+export function tellReleasedSince(site: Site, documents: readonly Item[]): void {
+  const { store } = site;
+  const missing = documents.flatMap(({ id }) => {
+    const record = store.records.find(store.items.find(id)?.record ?? "");
+    if (record?.code !== cancelled) return [];
+    const told = store.deliveries
+      .list({ record: record.id, limit: maxDeliveries })
+      .filter(({ kind }) => kind === "notify")
+      .map(({ destination }) => destination);
+    return notices(site, "cancel", record, record.id, told);
+  });
+  if (missing.length === 0) return;
+  store
+    .commit(missing)
+    .then(site.wake)
+    .catch((thrown: unknown) => site.log("route.untold", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"));
+}
+
 /** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
 export async function withdrawIfCancelled(site: Site, id: Id): Promise<void> {
   const { store } = site;
@@ -131,7 +161,13 @@ export const replacementNotices = (site: Site, id: Id, entry: DocumentEntry): re
     .flatMap((old) => notices(site, "replace", old, id));
 
 /** One notice for each house that retrieved, was pushed, or receipted the record. */
-function notices(site: Site, action: Notice["action"], of: StoredRecord, record: Id): readonly Change[] {
+function notices(
+  site: Site,
+  action: Notice["action"],
+  of: StoredRecord,
+  record: Id,
+  told: readonly string[] = [],
+): readonly Change[] {
   const { store, config } = site;
   const released = store.steps
     .of([of.id])
@@ -144,7 +180,9 @@ function notices(site: Site, action: Notice["action"], of: StoredRecord, record:
   const tried = openPushes(site, of.id)
     .filter(({ attempts }) => attempts > 0)
     .map(({ destination }) => destination);
-  const houses = [...new Set([...released, ...receipted, ...tried])].filter((org) => org !== "" && org !== config.site);
+  const houses = [...new Set([...released, ...receipted, ...tried])].filter(
+    (org) => org !== "" && org !== config.site && !told.includes(org),
+  );
   const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
   return houses.map((org) =>
     store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),

@@ -4,7 +4,7 @@
  */
 import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { readCda } from "../formats/cda.ts";
+import { examineDocument } from "../formats/cda-examine.ts";
 import { readInstancePatient } from "../formats/dicom-file.ts";
 import type { Change, Delivery } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
@@ -88,7 +88,7 @@ async function compare(site: Site, { record, facts }: Received, { ids, patient }
     throw new Fault("PATIENT_MISMATCH", reason);
   };
   if (facts.appends === null) {
-    const { birthTime, gender } = readCda(await clear(site, partOf(record, 1)));
+    const { birthTime, gender } = (await examineDocument(await clear(site, partOf(record, 1)), {})).facts;
     judge("the document", { birthDate: birthTime, sex: gender });
   }
   const { blobs } = site.store;

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
-  documentEvent,
-  type Embedded,
+  type EmbeddedDocument,
   embeddedDocuments,
+  mdmEvent,
   patientIdentifiers,
   payloadlessFrame,
 } from "../formats/hl7.ts";
@@ -13,7 +13,16 @@ import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
-import { cancel, cancelled, documentsNamed, isCancelled, nameJoin } from "./correction.ts";
+import {
+  cancel,
+  cancelled,
+  cancelledAhead,
+  documentsNamed,
+  isCancelled,
+  meeting,
+  nameJoin,
+  tellReleasedSince,
+} from "./correction.ts";
 import { admit, cancelAdmission } from "./fetch.ts";
 import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerges } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
@@ -68,11 +77,10 @@ async function leave(
   kept: (item: Item) => void,
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
-  const event = documentEvent(facts, bytes);
   const txa = documentNames(bytes, facts);
   const { own, parent } = txa;
-  if (event === "cancel") return cancelling(site, message, own ?? (await nameOfFirst(embeddedDocuments(bytes, facts))));
-  if (event === "preliminary") return filtered("PRELIMINARY");
+  if (mdmEvent(facts) === "cancel")
+    return cancelling(site, message, own ? [own] : await namesOf(embeddedDocuments(bytes, facts)));
   const embedded = embeddedDocuments(bytes, facts);
   const documents = embedded.filter(({ kind }) => kind === "cda");
   if (documents.length === 0) {
@@ -85,6 +93,11 @@ async function leave(
     return filtered("NO_DOCUMENT");
   }
 
+  const withdrawn = documents.filter(({ event }) => event === "cancel");
+  const gone = withdrawn.length > 0 ? cancelling(site, message, await namesOf(withdrawn)) : undefined;
+  const final = documents.filter(({ event }) => event !== "cancel" && event !== "preliminary");
+  if (final.length === 0) return gone ?? filtered("PRELIMINARY");
+
   const attachments = embedded
     .filter(({ kind }) => kind === "pdf")
     .map((each) => ({ bytes: each.bytes, type: "application/pdf" }));
@@ -92,17 +105,20 @@ async function leave(
   const patient = patientIdsOf(site.config, patientIdentifiers(bytes, facts)).ids;
   const person = admittedPatient(bytes, facts).written;
   const taken: Validated[] = [];
+  const met: Change[] = [];
   let channelName: string | null = null;
-  let code: string | undefined;
-  for (const document of documents) {
+  let code = gone?.code ?? (final.length < documents.length ? "PRELIMINARY" : undefined);
+  for (const document of final) {
     const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
     const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     if (channel) site.stopped.admit("channel", channel.name);
     const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
     const key = site.store.tokens.of("document", "", cda.uniqueId);
-    if (channel && isCancelled(site, [key, ...(own ? [nameJoin(site, message.system, own)] : [])])) {
+    const named = own ? [nameJoin(site, message.system, own)] : [];
+    if (channel && isCancelled(site, [key, ...named])) {
       code = cancelled;
+      met.push(...meeting(site, key, named));
       continue;
     }
     if (!channel || known === "REPEATED" || known === "ECHO" || known === "NO_CHANNEL") {
@@ -113,11 +129,11 @@ async function leave(
       arrival: id,
       bytes: document.bytes,
       cda,
-      event,
+      event: document.event,
       txa,
       person,
       patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
-      names: own ? [nameJoin(site, message.system, own)] : [],
+      names: named,
       parent: parent ? parentOf(site, message.system, parent) : null,
       // What comes beside several documents goes with the first of them.
       beside: taken.length === 0 ? attachments : [],
@@ -131,13 +147,16 @@ async function leave(
   const items = taken.map(({ item }) => item);
   return {
     channel: channelName,
-    state: taken.length > 0 ? "done" : "filtered",
+    state: taken.length > 0 || gone ? "done" : "filtered",
     ...(code ? { code } : {}),
     changes: [
+      ...(gone?.changes ?? []),
+      ...met,
       ...taken.flatMap((validated) => keeping(site, validated)),
       ...(taken.length > 0 && carried === embedded.length ? await withoutPayload(site, message) : []),
     ],
     begin: () => {
+      gone?.begin();
       for (const item of items) {
         site.log("validate.validated", {
           channel: item.channel,
@@ -151,20 +170,32 @@ async function leave(
 }
 
 /** The report is not sealed, or withdrawn, or not sealed when it comes; each of them is an answer of AA. */
-function cancelling(site: Site, message: SpooledMessage, name: DocumentName | null): Settled {
-  if (!name)
+function cancelling(site: Site, message: SpooledMessage, names: readonly DocumentName[]): Settled {
+  if (names.length === 0)
     throw new Fault("HL7_MALFORMED", "the cancellation names no document: TXA-12 is empty; send the id of the report");
-  const { changes, code } = cancel(site, message.system, name);
-  return { channel: null, state: "done", code, changes, begin: site.wake };
+  const all = names.map((name) => cancel(site, message.system, name));
+  return {
+    channel: null,
+    state: "done",
+    code: all.some(({ code }) => code === cancelled) ? cancelled : cancelledAhead,
+    changes: all.flatMap(({ changes }) => changes),
+    begin: () => {
+      site.wake();
+      for (const { documents } of all) tellReleasedSince(site, documents);
+    },
+  };
 }
 
-/** An ORU cancels the document that it holds. */
-async function nameOfFirst(embedded: readonly Embedded[]): Promise<DocumentName | null> {
-  const first = embedded.find(({ kind }) => kind === "cda");
-  if (!first) return null;
-  const { uniqueId } = await rulesOf(first.bytes);
-  return { written: uniqueId, uniqueIds: [uniqueId] };
-}
+/** What cancels a document that it holds names it so. */
+const namesOf = (embedded: readonly EmbeddedDocument[]): Promise<readonly DocumentName[]> =>
+  Promise.all(
+    embedded
+      .filter(({ kind }) => kind === "cda")
+      .map(async ({ bytes }) => {
+        const { uniqueId } = await rulesOf(bytes);
+        return { written: uniqueId, uniqueIds: [uniqueId] };
+      }),
+  );
 
 /** The document of ours that TXA-13 means. */
 const parentOf = (site: Site, system: string, name: DocumentName): string | null => {

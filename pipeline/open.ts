@@ -4,7 +4,7 @@
  */
 import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { readCda } from "../formats/cda.ts";
+import { examineDocument } from "../formats/cda-examine.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
@@ -127,7 +127,7 @@ const keep = (
       if (part.entry.role === "attachment") attachments.push({ n, type: part.entry.type });
       if (n === 1) {
         await store.commit([blob.change]);
-        first = entryOf(part.entry.role, await clear(site, blob.name), part.entry, author.org, entry);
+        first = await entryOf(part.entry.role, await clear(site, blob.name), part.entry, author.org, entry);
       }
     }
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
@@ -162,21 +162,24 @@ const keep = (
 
 type First = Omit<ReceivedFacts, "instances">;
 
-function entryOf(
+async function entryOf(
   role: string,
   bytes: Uint8Array,
   { size, sha256 }: { size: number; sha256?: string },
   repositoryUniqueId: string,
   registered: DocumentEntry | undefined,
-): First {
+): Promise<First> {
   const extra = { hash: sha256 ?? "", size };
   if (role === "command") {
     const { entry, appends, replaces } = readCommand("addendum", bytes);
     return { entry: { ...entry, ...extra }, appends, ...(replaces ? { replaces } : {}) };
   }
-  const entry =
-    registered ?? documentEntry(readCda(bytes), { sha256: sha256 ?? "", size, repositoryUniqueId, images: null });
-  return { entry, appends: null };
+  if (registered) return { entry: registered, appends: null };
+  const { facts } = await examineDocument(bytes, {});
+  return {
+    entry: documentEntry(facts, { sha256: sha256 ?? "", size, repositoryUniqueId, images: null }),
+    appends: null,
+  };
 }
 
 async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {

@@ -22,6 +22,7 @@ export function openMessages(db: Database, keys: StorageKeys): Messages {
     expire: (now) => change("DELETE FROM replay WHERE until < ?", Math.round(now)),
     took: (destination, key, at) =>
       insert("ledger", { destination, key, at }, " ON CONFLICT (destination, key) DO NOTHING"),
+    forgot: (destination, key) => change("DELETE FROM ledger WHERE destination = ? AND key = ?", destination, key),
     hasTaken: (destination, key) =>
       db.get("SELECT 1 FROM ledger WHERE destination = ? AND key = ?", destination, key) !== undefined,
   };

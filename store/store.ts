@@ -263,5 +263,7 @@ export type Messages = {
   expire(now: number): Change;
   /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
   took(destination: string, key: string, at: string): Change;
+  /** Takes it out again. */
+  forgot(destination: string, key: string): Change;
   hasTaken(destination: string, key: string): boolean;
 };

@@ -18,8 +18,12 @@ const asked = (): number =>
 const fetches = async (): Promise<Record<string, number>> =>
   (await exchange.admin("hospital-b").get<{ deliveries: Record<string, number> }>("/counts")).deliveries;
 
-test("however often a patient is announced, the registry is asked once in 12 hours; another patient is asked for", async () => {
+test("however often a patient is announced, the registry is asked once in 12 hours; another patient is asked for, none for training", async () => {
   exchange = await openExchange(pki, { EVERY: "12h", AGAIN_1: "10m", AGAIN_2: "20m" });
+  for (const level of ["T", "D"]) {
+    const training = Buffer.from(adtFor("A199999990^^^MOI^NI", { controlId: `TRAIN${level}` })).toString("utf8");
+    await exchange.message(Buffer.from(training.replace("|P|2.5.1", `|${level}|2.5.1`)), "B_ADT");
+  }
   for (let n = 1; n <= 20; n += 1)
     expect(await admit(`STORM${n}`, n % 2 ? "A01" : "A04")).toMatchObject({ detail: "AA" });
   await until("asked", () => asked() === 1);

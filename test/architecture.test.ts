@@ -90,6 +90,11 @@ describe("layers", () => {
   });
 });
 
+test("the pipeline reads documents where large ones go to a worker", () => {
+  const readers = all.filter((file) => file.startsWith("pipeline/") && /\breadCda\b/.test(text(file)));
+  expect(readers).toEqual([]);
+});
+
 /** Files that are still over the limit: this list only shrinks. */
 const stillLong = [
   "test/envelope/refusals-2017.test.ts",

@@ -35,6 +35,22 @@ describe("documents", () => {
     for (const piece of ["*", "=", "A", "-"]) expect(() => read(broken(piece)), piece).toThrow(/Base64 is not valid/);
   });
 
+  test.each(["\\.br\\", "\\X0D0A\\", " "])("Base64 alone in OBX-5, in lines ended by %j", (end) => {
+    const bare = Buffer.from(documents["113"]).toString("base64").replaceAll(/.{76}/g, `$&${end}`);
+    const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("latin1");
+    const [found] = read(
+      Buffer.from(whole.replace(/\^TEXT\^XML\^Base64\^[^|]*/, bare.replaceAll("$", "$$$$")), "latin1"),
+    );
+    expect(found?.kind).toBe("cda");
+    expect(Buffer.compare(found?.bytes ?? Buffer.alloc(0), documents["113"])).toBe(0);
+  });
+
+  test("text that happens to be of the alphabet is no Base64 unless it is whole", () => {
+    const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("latin1");
+    const [found] = read(Buffer.from(whole.replace(/\^TEXT\^XML\^Base64\^[^|]*/, "see report"), "latin1"));
+    expect(Buffer.from(found?.bytes ?? []).toString()).toBe("see report");
+  });
+
   test("what says XML and is PDF is refused, and so is a ZIP", () => {
     expect(() => read(mdmFor(Buffer.from("%PDF-1.4"), { controlId: "1" }))).toThrow(/says XML and is PDF/);
     expect(() => read(mdmFor(Buffer.from("PK\u0003\u0004"), { controlId: "1" }))).toThrow(/ZIP/);

@@ -1,0 +1,165 @@
+/** What real feeds send that is no plain report: each has its outcome in the journal. One house, one message after the other. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { frameOf } from "../connectors/mllp/framer.ts";
+import { hl7Time } from "../formats/hl7.ts";
+import { cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { acksIn, type House, openHouse } from "./house.ts";
+import { testPki, until } from "./sites.ts";
+
+let house: House;
+let open: House;
+beforeAll(async () => {
+  const pki = await testPki();
+  house = await openHouse(pki);
+  const some = "documents: [113, 114, 115, 121, other], processingId: P";
+  open = await openHouse(pki, (yaml) => yaml.replace(some, `${some}, confidentiality: [N]`));
+});
+afterAll(async () => {
+  await house.close();
+  await open.close();
+});
+
+const report = (extension: string, confidentiality = "N"): Uint8Array => {
+  const text = cda({ form: "113", extension, patient: chen, code: "1-8", display: "d", title: "t", body: "b" });
+  return Buffer.from(
+    Buffer.from(text)
+      .toString("utf8")
+      .replace('confidentialityCode code="N"', `confidentialityCode code="${confidentiality}"`),
+  );
+};
+const changed = (message: Uint8Array, ...edits: readonly (readonly [string | RegExp, string])[]): Buffer =>
+  Buffer.from(edits.reduce((text, [from, to]) => text.replace(from, to), Buffer.from(message).toString("utf8")));
+const ed = (n: number, document: Uint8Array, status: string): string =>
+  `OBX|${n}|ED|DOC||^TEXT^XML^Base64^${Buffer.from(document).toString("base64")}||||||${status}\r`;
+const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, string])[]): Buffer =>
+  changed(mdmFor(report("X"), { controlId, event: "ORU^R01^ORU_R01" }), [
+    /OBX\|1[\s\S]*$/,
+    documents.map(([document, status], n) => ed(n + 1, document, status)).join(""),
+  ]);
+
+/** What the journal says of a message: state and code, then of each document kept. */
+async function outcome(at: House, message: Uint8Array): Promise<readonly string[]> {
+  const id = Buffer.from(message).toString("utf8").split("|")[9] ?? "";
+  expect(acksIn(await at.ask(message))).toEqual([`AA ${id}`]);
+  const row = at.store.arrivals.list({ limit: 10_000 }).find(({ controlId }) => controlId === id);
+  const events = at.store.items.byArrival(row?.id ?? "").map(({ facts }) => (facts as { event: string }).event);
+  return [[row?.state, row?.code].filter(Boolean).join(" "), ...events];
+}
+
+test.each([
+  [
+    "MDM for training",
+    changed(mdmFor(report("T.1"), { controlId: "T1" }), ["|P|2.5.1", "|T|2.5.1"]),
+    ["filtered NO_CHANNEL"],
+  ],
+  [
+    "MDM for debugging",
+    changed(mdmFor(report("D.1"), { controlId: "D1" }), ["|P|2.5.1", "|D|2.5.1"]),
+    ["filtered NO_CHANNEL"],
+  ],
+  ["ORU P", oru("P1", [report("P.1"), "P"]), ["filtered PRELIMINARY"]],
+  ["ORU R", oru("P2", [report("P.2"), "R"]), ["filtered PRELIMINARY"]],
+  ["ORU S", oru("P3", [report("P.3"), "S"]), ["filtered PRELIMINARY"]],
+  ["ORU F after P, the same document", oru("P4", [report("P.1"), "F"]), ["done", "new"]],
+  [
+    "ORU of one final and one preliminary document",
+    oru("M1", [report("M.1"), "P"], [report("M.2"), "F"]),
+    ["done PRELIMINARY", "new"],
+  ],
+  [
+    "ORU of one new and one corrected",
+    oru("M2", [report("M.3"), "F"], [report("M.4"), "C"]),
+    ["done", "new", "replacement"],
+  ],
+  [
+    "ORU that cancels one and brings one",
+    oru("M3", [report("M.3"), "X"], [report("M.5"), "F"]),
+    ["done CANCELLED", "new"],
+  ],
+  ["ORU that cancels what never came", oru("M4", [report("M.9"), "D"]), ["done CANCELLED_AHEAD"]],
+  ["restricted", mdmFor(report("R.1", "R"), { controlId: "R1" }), ["done", "new"]],
+  ["very restricted", mdmFor(report("V.1", "V"), { controlId: "V1" }), ["done", "new"]],
+] as const)("%s", async (_what, message, expected) => {
+  expect(await outcome(house, message)).toEqual(expected);
+});
+
+test.each(["R", "V"])("confidentiality %s where only N may leave: acknowledged and not sealed", async (level) => {
+  const message = mdmFor(report(`${level}.2`, level), { controlId: `${level}2` });
+  expect(await outcome(open, message)).toEqual(["filtered NO_CHANNEL"]);
+});
+
+test("what M3 cancelled is withdrawn, the other one of its message is not", () => {
+  const states = ["M.3", "M.4"].map((extension) => {
+    const [item] = house.store.items.byKey(
+      "document",
+      house.store.tokens.of("document", "", `2.16.886.104.100565.100008^${extension}`),
+    );
+    return item?.state === "sealed" ? house.store.records.find(item.record ?? "")?.code : item?.code;
+  });
+  expect(states).toEqual(["CANCELLED", null]);
+});
+
+describe("TXA-12 used anew", () => {
+  test("after its report was cancelled: a new report under it is kept, the cancelled one is not", async () => {
+    await outcome(house, mdmFor(report("U.1"), { controlId: "U1", name: "REUSED^HIS" }));
+    expect(await outcome(house, cancelFor("U2", "REUSED^HIS"))).toEqual(["done CANCELLED"]);
+    expect(await outcome(house, mdmFor(report("U.2"), { controlId: "U3", name: "REUSED^HIS" }))).toEqual([
+      "done",
+      "new",
+    ]);
+    expect(await outcome(house, mdmFor(report("U.1"), { controlId: "U4", name: "REUSED^HIS" }))).toEqual([
+      "filtered CANCELLED",
+    ]);
+  });
+  test("after a cancellation that was ahead has met its report", async () => {
+    expect(await outcome(house, cancelFor("A1", "AHEAD^HIS"))).toEqual(["done CANCELLED_AHEAD"]);
+    const first = mdmFor(report("A.1"), { controlId: "A2", name: "AHEAD^HIS" });
+    expect(await outcome(house, first)).toEqual(["filtered CANCELLED"]);
+    const again = mdmFor(report("A.1"), { controlId: "A3", name: "AHEAD^HIS" });
+    expect(await outcome(house, again)).toEqual(["filtered CANCELLED"]);
+    expect(await outcome(house, mdmFor(report("A.2"), { controlId: "A4", name: "AHEAD^HIS" }))).toEqual([
+      "done",
+      "new",
+    ]);
+  });
+});
+
+test("clocks that are off by hours, either way: the message is taken, and repeated it is the same message", async () => {
+  for (const hours of [-30, -9, 9, 30]) {
+    const at = hl7Time(new Date(Date.now() + hours * 3_600_000), "Asia/Taipei").slice(0, 14);
+    const message = changed(mdmFor(report(`C.${hours}`), { controlId: `C${hours}` }), ["20260116093500+0800", at]);
+    expect(await outcome(house, message)).toEqual(["done", "new"]);
+    expect(acksIn(await house.write(Buffer.from(frameOf(message)), 1))).toEqual([`AA C${hours}`]);
+    expect(house.store.arrivals.list({ limit: 10_000 }).filter((row) => row.controlId === `C${hours}`)).toHaveLength(1);
+  }
+});
+
+test("a house that is handed the report while its cancellation is being committed is told as well", async () => {
+  await outcome(house, mdmFor(report("RACE.1"), { controlId: "RACE1", name: "RACE^HIS" }));
+  const record = () =>
+    house.store.records.byKey(house.store.tokens.of("document", "", "2.16.886.104.100565.100008^RACE.1"))[0];
+  await until("sealed", () => record() !== undefined);
+  const { id = "" } = record() ?? {};
+  // Between what the cancellation reads and its commit the repository commits that it hands the record over.
+  const { commit } = house.store;
+  const released = {
+    subject: id,
+    at: new Date().toISOString(),
+    station: "repository",
+    event: "released",
+    peer: "hospital-b",
+  };
+  Object.assign(house.store, {
+    commit: async (...args: Parameters<typeof commit>) => {
+      if (house.store.arrivals.list({ limit: 10_000 }).some(({ controlId }) => controlId === "RACE2")) {
+        Object.assign(house.store, { commit });
+        await commit([house.store.steps.add(released)]);
+      }
+      await commit(...args);
+    },
+  });
+  expect(await outcome(house, cancelFor("RACE2", "RACE^HIS"))).toEqual(["done CANCELLED"]);
+  const told = () => house.store.deliveries.list({ record: id, limit: 100 }).filter(({ kind }) => kind === "notify");
+  await until("told", () => told().length > 0);
+  expect(told().map(({ destination }) => destination)).toEqual(["hospital-b"]);
+});
