@@ -14,6 +14,8 @@ export type Sent = {
   readonly subject?: Id;
   /** What the other side answered. */
   readonly answer?: string;
+  /** How it ended where it was not delivered: there was nothing left to send. */
+  readonly ended?: { readonly state: "discarded"; readonly code: string; readonly reason: string };
 };
 export type Send = (site: Site, delivery: Delivery) => Promise<Sent>;
 
@@ -109,7 +111,7 @@ export function openDeliveryLoop(
       const [peer, ms, detail] = [delivery.destination, performance.now() - started, sent.answer ?? null];
       await store.commit([
         ...sent.changes,
-        store.deliveries.mark(id, { state: "delivered", code: null, reason: null }),
+        store.deliveries.mark(id, sent.ended ?? { state: "delivered", code: null, reason: null }),
         step(site, subject, station, sent.event, { peer, ms, attempt: attempts, detail }),
         ...resumed(delivery, undefined),
       ]);

@@ -116,7 +116,10 @@ export async function register(site: Site, delivery: Delivery): Promise<Sent> {
 export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log } = site;
   const record = recordOf(site, delivery);
-  if (record.code === "CANCELLED") return { changes: [], event: "dropped", answer: "its report was cancelled" };
+  if (record.code === "CANCELLED") {
+    const reason = "its report was cancelled";
+    return { changes: [], event: "dropped", answer: reason, ended: { state: "discarded", code: record.code, reason } };
+  }
   const started = performance.now();
   const manifest = readManifest(record.manifest);
   const content = record.parts.map(({ n, blob }) => {

@@ -11,6 +11,7 @@ import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
+import { Fault } from "../errors.ts";
 import { readMeta } from "../formats/dicom.ts";
 import { readMsh } from "../formats/hl7.ts";
 import type { Level, LogFields } from "../log.ts";
@@ -69,6 +70,7 @@ export async function openExchange(
   pki: string,
   settings: Readonly<Record<string, string>> = {},
   edit: (yaml: string) => string = (yaml) => yaml,
+  attempts = 3,
 ): Promise<TestExchange> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-sites-"));
   const receivers = await startReceivers(join(folder, "receivers"), signal);
@@ -157,8 +159,14 @@ export async function openExchange(
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  await Promise.all((["registry", "hospital-a", "hospital-b"] as const).map(exchange.start));
-  return exchange;
+  const starts = await Promise.allSettled((["registry", "hospital-a", "hospital-b"] as const).map(exchange.start));
+  const failed = starts.find((each) => each.status === "rejected");
+  if (!failed) return exchange;
+  await exchange.close();
+  // Between choosing a port and listening on it another process may take it.
+  const isTaken = failed.reason instanceof Fault && failed.reason.message.includes("cannot be listened on");
+  if (isTaken && attempts > 1) return await openExchange(pki, settings, edit, attempts - 1);
+  throw failed.reason;
 }
 
 /** Polls until the condition holds; fails with what was waited for. */

@@ -11,14 +11,20 @@ export async function foundInClear(
   { folder, houses, log }: Houses,
   texts: readonly string[],
 ): Promise<readonly string[]> {
-  const needles = texts.flatMap((text) => charsets.map((charset) => ({ text, bytes: Buffer.from(text, charset) })));
+  const needles = texts.flatMap((text) =>
+    charsets
+      .map((charset) => ({ text, charset, bytes: Buffer.from(text, charset) }))
+      // A charset that cannot write the text would look for something else, and find it by chance.
+      .filter(({ charset, bytes }) => bytes.toString(charset) === text),
+  );
   const search = (where: string, bytes: Buffer): readonly string[] => [
     ...new Set(
       needles.filter(({ bytes: needle }) => bytes.includes(needle)).map(({ text }) => `"${text}" is in ${where}`),
     ),
   ];
-  const files = readdirSync(join(folder, "data"), { recursive: true, withFileTypes: true }).filter((each) =>
-    each.isFile(),
+  // The ballast is random from the first octet to the last.
+  const files = readdirSync(join(folder, "data"), { recursive: true, withFileTypes: true }).filter(
+    (each) => each.isFile() && each.name !== "ballast",
   );
   const found = files.flatMap(({ parentPath, name }) => {
     const file = join(parentPath, name);
