@@ -9,6 +9,7 @@ import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
+import { storeAccept } from "./workloads/store-accept.ts";
 
 const groups = {
   "mllp-accept": mllpAccept,
@@ -20,6 +21,7 @@ const groups = {
   cda,
   corridor,
   "seal-large": sealLarge,
+  "store-accept": storeAccept,
 } as const;
 
 const { values } = parseArgs({
