@@ -3,7 +3,8 @@ import { acceptedFacts, type CdaFacts } from "./cda.ts";
 import type { CdaFinding } from "./cda-finding.ts";
 import { brokenRules, type CdaRule } from "./cda-rules.ts";
 import { schemaErrors } from "./cda-schema.ts";
-import { reading } from "./cda-xml.ts";
+import { schematronErrors } from "./cda-schematron.ts";
+import { reading, readingAsync } from "./cda-xml.ts";
 import { openPool } from "./worker-pool.ts";
 
 /** What is checked beyond the hard rules. */
@@ -11,6 +12,8 @@ export type CdaChecks = {
   readonly rules?: readonly CdaRule[];
   /** Folder of the XML Schema. */
   readonly schema?: string;
+  /** Folder of compiled Schematron; it is run in a worker alone. */
+  readonly schematron?: string;
 };
 
 export type Examined = { readonly facts: CdaFacts; readonly findings: readonly CdaFinding[] };
@@ -24,6 +27,13 @@ export const examine = (bytes: Uint8Array, checks: CdaChecks): Examined =>
     return { facts, findings: [...rules, ...schema] };
   });
 
+/** The same with Schematron: in a worker. */
+export async function examineFully(bytes: Uint8Array, { schematron, ...checks }: CdaChecks): Promise<Examined> {
+  const { facts, findings } = examine(bytes, checks);
+  const more = schematron ? await readingAsync(bytes, (cda) => schematronErrors(cda, schematron)) : [];
+  return { facts, findings: [...findings, ...more] };
+}
+
 /** A document over this is examined in a worker: 3 MB take 40 ms. */
 export const maxBytesHere = 1024 * 1024;
 /** A document that takes longer is refused. */
@@ -34,7 +44,9 @@ const pool = openPool<{ readonly bytes: Uint8Array; readonly checks: CdaChecks }
   { workers: 2, maxHeapMb: 512, over: "CDA_INVALID", what: "the document" },
 );
 
-/** Examines, in a worker if the document is large; CDA_INVALID if it takes longer than `ms`. */
+/** Examines, in a worker if the document is large or Schematron is asked for; CDA_INVALID if it takes longer than `ms`. */
 export async function examineDocument(bytes: Uint8Array, checks: CdaChecks, ms = maxExamineMs): Promise<Examined> {
-  return bytes.length <= maxBytesHere ? examine(bytes, checks) : await pool.run({ bytes, checks }, ms);
+  return bytes.length <= maxBytesHere && !checks.schematron
+    ? examine(bytes, checks)
+    : await pool.run({ bytes, checks }, ms);
 }

@@ -1,16 +1,16 @@
-/** The worker thread in which large documents are examined. */
+/** The worker thread in which large documents are examined, and all with Schematron. */
 import { parentPort } from "node:worker_threads";
 import { codeOf, reasonOf } from "../errors.ts";
-import { type CdaChecks, examine } from "./cda-examine.ts";
+import { type CdaChecks, examineFully } from "./cda-examine.ts";
 import type { Reply } from "./worker-pool.ts";
 
 parentPort?.on("message", ({ bytes, checks }: { readonly bytes: Uint8Array; readonly checks: CdaChecks }) => {
-  parentPort?.postMessage(replyOf(bytes, checks));
+  void replyOf(bytes, checks).then((reply) => parentPort?.postMessage(reply));
 });
 
-function replyOf(bytes: Uint8Array, checks: CdaChecks): Reply {
+async function replyOf(bytes: Uint8Array, checks: CdaChecks): Promise<Reply> {
   try {
-    return { value: examine(bytes, checks) };
+    return { value: await examineFully(bytes, checks) };
   } catch (thrown) {
     return { code: codeOf(thrown), message: reasonOf(thrown) };
   }

@@ -28,15 +28,36 @@ export type CdaPlace = { readonly line: number; readonly column: number; readonl
 
 /** Parses and hands over; CDA_INVALID or TOO_LARGE if it is not one well-formed ClinicalDocument within the limits. */
 export function reading<T>(bytes: Uint8Array, use: (cda: CdaXml) => T): T {
+  const opened = openCda(bytes);
+  try {
+    return use(opened.cda);
+  } finally {
+    opened.dispose();
+  }
+}
+
+function openCda(bytes: Uint8Array): { readonly cda: CdaXml; dispose(): void } {
   const markup = markupOf(bytes);
   const document = parse(bytes);
+  const dispose = (): void => document.dispose();
   try {
     if (document.dtd !== null) throw new Fault("CDA_INVALID", "a DOCTYPE is not accepted");
     const { root } = document;
     const isPackaged = root.name !== "ClinicalDocument";
-    return use({ markup, root: clinicalDocument(root), isPackaged });
+    return { cda: { markup, root: clinicalDocument(root), isPackaged }, dispose };
+  } catch (thrown) {
+    dispose();
+    throw thrown;
+  }
+}
+
+/** The same for work that waits. */
+export async function readingAsync<T>(bytes: Uint8Array, use: (cda: CdaXml) => Promise<T>): Promise<T> {
+  const opened = openCda(bytes);
+  try {
+    return await use(opened.cda);
   } finally {
-    document.dispose();
+    opened.dispose();
   }
 }
 

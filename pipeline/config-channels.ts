@@ -86,6 +86,13 @@ const outbound = z.strictObject({
             .min(1)
             .optional()
             .describe("Folder with the XML Schema of CDA; required unless schema is skip."),
+          schematron: z
+            .string()
+            .min(1)
+            .optional()
+            .describe(
+              "Folder with compiled Schematron (.sef.json, .xsl), graded as rules; saxon-js is to be installed.",
+            ),
           patient: grade.default("reject").describe("PID-3 and the document name different patients."),
         })
         .prefault({})

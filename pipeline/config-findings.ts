@@ -61,6 +61,11 @@ const table = {
     "The folder of the XML Schema is missing, or the schema cannot be compiled.",
     "Set validate.document.schemas to the folder that holds CDA.xsd and what it includes.",
   ],
+  CONFIG_SCHEMATRON: [
+    "error",
+    "The folder of compiled Schematron is missing or empty, or saxon-js, which runs it, is not installed.",
+    "Set validate.document.schematron to the folder; npm install saxon-js, whose licence is Saxonica's own.",
+  ],
   CONFIG_TRANSFORM: [
     "error",
     "A module or lookup file of a transform is missing or wrong.",

@@ -40,6 +40,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "libxml2-wasm": ["formats"],
   "fast-xml-parser": ["formats"],
   "iconv-lite": ["formats"],
+  "saxon-js": ["formats"],
   yaml: ["pipeline"],
   express: ["exchange", "pipeline"],
   "prom-client": ["pipeline"],
