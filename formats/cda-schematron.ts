@@ -1,6 +1,6 @@
 /**
  * Schematron: compiled stylesheets of a folder of the house, run by SaxonJS, which whoever uses this installs beside SEMRS
- * (its licence is Saxonica's own). It works on the ClinicalDocument alone and only in a worker: it takes tens of milliseconds.
+ * (its licence is Saxonica's own). It works on the ClinicalDocument alone and only in a worker: it takes tenths of a second.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -102,6 +102,11 @@ describe("the file", () => {
       [["documents: [113, 114, 115, 121, other], processingId", "documents: [113], processingId"]],
       ["FILTER_DROPS_DOCUMENT"],
     ],
+    [
+      "a Schematron that is not there",
+      [["schema: skip,", "schema: skip, schematron: nowhere,"]],
+      ["CONFIG_SCHEMATRON"],
+    ],
     ["a mismatch that passes", [["patient: hold", "patient: warn"]], ["PATIENT_MISMATCH_PASSES"]],
     ["an authority that is mapped to nothing", [[his, `${his}, authorities: [OTHER]`]], ["AUTHORITY_UNMAPPED"]],
     ["an authority of the PACS that no system writes", [[noReason, ", authority: HOSPX"]], ["AUTHORITY_UNMAPPED"]],
