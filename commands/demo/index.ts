@@ -75,7 +75,7 @@ async function demo(options: Options): Promise<number> {
     story.say("SEMRS demo: making keys and starting registry, hospital-a and hospital-b …");
     await initPki(join(folder, "pki"), siteNames, { now: new Date() });
     receivers = await startReceivers(join(folder, "receivers"), stopping.signal);
-    const env = {
+    const settings = {
       PKI: join(folder, "pki"),
       DATA: join(folder, "data"),
       QUIET: "2s",
@@ -86,17 +86,11 @@ async function demo(options: Options): Promise<number> {
       AGAIN_3: "15s",
       B_HIS: portOf(receivers.his.address),
       B_PACS: portOf(receivers.pacs.address),
-      ...(await ports(portNames)),
     };
     const tell = (line: LogLine): void => {
       if (options.sample || line.level !== "info") story.tell(line);
     };
-    const start = (name: string) =>
-      startSiteProcess(name, join(root, name === "registry" ? "examples/registry.yaml" : "channels.yaml"), env, tell);
-    for (const started of await Promise.allSettled(siteNames.map(start))) {
-      if (started.status === "fulfilled") sites.push(started.value);
-      else throw started.reason;
-    }
+    const env = await startAll(settings, tell, sites);
     const ready = readyOf(sites, env, folder, receivers);
     if (options.json) process.stdout.write(`${JSON.stringify(ready)}\n`);
     story.say(`ready in ${(process.uptime()).toFixed(1)} s; all between sites is TLS with client certificates\n`);
@@ -122,6 +116,29 @@ async function demo(options: Options): Promise<number> {
     await Promise.all(sites.map((site) => site.stop()));
     await receivers?.stop();
     rmSync(join(folder, "demo.pid"), { force: true });
+  }
+}
+
+const maxStarts = 3;
+
+/** Starts all three on free ports, which are in what it returns; whatever was started is in `sites`, for its end. */
+async function startAll(
+  settings: Readonly<Record<string, string>>,
+  tell: (line: LogLine) => void,
+  sites: SiteProcess[],
+): Promise<Readonly<Record<string, string>>> {
+  for (let attempt = 1; ; attempt += 1) {
+    const env = { ...settings, ...(await ports(portNames)) };
+    const start = (name: string) =>
+      startSiteProcess(name, join(root, name === "registry" ? "examples/registry.yaml" : "channels.yaml"), env, tell);
+    const results = await Promise.allSettled(siteNames.map(start));
+    for (const each of results) if (each.status === "fulfilled") sites.push(each.value);
+    const failed = results.find((each) => each.status === "rejected");
+    if (!failed) return env;
+    // Between choosing a port and listening on it another program may take it.
+    const isTaken = failed.reason instanceof Fault && failed.reason.message.includes("cannot be listened on");
+    if (!isTaken || attempt === maxStarts) throw failed.reason;
+    await Promise.all(sites.splice(0).map((site) => site.stop()));
   }
 }
 
