@@ -169,7 +169,7 @@ describe("every page", () => {
     const known = new Map<string, string>();
     for (const file of [...pages.map((page) => `docs/${page}`), "README.md", "README.zh-Hant.md"]) {
       for (const [, line = ""] of readFileSync(join(root, file), "utf8").matchAll(
-        /(?:^\$ |`|^)(?:npx )?semrs ((?:check|demo|init|test|run|send|echo|journal|pki|completion)[^`\n|&]*)/gm,
+        /(?:^\$ |`|^)(?:npx )?semrs ((?:check|demo|init|test|run|send|echo|journal|pki|completion|status|doctor|backup|restore|reload|pause|drain|resume|verify|seal|open|inspect)[^`\n|&]*)/gm,
       )) {
         const words = line.trim().split(/\s+/);
         const path =

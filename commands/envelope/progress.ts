@@ -10,7 +10,8 @@ export async function* progress(
   total: number | undefined,
 ): AsyncGenerator<Uint8Array> {
   if (!process.stderr.isTTY) return yield* source;
-  let [done, told] = [0, 0];
+  let done = 0;
+  let told = Number.NEGATIVE_INFINITY;
   const started = performance.now();
   try {
     for await (const chunk of source) {
@@ -21,7 +22,7 @@ export async function* progress(
         const share = total
           ? ` of ${(total / mebibyte).toFixed(0)} MiB, ${((100 * done) / total).toFixed(0)} %`
           : " MiB";
-        const rate = done / mebibyte / ((now - started) / 1000);
+        const rate = done / mebibyte / (Math.max(1, now - started) / 1000);
         process.stderr.write(`\r${what} ${(done / mebibyte).toFixed(0)}${share}, ${rate.toFixed(0)} MiB/s `);
       }
       yield chunk;

@@ -87,6 +87,7 @@ describe("proof by storage commitment", () => {
         ),
     );
     await until("delivered", () => isDelivered(at));
+    await until("its answer is read", () => told.length === 1);
     expect(told).toEqual([0]);
     expect(pacs.stored).toHaveLength(study.length);
   });
