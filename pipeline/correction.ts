@@ -10,7 +10,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, StoredRecord } from "../store/store.ts";
 import type { Sent } from "./delivery.ts";
-import { isMerging, tellMerge } from "./merge.ts";
+import { isMerging, type ToldChange, toldOfMerge } from "./merge.ts";
 import { ask } from "./partner.ts";
 import { newDelivery, receiptOf, recordOf } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -189,16 +189,9 @@ function notices(
   );
 }
 
-/** Deprecates the entry of a record at the registry (only who registered it may), or tells it of a merge. */
+/** Tells the registry what has changed: an entry is deprecated (only by who registered it), or two ids are one patient's. */
 export async function change(site: Site, delivery: Delivery): Promise<Sent> {
-  if (isMerging(delivery)) return await tellMerge(site, delivery);
-  const record = registeredRecord(site, delivery);
-  const command = writeCommand<"change">({
-    command: "change",
-    action: "deprecate",
-    uniqueId: (record.entry as DocumentEntry).uniqueId,
-    manifestSha256: record.manifestSha256,
-  });
+  const { command, named, ...told } = isMerging(delivery) ? toldOfMerge(delivery) : deprecation(site, delivery);
   const asked = await ask(site, delivery.destination, {
     path: "/registry/changes",
     purpose: "change",
@@ -207,8 +200,15 @@ export async function change(site: Site, delivery: Delivery): Promise<Sent> {
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["receipt"],
   });
-  await receiptOf(site, delivery, asked, record.manifestSha256);
-  return { changes: [], event: "deprecated", answer: "receipt verified" };
+  await receiptOf(site, delivery, asked, named);
+  return { changes: [], ...told, answer: "receipt verified" };
+}
+
+function deprecation(site: Site, delivery: Delivery): ToldChange {
+  const { entry, manifestSha256 } = registeredRecord(site, delivery);
+  const { uniqueId } = entry as DocumentEntry;
+  const command = writeCommand<"change">({ command: "change", action: "deprecate", uniqueId, manifestSha256 });
+  return { command, named: manifestSha256, event: "deprecated" };
 }
 
 /** Tells a house that a record it has was cancelled, or which one replaces it. */

@@ -4,17 +4,14 @@
  * sealed changes; all of it is committed with the acknowledgement.
  */
 import { createHash } from "node:crypto";
-import { contentOf } from "../envelope/index.ts";
-import { type Command, commandMediaType, type PatientId, writeCommand } from "../formats/command.ts";
+import { type PatientId, writeCommand } from "../formats/command.ts";
 import { mergesIn } from "../formats/hl7-merge.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery, Id, Item, Store, Token } from "../store/store.ts";
 import { anotherPatient } from "./assemble.ts";
-import type { Sent } from "./delivery.ts";
 import { ownerOf, patientIdsOf } from "./identifiers.ts";
-import { ask } from "./partner.ts";
 import type { Admission, IdentifyPayload } from "./patient.ts";
-import { newDelivery, receiptOf } from "./route.ts";
+import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 import type { SpooledMessage } from "./verdicts.ts";
 
@@ -149,19 +146,17 @@ export function currently({ store }: Site, admission: Admission): Admission {
 export const isMerging = ({ payload }: Delivery): boolean =>
   (payload as Partial<MergePayload> | null)?.merges !== undefined;
 
-/** Tells the registry: a search for one of the ids finds what is registered under the other. */
-export async function tellMerge(site: Site, delivery: Delivery): Promise<Sent> {
-  const { merges, arrival } = delivery.payload as MergePayload;
-  const told: Command<"change"> = { command: "change", action: "merge", merges: [...merges] };
-  const command = writeCommand<"change">(told);
-  const asked = await ask(site, delivery.destination, {
-    path: "/registry/changes",
-    purpose: "change",
-    message: delivery.id,
-    messageType: "change",
-    content: [await contentOf(command, "command", commandMediaType)],
-    answers: ["receipt"],
-  });
-  await receiptOf(site, delivery, asked, createHash("sha256").update(command).digest("hex"));
-  return { changes: [], event: "merged", subject: arrival, answer: "receipt verified" };
+/** What the registry is told: a search for one of the ids finds what is registered under the other. */
+export function toldOfMerge({ payload }: Delivery): ToldChange {
+  const { merges, arrival } = payload as MergePayload;
+  const command = writeCommand<"change">({ command: "change", action: "merge", merges: [...merges] });
+  return { command, named: createHash("sha256").update(command).digest("hex"), event: "merged", subject: arrival };
 }
+
+/** A `change` command as octets, what its receipt has to name, and the step that tells of it. */
+export type ToldChange = {
+  readonly command: Uint8Array;
+  readonly named: string;
+  readonly event: string;
+  readonly subject?: Id;
+};

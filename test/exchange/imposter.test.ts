@@ -4,13 +4,11 @@ import type { IncomingMessage } from "node:http";
 import { createServer } from "node:https";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { pemToDer } from "../../envelope/certificate.ts";
-import { type Opened, open, type Sealed, seal } from "../../envelope/index.ts";
-import { unwrapperFrom } from "../../envelope/keys.ts";
+import { type Opened, type Sealed, seal } from "../../envelope/index.ts";
 import { bytesOf } from "../envelope/people.ts";
 import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
-import { type Peer, peerOf, read } from "./peer.ts";
+import { openAtA, type Peer, pairsOf, peerOf, read } from "./peer.ts";
 
 let pki: string;
 let exchange: TestExchange;
@@ -71,29 +69,8 @@ test("79 what waits is sealed anew at each attempt, so that nothing expires in a
 });
 
 /** What hospital B asks of hospital A. */
-async function opened(request: IncomingMessage): Promise<Opened> {
-  const keys = join(pki, "hospital-a");
-  const raw = request.rawHeaders;
-  return await open(
-    raw.flatMap((name, at): [string, string][] =>
-      at % 2 === 0 && /^(mime|content-type|x-)/i.test(name) ? [[name, raw[at + 1] ?? ""]] : [],
-    ),
-    request,
-    {
-      self: "hospital-a",
-      unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
-      trust: {
-        anchors: pemToDer(read(pki, "ca.crt")),
-        crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
-        revocation: "require",
-      },
-      now: new Date(),
-      purposes: ["retrieve"],
-      partner: () => ({ org: "hospital-b", profiles: ["semrs-2"] }),
-      hasSeen: () => false,
-    },
-  );
-}
+const opened = (request: IncomingMessage): Promise<Opened> =>
+  openAtA(pki, pairsOf(request.rawHeaders), request, { purposes: ["retrieve"] });
 
 test("92 an answer of the right house, bound to the right request, with a document that was not asked for", async () => {
   await exchange.stop("hospital-b");

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { pemToDer } from "../../envelope/certificate.ts";
-import { type Draft, open, type Sealed, seal } from "../../envelope/index.ts";
+import { type Draft, type Opened, type Opening, open, type Sealed, seal } from "../../envelope/index.ts";
 import { type Signer, signerFrom, unwrapperFrom } from "../../envelope/keys.ts";
 import { contentFrom, octets, wire } from "../envelope/people.ts";
 import { cda, chen } from "../fixtures/documents.ts";
@@ -86,13 +86,12 @@ export function peerOf(pki: string, port: string | undefined): Peer {
       const outgoing = request(options, async (response) => {
         const octets = Buffer.concat(await response.toArray());
         const profile = response.headers["x-semrs-profile"] as string | undefined;
-        const raw = response.rawHeaders;
         resolve({
           status: response.statusCode ?? 0,
           profile,
           problem: profile ? "" : octets.toString("latin1"),
           isRepeated: response.headers["idempotent-replayed"] === "true",
-          headers: raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ""] as const] : [])),
+          headers: pairsOf(response.rawHeaders),
           body: octets,
         });
       });
@@ -100,28 +99,39 @@ export function peerOf(pki: string, port: string | undefined): Peer {
       return promise;
     },
     receiptIn: async ({ headers, body }, { id, manifestSha256 }) => {
-      const keys = keysOf("hospital-a");
-      const opened = await open(
-        headers.filter(([name]) => /^(mime|content-type|x-)/i.test(name)),
-        wire(body),
-        {
-          self: "hospital-a",
-          unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
-          trust: {
-            anchors: pemToDer(read(pki, "ca.crt")),
-            crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
-            revocation: "require",
-          },
-          now: new Date(),
-          purposes: ["receipt"],
-          partner: () => ({ org: "hospital-b", profiles: ["semrs-2"] }),
-          hasSeen: () => false,
-          reply: { inReplyTo: id, requestDigest: manifestSha256, from: "hospital-b" },
-        },
-      );
+      const reply = { inReplyTo: id, requestDigest: manifestSha256, from: "hospital-b" };
+      const opened = await openAtA(pki, headers, wire(body), { purposes: ["receipt"], reply });
       const first = await opened.parts().next();
       if (first.done === true) throw new Error("an answer has a part 1");
       return Buffer.from(await first.value.bytes(100_000));
     },
   };
 }
+
+/** Opens what hospital B sends to hospital A; the headers may have others among them. */
+export async function openAtA(
+  pki: string,
+  headers: readonly (readonly [string, string])[],
+  body: AsyncIterable<Uint8Array>,
+  how: Pick<Opening, "purposes"> & Partial<Opening>,
+): Promise<Opened> {
+  const keys = join(pki, "hospital-a");
+  const envelope = headers.filter(([name]) => /^(mime|content-type|x-)/i.test(name));
+  return await open(envelope, body, {
+    self: "hospital-a",
+    unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
+    trust: {
+      anchors: pemToDer(read(pki, "ca.crt")),
+      crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
+      revocation: "require",
+    },
+    now: new Date(),
+    partner: () => ({ org: "hospital-b", profiles: ["semrs-2"] }),
+    hasSeen: () => false,
+    ...how,
+  });
+}
+
+/** Names and values of raw headers. */
+export const pairsOf = (raw: readonly string[]): readonly (readonly [string, string])[] =>
+  raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ""] as const] : []));
