@@ -6,7 +6,7 @@ import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescap
 import { readZip } from "./zip.ts";
 
 export type Embedded = {
-  /** `reference`: only where a document is, which is not fetched. */
+  /** `reference`: only where a document is; its octets are that address. */
   readonly kind: "cda" | "pdf" | "reference" | "other";
   /** OBX-1. */
   readonly obx: string;
@@ -78,7 +78,7 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
     const event = mdmEvent(facts) ?? resultEvents[status] ?? "new";
     const carried: readonly Embedded[] =
-      type === referencePointer ? [{ kind: "reference", obx: id, bytes: value }] : documentsOf(id, value, facts);
+      type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts);
     found.push(...carried.map((each) => ({ ...each, event })));
   }
   return found;
@@ -126,15 +126,32 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
   );
   const isBare = components.length < 4;
   if (encoding !== "base64" && address.test(Buffer.from(data.subarray(0, 16)).toString("latin1")))
-    return [{ kind: "reference", obx, bytes: data }];
+    return [reference(obx, data, facts)];
   const bytes =
     encoding === "base64" || (isBare && isBase64(data, facts))
       ? fromBase64(obx, data, facts)
       : fromText(obx, data, facts);
-  if (type.startsWith("multipart") || subtype === "related" || beginsWith(bytes, "MIME-Version:"))
-    return packaged(obx, bytes, facts);
+  if (type.startsWith("multipart") || subtype === "related") return packaged(obx, bytes, facts);
+  return documentsIn(obx, bytes, facts, subtype);
+}
+
+/** What octets are, whatever they came as: a MIME or ZIP package with its documents, or one document. */
+export function documentsIn(obx: string, bytes: Uint8Array, facts: MessageFacts, subtype = ""): readonly Embedded[] {
+  if (beginsWith(bytes, "MIME-Version:")) return packaged(obx, bytes, facts);
   if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
   return [classified(obx, bytes, subtype)];
+}
+
+/** RP: pointer ^ application ^ type ^ subtype (HL7 v2.5.1 2.A.63). */
+function pointer(obx: string, value: Uint8Array, facts: MessageFacts): Embedded {
+  const at = value.indexOf(facts.separators.component.charCodeAt(0));
+  return reference(obx, at < 0 ? value : value.subarray(0, at), facts);
+}
+
+function reference(obx: string, written: Uint8Array, facts: MessageFacts): Embedded {
+  const charset = splitAfterDecoding.has(facts.charset) ? "utf-8" : facts.charset;
+  const text = unescapeText(decoderOf(charset).decode(written), facts).trim();
+  return { kind: "reference", obx, bytes: Buffer.from(text, "utf8") };
 }
 
 /** Nothing else is said of it: it is the alphabet, once line ends are away, and whole. */

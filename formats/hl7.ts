@@ -9,6 +9,7 @@ export { buildMdm, type MdmDraft } from "./hl7-build.ts";
 export {
   type DocumentEvent,
   documentEvent,
+  documentsIn,
   type EmbeddedDocument,
   embeddedDocuments,
   mdmEvent,

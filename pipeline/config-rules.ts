@@ -106,12 +106,17 @@ type Wire = {
   readonly clearText?: string | undefined;
   readonly tls?: { readonly clientCertificate: string } | undefined;
 };
+type References = {
+  readonly references: readonly { readonly prefix: string; readonly clearText?: string | undefined }[];
+};
+type Mllp = Wire & References;
 type Dicom = Wire & {
   readonly callers: readonly { readonly subject?: string | undefined }[];
   readonly calledAeTitle?: string | undefined;
 };
 
-function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dicom | undefined): Generator<Problem> {
+function* wires(path: readonly PropertyKey[], mllp: Mllp | undefined, dicom: Dicom | undefined): Generator<Problem> {
+  yield* references([...path, "mllp"], mllp);
   yield* clearText([...path, "mllp"], mllp);
   yield* clearText([...path, "dicom"], dicom);
   if (dicom?.listen && !isLoopback(dicom.listen.host) && dicom.callers.length === 0) {
@@ -132,6 +137,18 @@ function* wires(path: readonly PropertyKey[], mllp: Wire | undefined, dicom: Dic
 
 /** Whether a caller shows a certificate. */
 const isShown = (tls: Wire["tls"]): boolean => tls?.clientCertificate === "require";
+
+function* references(path: readonly PropertyKey[], mllp: References | undefined): Generator<Problem> {
+  for (const [index, { prefix, clearText: reason }] of (mllp?.references ?? []).entries()) {
+    const { protocol, hostname, username } = new URL(prefix);
+    const at = [...path, "references", index, "prefix"];
+    if (username !== "") yield { code: "CONFIG_VALUE", path: at, message: "a name and password do not belong here" };
+    if (protocol === "http:" && !isLoopback(hostname) && !reason) {
+      const message = 'off this machine without TLS: write https:, or say why with clearText: "<reason>"';
+      yield { code: "CONFIG_CLEAR_TEXT", path: at, message };
+    }
+  }
+}
 
 function* clearText(path: readonly PropertyKey[], wire: Wire | undefined): Generator<Problem> {
   if (wire?.tls && wire.clearText)

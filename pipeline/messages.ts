@@ -28,6 +28,7 @@ import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerge
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { merge } from "./merge.ts";
+import { followed } from "./reference.ts";
 import { pass, type Site, step } from "./site.ts";
 import { patientSeen } from "./transform.ts";
 import { type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
@@ -81,14 +82,14 @@ async function leave(
   const { own, parent } = txa;
   if (mdmEvent(facts) === "cancel")
     return cancelling(site, message, own ? [own] : await namesOf(embeddedDocuments(bytes, facts)));
-  const embedded = embeddedDocuments(bytes, facts);
+  const embedded = await followed(site, message, embeddedDocuments(bytes, facts));
   const documents = embedded.filter(({ kind }) => kind === "cda");
   if (documents.length === 0) {
     const reference = embedded.find(({ kind }) => kind === "reference");
     if (reference)
       throw new Fault(
         "DOCUMENT_MALFORMED",
-        `OBX ${reference.obx || "?"}: a document by reference is not fetched; send the document itself`,
+        `OBX ${reference.obx || "?"}: a document by reference is fetched only from where references allows; send the document itself`,
       );
     return filtered("NO_DOCUMENT");
   }

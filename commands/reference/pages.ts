@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { destinations, sources } from "../../connectors/index.ts";
 import { channelSchemas } from "../../pipeline/config-channels.ts";
-import { schema, systemSchemas } from "../../pipeline/config-schema.ts";
+import { schema } from "../../pipeline/config-schema.ts";
+import { systemSchemas } from "../../pipeline/config-systems.ts";
 import { testSchema } from "../test/schema.ts";
 import { generated } from "./generated.ts";
 import { keyTable } from "./schema-table.ts";
