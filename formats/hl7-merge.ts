@@ -1,4 +1,4 @@
-/** Which patients a message says are one (ADT^A18, A34, A40): the one of PID goes on, that of MRG does not (HL7 v2.5.1 3.3.18, 3.3.34, 3.3.40). */
+/** Which patients a message says are one (ADT^A40 and its kind): the one of PID goes on, that of MRG does not (HL7 v2.5.1 3.3.40). */
 import { Fault } from "../errors.ts";
 import { fieldsOf, identifiersIn, type MessageFacts, type PatientIdentifier, segments } from "./hl7.ts";
 
@@ -8,7 +8,10 @@ export type WrittenMerge = {
   readonly prior: readonly PatientIdentifier[];
 };
 
-const mergeTypes: ReadonlySet<string> = new Set(["ADT^A18", "ADT^A34", "ADT^A40"]);
+/** Merges (HL7 v2.5.1 3.3.18, 3.3.34, 3.3.36, 3.3.39, 3.3.40), and changes of a patient's id (3.3.46, 3.3.47), which say the same of two ids. */
+const mergeTypes: ReadonlySet<string> = new Set(
+  ["A18", "A34", "A36", "A39", "A40", "A46", "A47"].map((event) => `ADT^${event}`),
+);
 const maxMerges = 100;
 
 export const isMerge = ({ messageType }: MessageFacts): boolean => mergeTypes.has(messageType);

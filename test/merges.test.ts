@@ -104,6 +104,21 @@ describe("at the house that gives the ids", () => {
     expect((await trace("M2")).documents[0]).toMatchObject({ state: expect.stringMatching(/waiting|sealed/) });
   });
 
+  test("A47, A46, A39 and A36 say the same of two ids; a link (A24) or a move (A43) says it of none", async () => {
+    exchange = await openExchange(pki);
+    for (const [event, code] of [
+      ["A47", "MERGED"],
+      ["A46", "MERGED"],
+      ["A39", "MERGED"],
+      ["A36", "MERGED"],
+      ["A24", "NO_CHANNEL"],
+      ["A43", "NO_CHANNEL"],
+    ] as const) {
+      await exchange.message(merging(`S-${event}`, newNumber, `${event}^^^HOSPA^MR`, event));
+      expect((await trace(`S-${event}`)).arrivals[0], event).toMatchObject({ code });
+    }
+  });
+
   test.each([
     [
       "a number whose authority nobody knows",
