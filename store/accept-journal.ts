@@ -8,9 +8,9 @@
  * without `id` and `digest`, which says that everything before it was. While a site runs, zeros follow the last frame.
  */
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { Fault } from "../errors.ts";
+import { type JournalFile, openJournalFile } from "./journal-file.ts";
 
 export type Accepted = {
   readonly seq: number;
@@ -59,68 +59,76 @@ export function readJournal(
   from: Head,
   isKept: (id: string) => boolean,
 ): { readonly missing: readonly Accepted[]; readonly head: Head } {
-  if (!existsSync(path)) {
-    if (from.offset > 0) throw new Fault("STORE_DAMAGED", `${path} is missing; restore the data folder from a backup`);
+  const file = openJournalFile(path, "repair");
+  try {
+    return recoverJournal(file, path, from, isKept);
+  } finally {
+    file?.close();
+  }
+}
+
+/** As `readJournal`, over an open file; undefined where there is none. */
+export function recoverJournal(
+  file: JournalFile | undefined,
+  name: string,
+  from: Head,
+  isKept: (id: string) => boolean,
+): { readonly missing: readonly Accepted[]; readonly head: Head } {
+  if (!file) {
+    if (from.offset > 0) throw new Fault("STORE_DAMAGED", `${name} is missing; restore the data folder from a backup`);
     return { missing: [], head: from };
   }
-  const file = openSync(path, "r+");
-  try {
-    const { size } = fstatSync(file);
-    if (size < from.offset)
-      throw new Fault("STORE_DAMAGED", `${path} is shorter than the index says (${size} of ${from.offset} octets)`);
-    const confirmed: Accepted[] = [];
-    let group: Accepted[] = [];
-    let [head, last] = [from, from];
-    for (const { accepted, head: after } of frames(file, path, size, from)) {
-      if (!("id" in accepted) || accepted.group === undefined || accepted.group !== group[0]?.group) {
-        confirmed.push(...group);
-        group = [];
-        last = head;
-      }
-      if ("id" in accepted) group.push(accepted);
-      head = after;
+  const size = file.size();
+  if (size < from.offset)
+    throw new Fault("STORE_DAMAGED", `${name} is shorter than the index says (${size} of ${from.offset} octets)`);
+  const confirmed: Accepted[] = [];
+  let group: Accepted[] = [];
+  let [head, last] = [from, from];
+  for (const { accepted, head: after } of frames(file, from)) {
+    if (!("id" in accepted) || accepted.group === undefined || accepted.group !== group[0]?.group) {
+      confirmed.push(...group);
+      group = [];
+      last = head;
     }
-    const isUnanswered = group[0]?.group !== undefined && !group.some(({ id }) => isKept(id));
-    if (isUnanswered) head = last;
-    else confirmed.push(...group);
-    if (head.offset < size) ftruncateSync(file, head.offset);
-    return { missing: confirmed.filter(({ id }) => !isKept(id)), head };
-  } finally {
-    closeSync(file);
+    if ("id" in accepted) group.push(accepted);
+    head = after;
   }
+  const isUnanswered = group[0]?.group !== undefined && !group.some(({ id }) => isKept(id));
+  if (isUnanswered) head = last;
+  else confirmed.push(...group);
+  if (head.offset < size) file.truncate(head.offset);
+  return { missing: confirmed.filter(({ id }) => !isKept(id)), head };
 }
 
 /** Every record from the first on, while others may be appended; STORE_DAMAGED where the chain does not hold. */
 export function* walkJournal(path: string): Generator<Accepted> {
-  if (!existsSync(path)) return;
-  const file = openSync(path, "r");
+  for (const { accepted } of walkOn(path, emptyHead)) yield accepted;
+}
+
+type Walked = { readonly accepted: Accepted; readonly head: Head };
+
+/** Acceptances behind a place, each with where the chain stands behind it, while others may be appended. */
+export function* walkOn(path: string, from: Head): Generator<Walked> {
+  const file = openJournalFile(path, "read");
+  if (!file) return;
   try {
-    for (const { accepted } of frames(file, path, fstatSync(file).size, emptyHead))
-      if ("id" in accepted) yield accepted;
+    yield* walkFile(file, from);
   } finally {
-    closeSync(file);
+    file.close();
   }
 }
 
-/** Acceptances behind a place, each with where the chain stands behind it, while others may be appended. */
-export function* walkOn(path: string, from: Head): Generator<{ readonly accepted: Accepted; readonly head: Head }> {
-  if (!existsSync(path)) return;
-  const file = openSync(path, "r");
-  try {
-    for (const { accepted, head } of frames(file, path, fstatSync(file).size, from))
-      if ("id" in accepted) yield { accepted, head };
-  } finally {
-    closeSync(file);
-  }
+/** As `walkOn`, over an open file. */
+export function* walkFile(file: JournalFile, from: Head): Generator<Walked> {
+  for (const { accepted, head } of frames(file, from)) if ("id" in accepted) yield { accepted, head };
 }
 
 /** Records from a place on, until the end or a torn last one, each with where the chain stands behind it. */
 function* frames(
-  file: number,
-  path: string,
-  size: number,
+  file: JournalFile,
   from: Head,
 ): Generator<{ readonly accepted: Accepted | Confirmation; readonly head: Head }> {
+  const [size, path] = [file.size(), file.name];
   for (let head = from; head.offset < size; ) {
     const next = readFrame(file, head.offset, head.chain);
     if (typeof next === "string") {
@@ -135,8 +143,8 @@ function* frames(
 }
 
 /** The frame at a place, or what about it does not hold. */
-function readFrame(file: number, offset: number, before: Uint8Array) {
-  const whole = bodyAt(read(file, offset, headBytes + maxBodyBytes + chainBytes));
+function readFrame(file: JournalFile, offset: number, before: Uint8Array) {
+  const whole = bodyAt(file.read(offset, headBytes + maxBodyBytes + chainBytes));
   if (typeof whole === "string") return whole;
   const { body, chain } = whole;
   if (!createHash("sha256").update(before).update(body).digest().equals(chain)) return "chain";
@@ -158,8 +166,8 @@ function bodyAt(bytes: Buffer): "length" | "checksum" | { readonly body: Buffer;
  * Whether behind a frame that does not hold there is one of a later group: then what does not hold was durable once. A power
  * cut may leave any pages of the last group, the one that was being written.
  */
-function isFollowed(file: number, { seq, offset }: Head): boolean {
-  const rest = read(file, offset, maxGroupBytes + headBytes + maxBodyBytes + chainBytes);
+function isFollowed(file: JournalFile, { seq, offset }: Head): boolean {
+  const rest = file.read(offset, maxGroupBytes + headBytes + maxBodyBytes + chainBytes);
   for (let at = 1; at + headBytes < rest.length; at += 1) {
     if (rest[at] !== 0 || rest[at + 1] !== 0) continue;
     const whole = bodyAt(rest.subarray(at));
@@ -169,11 +177,6 @@ function isFollowed(file: number, { seq, offset }: Head): boolean {
     at += headBytes + whole.body.length + chainBytes - 1;
   }
   return false;
-}
-
-function read(file: number, offset: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
 }
 
 const damaged = (path: string, offset: number, what: string): Fault =>

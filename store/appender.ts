@@ -1,10 +1,9 @@
 /** The writing end of the accept journal: groups of acceptances into room that is there already, so that a sync moves no metadata. */
-import { closeSync, constants, fdatasync, fdatasyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
-import { promisify } from "node:util";
 import { type Accepted, type Confirmation, frame, type Head, maxGroup } from "./accept-journal.ts";
+import type { Clock } from "./clock.ts";
+import type { JournalFile } from "./journal-file.ts";
 import type { Acceptance } from "./store.ts";
 
-const sync = promisify(fdatasync);
 /** Zeros are written ahead by this much, page by page: of a large piece the kernel would write more than the page that changed. */
 const [roomBytes, pageBytes] = [1024 * 1024, 4096];
 /** What one group may take: the frame of an acceptance is smaller than this. */
@@ -25,21 +24,16 @@ export type Appender = {
   close(): void;
 };
 
-/** Continues the accept journal at `path` behind `head`. */
-export function openAppender(path: string, head: Head): Appender {
-  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+/** Continues an accept journal behind `head`. */
+export function openAppender(file: JournalFile, head: Head, clock: Pick<Clock, "now" | "after">): Appender {
   let { seq, chain, offset } = head;
   let room = offset;
   let before = head;
   let isConfirmed = true;
   // A checkpoint is of octets that are on the disk.
   let isSynced = true;
-  let quiet: NodeJS.Timeout | undefined;
+  let callOff = (): void => undefined;
 
-  const write = (bytes: Uint8Array, at: number): void => {
-    for (let written = 0; written < bytes.length; )
-      written += writeSync(file, bytes, written, bytes.length - written, at + written);
-  };
   const add = (records: readonly (Accepted | Confirmation)[]): void => {
     let after = chain;
     const frames = records.map((record) => {
@@ -48,7 +42,7 @@ export function openAppender(path: string, head: Head): Appender {
       return next.bytes;
     });
     const bytes = Buffer.concat(frames);
-    write(bytes, offset);
+    file.write(bytes, offset);
     before = { seq, chain, offset };
     chain = after;
     offset += bytes.length;
@@ -58,13 +52,13 @@ export function openAppender(path: string, head: Head): Appender {
   const reserve = (): void => {
     if (room - offset >= 2 * groupBytes) return;
     const zeros = new Uint8Array(pageBytes);
-    for (const end = room + roomBytes; room < end; room += pageBytes) write(zeros, room);
+    for (const end = room + roomBytes; room < end; room += pageBytes) file.write(zeros, room);
   };
   const confirm = (): void => {
-    clearTimeout(quiet);
+    callOff();
     if (isConfirmed || room - offset < groupBytes) return;
     // Synced with the next commit: it only shortens the time in which a loss of the index could be taken for a group that was never answered.
-    add([{ seq: seq + 1, at: Date.now() }]);
+    add([{ seq: seq + 1, at: clock.now() }]);
     isConfirmed = true;
   };
 
@@ -72,29 +66,29 @@ export function openAppender(path: string, head: Head): Appender {
     reserve,
     checkpoint: () => Buffer.from(JSON.stringify({ seq, chain: Buffer.from(chain).toString("hex"), offset })),
     append: (accepted) => {
-      clearTimeout(quiet);
+      callOff();
       if (accepted.length > 0) {
-        const [at, group] = [Date.now(), seq + 1];
+        const [at, group] = [clock.now(), seq + 1];
         add(accepted.map(({ id, digest }, n) => ({ seq: group + n, at, id, digest, group })));
         isConfirmed = false;
       }
       if (isSynced) return undefined;
-      return sync(file).then(() => {
+      return file.sync().then(() => {
         isSynced = true;
-        if (!isConfirmed) quiet = setTimeout(confirm, quietMs);
+        if (!isConfirmed) callOff = clock.after(quietMs, confirm);
       });
     },
     takeBack: () => {
-      write(new Uint8Array(offset - before.offset), before.offset);
+      file.write(new Uint8Array(offset - before.offset), before.offset);
       ({ seq, chain, offset } = before);
       isConfirmed = true;
-      fdatasyncSync(file);
+      file.syncNow();
     },
     close: () => {
       confirm();
-      ftruncateSync(file, offset);
-      fdatasyncSync(file);
-      closeSync(file);
+      file.truncate(offset);
+      file.syncNow();
+      file.close();
     },
   };
 }

@@ -17,7 +17,7 @@ import { idSource } from "./rows.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
-import type { Store } from "./store.ts";
+import type { Arrivals, Change, Store } from "./store.ts";
 import { openStudies } from "./studies.ts";
 
 export type StoreOptions = {
@@ -52,39 +52,21 @@ export async function openStore({
     db = openDatabase(folder, reserve);
     const isNew = checkKey(db, keys, folder);
     const blobs = openBlobs(folder, db, keys);
-    const arrivals = openArrivals(db, keys, now);
+    const tables = openTables(db, keys, now);
+    const { arrivals } = tables;
     const isKept = (id: string): boolean => arrivals.find(id) !== undefined;
     const { missing, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
     db.begin(head);
     const database = db;
-    await database.commit([
-      ...(isNew
-        ? [
-            change(
-              "INSERT INTO meta (name, value) VALUES ('key', ?)",
-              keys.seal("meta\0key\0value", Buffer.from(checkText)),
-            ),
-          ]
-        : []),
-      afterCrash,
-      arrivals.forget(),
-    ]);
+    const sealed = (): Uint8Array => keys.seal("meta\0key\0value", Buffer.from(checkText));
+    const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];
+    await database.commit([...first, ...afterStart(arrivals)]);
     return {
       commit: database.commit,
       failed: database.failed,
       newId: idSource(now),
-      tokens: keys.tokens,
       blobs,
-      arrivals,
-      items: openItems(db, keys),
-      studies: openStudies(db),
-      records: openRecords(db, keys),
-      deliveries: openDeliveries(db, keys),
-      messages: openMessages(db, keys),
-      entries: openEntries(db, keys),
-      merges: openMerges(db, keys),
-      steps: openSteps(db),
-      stops: openStops(db),
+      ...tables,
       checks: openChecks(db, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),
@@ -99,6 +81,24 @@ export async function openStore({
     throw thrown;
   }
 }
+
+/** What the rows of a database are to the rest: everything of a store that is neither a file nor a thread. */
+export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => ({
+  tokens: keys.tokens,
+  arrivals: openArrivals(db, keys, now),
+  items: openItems(db, keys),
+  studies: openStudies(db),
+  records: openRecords(db, keys),
+  deliveries: openDeliveries(db, keys),
+  messages: openMessages(db, keys),
+  entries: openEntries(db, keys),
+  merges: openMerges(db, keys),
+  steps: openSteps(db),
+  stops: openStops(db),
+});
+
+/** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */
+export const afterStart = (arrivals: Arrivals): readonly Change[] => [afterCrash, arrivals.forget()];
 
 /** A sealed row tells whether this is the key that the data was sealed under. */
 function checkKey(db: Database, keys: StorageKeys, folder: string): boolean {

@@ -5,10 +5,11 @@ import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSy
 import { Worker } from "node:worker_threads";
 import { codeOf, Fault } from "../errors.ts";
 import { emptyHead, type Head } from "./accept-journal.ts";
+import type { Commit, Committed } from "./group-commit.ts";
 import { belowReserve, type Reserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 import type { Acceptance, Change } from "./store.ts";
-import type { Commit, Committed, WriterData } from "./writer.ts";
+import type { WriterData } from "./writer.ts";
 
 /** What a `Change` is inside the store. */
 export type Statement = { readonly sql: string; readonly params: readonly SQLInputValue[] };

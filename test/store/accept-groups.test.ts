@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { emptyHead, frame, type Head, readJournal, walkJournal } from "../../store/accept-journal.ts";
 import { openAppender } from "../../store/appender.ts";
+import { systemClock } from "../../store/clock.ts";
+import { openJournalFile } from "../../store/journal-file.ts";
 
 type Entry = { readonly id: string; readonly group: number } | "confirmed";
 
@@ -88,7 +90,7 @@ describe("frames that do not hold", () => {
 
 test("the writing end: groups, one taken back, room that is given back, and all of it read again", async () => {
   const path = join(mkdtempSync(join(tmpdir(), "semrs-journal-")), "accept.journal");
-  const accepting = openAppender(path, emptyHead);
+  const accepting = openAppender(openJournalFile(path, "append"), emptyHead, systemClock);
   accepting.reserve();
   await accepting.append([{ id: "a", digest: "00" }]);
   await accepting.append([

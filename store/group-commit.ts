@@ -1,0 +1,125 @@
+/**
+ * Group commit: what waits goes into one transaction of the index and one group of the accept journal, synced at the same
+ * time; each caller is told for itself (decision 10). Over an index and a journal that are given.
+ */
+import { maxGroup } from "./accept-journal.ts";
+import type { Appender } from "./appender.ts";
+import type { Statement } from "./sqlite.ts";
+import type { Acceptance } from "./store.ts";
+
+export type Commit = {
+  readonly n: number;
+  readonly statements: readonly Statement[];
+  readonly accepted: readonly Acceptance[];
+};
+/** `error` is undefined for a commit that is durable. */
+export type Committed = {
+  readonly n: number;
+  readonly error?: { readonly kind: "conflict" | "full" | "damaged"; readonly message: string };
+};
+/** The connection that writes. `exec("COMMIT")` returns when the transaction is on stable storage. */
+export type Index = { exec(sql: string): void; run(statement: Statement): void };
+
+export type GroupCommit = {
+  /** Resolves, never rejects, when all of the group is durable, or with why some or all of it is not. */
+  write(group: readonly Commit[]): Promise<readonly Committed[]>;
+  /** Confirms what was accepted. */
+  close(): void;
+};
+
+/** As many as the accept journal takes at once, and the rest. */
+export function nextGroup(waiting: readonly Commit[]): {
+  readonly group: readonly Commit[];
+  readonly rest: readonly Commit[];
+} {
+  let accepted = 0;
+  const end = waiting.findIndex((commit, n) => {
+    accepted += commit.accepted.length;
+    return n > 0 && accepted > maxGroup;
+  });
+  return end < 0 ? { group: waiting, rest: [] } : { group: waiting.slice(0, end), rest: waiting.slice(end) };
+}
+
+const checkpoint =
+  "INSERT INTO meta (name, value) VALUES ('journal', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/** After a write or a sync that failed, everything is refused: only a new process may try again. */
+export function openGroupCommit(index: Index, accepting: Appender): GroupCommit {
+  let isDamaged = false;
+
+  /** Index and accept journal are written, then synced at the same time; neither of them alone is an answer. */
+  const write = async (group: readonly Commit[]): Promise<readonly Committed[]> => {
+    let results: readonly Committed[] = [];
+    let synced: Promise<void> | undefined;
+    try {
+      if (group.some(({ accepted }) => accepted.length > 0)) accepting.reserve();
+      index.exec("BEGIN IMMEDIATE");
+      results = group.map((commit) => apply(index, commit));
+      index.run({ sql: checkpoint, params: [accepting.checkpoint()] });
+      synced = accepting.append(group.flatMap(({ accepted }, n) => (results[n]?.error ? [] : accepted)));
+      index.exec("COMMIT");
+    } catch (thrown) {
+      try {
+        index.exec("ROLLBACK");
+      } catch {
+        // Nothing was begun, or SQLite rolled back itself.
+      }
+      const kind =
+        (await synced?.then(accepting.takeBack).then(
+          () => kindOf(thrown),
+          () => "damaged" as const,
+        )) ?? kindOf(thrown);
+      if (kind === "damaged") isDamaged = true;
+      return group.map(({ n }) => failed(n, kind === "conflict" ? "damaged" : kind, messageOf(thrown)));
+    }
+    try {
+      await synced;
+      return results;
+    } catch (thrown) {
+      // An fsync that failed once may succeed the second time without having written: never retried on this handle.
+      isDamaged = true;
+      return group.map(({ n }) => failed(n, "damaged", messageOf(thrown)));
+    }
+  };
+
+  return {
+    write: async (group) =>
+      isDamaged
+        ? group.map(({ n }) => failed(n, "damaged", "the store stopped after a failed write; restart the site"))
+        : await write(group),
+    close: () => {
+      if (isDamaged) return;
+      accepting.close();
+      index.run({ sql: checkpoint, params: [accepting.checkpoint()] });
+    },
+  };
+}
+
+/** One caller's changes: all or none, whatever the others of the group do. */
+function apply(index: Index, { n, statements }: Commit): Committed {
+  index.exec("SAVEPOINT one");
+  try {
+    for (const statement of statements) index.run(statement);
+    index.exec("RELEASE one");
+    return { n };
+  } catch (thrown) {
+    const kind = kindOf(thrown);
+    if (kind !== "conflict") throw thrown;
+    index.exec("ROLLBACK TO one; RELEASE one");
+    return failed(n, kind, messageOf(thrown));
+  }
+}
+
+const failed = (n: number, kind: NonNullable<Committed["error"]>["kind"], message: string): Committed => ({
+  n,
+  error: { kind, message },
+});
+
+const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+
+/** SQLITE_CONSTRAINT is 19, SQLITE_FULL 13; the low octet is the primary code. */
+function kindOf(thrown: unknown): "conflict" | "full" | "damaged" {
+  const { errcode = 0, code = "" } = thrown as { errcode?: number; code?: string };
+  if ((errcode & 0xff) === 19) return "conflict";
+  return (errcode & 0xff) === 13 || code === "ENOSPC" ? "full" : "damaged";
+}
