@@ -6,6 +6,7 @@ import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { frameOf, openFramer } from "../connectors/mllp/framer.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
 import { readHead } from "../formats/dicom.ts";
+import type { Patient } from "../test/fixtures/cda.ts";
 import { ctStudy } from "../test/fixtures/dicom.ts";
 import { cda, chen, mdmFor } from "../test/fixtures/documents.ts";
 
@@ -21,21 +22,28 @@ export function adtMessages(count: number): readonly Item[] {
   });
 }
 
-/** MDM^T02 with a CDA of about 30 KB. */
-export function documentMessages(count: number): readonly Item[] {
+/** MDM^T02 with a CDA of about 30 KB, each of a patient of its own: what is of one patient is judged in its order. */
+export const documentMessages = (count: number): readonly Item[] =>
+  documentsOf(count, () => ({ ...chen, national: `A${number}`, chart: `${number}` }));
+
+/** The same, all of one patient. */
+export const documentsOfOne = (count: number): readonly Item[] => documentsOf(count, () => chen);
+
+function documentsOf(count: number, patientOf: () => Patient): readonly Item[] {
   return Array.from({ length: count }, (): Item => {
     number += 1;
+    const patient = patientOf();
     const body = `<paragraph>${"血紅素 13.2 g/dL; ".repeat(1_200)}${number}</paragraph>`;
     const report = cda({
       form: "113",
       extension: `BENCH.${number}`,
-      patient: chen,
+      patient,
       code: "11502-2",
       display: "x",
       title: "檢驗報告",
       body,
     });
-    return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}` }));
+    return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}`, patient }));
   });
 }
 

@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { adtFor, chen } from "../../test/fixtures/documents.ts";
 import type { Side, Workload } from "../harness.ts";
-import { documentMessages, sendMessages } from "../load.ts";
+import { documentMessages, documentsOfOne, sendMessages } from "../load.ts";
 import { counted, startExchange } from "../subjects.ts";
 
 const connections = 8;
@@ -64,7 +64,7 @@ const delivered: Side = {
       stop: exchange.stop,
       run: async (units) => {
         const [before, registeredBefore] = [atHis(), await count()];
-        await sendMessages(documentMessages(units), Number(a.mllp.split(":")[1]), connections);
+        await sendMessages(documentsOfOne(units), Number(a.mllp.split(":")[1]), connections);
         await counted("registered", registeredBefore + units, count);
         admissions += 1;
         const controlId = `ADM${admissions}`;

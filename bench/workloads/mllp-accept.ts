@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ports } from "../../commands/demo/sites.ts";
 import type { Item } from "../../connectors/connector.ts";
 import type { Side, Workload } from "../harness.ts";
-import { adtMessages, documentMessages, sendMessages, sendPipelined } from "../load.ts";
+import { adtMessages, documentMessages, documentsOfOne, sendMessages, sendPipelined } from "../load.ts";
 import { type PeerName, peerNames } from "../mllp-peers.ts";
 import { counted, missing, startExchange, startPeer } from "../subjects.ts";
 
@@ -39,6 +39,14 @@ export const mllpAccept = (): readonly Workload[] => [
     units: 600,
     quick: 200,
     ours: ours(documentMessages, "validated"),
+    peers: [],
+  },
+  {
+    name: "the same, all of one patient: one after the other, as they came",
+    unit: "messages/s",
+    units: 300,
+    quick: 100,
+    ours: ours(documentsOfOne, "validated"),
     peers: [],
   },
 ];
