@@ -49,21 +49,27 @@ export async function listenOn(
   { log, places }: Pick<Context, "log" | "places">,
 ): Promise<Running> {
   const sockets = new Set<Socket>();
+  /** Connections that have not shaken hands, by peer: the TLS socket of one does not tell which it is. */
+  const unsecured = new Map<string, Socket>();
   const tcp = { noDelay: true, highWaterMark: readBytes, allowHalfOpen };
   const server = tls ? createTlsServer({ ...tcp, ...serverSide(tls) }) : createServer(tcp);
   server.on("connection", (socket: Socket) => {
+    const peer = peerOf(socket);
     sockets.add(socket);
+    if (tls) unsecured.set(peer, socket);
     const leave = places?.take();
     socket.once("close", () => {
       sockets.delete(socket);
+      unsecured.delete(peer);
       leave?.();
     });
   });
-  server.on(tls ? "secureConnection" : "connection", (socket: Socket) =>
-    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size),
-  );
+  server.on(tls ? "secureConnection" : "connection", (socket: Socket) => {
+    unsecured.delete(peerOf(socket));
+    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size);
+  });
   server.on("tlsClientError", (thrown: Error & { code?: string }, socket: TLSSocket) => {
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    const peer = peerOf(socket);
     log("tls.refused", { peer, code: "CERTIFICATE_INVALID", reason: thrown.code ?? "the handshake failed" }, "warn");
   });
   server.listen(port, host);
@@ -74,9 +80,16 @@ export async function listenOn(
   return {
     address: `${bound.address}:${bound.port}`,
     isListening: () => server.listening,
-    stop: () => stop(server, sockets, graceMs),
+    stop: async () => {
+      const stopped = stop(server, sockets, graceMs);
+      // Nothing was taken on these: half closed, they would only wait for the end of the handshake's time.
+      for (const socket of unsecured.values()) socket.destroy();
+      await stopped;
+    },
   };
 }
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
 
 async function stop(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   const closed = once(server, "close");
