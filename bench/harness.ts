@@ -37,6 +37,8 @@ export type Workload = {
     readonly cpuMs?: number;
     readonly rssMb?: number;
     readonly ratio?: number;
+    /** The peer that `ratio` is meant of; without it, all of them. */
+    readonly against?: string;
   };
   /** Units a run, and with --quick. */
   readonly units: number;
@@ -122,8 +124,9 @@ function rowOf(
 }
 
 function isMet(target: NonNullable<Workload["target"]>, ours: Measured, peers: Row["peers"]): boolean {
-  const { rate = 0, cpuMs = Number.POSITIVE_INFINITY, rssMb = Number.POSITIVE_INFINITY, ratio = 0 } = target;
-  const ratios = peers.flatMap((peer) => ("ratio" in peer ? [peer.ratio] : []));
+  const { rate = 0, cpuMs = Number.POSITIVE_INFINITY, rssMb = Number.POSITIVE_INFINITY, ratio = 0, against } = target;
+  const compared = against === undefined ? peers : peers.filter(({ name }) => name === against);
+  const ratios = compared.flatMap((peer) => ("ratio" in peer ? [peer.ratio] : []));
   return (
     ours.rate.median >= rate &&
     ours.cpuMs.median <= cpuMs &&

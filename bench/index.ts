@@ -1,7 +1,14 @@
-/** `npm run bench`: every workload, ours and its peers in the same run. --only NAME, --quick, --json, --repetitions N. */
-import { cpus, totalmem } from "node:os";
+/**
+ * `npm run bench`: every workload, ours and its peers in the same run. --only NAME, --quick, --json, --repetitions N; --write
+ * keeps what was measured in docs/benchmarks.json, in the table of docs/benchmarks.md and in the chart.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { chartOf } from "./chart.ts";
 import { type Measured, measure, type Row } from "./harness.ts";
+import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
+import { machine, versions } from "./versions.ts";
 import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
@@ -30,6 +37,7 @@ const { values } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     repetitions: { type: "string" },
+    write: { type: "boolean", default: false },
   },
 });
 const wanted = (values.only ?? Object.keys(groups).filter((name) => name !== "seal-large")) as (keyof typeof groups)[];
@@ -40,7 +48,6 @@ if (unknown.length > 0) {
 }
 
 const repetitions = Number(values.repetitions ?? (values.quick ? 2 : 5));
-const machine = `${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
 const rows: Row[] = [];
 for (const name of wanted) {
@@ -51,13 +58,31 @@ for (const name of wanted) {
     if (!values.json) process.stdout.write(`${linesOf(row).join("\n")}\n\n`);
   }
 }
-if (values.json) process.stdout.write(`${JSON.stringify({ machine, repetitions, rows })}\n`);
-else process.stdout.write(`minimum / median / maximum of ${repetitions}, sides in turn · ${machine}\n`);
+const date = new Date().toISOString().slice(0, 10);
+const report: Report = {
+  date,
+  machine: machine(),
+  versions: versions(),
+  rows: rows.map((row) => reportRow(row, date)),
+};
+if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+else process.stdout.write(`minimum / median / maximum of ${repetitions}, sides in turn · ${report.machine}\n`);
+if (values.write) write(report);
+
+/** Rows that were not measured now stay as they are, with their date: all are measured before a release. */
+function write(now: Report): void {
+  const docs = join(import.meta.dirname, "..", "docs");
+  const [json, page] = [join(docs, "benchmarks.json"), join(docs, "benchmarks.md")];
+  const before = existsSync(json) ? (JSON.parse(readFileSync(json, "utf8")) as Report) : undefined;
+  const whole = merged(before, now);
+  writeFileSync(json, `${JSON.stringify(whole, null, 2)}\n`);
+  writeFileSync(page, withTable(readFileSync(page, "utf8"), tableOf(whole)));
+  writeFileSync(join(docs, "benchmarks.svg"), chartOf(whole));
+}
 
 function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string[] {
-  const asked = Object.entries(target ?? {}).map(([key, value]) => `${key} ${value}`);
   return [
-    `${name}${met === null ? "" : `  [${met ? "met" : "MISSED"}: ${asked.join(", ")}]`}`,
+    `${name}${met === null ? "" : `  [${met ? "met" : "MISSED"}: ${askedOf(target)}]`}`,
     `  semrs            ${text(ours, unit)}`,
     ...peers.map((peer) => {
       const remark = peer.remark ? ` (${peer.remark})` : "";
@@ -67,8 +92,5 @@ function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string
   ];
 }
 
-function text({ rate, cpuMs, rssMb }: Measured, unit: string): string {
-  const three = ({ min, median, max }: Measured["rate"], digits: number): string =>
-    [min, median, max].map((value) => value.toFixed(digits)).join(" / ");
-  return `${three(rate, rate.median < 20 ? 2 : 0)} ${unit} · ${three(cpuMs, 2)} ms CPU each · ${rssMb.toFixed(0)} MB`;
-}
+const text = ({ rate, cpuMs, rssMb }: Measured, unit: string): string =>
+  `${spread(rate, rate.median < 20 ? 2 : 0)} ${unit} · ${spread(cpuMs, 2)} ms CPU each · ${rssMb.toFixed(0)} MB`;

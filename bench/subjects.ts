@@ -1,7 +1,7 @@
 /** Processes that are measured: the demo's sites as ours, programs of Debian as peers. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,12 @@ import type { Ready } from "../commands/demo/index.ts";
 const root = join(import.meta.dirname, "..");
 const readyMs = 20_000;
 
-export const fresh = (name: string): string => mkdtempSync(join(tmpdir(), `semrs-bench-${name}-`));
+/** A new folder, gone when the measurement ends: what is measured may be gigabytes. */
+export function fresh(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `semrs-bench-${name}-`));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 export type Exchange = {
   readonly ready: Ready;

@@ -1,18 +1,17 @@
 /** Instances in: sealed and fsynced by ours, in clear by storescp and Orthanc. */
-import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ports } from "../../commands/demo/sites.ts";
 import type { Side, Workload } from "../harness.ts";
 import { ctInstances, sendInstances } from "../load.ts";
-import { counted, missing, startExchange, startPeer } from "../subjects.ts";
+import { counted, fresh, missing, startExchange, startPeer } from "../subjects.ts";
 
 export const dicomAccept = (): readonly Workload[] => [
   ...([1, 4] as const).map((associations): Workload => {
     return {
       name: `C-STORE in, CT of 525 kB, ${associations} ${associations === 1 ? "association" : "associations"}`,
       unit: "instances/s",
-      target: { rate: associations === 1 ? 300 : 450, cpuMs: 2.5 },
+      target: { rate: associations === 1 ? 300 : 450, cpuMs: 2.5, ratio: 1.4, against: "Orthanc" },
       units: 200,
       quick: 60,
       ours: ours(associations),
@@ -73,7 +72,7 @@ const storescp = (associations: number, rows?: number): Side => ({
   start: async () => {
     const reason = missing("storescp");
     if (reason) return { missing: reason };
-    const folder = mkdtempSync(join(tmpdir(), "semrs-bench-storescp-"));
+    const folder = fresh("storescp");
     const { PEER = "" } = await ports(["PEER"]);
     const { pid, stop } = await startPeer(
       "storescp",
@@ -98,7 +97,7 @@ const orthanc = (associations: number, rows?: number): Side => ({
   start: async () => {
     const reason = missing("Orthanc");
     if (reason) return { missing: reason };
-    const folder = mkdtempSync(join(tmpdir(), "semrs-bench-orthanc-"));
+    const folder = fresh("orthanc");
     const { PEER = "", HTTP = "" } = await ports(["PEER", "HTTP"]);
     const configuration = {
       StorageDirectory: folder,

@@ -1,9 +1,9 @@
 /** What an envelope costs a house: sealing at ingest, small envelopes one after the other, re-addressing beside cp. */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Done, Side, Workload } from "../harness.ts";
 import { run } from "../process.ts";
+import { fresh } from "../subjects.ts";
 
 const mebibyte = 1 << 20;
 const child = join(import.meta.dirname, "envelope-parts-child.ts");
@@ -58,7 +58,7 @@ function copying(
   return {
     name,
     start: async () => {
-      const folder = mkdtempSync(join(tmpdir(), "semrs-bench-readdress-"));
+      const folder = fresh("readdress");
       let size = 0;
       return {
         stop: async () => rmSync(folder, { recursive: true }),

@@ -1,13 +1,12 @@
 /** Messages in: acknowledged by ours after fsync, by python3-hl7 and the servers of npm out of memory. */
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ports } from "../../commands/demo/sites.ts";
 import type { Item } from "../../connectors/connector.ts";
 import type { Side, Workload } from "../harness.ts";
 import { adtMessages, documentMessages, documentsOfOne, sendMessages, sendPipelined } from "../load.ts";
 import { type PeerName, peerNames } from "../mllp-peers.ts";
-import { counted, missing, startExchange, startPeer } from "../subjects.ts";
+import { counted, fresh, missing, startExchange, startPeer } from "../subjects.ts";
 
 const root = join(import.meta.dirname, "..");
 const connections = 8;
@@ -232,7 +231,7 @@ const pythonHl7 = (make: Make): Side => ({
   start: async () => {
     const reason = missing("python3:hl7");
     if (reason) return { missing: reason };
-    const file = join(mkdtempSync(join(tmpdir(), "semrs-bench-hl7-")), "server.py");
+    const file = join(fresh("hl7"), "server.py");
     writeFileSync(file, script);
     const { PEER = "" } = await ports(["PEER"]);
     const { pid, stop } = await startPeer("/usr/bin/python3", [file, PEER], Number(PEER));

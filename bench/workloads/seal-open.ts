@@ -1,12 +1,11 @@
 /** `semrs seal` and `semrs open` on one large file, as a person calls them; `openssl cms` beside them, on the same octets. */
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, createReadStream, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, createReadStream, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { initPki } from "../../commands/pki/index.ts";
 import type { Side, Workload } from "../harness.ts";
 import { run } from "../process.ts";
-import { missing } from "../subjects.ts";
+import { fresh, missing } from "../subjects.ts";
 
 const mebibyte = 1 << 20;
 const semrs = join(import.meta.dirname, "..", "..", "semrs.js");
@@ -49,7 +48,7 @@ type Folder = { at(name: string): string; remove(): void };
 
 /** A folder with the keys of two houses and a document. */
 async function prepared(): Promise<Folder> {
-  const folder = mkdtempSync(join(tmpdir(), "semrs-bench-seal-"));
+  const folder = fresh("seal");
   await initPki(join(folder, "pki"), ["a", "b"], { now: new Date(), rsa: true });
   writeFileSync(join(folder, "document.xml"), "<ClinicalDocument/>");
   return { at: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true }) };

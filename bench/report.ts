@@ -1,0 +1,138 @@
+/** What a run measured, as it is published: JSON for programs, a table for people. */
+import type { Figures, Measured, Row } from "./harness.ts";
+
+/** One row of docs/benchmarks.json: medians, with the spread beside them. */
+export type ReportRow = {
+  readonly name: string;
+  readonly unit: string;
+  readonly ours: number;
+  readonly oursSpread: readonly [number, number];
+  readonly cpuMs: number | null;
+  readonly rssMb: number | null;
+  /** The peer that the target is compared with, else the first that was there; null where there is none. */
+  readonly peerName: string | null;
+  readonly peer: number | null;
+  readonly ratio: number | null;
+  readonly peers: readonly {
+    readonly name: string;
+    readonly rate: number | null;
+    readonly cpuMs: number | null;
+    readonly rssMb: number | null;
+    readonly ratio: number | null;
+    /** What it leaves out, or why it is not there. */
+    readonly remark: string | null;
+  }[];
+  readonly target: Row["target"];
+  readonly met: boolean | null;
+  readonly repetitions: number;
+  /** When it was measured: a run of some rows leaves the others as they are. */
+  readonly date: string;
+};
+
+export type Report = {
+  readonly date: string;
+  readonly machine: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly rows: readonly ReportRow[];
+};
+
+export function reportRow({ name, unit, ours, peers, target, met, repetitions }: Row, date: string): ReportRow {
+  const told = peers.map((peer): ReportRow["peers"][number] =>
+    "missing" in peer
+      ? { name: peer.name, rate: null, cpuMs: null, rssMb: null, ratio: null, remark: peer.missing }
+      : { name: peer.name, ...sums(peer.measured), ratio: rounded(peer.ratio), remark: peer.remark ?? null },
+  );
+  const beside = told.find((peer) => peer.name === target?.against) ?? told.find(({ rate }) => rate !== null);
+  const { rate, cpuMs, rssMb } = sums(ours);
+  return {
+    name,
+    unit,
+    ours: rate,
+    oursSpread: [rounded(ours.rate.min), rounded(ours.rate.max)],
+    cpuMs,
+    rssMb,
+    peerName: beside?.name ?? null,
+    peer: beside?.rate ?? null,
+    ratio: beside?.ratio ?? null,
+    peers: told,
+    target,
+    met,
+    repetitions,
+    date,
+  };
+}
+
+/** Nothing was measured where it is zero: the work ran in another process, or its memory is no one's alone. */
+const sums = ({ rate, cpuMs, rssMb }: Measured) => ({
+  rate: rounded(rate.median),
+  cpuMs: cpuMs.median === 0 ? null : rounded(cpuMs.median),
+  rssMb: rssMb === 0 ? null : Math.round(rssMb),
+});
+
+/** Three digits that count: more would say more than a repetition does. */
+export const rounded = (value: number): number => Number(value.toPrecision(3));
+
+/** Rows of this run in the place of those of the same name; the others stay, as they were measured before. */
+export function merged(before: Report | undefined, now: Report): Report {
+  if (!before) return now;
+  const fresh = new Map(now.rows.map((row) => [row.name, row]));
+  const kept = before.rows.map((row) => fresh.get(row.name) ?? row);
+  const known = new Set(before.rows.map(({ name }) => name));
+  return { ...now, rows: [...kept, ...now.rows.filter(({ name }) => !known.has(name))] };
+}
+
+/** The table of docs/benchmarks.md. */
+export function tableOf({ date, machine, versions, rows }: Report): string {
+  const lines = rows.map((row) => {
+    const ours = [`${row.ours} ${row.unit} (${row.oursSpread.join("–")})`, row.cpuMs === null ? "" : `${row.cpuMs} ms`];
+    const memory = row.rssMb === null ? "" : `${row.rssMb} MB`;
+    const verdict = row.met === null ? "" : row.met ? "met" : "**missed**";
+    const name = row.date === date ? row.name : `${row.name} (${row.date})`;
+    return `| ${[name, ...ours, memory, row.peers.map(besideOf).join("; "), askedOf(row.target), verdict].join(" | ")} |`;
+  });
+  const who = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `${date}, ${machine}; ${who.join(", ")}. Median, with the smallest and largest run; CPU of the measured process per unit; its`,
+    "largest memory; sides in turn in the same run.",
+    "",
+    "| what | ours | CPU each | memory | beside | asked | |",
+    "|---|---|---|---|---|---|---|",
+    ...lines,
+  ].join("\n");
+}
+
+function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"][number]): string {
+  if (rate === null) return `${name}: missing (${remark})`;
+  const more = [
+    cpuMs === null ? "" : `${cpuMs} ms`,
+    rssMb === null ? "" : `${rssMb} MB`,
+    `ours ${ratio} ×`,
+    remark ?? "",
+  ];
+  return `${name} ${[rate, ...more.filter((text) => text !== "")].join(", ")}`;
+}
+
+export function askedOf(target: Row["target"]): string {
+  if (!target) return "";
+  const { rate, cpuMs, rssMb, ratio, against } = target;
+  return [
+    rate === undefined ? "" : `≥ ${rate}`,
+    cpuMs === undefined ? "" : `≤ ${cpuMs} ms`,
+    rssMb === undefined ? "" : `≤ ${rssMb} MB`,
+    ratio === undefined ? "" : `≥ ${ratio} × ${against ?? "the peer"}`,
+  ]
+    .filter((text) => text !== "")
+    .join(", ");
+}
+
+const [begin, end] = ["<!-- rows: npm run bench -- --write -->", "<!-- /rows -->"];
+
+/** A page with its table in the place of the one that it has; the page says why what is missed is missed. */
+export function withTable(page: string, table: string): string {
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`the page has no ${begin} … ${end}`);
+  return `${page.slice(0, from + begin.length)}\n\n${table}\n\n${page.slice(to)}`;
+}
+
+export const spread = ({ min, median, max }: Figures, digits: number): string =>
+  [min, median, max].map((value) => value.toFixed(digits)).join(" / ");
