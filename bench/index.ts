@@ -92,5 +92,8 @@ function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string
   ];
 }
 
-const text = ({ rate, cpuMs, rssMb }: Measured, unit: string): string =>
-  `${spread(rate, rate.median < 20 ? 2 : 0)} ${unit} · ${spread(cpuMs, 2)} ms CPU each · ${rssMb.toFixed(0)} MB`;
+function text({ rate, cpuMs, rssMb }: Measured, unit: string): string {
+  const cpu = cpuMs.median > 0 ? `${spread(cpuMs, 2)} ms CPU each` : "";
+  const memory = rssMb > 0 ? `${rssMb.toFixed(0)} MB` : "";
+  return [`${spread(rate, rate.median < 20 ? 2 : 0)} ${unit}`, cpu, memory].filter((told) => told !== "").join(" · ");
+}

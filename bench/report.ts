@@ -62,11 +62,11 @@ export function reportRow({ name, unit, ours, peers, target, met, repetitions }:
   };
 }
 
-/** Nothing was measured where it is zero: the work ran in another process, or its memory is no one's alone. */
+/** Nothing was measured where it is zero or no number: the work ran in processes that come and go. */
 const sums = ({ rate, cpuMs, rssMb }: Measured) => ({
   rate: rounded(rate.median),
-  cpuMs: cpuMs.median === 0 ? null : rounded(cpuMs.median),
-  rssMb: rssMb === 0 ? null : Math.round(rssMb),
+  cpuMs: cpuMs.median > 0 ? rounded(cpuMs.median) : null,
+  rssMb: rssMb > 0 ? Math.round(rssMb) : null,
 });
 
 /** Three digits that count: more would say more than a repetition does. */

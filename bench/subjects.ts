@@ -12,10 +12,15 @@ import type { Ready } from "../commands/demo/index.ts";
 const root = join(import.meta.dirname, "..");
 const readyMs = 20_000;
 
+const made: string[] = [];
+process.once("exit", () => {
+  for (const folder of made) rmSync(folder, { recursive: true, force: true });
+});
+
 /** A new folder, gone when the measurement ends: what is measured may be gigabytes. */
 export function fresh(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `semrs-bench-${name}-`));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  made.push(folder);
   return folder;
 }
 

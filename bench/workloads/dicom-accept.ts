@@ -15,7 +15,7 @@ export const dicomAccept = (): readonly Workload[] => [
       units: 200,
       quick: 60,
       ours: ours(associations),
-      peers: [storescp(associations), orthanc(associations)],
+      peers: [orthanc(associations), storescp(associations), dimse(associations)],
     };
   }),
   {
@@ -88,6 +88,19 @@ const storescp = (associations: number, rows?: number): Side => ({
         cpuMs: Number.NaN,
       }),
     };
+  },
+});
+
+const dimse = (associations: number): Side => ({
+  name: "dcmjs-dimse",
+  remark: "in clear, no fsync, encoded anew",
+  start: async () => {
+    const folder = fresh("dimse");
+    const { PEER = "" } = await ports(["PEER"]);
+    const program = join(import.meta.dirname, "..", "dimse-peer.ts");
+    const { pid, stop } = await startPeer(process.execPath, [program, PEER, folder], Number(PEER));
+    const kept = (): number => readdirSync(folder).length;
+    return { pid, stop, run: async (units) => await timed(units, Number(PEER), "PEER", associations, kept) };
   },
 });
 
