@@ -123,7 +123,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
 
   const stopping = new AbortController();
   const rests = new Map<string, Rest>();
-  let wake = (): void => undefined;
+  let wake: Site["wake"] = () => undefined;
   const site: Site = {
     config,
     identity,
@@ -143,7 +143,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       rests.set(org, rest);
       return rest;
     },
-    wake: () => wake(),
+    wake: (way) => wake(way),
     stopped: openStopped(store),
     events,
   };

@@ -52,11 +52,16 @@ async function register(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   const command = readCommand("register", await part1(opened));
   const createdAt = now().toISOString();
   const names = command.entries.map(({ manifestSha256 }) => manifestSha256);
+  // What is replaced in the same submission is not in the index yet.
+  const gone = new Set(command.entries.flatMap(({ entry }) => replacedBy(entry)));
   const answer = await answerOnce(exchange, opened, {
     status: 201,
     names,
     work: ({ changes }) =>
-      store.commit([...changes, ...command.entries.flatMap((entry) => enter(store, opened.org, entry, createdAt))]),
+      store.commit([
+        ...changes,
+        ...command.entries.flatMap((entry) => enter(store, opened.org, entry, createdAt, gone)),
+      ]),
   });
   log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
   return answer;
@@ -67,6 +72,7 @@ function enter(
   org: string,
   { entry, manifestSha256 }: Command<"register">["entries"][number],
   createdAt: string,
+  gone: ReadonlySet<string>,
 ): readonly Change[] {
   if (entry.repositoryUniqueId !== org) {
     throw new Fault(
@@ -90,7 +96,7 @@ function enter(
       references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
       form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
       // The one that replaces it may have come first.
-      status: store.messages.hasTaken(replacedLedger(org), key) ? "deprecated" : "approved",
+      status: gone.has(entry.uniqueId) || store.messages.hasTaken(replacedLedger(org), key) ? "deprecated" : "approved",
       createdAt,
       manifestSha256,
       entry,
@@ -102,11 +108,13 @@ function enter(
 /** Documents of a house that another one of it replaces, registered or not. */
 const replacedLedger = (org: string): string => `replaced ${org}`;
 
+/** uniqueIds of what an entry replaces. */
+const replacedBy = ({ relatedDocuments }: DocumentEntry): readonly string[] =>
+  relatedDocuments.filter(({ type }) => type === "RPLC").map(({ uniqueId }) => uniqueId);
+
 /** A replacement deprecates what it replaces in the same commit, if the same house registered it. */
 function replaced(store: Store, org: string, entry: DocumentEntry, at: string): readonly Change[] {
-  const keys = entry.relatedDocuments
-    .filter(({ type }) => type === "RPLC")
-    .map(({ uniqueId }) => store.tokens.of("document", "", uniqueId));
+  const keys = replacedBy(entry).map((uniqueId) => store.tokens.of("document", "", uniqueId));
   return [
     ...keys.map((key) => store.messages.took(replacedLedger(org), key, at)),
     ...keys

@@ -130,7 +130,7 @@ export function tellReleasedSince(site: Site, documents: readonly Item[]): void 
   if (missing.length === 0) return;
   store
     .commit(missing)
-    .then(site.wake)
+    .then(() => site.wake())
     .catch((thrown: unknown) => site.log("route.untold", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"));
 }
 
@@ -200,7 +200,7 @@ export async function change(site: Site, delivery: Delivery): Promise<Sent> {
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["receipt"],
   });
-  await receiptOf(site, delivery, asked, named);
+  await receiptOf(site, delivery, asked, [named]);
   return { changes: [], ...told, answer: "receipt verified" };
 }
 
@@ -230,7 +230,7 @@ export async function notify(site: Site, delivery: Delivery): Promise<Sent> {
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["receipt"],
   });
-  await receiptOf(site, delivery, asked, manifestSha256);
+  await receiptOf(site, delivery, asked, [manifestSha256]);
   return { changes: [], event: "notified", answer: action };
 }
 

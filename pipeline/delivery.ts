@@ -1,7 +1,7 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
 import { setTimeout as wait } from "node:timers/promises";
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
-import type { Change, Delivery, Id } from "../store/store.ts";
+import type { Change, Delivery, Id, Way } from "../store/store.ts";
 import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -18,8 +18,16 @@ export type Sent = {
   readonly ended?: { readonly state: "discarded"; readonly code: string; readonly reason: string };
 };
 export type Send = (site: Site, delivery: Delivery) => Promise<Sent>;
+/** Sends several deliveries of one kind to one destination, all or none of them, however often: it is told once. */
+export type SendTogether = (site: Site, deliveries: readonly Delivery[]) => Promise<readonly Sent[]>;
 
-export type DeliveryLoop = { wake(): void; stop(): Promise<void> };
+/** Every kind is sent alone, or together with others of its kind. */
+type Together = Partial<Record<Delivery["kind"], SendTogether>>;
+type Alone<T extends Together> = Readonly<Record<Exclude<Delivery["kind"], keyof T>, Send>>;
+
+export type DeliveryLoop = { wake: Site["wake"]; stop(): Promise<void> };
+
+const nameOf = ({ kind, destination }: Way): string => `${kind} ${destination}`;
 
 const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   register: "route",
@@ -36,20 +44,27 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
 /** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
 const maxPerDestination = 4;
 const maxLooked = 64;
+/** Deliveries in one request: each keeps the receipt that names them all. */
+const maxTogether = 32;
+/** Requests that are not full follow one another by this much. */
+const gatherMs = 100;
 const unmarkedMs = 1_000;
 const maxSleepMs = 60_000;
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
 
 /** Runs until stopped; `wake` says that something was added, `after` is told of each delivery that is committed as delivered. */
-export function openDeliveryLoop(
+export function openDeliveryLoop<T extends Together>(
   site: Site,
-  sends: Readonly<Record<Delivery["kind"], Send>>,
+  sends: Alone<T>,
   after: (delivery: Delivery) => Promise<void>,
+  together: T,
 ): DeliveryLoop {
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
   const load = new Map<string, number>();
+  /** Ways on which deliveries are gathered: a request is under way, or was a moment ago. */
+  const gathering = new Map<string, Way>();
   const pauses = openPauses(() => config.delivery.retry);
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
@@ -61,8 +76,9 @@ export function openDeliveryLoop(
     return mllp?.connect && !dicom?.connect ? mllp.connections : maxPerDestination;
   };
 
-  const wake = (): void => {
-    if (isStopped || isQueued) return;
+  const wake: DeliveryLoop["wake"] = (way) => {
+    // The request that is under way there takes a look when it ends, and takes all that has come meanwhile with it.
+    if (isStopped || isQueued || (way && gathering.has(nameOf(way)))) return;
     isQueued = true;
     setImmediate(look);
   };
@@ -76,19 +92,20 @@ export function openDeliveryLoop(
     const isBusy = (destination: string): boolean =>
       (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
     const busyOnes = [...[...load.keys()].filter(isBusy), ...pauses.closed(now), ...site.stopped.paused("system")];
-    const except = { destinations: [...new Set(busyOnes)], channels: site.stopped.paused("channel") };
+    const except = {
+      destinations: [...new Set(busyOnes)],
+      channels: site.stopped.paused("channel"),
+      ways: [...gathering.values()],
+    };
     // Those that were just begun are still due until their mark is committed.
     const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
     const wanted = Math.min(maxLooked, under.size + mostPlaces);
     for (const delivery of store.deliveries.due(now, wanted, except)) {
-      if (under.has(delivery.id) || isBusy(delivery.destination)) continue;
-      load.set(delivery.destination, (load.get(delivery.destination) ?? 0) + 1);
-      const done = attempt(delivery).finally(() => {
-        under.delete(delivery.id);
-        load.set(delivery.destination, (load.get(delivery.destination) ?? 1) - 1);
-        wake();
-      });
-      under.set(delivery.id, done);
+      const { id, kind, destination } = delivery;
+      if (under.has(id) || isBusy(destination)) continue;
+      const send = together[kind];
+      if (!send) begin(destination, [delivery], attempt(delivery));
+      else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except.channels);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
     const times = [store.deliveries.nextDue(now, except), pauses.next()].filter((at) => at !== undefined && at > now);
@@ -96,33 +113,86 @@ export function openDeliveryLoop(
     if (times.length > 0) timer = setTimeout(wake, next - now);
   };
 
+  const begin = (destination: string, deliveries: readonly Delivery[], attempted: Promise<void>): void => {
+    load.set(destination, (load.get(destination) ?? 0) + 1);
+    const done = attempted.finally(() => {
+      for (const { id } of deliveries) under.delete(id);
+      load.set(destination, (load.get(destination) ?? 1) - 1);
+      wake();
+    });
+    for (const { id } of deliveries) under.set(id, done);
+  };
+
+  /** Sends all that are due on a way, and leaves a little time for more to come before it is gone again. */
+  const gather = (way: Way, send: SendTogether, channels: readonly string[]): void => {
+    const started = Date.now();
+    const all = store.deliveries.due(started, maxTogether, { channels, only: way });
+    gathering.set(nameOf(way), way);
+    const leave = (): void => {
+      gathering.delete(nameOf(way));
+      wake();
+    };
+    const sent = attemptAll(all, send).finally(() => {
+      const left = all.length < maxTogether ? started + gatherMs - Date.now() : 0;
+      if (left > 0) setTimeout(leave, left).unref();
+      else gathering.delete(nameOf(way));
+    });
+    begin(way.destination, all, sent);
+  };
+
+  /** No mark says before that they are on the wire: sent again after a crash they are told once, too. */
+  const attemptAll = async (queued: readonly Delivery[], send: SendTogether): Promise<void> => {
+    const deliveries = queued.map((each) => ({ ...each, attempts: each.attempts + 1 }));
+    const [first] = deliveries;
+    if (!first) return;
+    const started = performance.now();
+    try {
+      const sent = await pass(site, stationOf[first.kind], first.channel, () => send(site, deliveries));
+      await store.commit(sent.flatMap((each, n) => delivered(deliveries[n] ?? first, each, started)));
+    } catch (thrown) {
+      if (isStopped && site.signal.aborted) return;
+      // What is wrong with one of them is no reason to refuse the others: each is sent by itself.
+      if (queued.length > 1 && !consequenceOf(codeOf(thrown)).retry)
+        for (const each of queued) await attemptAll([each], send);
+      else await Promise.all(deliveries.map((delivery) => fail(delivery, thrown)));
+      return;
+    }
+    for (const delivery of deliveries) await follow(delivery);
+  };
+
   const attempt = async (queued: Delivery): Promise<void> => {
     const delivery = { ...queued, attempts: queued.attempts + 1 };
     const { id, attempts } = delivery;
-    const station = stationOf[delivery.kind];
     const started = performance.now();
     try {
       // A crash left it on the wire: as little is known of it as of one that was not answered.
       if (queued.state === "ambiguous" && isHeld(delivery))
         throw new Fault("PEER_AMBIGUOUS", "nobody knows whether the system has it; ask there, then resend or discard");
       await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
-      const sent = await pass(site, station, delivery.channel, () => sends[delivery.kind](site, delivery));
-      const subject = sent.subject ?? delivery.record ?? id;
-      const [peer, ms, detail] = [delivery.destination, performance.now() - started, sent.answer ?? null];
-      await store.commit([
-        ...sent.changes,
-        store.deliveries.mark(id, sent.ended ?? { state: "delivered", code: null, reason: null }),
-        step(site, subject, station, sent.event, { peer, ms, attempt: attempts, detail }),
-        ...resumed(delivery, undefined),
-      ]);
+      const send = sends[delivery.kind as keyof typeof sends];
+      const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () => send(site, delivery));
+      await store.commit(delivered(delivery, sent, started));
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
       return;
     }
-    await after(delivery).catch((thrown: unknown) =>
-      log("deliver.unfinished", { message: id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
-    );
+    await follow(delivery);
   };
+
+  const delivered = (delivery: Delivery, sent: Sent, started: number): readonly Change[] => {
+    const { id, record, kind, destination: peer, attempts } = delivery;
+    const [ms, detail] = [performance.now() - started, sent.answer ?? null];
+    return [
+      ...sent.changes,
+      store.deliveries.mark(id, { attempts, ...(sent.ended ?? { state: "delivered", code: null, reason: null }) }),
+      step(site, sent.subject ?? record ?? id, stationOf[kind], sent.event, { peer, ms, attempt: attempts, detail }),
+      ...resumed(delivery, undefined),
+    ];
+  };
+  const follow = (delivery: Delivery): Promise<void> =>
+    after(delivery).catch((thrown: unknown) =>
+      log("deliver.unfinished", { message: delivery.id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+    );
 
   /** The destination took something, or refused it for its own sake: what waited for that goes on. */
   const resumed = (
@@ -143,7 +213,10 @@ export function openDeliveryLoop(
     // After a restart the alarm is in the journal already.
     const steps =
       began && code !== delivery.code ? [step(site, record ?? id, station, "paused", { peer, code, attempt })] : [];
-    await settle(id, [store.deliveries.mark(id, { state: "queued", code, reason, due: Date.now() }), ...steps]);
+    await settle(id, [
+      store.deliveries.mark(id, { state: "queued", code, reason, attempts: attempt, due: Date.now() }),
+      ...steps,
+    ]);
   };
 
   /** Whether a person decides about a message that was not answered. */
@@ -180,7 +253,7 @@ export function openDeliveryLoop(
       ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
       : [];
     await settle(id, [
-      store.deliveries.mark(id, { state, code, reason, due: Date.now() + pause }),
+      store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due: Date.now() + pause }),
       ...steps,
       ...goesOn,
     ]);

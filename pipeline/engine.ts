@@ -27,13 +27,12 @@ import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
 import { openReconciler } from "./reconcile.ts";
 import { type Reloaded, reload } from "./reload.ts";
-import { type Provide, push, register, routeSealed } from "./route.ts";
+import { type Provide, push, registerAll, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { pass, type Site } from "./site.ts";
 import { type Assembled, openWaitingRoom } from "./waiting-room.ts";
 
-const sends: Readonly<Record<Delivery["kind"], Send>> = {
-  register,
+const sends: Readonly<Record<Exclude<Delivery["kind"], "register">, Send>> = {
   change,
   push,
   notify,
@@ -62,10 +61,11 @@ export type Engine = {
 };
 
 /** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
-export async function startEngine(site: Site, provide: Provide, bind: (wake: () => void) => void): Promise<Engine> {
-  const loop = openDeliveryLoop(site, sends, async ({ kind, record }) => {
+export async function startEngine(site: Site, provide: Provide, bind: (wake: Site["wake"]) => void): Promise<Engine> {
+  const settled = async ({ kind, record }: Delivery): Promise<void> => {
     if (settling.has(kind) && record !== null) await complete(site, record);
-  });
+  };
+  const loop = openDeliveryLoop(site, sends, settled, { register: registerAll });
   bind(loop.wake);
   const leave = async (assembled: Assembled): Promise<void> => {
     await outbound(assembled, {

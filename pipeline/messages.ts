@@ -41,7 +41,7 @@ export const openMessages =
     if (admission) {
       site.stopped.admit("channel", admission.channel.name);
       const changes = admit(site, admission.channel, admission, message);
-      return { channel: admission.channel.name, state: "done", changes, begin: site.wake };
+      return { channel: admission.channel.name, state: "done", changes, begin: () => site.wake() };
     }
     const takenBack = cancelledAdmission(site.config, message.system, message.facts);
     if (takenBack) {

@@ -1,4 +1,5 @@
 /** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
+import { createHash } from "node:crypto";
 import { ownerOf } from "../envelope/identity.ts";
 import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
@@ -57,7 +58,8 @@ export async function routeSealed(
     bytes,
     ms: since(started),
   });
-  site.wake();
+  const isForRegistry = more.length === 0 && channel.route.every((to) => to === "repository");
+  site.wake(isForRegistry ? { kind: "register", destination: config.registryPartner } : undefined);
 }
 
 /** `route: [none]`: kept, and nobody is told (the registry neither). */
@@ -78,38 +80,48 @@ export function newDelivery(site: Site, kind: Delivery["kind"], channel: string,
   return { id, kind, channel, destination, order: null, record: null, payload: null, ...fresh };
 }
 
-/** Step 3: the entry goes to the registry until it has signed that it holds it. */
-export async function register(site: Site, delivery: Delivery): Promise<Sent> {
+/** Step 3: entries go to the registry until it has signed that it holds them. All or none of them: one submission, one receipt. */
+export async function registerAll(site: Site, deliveries: readonly Delivery[]): Promise<readonly Sent[]> {
   const { store, log } = site;
-  const record = recordOf(site, delivery);
+  const records = deliveries.map((delivery) => recordOf(site, delivery));
+  const [[delivery], [record]] = [deliveries, records];
+  if (!delivery || !record) return [];
   const started = performance.now();
+  const message = messageOf(deliveries);
   const command = writeCommand<"register">({
     command: "register",
-    submissionSet: record.id,
-    entries: [{ entry: record.entry as DocumentEntry, manifestSha256: record.manifestSha256 }],
+    submissionSet: records.length === 1 ? record.id : message,
+    entries: records.map(({ entry, manifestSha256 }) => ({ entry: entry as DocumentEntry, manifestSha256 })),
   });
-  const asked = await ask(site, delivery.destination, {
+  const { destination: peer } = delivery;
+  const asked = await ask(site, peer, {
     path: "/registry/submissions",
     purpose: "register",
-    message: delivery.id,
+    message,
     messageType: "register",
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["receipt"],
   });
-  const receipt = await receiptOf(site, delivery, asked, record.manifestSha256);
-  const { bytes } = asked;
-  log("route.registered", {
-    channel: record.channel,
-    message: record.id,
-    peer: delivery.destination,
-    bytes,
-    ms: since(started),
+  const names = records.map(({ manifestSha256 }) => manifestSha256);
+  const receipt = await receiptOf(site, delivery, asked, names);
+  const ms = since(started);
+  return records.map(({ id, channel }): Sent => {
+    log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
+    const changes = [
+      store.records.attach(id, { kind: "registered", from: peer, receipt }),
+      store.records.mark(id, { state: "registered" }),
+    ];
+    return { changes, event: "registered", answer: "receipt verified" };
   });
-  const changes = [
-    store.records.attach(record.id, { kind: "registered", from: delivery.destination, receipt }),
-    store.records.mark(record.id, { state: "registered" }),
-  ];
-  return { changes, event: "registered", answer: "receipt verified" };
+}
+
+/** The same deliveries together are one message, however often they are sent; a delivery alone is the message. */
+function messageOf(deliveries: readonly Delivery[]): Id {
+  const ids = deliveries.map(({ id }) => id);
+  const [first = ""] = ids;
+  const digest = createHash("sha256").update(ids.join()).digest("hex");
+  // Times of ids stay in front: what is kept by message is kept in order.
+  return ids.length === 1 ? first : first.slice(0, 12) + digest.slice(0, 20);
 }
 
 /** A record to a partner on our own account: sealed for it now, from the parts as they are. */
@@ -152,12 +164,12 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   return { changes, event: "pushed", answer: "receipt verified" };
 }
 
-/** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the record it names). */
+/** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the records it names). */
 export async function receiptOf(
   site: Site,
   { destination, record }: Delivery,
   { answer, manifestSha256 }: Asked,
-  names?: string,
+  names?: readonly string[],
 ): Promise<Uint8Array> {
   if (!answer) throw new Fault("PEER_REFUSED", `${destination} answered without a receipt`);
   const bytes = await partOne(answer);
@@ -167,7 +179,7 @@ export async function receiptOf(
     now: now(),
     partner: (sha256) => ownerOf(identity, sha256),
   });
-  const isForThis = names ? receipt.names.includes(names) : receipt.message === record;
+  const isForThis = names ? names.every((name) => receipt.names.includes(name)) : receipt.message === record;
   // A repetition is answered with the first receipt, which names the first envelope's manifest: the message binds it.
   if (org !== destination || receipt.to !== identity.org || receipt.verdict !== "stored" || !isForThis) {
     throw new Fault(

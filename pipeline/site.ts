@@ -3,7 +3,7 @@ import type { Rest } from "../connectors/rest.ts";
 import type { Identity } from "../envelope/identity.ts";
 import { codeOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Change, Id, Step, Store } from "../store/store.ts";
+import type { Change, Id, Step, Store, Way } from "../store/store.ts";
 import type { Config } from "./config.ts";
 import type { Events } from "./events.ts";
 import type { TlsKeys } from "./identity.ts";
@@ -22,8 +22,8 @@ export type Site = {
   readonly signal: AbortSignal;
   /** The REST client of a partner; RECIPIENT_UNKNOWN if the configuration names none. */
   rest(org: string): Rest;
-  /** Deliveries were added: look now. */
-  wake(): void;
+  /** Deliveries were added: look now. `way` is theirs, if all of them have one. */
+  wake(way?: Way): void;
   readonly events: Events;
   /** What a person has paused or is draining. */
   readonly stopped: Stopped;

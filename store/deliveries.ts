@@ -2,13 +2,17 @@
 import type { StorageKeys } from "./keys.ts";
 import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
-import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
+import type { Change, Deliveries, Delivery, DeliveryState, Except } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
 export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
 
-const others =
-  "destination NOT IN (SELECT value FROM json_each(?)) AND channel NOT IN (SELECT value FROM json_each(?))";
+const others = `destination NOT IN (SELECT value FROM json_each(?2)) AND channel NOT IN (SELECT value FROM json_each(?3))
+  AND kind || ' ' || destination NOT IN (SELECT value FROM json_each(?4))`;
+const otherThan = ({ destinations = [], channels = [], ways = [] }: Except): readonly string[] =>
+  [destinations, channels, ways.map(({ kind, destination }) => `${kind} ${destination}`)].map((list) =>
+    JSON.stringify(list),
+  );
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -63,24 +67,25 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db
         .all(
           `SELECT * FROM delivery AS d INDEXED BY delivery_due
-           WHERE state IN ('queued', 'ambiguous') AND due <= ? AND ${others}
+           WHERE state IN ('queued', 'ambiguous') AND due <= ?1 AND ${others}
+             AND (?5 IS NULL OR (kind = ?5 AND destination = ?6))
              AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
                SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
                  AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
-           ORDER BY due, id LIMIT ?`,
+           ORDER BY due, id LIMIT ?7`,
           now,
-          JSON.stringify(except.destinations ?? []),
-          JSON.stringify(except.channels ?? []),
+          ...otherThan(except),
+          except.only?.kind ?? null,
+          except.only?.destination ?? null,
           limit,
         )
         .map(read),
     nextDue: (now, except = {}) => {
       const row = db.get(
         `SELECT min(due) AS due FROM delivery INDEXED BY delivery_due
-         WHERE state IN ('queued', 'ambiguous') AND due > ? AND ${others}`,
+         WHERE state IN ('queued', 'ambiguous') AND due > ?1 AND ${others}`,
         now,
-        JSON.stringify(except.destinations ?? []),
-        JSON.stringify(except.channels ?? []),
+        ...otherThan(except),
       );
       return row?.due === null || row === undefined ? undefined : Number(row.due);
     },

@@ -227,8 +227,16 @@ export type Delivery = {
   readonly payload: unknown;
 };
 
-/** Deliveries that are not looked for: to these destinations, of these channels. */
-export type Except = { readonly destinations?: readonly string[]; readonly channels?: readonly string[] };
+/** What is of one kind and goes to one destination. */
+export type Way = Pick<Delivery, "kind" | "destination">;
+/** Deliveries that are not looked for: to these destinations, of these channels, on these ways. */
+export type Except = {
+  readonly destinations?: readonly string[];
+  readonly channels?: readonly string[] | undefined;
+  readonly ways?: readonly Way[];
+  /** None but these are looked for. */
+  readonly only?: Way;
+};
 
 export type Deliveries = {
   add(delivery: Delivery): Change;

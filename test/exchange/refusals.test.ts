@@ -145,6 +145,7 @@ function entryFor(extension: string, replaces?: string) {
   const entries = [{ entry, manifestSha256: "1".repeat(64) }];
   return {
     uniqueId: entry.uniqueId,
+    entries,
     registration: writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries }),
     change: writeCommand<"change">({
       command: "change",
@@ -179,6 +180,15 @@ test("an original that is registered after the one that replaces it is found no 
   expect(await command("hospital-a", "register", entryFor("ORDER.2", original.uniqueId).registration)).toBe(201);
   expect(await command("hospital-a", "register", original.registration)).toBe(201);
   expect(await found("ORDER")).toBe(1);
+});
+
+test("an original that is registered in one submission with the one that replaces it is found no more", async () => {
+  const [original, other] = [entryFor("TOGETHER.1"), entryFor("TOGETHER.2", entryFor("TOGETHER.1").uniqueId)];
+  const entries = [original, other].flatMap(({ entries }) => entries);
+  const registration = writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries });
+  const before = await found("BEFORE");
+  expect(await command("hospital-a", "register", registration)).toBe(201);
+  expect(await found("TOGETHER")).toBe(before + 1);
 });
 
 test("97 when the clock is behind the journal nothing is opened; the answer tells nothing", async () => {
