@@ -101,6 +101,8 @@ export function openRest({
       try {
         const [response] = await Promise.race([answered, failure.promise]);
         void sending;
+        // There is nothing to read, so nobody reads it; the connection is free for the next request only when somebody has.
+        if (response.statusCode === 204) response.resume();
         return {
           status: response.statusCode ?? 0,
           headers: pairs(response.rawHeaders),

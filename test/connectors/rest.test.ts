@@ -15,8 +15,8 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** A partner that answers the first requests, then reads and closes without a word. */
-async function partner(answers: number) {
+/** A partner that answers the first requests, then reads and closes without a word; of some answers there is nothing to read. */
+async function partner(answers: number, status = 200) {
   const folder = mkdtempSync(join(tmpdir(), "semrs-rest-"));
   await initPki(folder, ["a", "b"], { now: new Date() });
   const text = (name: string) => readFileSync(join(folder, name), "utf8");
@@ -28,7 +28,7 @@ async function partner(answers: number) {
       connections.add(request.socket);
       request.resume().once("end", () => {
         count += 1;
-        if (count <= answers) response.end("answer");
+        if (count <= answers) response.writeHead(status).end(status === 204 ? undefined : "answer");
         else request.socket.destroy();
       });
     },
@@ -46,7 +46,7 @@ async function partner(answers: number) {
       5,
       new AbortController().signal,
     );
-    for await (const _ of response.body);
+    if (status !== 204) for await (const _ of response.body);
     return response.status;
   };
   return { post, connections };
@@ -67,6 +67,15 @@ test("a connection is used again, leaves nothing behind on it, and a break after
   await expect(post()).rejects.toMatchObject({ code: "PEER_AMBIGUOUS" });
   await new Promise((resolve) => setImmediate(resolve));
   expect(warnings).toEqual([]);
+});
+
+test("an answer without a body, which nobody reads, leaves its connection to the next request", async () => {
+  const { post, connections } = await partner(5, 204);
+  for (let n = 0; n < 5; n += 1) {
+    expect(await post()).toBe(204);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(connections.size).toBe(1);
 });
 
 test("a break after sending on a fresh connection is ambiguous, no connection at all is not", async () => {
