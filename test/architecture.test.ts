@@ -49,8 +49,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "node-hl7-server": ["bench"],
   "@medplum/hl7": ["bench"],
   commander: ["commands", "main.ts"],
-  dcmjs: ["connectors/dicom/query.ts"],
-  "dcmjs-dimse": ["connectors/dicom/query.ts"],
+  dcmjs: ["connectors/dicom/query.ts", "bench/dimse-peer.ts"],
+  "dcmjs-dimse": ["connectors/dicom/query.ts", "bench/dimse-peer.ts"],
   zod: ["commands", "connectors", "envelope", "formats", "pipeline"],
 };
 
