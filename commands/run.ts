@@ -17,6 +17,7 @@ import { startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
 import { ownerOf } from "../pipeline/identifiers.ts";
 import { loadKeys } from "../pipeline/identity.ts";
+import { receiveLegacy } from "../pipeline/legacy.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
 import type { Reloaded } from "../pipeline/reload.ts";
@@ -154,6 +155,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     exchange,
     (opened, { changes }) => receivePush(site, opened, changes),
     (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
+    (opened, answered) => receiveLegacy(site, opened, answered),
   );
 
   let serving: Serving | undefined;

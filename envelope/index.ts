@@ -1,5 +1,5 @@
 /** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
-export { type AnyOpened, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
+export { type AnyOpened, maxBetweenHouses, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
 export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
@@ -23,7 +23,7 @@ export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
 export { keptReceipt, type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
-export type { KeyTransport } from "./semrs2017-algorithms.ts";
+export { type KeyTransport, keyTransports } from "./semrs2017-algorithms.ts";
 export {
   checkSeparate,
   type LegacySigner,

@@ -11,6 +11,7 @@ export const transports = {
   "rsa-oaep-java": { name: "RSA/ECB/OAEPWithSHA-256AndMGF1Padding", mask: "sha1" },
 } as const;
 export type KeyTransport = keyof typeof transports;
+export const keyTransports = Object.keys(transports) as [KeyTransport, ...KeyTransport[]];
 
 export const signatureName = "SHA256withRSA";
 export const keyBytes = 32;

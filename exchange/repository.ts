@@ -21,6 +21,7 @@ import {
 import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
 import type { BlobName, Change, StoredRecord } from "../store/store.ts";
+import { type OnLegacy, openLegacy } from "./legacy.ts";
 import { answerOnce, type Kept, part1, seen } from "./once.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
 
@@ -44,7 +45,12 @@ export type OnPush = (opened: AnyOpened, kept: Kept) => Promise<void>;
 /** What the pipeline does when an author cancels or replaces a record that is here. */
 export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
 
-export function openRepository(exchange: Exchange, onPush: OnPush, onCorrection: OnCorrection): Repository {
+export function openRepository(
+  exchange: Exchange,
+  onPush: OnPush,
+  onCorrection: OnCorrection,
+  onLegacy: OnLegacy,
+): Repository {
   return {
     provide: (record) => provide(exchange, record),
     resources: [
@@ -54,6 +60,7 @@ export function openRepository(exchange: Exchange, onPush: OnPush, onCorrection:
         purposes: ["push", "notify"],
         isReceipted: true,
         takesIn: true,
+        legacy: openLegacy(exchange, onLegacy),
         answer: (opened) =>
           opened.manifest.purpose === "notify"
             ? notified(exchange, onCorrection, opened)

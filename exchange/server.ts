@@ -9,9 +9,8 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as wait } from "node:timers/promises";
-import type { TLSSocket } from "node:tls";
 import express, { type Request, type Response } from "express";
-import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
+import { type Identity, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
 import {
   type AnyOpened,
   type Content,
@@ -26,6 +25,8 @@ import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
+import { envelopeHeaders, tlsPeer } from "./hop.ts";
+import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 import { clearProblem, refusalStatus } from "./problem.ts";
@@ -38,7 +39,6 @@ const tickMs = 100;
 const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
-const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 export type Exchange = {
   readonly identity: Identity;
@@ -77,6 +77,8 @@ export type Resource = {
   readonly isReceipted?: boolean;
   /** Whether it keeps what a partner sends: not while the disk reserve is reached. */
   readonly takesIn?: boolean;
+  /** Takes documents of semrs-2017; no other resource takes anything of it. */
+  readonly legacy?: TakeLegacy;
   answer(opened: AnyOpened): Promise<Answer>;
 };
 
@@ -164,9 +166,20 @@ async function respond(
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
     admitted = limits.admit(peer.org, exchange.now());
+    const headers = envelopeHeaders(request);
+    if (resource.legacy && isLegacy(headers)) {
+      await resource.legacy(headers, admitted.counted(body), { peer, spool });
+      admitted.verified();
+      admitted.opened();
+      await tick();
+      response.status(204).end();
+      exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
+      return;
+    }
     const circumstances = { ...opening(resource, exchange, peer), spool };
-    opened = await openAs(peer.profiles, envelopeHeaders(request), admitted.counted(body), circumstances);
+    opened = await openAs(peer.profiles, headers, admitted.counted(body), circumstances);
     admitted.verified();
+    await endLegacy(exchange, peer, opened);
     if (resource.takesIn && !exchange.store.reserve.hasSpace()) throw belowReserve();
     const answer = await resource.answer(opened);
     admitted.opened();
@@ -235,7 +248,7 @@ async function send(
       message: store.newId(),
       sender: identity.org,
       messageType: answer.messageType,
-      to: [{ org: asker.org, certificate: asker.decrypt }],
+      to: [receiverOf(asker)],
       content: answer.content,
       inReplyTo: opened.manifest.id,
       requestDigest: opened.manifestSha256,
@@ -270,26 +283,11 @@ async function refuse(exchange: Exchange, response: Response, opened: AnyOpened,
   }).catch(() => response.destroy());
 }
 
+const tick = (): Promise<void> => wait(tickMs - (Date.now() % tickMs));
+
 async function refuseInClear(response: Response, thrown: unknown): Promise<void> {
   const problem = clearProblem(thrown, randomUUID());
-  await wait(tickMs - (Date.now() % tickMs));
+  await tick();
   if (problem.status === 429 || problem.status === 503) response.setHeader("Retry-After", "5");
   response.status(problem.status).type("application/problem+json").send(JSON.stringify(problem));
-}
-
-function tlsPeer(identity: Identity, request: Request): Partner | undefined {
-  const sha256 = (request.socket as TLSSocket).getPeerCertificate()?.fingerprint256?.replaceAll(":", "").toLowerCase();
-  if (sha256 === identity.self.tls) return identity.self;
-  for (const partner of identity.partners.values()) if (partner.tls === sha256) return partner;
-  return undefined;
-}
-
-/** The envelope's own headers, raw and in order: Node joins duplicates in `headers`, and a duplicate must be refused. */
-function envelopeHeaders(request: Request): [string, string][] {
-  const headers: [string, string][] = [];
-  for (let i = 0; i + 1 < request.rawHeaders.length; i += 2) {
-    const name = request.rawHeaders[i] ?? "";
-    if (envelopeHeader.test(name)) headers.push([name, request.rawHeaders[i + 1] ?? ""]);
-  }
-  return headers;
 }

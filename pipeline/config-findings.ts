@@ -45,6 +45,11 @@ const table = {
     "none stands beside another route, or without a reason.",
     "Write route: [none] alone, and because.",
   ],
+  CONFIG_LEGACY: [
+    "error",
+    "semrs-2017 stands beside another profile or without allowLegacy, or is the registry's.",
+    "Write profiles: [semrs-2017] and allowLegacy: true for a partner that can nothing else.",
+  ],
   CONFIG_AUTHORITY_TWICE: ["error", "One authority or root belongs to two identifiers.", "Keep it in one."],
   CONFIG_DESTINATION: [
     "error",
@@ -113,6 +118,16 @@ const table = {
     "The channel accepts, validates and seals, and sends nothing.",
     "Nothing, while the house runs beside its live feed; then route: [repository].",
   ],
+  LEGACY_PARTNER: [
+    "warn",
+    "A partner is sent and may send semrs-2017: its headers and images are signed by nobody.",
+    "Ask it when it will speak semrs-2; its first such envelope ends this for good.",
+  ],
+  LEGACY_INDIRECT: [
+    "error",
+    "A partner with semrs-2017 shares its TLS certificate with another: what stands between could be either.",
+    "Have it connect directly, with a TLS certificate of its own.",
+  ],
   KEY_MISSING: [
     "error",
     "A key or certificate file is missing or unreadable.",
@@ -124,7 +139,11 @@ const table = {
     "Key and certificate do not belong together.",
     "Put the certificate that was issued for this key beside it.",
   ],
-  KEY_SHARED: ["error", "One key serves two purposes.", "Make a key for each of sign, decrypt and tls."],
+  KEY_SHARED: [
+    "error",
+    "One key serves two purposes.",
+    "Make a key for each of sign, decrypt, tls, legacy-sign and legacy-decrypt; a partner must make its own anew.",
+  ],
   STORAGE_KEY: [
     "error",
     "storage.key is not 32 octets in hexadecimal.",

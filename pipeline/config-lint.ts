@@ -19,6 +19,11 @@ export function* findDoubts(file: File, channels: readonly Channel[]): Generator
     const own = channels.filter((channel) => site.run.includes(channel.name));
     for (const [system, settings] of Object.entries(site.systems)) yield* drops(file, name, system, settings, own);
   }
+  for (const [name, { profiles }] of Object.entries(file.partners)) {
+    if (!profiles.includes("semrs-2017")) continue;
+    const message = "what it sends and is sent is signed in its document alone; headers and images can be anybody's";
+    yield { code: "LEGACY_PARTNER", path: ["partners", name, "profiles"], message };
+  }
   const sites = Object.values(file.sites);
   for (const channel of channels) {
     const path = ["channels", channel.name];

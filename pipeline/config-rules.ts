@@ -16,6 +16,7 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
   const names = Object.keys(file.sites);
   if (!file.sites[file.site]) yield unknown(["site"], "this file has no site", file.site, names);
   yield* authorities(file);
+  yield* legacy(file);
   for (const [name, { owner }] of Object.entries(file.identifiers)) {
     const partners = Object.keys(file.partners);
     if (owner !== undefined && !partners.includes(owner) && !names.includes(owner))
@@ -44,6 +45,24 @@ function unknown(path: readonly PropertyKey[], what: string, name: string, known
   const meant = nearest(name, known);
   const help = meant ? `did you mean "${meant}"?` : `there is ${known.length > 0 ? known.join(", ") : "none yet"}`;
   return { code: "CONFIG_NAME", path, message: `${what} ${name}; ${help}` };
+}
+
+/** semrs-2017 signs neither headers nor images: it is wanted in so many words, alone, and never by who is asked or told anything. */
+function* legacy({ partners, registryPartner }: File): Generator<Problem> {
+  for (const [name, { profiles, allowLegacy }] of Object.entries(partners)) {
+    const at = (key: string, message: string): Problem => ({
+      code: "CONFIG_LEGACY",
+      path: ["partners", name, key],
+      message,
+    });
+    if (!profiles.includes("semrs-2017")) {
+      if (allowLegacy) yield at("allowLegacy", "stands only beside profiles: [semrs-2017]; remove it");
+      continue;
+    }
+    if (!allowLegacy) yield at("profiles", "semrs-2017 signs neither headers nor images: it needs allowLegacy: true");
+    if (profiles.length > 1) yield at("profiles", "semrs-2017 stands alone: whoever can do better is not sent less");
+    if (name === registryPartner) yield at("profiles", "semrs-2017 carries documents; the registry is asked and told");
+  }
 }
 
 /** One name on the wire means one namespace, or a patient would be two. */

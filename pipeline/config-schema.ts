@@ -1,5 +1,6 @@
 /** The schema of channels.yaml: every key described, defaulted or required. Names (systems, partners, channels) are checked in config.ts. */
 import { z } from "zod";
+import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
 import { lasting, listen, name, oid, size } from "./config-values.ts";
 
@@ -96,26 +97,7 @@ export const schema = z.strictObject({
     })
     .prefault({})
     .describe("Whom certificates must lead to."),
-  partners: z
-    .record(
-      name,
-      z.strictObject({
-        url: z
-          .string()
-          .regex(/^https:\/\/[^/]+$/, "an URL is https://host:port")
-          .describe("Where its REST service is."),
-        certificates: z.string().min(1).describe("Folder with its sign.crt, decrypt.crt and tls.crt."),
-        profiles: z
-          .array(z.enum(["semrs-2", "smime-4"]))
-          .min(1)
-          .default(["semrs-2"])
-          .describe(
-            "Envelope profiles it may use; we seal for it in the first. Only semrs-2 hands records on: an smime-4 partner pushes and is pushed to.",
-          ),
-      }),
-    )
-    .default({})
-    .describe("Whom we seal for, whose signatures we accept."),
+  partners: z.record(name, partner).default({}).describe("Whom we seal for, whose signatures we accept."),
   registryPartner: name.default("registry").describe("The partner that is the registry center."),
   sites: z.record(name, site).describe("The houses; each process is one."),
   delivery: z

@@ -40,9 +40,7 @@ export type Config = {
     readonly authorities: readonly string[];
     readonly owner?: string | undefined;
   }[];
-  readonly partners: Readonly<
-    Record<string, { readonly url: string; readonly certificates: string; readonly profiles: readonly string[] }>
-  >;
+  readonly partners: Readonly<Record<string, File["partners"][string]>>;
   readonly trust: {
     readonly anchors: readonly string[];
     /** Files, or addresses. */

@@ -2,13 +2,14 @@
 
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { contentOf, openCipher, type Receipt, signReceipt } from "../envelope/index.ts";
+import { contentOf, type Receipt, signReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isCancellation } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
@@ -158,6 +159,10 @@ export async function complete(site: Site, id: Id): Promise<void> {
   if (record?.origin !== "received" || record.state !== "opened") return;
   const deliveries = store.deliveries.list({ record: id, limit: maxDeliveries });
   if (deliveries.some(({ state }) => state !== "delivered")) return;
+  if ((record.entry as ReceivedFacts).profile === "semrs-2017") {
+    await store.commit([store.records.mark(id, { state: "delivered" })]);
+    return;
+  }
   const receipt = { ...newDelivery(site, "receipt", record.channel, record.author), id, record: id };
   try {
     await store.commit([store.records.mark(id, { state: "delivered" }), store.deliveries.add(receipt)]);
@@ -202,13 +207,6 @@ export const partOf = (record: StoredRecord, n: number): BlobName => {
   if (!part) throw new Fault("STORE_DAMAGED", `part ${n} of a record is missing; restore the store from a backup`);
   return part.blob;
 };
-
-/** The clear text of a blob that is small enough to be held. */
-export async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of openCipher(store.blobs.read(name), store.blobs.facts(name))) parts.push(part);
-  return Buffer.concat(parts);
-}
 
 async function* one<T>(value: T): AsyncGenerator<T> {
   yield value;

@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
 import type { tlsOptions } from "../connectors/wire.ts";
-import { pemToDer } from "../envelope/certificate.ts";
+import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import type { Identity, Partner } from "../envelope/identity.ts";
+import { checkSeparate, legacySignerFrom, legacyUnwrapperFrom } from "../envelope/index.ts";
 import { signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
 import { Fault } from "../errors.ts";
 import type { Config, System } from "./config.ts";
@@ -26,7 +27,11 @@ export function loadKeys(config: Config): Keys {
   const anchors = config.trust.anchors.map(text);
   const partners = Object.entries(config.partners)
     .filter(([org]) => org !== config.site)
-    .map(([org, { certificates, profiles }]): [string, Partner] => [org, partner(org, certificates, profiles)]);
+    .map(([org, wanted]): [string, Partner] => [
+      org,
+      speaksLegacy(wanted) ? legacyPartner(org, wanted) : partner(org, wanted),
+    ]);
+  checkDirect(partners.map(([, each]) => each));
   return {
     identity: {
       org: config.site,
@@ -39,7 +44,8 @@ export function loadKeys(config: Config): Keys {
         revocation: "require",
         crlStaleMs: crlStaleOf(config),
       },
-      self: partner(config.site, folder, ["semrs-2"]),
+      ...(partners.some(([, { legacy }]) => legacy) ? { legacy: legacyKeys(folder) } : {}),
+      self: partner(config.site, { certificates: folder, profiles: ["semrs-2"] }),
       partners: new Map(partners),
     },
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
@@ -67,21 +73,81 @@ function crlStaleOf({ own }: Config): number {
   return limits.length === 0 ? defaultCrlStaleMs : Math.min(...limits);
 }
 
-function partner(org: string, folder: string, profiles: readonly string[]): Partner {
-  const certificates = (name: string) => {
-    const file = join(folder, name);
-    const all = pemToDer(text(file));
-    const [first] = all;
-    if (!first) throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ask ${org} for its ${name}`);
-    return { first, all };
-  };
+type Wanted = Config["partners"][string];
+
+function partner(org: string, { certificates: folder, profiles }: Pick<Wanted, "certificates" | "profiles">): Partner {
+  const [signing, decrypt, tls] = (["sign", "decrypt", "tls"] as const).map((name) =>
+    certificatesOf(org, folder, name),
+  );
   return {
     org,
-    signing: certificates("sign.crt").all.map(sha256),
-    decrypt: certificates("decrypt.crt").first,
-    tls: sha256(certificates("tls.crt").first),
+    signing: (signing ?? []).map(sha256),
+    decrypt: decrypt?.[0],
+    tls: sha256(tls?.[0] ?? new Uint8Array()),
     profiles,
   };
+}
+
+/** Whether a partner is configured for semrs-2017. */
+export const speaksLegacy = ({ profiles }: Pick<Wanted, "profiles">): boolean => profiles.includes("semrs-2017");
+/** Files of the keys of semrs-2017, which serve nothing else. */
+export const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
+
+/** A partner with semrs-2017; what it has for semrs-2 waits for the first envelope in that, which ends the other. */
+function legacyPartner(org: string, { certificates: folder, transport }: Wanted): Partner {
+  const modern = (["sign", "decrypt"] as const).filter((name) => existsSync(join(folder, `${name}.crt`)));
+  const names = [...legacyNames, "tls", ...modern] as const;
+  const of = new Map(names.map((name) => [name, certificatesOf(org, folder, name)]));
+  const first = (name: (typeof names)[number]): Uint8Array => of.get(name)?.[0] ?? new Uint8Array();
+  checkSeparate(Object.fromEntries(names.map((name) => [join(folder, `${name}.crt`), first(name)])));
+  const signing = Map.groupBy(of.get("legacy-sign") ?? [], (der) => readCertificate(der).isCa);
+  return {
+    org,
+    signing: (of.get("sign") ?? []).map(sha256),
+    decrypt: of.get("decrypt")?.[0],
+    tls: sha256(first("tls")),
+    profiles: of.has("sign") && of.has("decrypt") ? ["semrs-2"] : [],
+    legacy: {
+      org,
+      profiles: ["semrs-2017"],
+      signing: signing.get(false) ?? [],
+      chain: signing.get(true) ?? [],
+      transport,
+      decrypt: first("legacy-decrypt"),
+    },
+  };
+}
+
+function legacyKeys(folder: string): NonNullable<Identity["legacy"]> {
+  const own = (name: string) => text(join(folder, name));
+  const der = (name: string) => pemToDer(own(name))[0] ?? new Uint8Array();
+  const names = ["sign", "decrypt", "tls", ...legacyNames];
+  checkSeparate(Object.fromEntries(names.map((name) => [join(folder, `${name}.crt`), der(`${name}.crt`)])));
+  return {
+    signer: legacySignerFrom(own("legacy-sign.key"), own("legacy-sign.crt")),
+    unwrapper: legacyUnwrapperFrom(own("legacy-decrypt.key"), own("legacy-decrypt.crt")),
+  };
+}
+
+/** With semrs-2017 the TLS certificate says who sends: what ends TLS for two partners could be either. */
+function checkDirect(partners: readonly Partner[]): void {
+  for (const { org, tls, legacy } of partners) {
+    const other = partners.find((each) => each.org !== org && each.tls === tls);
+    if (legacy && other)
+      throw new Fault(
+        "CONFIG_INVALID",
+        `${org} and ${other.org} have the same tls.crt; semrs-2017 needs one of its own`,
+      );
+  }
+}
+
+/** Those in one of a partner's files, at least one. */
+function certificatesOf(org: string, folder: string, name: string): readonly Uint8Array[] {
+  const file = join(folder, `${name}.crt`);
+  const all = pemToDer(text(file));
+  if (all.length === 0)
+    throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ask ${org} for its ${name}.crt`);
+  return all;
 }
 
 function storageKey(file: string): Uint8Array {

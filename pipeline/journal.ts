@@ -139,8 +139,22 @@ const countBy = (items: readonly Item[]): Readonly<Record<string, number>> => {
 /** A record without what it says of a patient. */
 export function recordLine(
   store: Store,
-  { id, channel, origin, author, state, code, parts, createdAt, manifestSha256 }: StoredRecord,
+  { id, channel, origin, author, state, code, parts, createdAt, manifestSha256, entry }: StoredRecord,
 ) {
   const receipts = store.records.evidence(id).map(({ kind, from }) => ({ kind, from }));
-  return { id, channel, origin, author, state, code, parts: parts.length, createdAt, manifestSha256, receipts };
+  // Of an envelope that signs its document alone (semrs-2017).
+  const unsigned = (entry as { profile?: string } | null)?.profile === "semrs-2017" ? { integrity: "none" } : {};
+  return {
+    id,
+    channel,
+    origin,
+    author,
+    state,
+    code,
+    parts: parts.length,
+    createdAt,
+    manifestSha256,
+    receipts,
+    ...unsigned,
+  };
 }

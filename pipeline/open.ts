@@ -2,13 +2,14 @@
  * Station `open`: a record from another house is verified while its ciphertext is kept as it came (paper step 7).
  * What was not verified to the last octet leaves nothing behind.
  */
-import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
+import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
@@ -26,6 +27,8 @@ export type ReceivedFacts = {
   /** Null for a document of its own; else the uniqueId of the document these images belong to. */
   readonly appends: string | null;
   readonly instances: readonly { readonly n: number; readonly sopInstanceUid: string }[];
+  /** Its document alone is signed: `integrity: none` for every instance, and nobody to send a proof of delivery to. */
+  readonly profile?: "semrs-2017";
   /** Instances of earlier records that are not to be delivered any more. */
   readonly replaces?: readonly Superseded[];
   /** What travels beside the document, for the HIS. */
@@ -79,14 +82,20 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   return { changes, event: "opened", subject: origin.manifest.message, answer: verified };
 }
 
-/** Keeps a pushed record: in one commit with the receipt that says so. */
-export async function receivePush(site: Site, opened: AnyOpened, changes: readonly Change[]): Promise<void> {
+/** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */
+export function pushChannel(site: Site, org: string): InboundChannel {
   const channel = site.config.own.channels.find(
     (each): each is InboundChannel =>
-      each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(opened.org)),
+      each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(org)),
   );
-  if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${opened.org} pushes`);
+  if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${org} pushes`);
   site.stopped.admit("channel", channel.name);
+  return channel;
+}
+
+/** Keeps a pushed record: in one commit with the receipt that says so. */
+export async function receivePush(site: Site, opened: AnyOpened, changes: readonly Change[]): Promise<void> {
+  const channel = pushChannel(site, opened.org);
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
   await site.store.commit([
     ...changes,
@@ -180,12 +189,6 @@ async function entryOf(
     entry: documentEntry(facts, { sha256: sha256 ?? "", size, repositoryUniqueId, images: null }),
     appends: null,
   };
-}
-
-async function clear({ store }: Site, name: BlobName): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of openCipher(store.blobs.read(name), store.blobs.facts(name))) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 const bytesOf = (opened: AnyOpened): number =>

@@ -1,5 +1,5 @@
 /** Asks a partner: seals a request, posts it, opens the answer, and accepts it only if it answers this request. */
-import { openingFor, type Partner } from "../envelope/identity.ts";
+import { legacyOf, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
 import {
   type AnyOpened,
   type Content,
@@ -45,7 +45,12 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   const { identity, store, now } = site;
   const partner = identity.partners.get(org) ?? (org === identity.org ? identity.self : undefined);
   if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
-  const to = [{ org, certificate: partner.decrypt }];
+  if (legacyOf(identity, org, store.legacy.hasEnded))
+    throw new Fault(
+      "PEER_REFUSED",
+      `${org} speaks semrs-2017, which carries documents and nothing else; tell it by other means`,
+    );
+  const to = [receiverOf(partner)];
   const { path, purpose, message, messageType, content } = request;
   const profile = profileFor(partner, purpose);
   const sealed = await sealAs(
@@ -120,7 +125,8 @@ async function refused(org: string, answer: AnyOpened): Promise<Fault> {
   return new Fault(consequenceOf(known).retry ? "PEER_BUSY" : "PEER_REFUSED", `${org} refused with ${known}: ${title}`);
 }
 
-async function refusedInClear(
+/** An answer that is no envelope: its status says whether another attempt can help. */
+export async function refusedInClear(
   org: string,
   response: { status: number; body: AsyncIterable<Uint8Array> },
 ): Promise<Fault> {

@@ -1,12 +1,13 @@
 /** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
 import { createHash } from "node:crypto";
-import { ownerOf } from "../envelope/identity.ts";
+import { legacyOf, ownerOf } from "../envelope/identity.ts";
 import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
 import type { Sent } from "./delivery.ts";
+import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
 import { contentOfBlob, type Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
@@ -132,6 +133,8 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     const reason = "its report was cancelled";
     return { changes: [], event: "dropped", answer: reason, ended: { state: "discarded", code: record.code, reason } };
   }
+  const legacy = legacyOf(site.identity, delivery.destination, store.legacy.hasEnded);
+  if (legacy) return await pushLegacy(site, record, legacy);
   const started = performance.now();
   const manifest = readManifest(record.manifest);
   const content = record.parts.map(({ n, blob }) => {

@@ -1,4 +1,5 @@
 /** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
+import { receiverOf } from "../envelope/identity.ts";
 import { type Content, type Draft, sealWhole, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
@@ -46,7 +47,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     message: first.id,
     sender: identity.org,
     messageType: first.messageType,
-    to: [{ org: identity.org, certificate: identity.self.decrypt }],
+    to: [receiverOf(identity.self)],
     content: [
       first.content,
       ...instances.map(({ blob, key }) => contentOfBlob(site, blob, { role: "dicom", type: dicomMediaType, sop: key })),

@@ -9,6 +9,7 @@ import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEntries, openMessages } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { type StorageKeys, storageKeys } from "./keys.ts";
+import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
 import { openRecords } from "./records.ts";
@@ -93,6 +94,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   messages: openMessages(db, keys),
   entries: openEntries(db, keys),
   merges: openMerges(db, keys),
+  legacy: openLegacy(db),
   steps: openSteps(db),
   stops: openStops(db),
 });

@@ -107,4 +107,10 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX IF NOT EXISTS merge_surviving ON merge (surviving);
   `,
+  `
+  CREATE TABLE IF NOT EXISTS legacy_key (
+    key TEXT PRIMARY KEY, org TEXT NOT NULL, envelope TEXT NOT NULL, answer INTEGER, at TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS legacy_end (org TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -12,6 +12,7 @@ import type { Fault } from "../errors.ts";
 import type { Checks } from "./checks.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
+import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
@@ -55,6 +56,7 @@ export type Store = {
   readonly messages: Messages;
   readonly entries: Entries;
   readonly merges: Merges;
+  readonly legacy: Legacy;
   readonly steps: Steps;
   readonly stops: Stops;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */

@@ -58,10 +58,11 @@ const root = join(import.meta.dirname, "..");
 const signal = new AbortController().signal;
 const context = { log: () => undefined, signal };
 
-/** One PKI serves all exchanges of a test file: making it anew would only cost time. */
-export async function testPki(): Promise<string> {
+/** One PKI serves all exchanges of a test file: making it anew would only cost time. `legacy`: the hospitals have keys of semrs-2017, too. */
+export async function testPki({ legacy = false } = {}): Promise<string> {
   const folder = join(mkdtempSync(join(tmpdir(), "semrs-pki-")), "pki");
-  await initPki(folder, ["registry", "hospital-a", "hospital-b"], { now: new Date() });
+  await initPki(folder, ["registry"], { now: new Date() });
+  await initPki(folder, ["hospital-a", "hospital-b"], { now: new Date(), legacy });
   return folder;
 }
 

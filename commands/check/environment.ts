@@ -12,10 +12,12 @@ import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { expiryOf } from "../../pipeline/expiry.ts";
+import { speaksLegacy } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
 import { doorsOf } from "./firewall.ts";
 
 const purposes = ["sign", "decrypt", "tls"] as const;
+const legacyPurposes = ["legacy-sign", "legacy-decrypt"] as const;
 const dayMs = 24 * 3600 * 1000;
 const othersMay = 0o077;
 
@@ -37,7 +39,8 @@ function finding(file: string, code: FindingCode, message: string): Finding {
 function* ownKeys(config: Config, now: Date): Generator<Finding> {
   const at = (name: string): string => join(config.own.keys, name);
   const seen = new Map<string, string>();
-  for (const purpose of purposes) {
+  const isLegacy = others(config).some(([, partner]) => speaksLegacy(partner));
+  for (const purpose of isLegacy ? [...purposes, ...legacyPurposes] : purposes) {
     const [keyFile, file] = [at(`${purpose}.key`), at(`${purpose}.crt`)];
     const certificate = yield* certificateAt(
       file,
@@ -70,13 +73,32 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     yield finding(at("storage.key"), "KEY_MODE", "chmod 600");
 }
 
+const others = ({ partners, site }: Config) => Object.entries(partners).filter(([name]) => name !== site);
+
 function* partners(config: Config, now: Date): Generator<Finding> {
-  for (const [name, { certificates }] of Object.entries(config.partners)) {
-    if (name === config.site) continue;
-    for (const purpose of purposes) {
-      const file = join(certificates, `${purpose}.crt`);
+  const hops = new Map<string, { readonly name: string; readonly isLegacy: boolean }>();
+  for (const [name, partner] of others(config)) {
+    const isLegacy = speaksLegacy(partner);
+    const at = (purpose: string): string => join(partner.certificates, `${purpose}.crt`);
+    // What a partner with semrs-2017 has for semrs-2 need not be there.
+    const known = isLegacy
+      ? [...legacyPurposes, "tls", ...["sign", "decrypt"].filter((one) => existsSync(at(one)))]
+      : purposes;
+    const uses = new Map<string, string>();
+    for (const purpose of known) {
+      const file = at(purpose);
       const certificate = yield* certificateAt(file, "PARTNER_CERTIFICATE", `ask ${name} for it, then semrs pki trust`);
-      if (certificate) yield* validity(file, certificate, config, now);
+      if (!certificate) continue;
+      yield* validity(file, certificate, config, now);
+      const spki = certificate.publicKey.export({ format: "der", type: "spki" }).toString("hex");
+      const other = uses.get(spki);
+      if (other) yield finding(file, "KEY_SHARED", `is the key of ${other}, too; ask ${name} for one of its own`);
+      uses.set(spki, purpose);
+      if (purpose !== "tls") continue;
+      const hop = hops.get(certificate.sha256);
+      if (hop && (hop.isLegacy || isLegacy))
+        yield finding(file, "LEGACY_INDIRECT", `is that of ${hop.name}, too: semrs-2017 needs a direct connection`);
+      hops.set(certificate.sha256, { name, isLegacy });
     }
   }
 }

@@ -7,46 +7,15 @@ import { startReceivers } from "../../commands/demo/receivers.ts";
 import { initPki, revoke } from "../../commands/pki/index.ts";
 import { findingCodes } from "../../pipeline/config-findings.ts";
 import { openExchange } from "../sites.ts";
-import { root, semrs } from "./cli.ts";
+import { checked, codes, type Edit, raised, shipped } from "./checked.ts";
+import { semrs } from "./cli.ts";
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
-const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
-const raised = new Set<string>();
-
 let pki: string;
 beforeAll(async () => {
   pki = mkdtempSync(join(tmpdir(), "semrs-check-pki-"));
   await initPki(pki, ["registry", "hospital-a", "hospital-b"], { now: new Date() });
 });
-
-type Edit = readonly (readonly [from: string, to: string])[];
-
-/** What is said of the shipped file after edits; with keys and data of its own unless only the file is looked at. */
-async function checked(
-  edit: Edit,
-  { keys, args = ["--file"], env = {} }: { keys?: string; args?: readonly string[]; env?: Record<string, string> } = {},
-) {
-  const folder = mkdtempSync(join(tmpdir(), "semrs-check-"));
-  const text = edit.reduce((before, [from, to]) => {
-    expect(before).toContain(from);
-    return before.replaceAll(from, to);
-  }, shipped);
-  writeFileSync(join(folder, "channels.yaml"), text);
-  const ran = await semrs(["check", "--json", ...args], {
-    cwd: folder,
-    env: { PKI: keys ?? pki, DATA: join(folder, "data"), ...env },
-  });
-  const { findings = [], doors = [] } = ran.out
-    ? (JSON.parse(ran.out) as {
-        findings: { code: string; message: string; file: string; line: number }[];
-        doors: unknown[];
-      })
-    : {};
-  for (const { code } of findings) raised.add(code);
-  return { ...ran, findings, doors, text, folder };
-}
-const codes = (findings: readonly { code: string }[]): readonly string[] =>
-  [...new Set(findings.map(({ code }) => code))].sort();
 
 test("the shipped file has no finding, for all its sites", async () => {
   const { exit, findings, doors } = await checked([]);
@@ -63,6 +32,8 @@ test("the shipped file has no finding, for all its sites", async () => {
 
 const his = 'mllp: { listen: "127.0.0.1:${A_HIS:2575}"';
 const noReason = ', identity: original, because: "this PACS keeps issuers apart"';
+
+const partnerB = 'certificates: "${PKI:pki}/hospital-b"';
 
 describe("the file", () => {
   test.each<[string, Edit, readonly string[]]>([
@@ -130,6 +101,19 @@ describe("the file", () => {
       "a transform that is not there",
       [["    seal: { profile: semrs-2 }\n", "    transform: [{ use: ./none.ts }]\n    seal: { profile: semrs-2 }\n"]],
       ["CONFIG_TRANSFORM"],
+    ],
+    ["semrs-2017", [[partnerB, `${partnerB}, profiles: [semrs-2017], allowLegacy: true`]], ["LEGACY_PARTNER"]],
+    ["semrs-2017 that nobody allowed", [[partnerB, `${partnerB}, profiles: [semrs-2017]`]], ["CONFIG_LEGACY"]],
+    [
+      "semrs-2017 beside another profile",
+      [[partnerB, `${partnerB}, profiles: [semrs-2, semrs-2017], allowLegacy: true`]],
+      ["CONFIG_LEGACY"],
+    ],
+    ["allowed and not used", [[partnerB, `${partnerB}, allowLegacy: true`]], ["CONFIG_LEGACY"]],
+    [
+      "a registry with semrs-2017",
+      [['"${PKI:pki}/registry"', '"${PKI:pki}/registry", profiles: [semrs-2017], allowLegacy: true']],
+      ["CONFIG_LEGACY"],
     ],
     ["a schema without its folder", [["schema: skip", "schema: warn, schemas: nowhere"]], ["CONFIG_SCHEMA"]],
   ])("%s", async (_name, edit, expected) => {
@@ -248,6 +232,26 @@ describe("the machine", () => {
     expect(codes((await checked(edit, { keys, args: [], env: { ...env, DATA: open } })).findings)).toContain(
       "DATA_MODE",
     );
+  });
+  test("LEGACY_INDIRECT, KEY_SHARED: a partner with semrs-2017 has a key for each use and a connection of its own", async () => {
+    const keys = mkdtempSync(join(tmpdir(), "semrs-check-legacy-"));
+    await initPki(keys, ["registry"], { now: new Date() });
+    await initPki(keys, ["hospital-a", "hospital-b"], { now: new Date(), legacy: true });
+    const edit: Edit = [[partnerB, `${partnerB}, profiles: [semrs-2017], allowLegacy: true`]];
+    const at = (name: string): string => join(keys, name);
+    expect(codes((await look(keys, edit)).findings)).toEqual(["LEGACY_PARTNER"]);
+    for (const name of ["sign", "decrypt"]) rmSync(at(`hospital-b/${name}.crt`));
+    expect(codes((await look(keys, edit)).findings)).toEqual(["LEGACY_PARTNER"]);
+    cpSync(at("registry/tls.crt"), at("hospital-b/tls.crt"));
+    cpSync(at("hospital-b/legacy-sign.crt"), at("hospital-b/legacy-decrypt.crt"));
+    for (const end of ["key", "crt"])
+      cpSync(at(`hospital-a/legacy-decrypt.${end}`), at(`hospital-a/legacy-sign.${end}`));
+    const { findings } = await look(keys, edit);
+    expect(codes(findings)).toEqual(["KEY_SHARED", "LEGACY_INDIRECT", "LEGACY_PARTNER"]);
+    expect(findings.filter(({ code }) => code === "KEY_SHARED").map(({ message }) => message)).toEqual([
+      expect.stringContaining("legacy-sign, too"),
+      "is the key of legacy-sign, too; ask hospital-b for one of its own",
+    ]);
   });
   test("STOPPED: what a person has paused at the site that runs", async () => {
     const at = await openExchange(pki);

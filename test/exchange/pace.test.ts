@@ -128,6 +128,7 @@ describe("a repository", () => {
         await store.commit(changes);
       },
       async () => undefined,
+      async () => undefined,
     );
     serving = await serve({ host: "127.0.0.1", port: 0 }, repository.resources, exchange, () => true);
     peer = peerOf(pki, serving.address.split(":")[1]);

@@ -1,0 +1,23 @@
+/** The schema of one partner: whom we seal for, whose signatures we accept. */
+import { z } from "zod";
+import { keyTransports } from "../envelope/index.ts";
+
+export const partner = z.strictObject({
+  url: z
+    .string()
+    .regex(/^https:\/\/[^/]+$/, "an URL is https://host:port")
+    .describe("Where its REST service is."),
+  certificates: z.string().min(1).describe("Folder with its sign.crt, decrypt.crt and tls.crt."),
+  profiles: z
+    .array(z.enum(["semrs-2", "smime-4", "semrs-2017"]))
+    .min(1)
+    .default(["semrs-2"])
+    .describe(
+      "Envelope profiles it may use; we seal for it in the first. Only semrs-2 hands records on: an smime-4 partner pushes and is pushed to. semrs-2017 stands alone.",
+    ),
+  allowLegacy: z.boolean().default(false).describe("Required beside semrs-2017: nobody signs its headers and images."),
+  transport: z
+    .enum(keyTransports)
+    .default("rsa-oaep")
+    .describe("semrs-2017: how the one-time key is wrapped, both ways."),
+});
