@@ -4,6 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { messageStatus } from "../exchange/message-status.ts";
 import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
 import { openRevocation } from "../exchange/revocation.ts";
@@ -166,8 +167,13 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     const listen = config.own.repository ?? config.own.registry;
     if (listen) {
       const resources = [
-        ...(config.own.repository ? repository.resources : []),
-        ...(config.own.registry ? openRegistry(exchange, (org, root) => ownerOf(config, root) === org) : []),
+        ...(config.own.repository ? [...repository.resources, messageStatus(exchange, "repository")] : []),
+        ...(config.own.registry
+          ? [
+              ...openRegistry(exchange, (org, root) => ownerOf(config, root) === org),
+              messageStatus(exchange, "registry"),
+            ]
+          : []),
       ];
       serving = await serve(listen, resources, exchange, () => !stopping.signal.aborted).catch(
         async (thrown: unknown) => {

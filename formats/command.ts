@@ -1,6 +1,6 @@
 /**
  * The JSON commands that travel as part 1 of an envelope where no document does (paper §3.1 (3)–(5)):
- * register, query, retrieve, addendum, change, correction, and their answers. Strict both ways: an unknown field is refused, never ignored.
+ * register, query, retrieve, addendum, change, correction, status, and their answers. Strict both ways: an unknown field is refused, never ignored.
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
@@ -93,6 +93,9 @@ const schemas = {
     manifestSha256: hex64,
     by: registration.nullable(),
   }),
+  /** Whether a message of the sender's own got through; the answer is its receipt, or `unknown`. */
+  status: z.strictObject({ command: z.literal("status"), message: hex32 }),
+  unknown: z.strictObject({ command: z.literal("unknown"), message: hex32 }),
   /** A signed refusal (RFC 9457 members). */
   refusal: z.strictObject({
     command: z.literal("refusal"),

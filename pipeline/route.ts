@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { legacyOf, ownerOf } from "../envelope/identity.ts";
 import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
@@ -136,24 +136,8 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   const legacy = legacyOf(site.identity, delivery.destination, store.legacy.hasEnded);
   if (legacy) return await pushLegacy(site, record, legacy);
   const started = performance.now();
-  const manifest = readManifest(record.manifest);
-  const content = record.parts.map(({ n, blob }) => {
-    const entry = manifest.parts.find((part) => part.n === n);
-    if (!entry || !("role" in entry)) throw new Fault("STORE_DAMAGED", `part ${n} is not in the record's manifest`);
-    return contentOfBlob(site, blob, {
-      role: entry.role,
-      type: entry.type,
-      ...("sop" in entry && entry.sop ? { sop: entry.sop } : {}),
-    });
-  });
-  const asked = await ask(site, delivery.destination, {
-    path: "/repository/documents",
-    purpose: "push",
-    message: record.id,
-    messageType: manifest.headers["X-EEC-MessageType"],
-    content,
-    answers: ["receipt"],
-  });
+  const before = delivery.state === "ambiguous" ? await askStatus(site, delivery.destination, record.id) : undefined;
+  const asked = before ?? (await sendRecord(site, delivery, record));
   const receipt = await receiptOf(site, delivery, asked);
   const { bytes } = asked;
   log("route.pushed", {
@@ -164,7 +148,44 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     ms: since(started),
   });
   const changes = [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
-  return { changes, event: "pushed", answer: "receipt verified" };
+  return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified" };
+}
+
+function sendRecord(site: Site, delivery: Delivery, record: StoredRecord): Promise<Asked> {
+  const manifest = readManifest(record.manifest);
+  const content = record.parts.map(({ n, blob }) => {
+    const entry = manifest.parts.find((part) => part.n === n);
+    if (!entry || !("role" in entry)) throw new Fault("STORE_DAMAGED", `part ${n} is not in the record's manifest`);
+    return contentOfBlob(site, blob, {
+      role: entry.role,
+      type: entry.type,
+      ...("sop" in entry && entry.sop ? { sop: entry.sop } : {}),
+    });
+  });
+  return ask(site, delivery.destination, {
+    path: "/repository/documents",
+    purpose: "push",
+    message: record.id,
+    messageType: manifest.headers["X-EEC-MessageType"],
+    content,
+    answers: ["receipt"],
+  });
+}
+
+/** After a lost answer: what the partner answered to this message, if it got it. One that cannot say is sent it again. */
+async function askStatus(site: Site, destination: string, message: Id): Promise<Asked | undefined> {
+  const asked = await ask(site, destination, {
+    path: "/repository/status",
+    purpose: "status",
+    message: site.store.newId(),
+    messageType: "status",
+    content: [await contentOf(writeCommand<"status">({ command: "status", message }), "command", commandMediaType)],
+    answers: ["receipt", "response"],
+  }).catch((thrown: unknown) => {
+    if (codeOf(thrown) === "PEER_REFUSED") return undefined;
+    throw thrown;
+  });
+  return asked?.answer?.manifest.purpose === "receipt" ? asked : undefined;
 }
 
 /** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the records it names). */
