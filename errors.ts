@@ -33,6 +33,7 @@ const table = {
   RECIPIENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
   NOT_PERMITTED: { retry: false, hl7: "AR", dicom: 0x0124, http: 403 },
   QUERY_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 400 },
+  CURSOR_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 400 },
   STORE_FULL: { retry: true, hl7: "AR", dicom: 0xa700, http: 507 },
   STORE_CONFLICT: { retry: false, hl7: "AE", dicom: 0x0110, http: 409 },
   STORE_DAMAGED: { retry: false, hl7: "AR", dicom: 0x0110, http: 500 },

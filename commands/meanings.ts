@@ -103,6 +103,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "A command or request has a field that is wrong or unknown.",
     "Correct the field that the reason names.",
   ],
+  CURSOR_INVALID: [
+    "A cursor was changed, or belongs to another house or another question.",
+    "Ask again with the same question and the cursor as it came, or from the first page.",
+  ],
   STORE_FULL: [
     "The disk or its reserve is full; nothing more is accepted, what is queued still drains.",
     "Free space; senders repeat by themselves.",

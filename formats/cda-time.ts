@@ -32,3 +32,13 @@ export function timeOf(text: string): CdaTime | undefined {
   const parts = [year, month, day, hour, minute, second, fraction].filter((part) => part !== undefined);
   return isReal ? { text, precision: precisions[parts.length - 1] ?? "year", zone: zone ?? null } : undefined;
 }
+
+/** The first instant of a time, in milliseconds since 1970; without a zone it is taken as UTC (ITI TF-3 4.2.3.1.7). Undefined for no time. */
+export function instantOf(text: string): number | undefined {
+  if (!timeOf(text)) return undefined;
+  const [, year = "", month = "01", day = "01", hour = "00", minute = "00", second = "00", , zone = "+0000"] =
+    shape.exec(text) ?? [];
+  const offset = Number(zone.slice(1, 3)) * 60 + Number(zone.slice(3) || 0);
+  const local = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
+  return local - (zone.startsWith("-") ? -offset : offset) * 60_000;
+}

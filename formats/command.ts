@@ -5,52 +5,29 @@
 import { z } from "zod";
 import { Fault } from "../errors.ts";
 import { documentEntrySchema } from "./document-entry.ts";
+import { foundSchema, hex32, hex64, maxPatientIds, patientId, querySchema, registrationSchema } from "./query.ts";
 
 /** The EEC forms that the exchange names (the paper's EMR categories); any other document is `other`. */
 export const eecForms: readonly string[] = ["113", "114", "115", "116", "121"];
 
 /** Largest JSON command accepted, octets of clear text. */
 export const maxCommandBytes = 16 * 1024 * 1024;
+export { maxPatientIds, type PatientId, type Registered } from "./query.ts";
+
 const maxEntries = 200;
-/** Ids in one query. */
-export const maxPatientIds = 64;
 const maxReplaced = 50_000;
-
-const hex32 = z.string().regex(/^[0-9a-f]{32}$/);
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
-const patientId = z.strictObject({ root: z.string().max(256), extension: z.string().max(256) });
-
-const registration = z.strictObject({ entry: documentEntrySchema, manifestSha256: hex64 });
-
-const registered = z.strictObject({
-  id: hex32,
-  /** Who registered it. */
-  org: z.string().max(64),
-  registeredAt: z.string().max(32),
-  manifestSha256: hex64,
-  entry: documentEntrySchema,
-});
 
 const schemas = {
   /** ITI-42: entries of one submission set; each names the manifest of its record. */
   register: z.strictObject({
     command: z.literal("register"),
     submissionSet: hex32,
-    entries: z.array(registration).min(1).max(maxEntries),
+    entries: z.array(registrationSchema).min(1).max(maxEntries),
   }),
-  /** ITI-18 findDocuments: arrays are OR; `since` compares the time of registration; newest first, `latest` at most. */
-  query: z.strictObject({
-    command: z.literal("query"),
-    query: z.literal("findDocuments"),
-    patientIds: z.array(patientId).min(1).max(maxPatientIds),
-    forms: z.array(z.string().max(16)).min(1).max(32).optional(),
-    since: z.string().max(32).optional(),
-    latest: z.int().min(1).max(1000),
-    /** HL7 v3 ActReason. */
-    purposeOfUse: z.literal("TREAT"),
-  }),
+  /** ITI-18. */
+  query: querySchema,
   /** The answer to a query. */
-  entries: z.strictObject({ command: z.literal("entries"), entries: z.array(registered).max(1000) }),
+  found: foundSchema,
   /** ITI-43: one record. */
   retrieve: z.strictObject({ command: z.literal("retrieve"), uniqueId: z.string().max(512), manifestSha256: hex64 }),
   /** Images that came after their document was sealed (IHE XDS association APND). */
@@ -91,7 +68,7 @@ const schemas = {
     command: z.literal("correction"),
     uniqueId: z.string().max(512),
     manifestSha256: hex64,
-    by: registration.nullable(),
+    by: registrationSchema.nullable(),
   }),
   /** Whether a message of the sender's own got through; the answer is its receipt, or `unknown`. */
   status: z.strictObject({ command: z.literal("status"), message: hex32 }),
@@ -108,8 +85,8 @@ const schemas = {
 
 export type CommandName = keyof typeof schemas;
 export type Command<N extends CommandName> = z.output<(typeof schemas)[N]>;
-export type PatientId = z.output<typeof patientId>;
-export type Registered = z.output<typeof registered>;
+/** A command as it may be written: what has a default may be left out. */
+export type Draft<N extends CommandName> = z.input<(typeof schemas)[N]>;
 
 /** Media type of a command part. */
 export const commandMediaType = "application/vnd.semrs.command+json";
@@ -117,7 +94,7 @@ export const commandMediaType = "application/vnd.semrs.command+json";
 export const receiptMediaType = "application/vnd.semrs.receipt";
 
 /** A command as the octets of part 1: UTF-8 JSON. */
-export const writeCommand = <N extends CommandName>(command: Command<N>): Uint8Array =>
+export const writeCommand = <N extends CommandName>(command: Draft<N>): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(command));
 
 /** Reads part 1 as the command expected at this place; QUERY_INVALID names the first field that is wrong, never its value. */

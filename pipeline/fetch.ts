@@ -104,8 +104,8 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       query: "findDocuments",
       patientIds: [...patientIds],
       forms: [...rule.documents],
-      since,
-      latest: rule.latest,
+      registered: { from: since },
+      limit: rule.latest,
       purposeOfUse: channel.fetch.purpose,
     });
     log("fetch.queried", {
@@ -123,7 +123,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       answers: ["response"],
     });
     if (!answer) throw new Fault("PEER_REFUSED", `${delivery.destination} answered a query without entries`);
-    const { entries } = readCommand("entries", await partOne(answer));
+    const { entries } = readCommand("found", await partOne(answer));
     const ms = Math.round(performance.now() - started);
     found += entries.length;
     log("fetch.answered", {

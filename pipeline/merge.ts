@@ -43,7 +43,7 @@ export function merge(site: Site, message: SpooledMessage): Merged {
   const released = looked.filter(({ state }) => state === "held");
   const changes = [
     ...merges.flatMap((each) =>
-      [true, false].map((isRooted) =>
+      [true, false].flatMap((isRooted) =>
         store.merges.add({
           prior: tokenOf(store, each.prior, isRooted),
           surviving: tokenOf(store, each.surviving, isRooted),

@@ -1,110 +1,198 @@
-/** What was seen (messages, replays, the delivery ledger) and what the registry indexes. */
+/**
+ * What the registry indexes. Entries are rows in the order of registration; what finds them are (token, row) pairs in two levels
+ * of one shape: a small one that takes what comes, and a large one, into which it is moved in its order (decision 0012).
+ */
 import { randomBytes } from "node:crypto";
+import type { By, Entries, EntryRow, Slice, SubmissionRow } from "./entry.ts";
 import type { StorageKeys } from "./keys.ts";
-import { openJson, sealJson, text } from "./rows.ts";
-import { change, type Database, insert, type Row, update } from "./sqlite.ts";
-import type { Entries, EntryRow, EntryStatus, Messages } from "./store.ts";
+import { momentSql, tick } from "./moment.ts";
+import { openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { change, type Database, insert, type Row } from "./sqlite.ts";
+import type { Change, Token } from "./store.ts";
 
-export function openMessages(db: Database, keys: StorageKeys): Messages {
-  return {
-    add: ({ org, message, digest, receipt, at }) =>
-      insert("message", { org, message, digest, receipt: keys.seal(`message\0${org}\0${message}`, receipt), at }),
-    find: (org, message) => {
-      const row = db.get("SELECT * FROM message WHERE org = ? AND message = ?", org, message);
-      if (!row) return undefined;
-      return {
-        digest: text(row, "digest"),
-        receipt: keys.open(`message\0${org}\0${message}`, row.receipt as Uint8Array),
-      };
-    },
-    saw: (org, id, until) => insert("replay", { org, id, until: Math.round(until) }),
-    hasSeen: (org, id) => db.get("SELECT 1 FROM replay WHERE org = ? AND id = ?", org, id) !== undefined,
-    expire: (now) => change("DELETE FROM replay WHERE until < ?", Math.round(now)),
-    took: (destination, key, at) =>
-      insert("ledger", { destination, key, at }, " ON CONFLICT (destination, key) DO NOTHING"),
-    forgot: (destination, key) => change("DELETE FROM ledger WHERE destination = ? AND key = ?", destination, key),
-    hasTaken: (destination, key) =>
-      db.get("SELECT 1 FROM ledger WHERE destination = ? AND key = ?", destination, key) !== undefined,
-  };
-}
+/** `kind` of a pair; `submission` leads to sets and not to entries. */
+const kinds = { document: 0, patient: 1, reference: 2, related: 3, submission: 4 } as const;
+
+/** One level of pairs, newest first. */
+const levelSql = (table: "lookup" | "lookup_recent"): string =>
+  `SELECT seq FROM ${table} WHERE kind = ?1 AND token = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4`;
 
 export function openEntries(db: Database, keys: StorageKeys): Entries {
-  const read = (row: Row): EntryRow => {
+  /** Rows of any of these tokens, newest first, none twice. The small level is read first: what is moved meanwhile is seen in both. */
+  const numbers = (kind: number, tokens: readonly Uint8Array[], { moment, below, limit }: Slice): readonly number[] => {
+    const end = Math.min(moment + 1, below ?? Number.MAX_SAFE_INTEGER);
+    const found = tokens.flatMap((token) =>
+      [levelSql("lookup_recent"), levelSql("lookup")].flatMap((sql) =>
+        db.all(sql, kind, token, end, limit).map(({ seq }) => Number(seq)),
+      ),
+    );
+    return [...new Set(found)].sort((one, other) => other - one).slice(0, limit);
+  };
+  /** A random number stands between tokens and entries, so that a rotation rewrites one table (exchange.md). */
+  const patientNumbers = (patients: readonly Token[]): readonly Uint8Array[] =>
+    db
+      .all("SELECT number FROM patient WHERE token IN (SELECT value FROM json_each(?))", JSON.stringify(patients))
+      .map((row) => Buffer.from(text(row, "number"), "hex"));
+  const tokensOf = (by: By, tokens: readonly Token[]): readonly Uint8Array[] =>
+    by === "patient" ? patientNumbers(tokens) : tokens.map(octetsOf);
+  const read = (row: Row, moment: number): EntryRow => {
     const id = text(row, "id");
-    const list = (sql: string) => db.all(sql, id).map((each) => text(each, "token"));
     return {
+      seq: Number(row.seq),
       id,
+      submission: textOrNull(row, "submission"),
       org: text(row, "org"),
       key: text(row, "key"),
-      patients: list(
-        "SELECT token FROM patient JOIN entry_patient ON entry_patient.patient = patient.number WHERE entry = ?",
-      ),
-      references: list("SELECT reference AS token FROM entry_reference WHERE entry = ?"),
       form: text(row, "form"),
-      status: text(row, "status") as EntryStatus,
+      status: row.deprecated !== null && Number(row.deprecated) <= moment ? "deprecated" : "approved",
       createdAt: text(row, "created_at"),
       manifestSha256: text(row, "manifest_sha256"),
       entry: openJson(keys, "entry", id, "entry", row),
     };
   };
+  const rows = (seqs: readonly number[], { moment }: Pick<Slice, "moment">): readonly EntryRow[] =>
+    seqs.flatMap((seq) => {
+      const row = db.get("SELECT * FROM entry WHERE seq = ?", seq);
+      return row ? [read(row, moment)] : [];
+    });
+  const sliced = (sql: string, value: string, { moment, below, limit }: Slice): readonly Row[] =>
+    db.all(`${sql} AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT ?`, value, moment, below ?? moment + 1, limit);
+  const settle = settling(db);
   return {
-    add: ({ patients, references, ...row }) => [
-      insert("entry", {
-        id: row.id,
-        org: row.org,
-        key: row.key,
-        form: row.form,
-        status: row.status,
-        created_at: row.createdAt,
-        manifest_sha256: row.manifestSha256,
-        entry: sealJson(keys, "entry", row.id, "entry", row.entry),
-      }),
-      ...[...new Set(patients)].flatMap((token) => [
-        // A random number stands between tokens and entries, so that a rotation rewrites one table (exchange.md).
-        insert("patient", { token, number: randomBytes(16).toString("hex") }, " ON CONFLICT (token) DO NOTHING"),
+    submit: ({ id, org, name, createdAt }, patients) => [
+      tick,
+      ...known(patients),
+      change(
+        `INSERT INTO submission (seq, id, org, name, created_at) VALUES (${momentSql}, ?, ?, ?, ?)
+          ON CONFLICT (org, name) DO NOTHING`,
+        ...[id, org, name, createdAt],
+      ),
+      ...patients.map((token) =>
         change(
-          "INSERT OR IGNORE INTO entry_patient (patient, created_at, entry) SELECT number, ?, ? FROM patient WHERE token = ?",
-          row.createdAt,
-          row.id,
-          token,
+          `INSERT OR IGNORE INTO lookup_recent SELECT ${kinds.submission}, unhex(number), submission.seq
+            FROM patient, submission WHERE token = ? AND org = ? AND name = ?`,
+          ...[token, org, name],
         ),
-      ]),
-      ...[...new Set(references)].map((reference) =>
-        insert("entry_reference", { reference, created_at: row.createdAt, entry: row.id }),
       ),
     ],
-    status: (id, status) => update("entry", "id", id, { status }),
+    add: (row) => [
+      tick,
+      ...known(row.patients),
+      change(
+        `INSERT INTO entry (seq, id, submission, org, key, form, deprecated, created_at, manifest_sha256, entry)
+          VALUES (${momentSql}, ?, (SELECT id FROM submission WHERE org = ? AND name = ?), ?, ?, ?, iif(${isReplacedSql}, ${momentSql}, NULL), ?, ?, ?)`,
+        ...[row.id, row.org, row.submission, row.org, row.key, row.form],
+        ...[replacedLedger(row.org), row.key, row.createdAt],
+        row.manifestSha256,
+        sealJson(keys, "entry", row.id, "entry", row.entry),
+      ),
+      pair("document", row.key),
+      ...[...new Set(row.patients)].map((token) =>
+        change(
+          `INSERT OR IGNORE INTO lookup_recent SELECT ${kinds.patient}, unhex(number), ${momentSql} FROM patient WHERE token = ?`,
+          token,
+        ),
+      ),
+      ...[...new Set(row.references)].map((token) => pair("reference", token)),
+      ...[...new Set(row.related)].map((token) => pair("related", token)),
+    ],
+    deprecate: (id) => [
+      tick,
+      change(`UPDATE entry SET deprecated = ${momentSql} WHERE id = ? AND deprecated IS NULL`, id),
+    ],
+    replace: (org, key, at) => [
+      tick,
+      insert("ledger", { destination: replacedLedger(org), key, at }, " ON CONFLICT (destination, key) DO NOTHING"),
+      change(
+        `UPDATE entry SET deprecated = ${momentSql} WHERE org = ?1 AND deprecated IS NULL AND seq IN (
+          SELECT seq FROM lookup_recent WHERE kind = ${kinds.document} AND token = ?2
+          UNION ALL SELECT seq FROM lookup WHERE kind = ${kinds.document} AND token = ?2)`,
+        org,
+        octetsOf(key),
+      ),
+    ],
     byKey: (key) => {
-      const row = db.get("SELECT * FROM entry WHERE key = ?", key);
-      return row ? read(row) : undefined;
+      const latest = { moment: Number.MAX_SAFE_INTEGER - 1, limit: 1 };
+      return rows(numbers(kinds.document, [octetsOf(key)], latest), latest)[0];
     },
-    find: ({ patients, references, forms, status, since, after, limit }) =>
-      db.all(findSql, ...findParams({ patients, references, forms, status, since, after, limit })).map(read),
+    moment: () => Number(db.get("SELECT n FROM clock")?.n ?? 0),
+    find: (by, tokens, slice) => rows(numbers(kinds[by], tokensOf(by, tokens), slice), slice),
+    byIds: (ids, slice) =>
+      sliced("SELECT * FROM entry WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids), slice).map(
+        (row) => read(row, slice.moment),
+      ),
+    submissions: (patients, slice) =>
+      numbers(kinds.submission, patientNumbers(patients), slice).flatMap((seq) => {
+        const row = db.get("SELECT * FROM submission WHERE seq = ?", seq);
+        return row ? [setOf(row)] : [];
+      }),
+    submission: (id) => {
+      const row = db.get("SELECT * FROM submission WHERE id = ?", id);
+      return row && setOf(row);
+    },
+    contents: (submission, slice) =>
+      sliced("SELECT * FROM entry WHERE submission = ?", submission, slice).map((row) => read(row, slice.moment)),
+    settle,
     count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };
 }
 
-/** Newest first; every condition that was not asked for is a null. Patients and references are index lookups. */
-export const findSql = `
-  SELECT DISTINCT entry.* FROM entry
-  WHERE id IN (
-      SELECT entry FROM entry_patient WHERE patient IN (
-        SELECT number FROM patient WHERE token IN (SELECT value FROM json_each(?1)))
-      UNION SELECT entry FROM entry_reference WHERE reference IN (SELECT value FROM json_each(?2)))
-    AND (?3 IS NULL OR form IN (SELECT value FROM json_each(?3)))
-    AND (?4 IS NULL OR status = ?4)
-    AND (?5 IS NULL OR created_at >= ?5)
-    AND (?6 IS NULL OR (created_at, id) < (SELECT created_at, id FROM entry WHERE id = ?6))
-  ORDER BY created_at DESC, id DESC LIMIT ?7`;
+const setOf = (row: Row): SubmissionRow => ({
+  seq: Number(row.seq),
+  id: text(row, "id"),
+  org: text(row, "org"),
+  name: text(row, "name"),
+  createdAt: text(row, "created_at"),
+});
 
-type Find = { [K in keyof Parameters<Entries["find"]>[0]]: Parameters<Entries["find"]>[0][K] | undefined };
+/** Documents of a house that another one of it replaces, registered or not. */
+const replacedLedger = (org: string): string => `replaced ${org}`;
+const isReplacedSql = "EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)";
 
-const findParams = ({ patients = [], references = [], forms, status, since, after, limit }: Find) => [
-  JSON.stringify(patients),
-  JSON.stringify(references),
-  forms ? JSON.stringify(forms) : null,
-  status ?? null,
-  since ?? null,
-  after ?? null,
-  limit ?? null,
-];
+/** A token as octets: the version, then the digest. Half as long as it is written, in the largest table there is. */
+const octetsOf = (token: Token): Uint8Array => Buffer.from(`0${token}`, "hex");
+
+/** Patients that have no number yet get one. */
+const known = (patients: readonly Token[]): readonly Change[] =>
+  [...new Set(patients)].map((token) =>
+    change(
+      "INSERT INTO patient (token, number) VALUES (?, ?) ON CONFLICT (token) DO NOTHING",
+      token,
+      randomBytes(16).toString("hex"),
+    ),
+  );
+
+const pair = (by: Exclude<By, "patient">, token: Token): Change =>
+  change(`INSERT INTO lookup_recent (kind, token, seq) VALUES (${kinds[by]}, ?, ${momentSql})`, octetsOf(token));
+
+/** Sweeps the small level from one end to the other, again and again: what is moved together lies together. */
+function settling(db: Database): Entries["settle"] {
+  type Place = readonly [number, Uint8Array, number];
+  const start: Place = [-1, new Uint8Array(), 0];
+  let [place, isSweeping] = [start, false];
+  return ({ rows, least }) => {
+    if (!isSweeping) {
+      const { n } = db.get("SELECT count(*) AS n FROM (SELECT 1 FROM lookup_recent LIMIT ?)", least) ?? {};
+      if (Number(n) < least) return [];
+      [place, isSweeping] = [start, true];
+    }
+    const end = db.get(
+      `SELECT kind, token, seq FROM (
+        SELECT * FROM lookup_recent WHERE (kind, token, seq) > (?, ?, ?) ORDER BY kind, token, seq LIMIT ?
+      ) ORDER BY kind DESC, token DESC, seq DESC LIMIT 1`,
+      ...place,
+      rows,
+    );
+    if (!end) {
+      isSweeping = false;
+      return [];
+    }
+    const from = place;
+    place = [Number(end.kind), end.token as Uint8Array, Number(end.seq)];
+    const between = "WHERE (kind, token, seq) > (?, ?, ?) AND (kind, token, seq) <= (?, ?, ?)";
+    return [
+      change(`INSERT INTO lookup SELECT * FROM lookup_recent ${between} ORDER BY kind, token, seq`, ...from, ...place),
+      change(`DELETE FROM lookup_recent ${between}`, ...from, ...place),
+    ];
+  };
+}

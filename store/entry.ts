@@ -3,38 +3,74 @@ import type { Change, Id, Token } from "./store.ts";
 
 export type EntryStatus = "approved" | "deprecated";
 
-/** A row of the national index: tokens and facets in clear, everything else in the sealed `entry`. */
-export type EntryRow = {
+/** What is registered: tokens and facets in clear, everything else in the sealed `entry`. */
+export type NewEntry = {
   readonly id: Id;
+  /** The submission set it came in, by its sender's name of it. */
+  readonly submission: Id;
   /** Who registered it. */
   readonly org: string;
-  /** Token of uniqueId: unique. */
+  /** Token of uniqueId: STORE_CONFLICT when it is registered already. */
   readonly key: Token;
   readonly patients: readonly Token[];
   /** Tokens of accession numbers and study UIDs. */
   readonly references: readonly Token[];
+  /** Tokens of the uniqueIds that it replaces, appends or transforms. */
+  readonly related: readonly Token[];
   /** EEC form (113 …) or `other`. */
   readonly form: string;
-  readonly status: EntryStatus;
   /** When it was registered (ISO 8601). */
   readonly createdAt: string;
   readonly manifestSha256: string;
   readonly entry: unknown;
 };
 
+/** A row of the national index; `status` is that of the moment that was asked for. */
+export type EntryRow = Omit<NewEntry, "submission" | "patients" | "references" | "related"> & {
+  readonly status: EntryStatus;
+  /** The moment of its registration: rows are in this order. */
+  readonly seq: number;
+  /** Id of its set; null for what was registered before there were sets. */
+  readonly submission: Id | null;
+};
+
+/** What was registered in one envelope. */
+export type SubmissionRow = {
+  readonly seq: number;
+  readonly id: Id;
+  readonly org: string;
+  /** The sender's own name of it: one set of this name an organisation. */
+  readonly name: Id;
+  readonly createdAt: string;
+};
+
+/** What rows are found by. */
+export type By = "document" | "patient" | "reference" | "related";
+
+/** Rows that stood at a moment, newest first, from below one that was read before. */
+export type Slice = { readonly moment: number; readonly below?: number | undefined; readonly limit: number };
+
 export type Entries = {
-  add(row: EntryRow): readonly Change[];
-  status(id: Id, status: EntryStatus): Change;
+  /** Before the entries that are of it; a second one of the same name changes nothing. */
+  submit(row: Omit<SubmissionRow, "seq">, patients: readonly Token[]): readonly Change[];
+  add(row: NewEntry): readonly Change[];
+  /** From now on; once. */
+  deprecate(id: Id): readonly Change[];
+  /** A document of this organisation is replaced: deprecated from now on, or as soon as it is registered. */
+  replace(org: string, key: Token, at: string): readonly Change[];
   byKey(key: Token): EntryRow | undefined;
-  /** Entries of any of these patients, newest first; `since` compares createdAt; `after` is the last id of the page before. */
-  find(query: {
-    readonly patients?: readonly Token[];
-    readonly references?: readonly Token[];
-    readonly forms?: readonly string[];
-    readonly status?: EntryStatus;
-    readonly since?: string;
-    readonly after?: Id;
-    readonly limit: number;
-  }): readonly EntryRow[];
+  /** The latest moment: every registration and change so far, and no other, is at or before it. */
+  moment(): number;
+  find(by: By, tokens: readonly Token[], slice: Slice): readonly EntryRow[];
+  byIds(ids: readonly Id[], slice: Slice): readonly EntryRow[];
+  /** Sets in which one of these patients has an entry. */
+  submissions(patients: readonly Token[], slice: Slice): readonly SubmissionRow[];
+  submission(id: Id): SubmissionRow | undefined;
+  contents(submission: Id, slice: Slice): readonly EntryRow[];
+  /**
+   * The next `rows` of the small level of what entries are found by, moved to the large one; nothing where it holds less than
+   * `least` and no sweep of it is under way. Call it again when it is committed.
+   */
+  settle(step: { readonly rows: number; readonly least: number }): readonly Change[];
   count(): number;
 };

@@ -6,12 +6,13 @@ import { readJournal } from "./accept-journal.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
-import { openEntries, openMessages } from "./entries.ts";
+import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
-import { type StorageKeys, storageKeys } from "./keys.ts";
+import { openCursors, type StorageKeys, storageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
+import { openMessages } from "./messages.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
@@ -66,6 +67,7 @@ export async function openStore({
       commit: database.commit,
       failed: database.failed,
       newId: idSource(now),
+      cursors: openCursors(keys),
       blobs,
       ...tables,
       checks: openChecks(db, folder),

@@ -1,7 +1,7 @@
 /** The site's storage key and what is derived from it: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
-import type { Tokens } from "./store.ts";
+import type { Cursors, Tokens } from "./store.ts";
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -20,6 +20,19 @@ export type StorageKeys = {
   unwrap(wrapped: Uint8Array): Uint8Array;
   blobName(form: "whole" | "segments", digest: string): string;
 };
+
+/** Cursors under these keys. */
+export const openCursors = (keys: StorageKeys): Cursors => ({
+  seal: (bound, place) =>
+    Buffer.from(keys.seal(`cursor\0${bound}`, Buffer.from(JSON.stringify(place)))).toString("base64url"),
+  open: (bound, text) => {
+    try {
+      return JSON.parse(Buffer.from(keys.open(`cursor\0${bound}`, Buffer.from(text, "base64url"))).toString("utf8"));
+    } catch {
+      return undefined;
+    }
+  },
+});
 
 /** `key` is 32 octets; it lives outside the data folder and its backups. */
 export function storageKeys(key: Uint8Array): StorageKeys {

@@ -1,7 +1,8 @@
 /** Patients that are one: an id that was merged into another is an alias row. Nothing is rewritten, so a merge can be undone. */
 import type { StorageKeys } from "./keys.ts";
+import { momentSql, tick } from "./moment.ts";
 import { openJson, sealJson, text } from "./rows.ts";
-import { type Database, insert, type Row } from "./sqlite.ts";
+import { change, type Database, type Row } from "./sqlite.ts";
 import type { Change, Token } from "./store.ts";
 
 export type MergeRow = {
@@ -16,9 +17,9 @@ export type MergeRow = {
 
 export type Merges = {
   /** A repetition renews it. */
-  add(row: MergeRow): Change;
-  /** These ids and all that were merged with one of them, in whichever order and direction. */
-  same(patients: readonly Token[]): readonly Token[];
+  add(row: MergeRow): readonly Change[];
+  /** These ids and all that were merged with one of them, in whichever order and direction; `moment`: by then (`Entries.moment`). */
+  same(patients: readonly Token[], moment?: number): readonly Token[];
   /** The merges among these ids and all that `same` gives, the newest last. */
   of(patients: readonly Token[]): readonly MergeRow[];
 };
@@ -31,7 +32,7 @@ const sameSql = `
     SELECT value FROM json_each(?1)
     UNION
     SELECT iif(merge.prior = same.token, merge.surviving, merge.prior) FROM same
-    JOIN merge ON merge.prior = same.token OR merge.surviving = same.token
+    JOIN merge ON (merge.prior = same.token OR merge.surviving = same.token) AND (?2 IS NULL OR merge.n <= ?2)
     LIMIT ${maxSame})`;
 
 export function openMerges(db: Database, keys: StorageKeys): Merges {
@@ -43,16 +44,26 @@ export function openMerges(db: Database, keys: StorageKeys): Merges {
   };
   const ids = (patients: readonly Token[]): string => JSON.stringify([...new Set(patients)]);
   return {
-    add: ({ facts, ...row }) =>
-      insert(
-        "merge",
-        { ...row, facts: sealJson(keys, "merge", idOf(row), "facts", facts) },
-        " ON CONFLICT (prior, surviving) DO UPDATE SET at = excluded.at, facts = excluded.facts",
+    add: ({ facts, ...row }) => [
+      tick,
+      change(
+        `INSERT INTO merge (prior, surviving, at, facts, n) VALUES (?, ?, ?, ?, ${momentSql})
+          ON CONFLICT (prior, surviving) DO UPDATE SET at = excluded.at, facts = excluded.facts`,
+        row.prior,
+        row.surviving,
+        row.at,
+        sealJson(keys, "merge", idOf(row), "facts", facts),
       ),
-    same: (patients) => db.all(`${sameSql} SELECT token FROM same`, ids(patients)).map((row) => text(row, "token")),
+    ],
+    same: (patients, moment) =>
+      db.all(`${sameSql} SELECT token FROM same`, ids(patients), moment ?? null).map((row) => text(row, "token")),
     of: (patients) =>
       db
-        .all(`${sameSql} SELECT * FROM merge WHERE prior IN (SELECT token FROM same) ORDER BY at, rowid`, ids(patients))
+        .all(
+          `${sameSql} SELECT * FROM merge WHERE prior IN (SELECT token FROM same) ORDER BY at, rowid`,
+          ids(patients),
+          null,
+        )
         .map(read),
   };
 }

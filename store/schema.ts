@@ -113,4 +113,39 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS legacy_end (org TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // Entries by number, in the order of registration; what finds them in two levels of one shape (decision 0012).
+  `
+  CREATE TABLE clock (n INTEGER NOT NULL) STRICT;
+  INSERT INTO clock SELECT count(*) FROM entry;
+  CREATE TABLE submission (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, org TEXT NOT NULL, name TEXT NOT NULL, created_at TEXT NOT NULL,
+    UNIQUE (org, name)
+  ) STRICT;
+  CREATE TABLE entry_by_number (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, submission TEXT, org TEXT NOT NULL, key TEXT NOT NULL, form TEXT NOT NULL,
+    deprecated INTEGER, created_at TEXT NOT NULL, manifest_sha256 TEXT NOT NULL, entry BLOB NOT NULL
+  ) STRICT;
+  INSERT INTO entry_by_number
+    SELECT n, id, NULL, org, key, form, iif(status = 'deprecated', n, NULL), created_at, manifest_sha256, entry
+    FROM (SELECT row_number() OVER (ORDER BY created_at, id) AS n, * FROM entry);
+  CREATE TABLE lookup (
+    kind INTEGER NOT NULL, token BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, token, seq)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE lookup_recent (
+    kind INTEGER NOT NULL, token BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (kind, token, seq)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO lookup SELECT 0, unhex('0' || key), seq FROM entry_by_number;
+  INSERT INTO lookup SELECT 1, unhex(patient), seq FROM entry_patient JOIN entry_by_number ON id = entry_patient.entry;
+  INSERT INTO lookup SELECT 2, unhex('0' || reference), seq FROM entry_reference JOIN entry_by_number ON id = entry_reference.entry;
+  DROP TABLE entry_patient;
+  DROP TABLE entry_reference;
+  DROP TABLE entry;
+  ALTER TABLE entry_by_number RENAME TO entry;
+  CREATE INDEX entry_submission ON entry (submission) WHERE submission IS NOT NULL;
+  CREATE TRIGGER document_once BEFORE INSERT ON lookup_recent WHEN NEW.kind = 0 AND (
+    EXISTS (SELECT 1 FROM lookup WHERE kind = 0 AND token = NEW.token)
+    OR EXISTS (SELECT 1 FROM lookup_recent WHERE kind = 0 AND token = NEW.token)
+  ) BEGIN SELECT RAISE(ABORT, 'a document is registered once'); END;
+  ALTER TABLE merge ADD COLUMN n INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -19,7 +19,7 @@ import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
 
-export type { Entries, EntryRow, EntryStatus } from "./entry.ts";
+export type { By, Entries, EntryRow, EntryStatus, NewEntry, Slice, SubmissionRow } from "./entry.ts";
 export type { Item, ItemState, Items } from "./item.ts";
 export type { MergeRow, Merges } from "./merges.ts";
 export type { Found, Step } from "./steps.ts";
@@ -47,6 +47,7 @@ export type Store = {
   readonly failed: Promise<Fault>;
   newId(): Id;
   readonly tokens: Tokens;
+  readonly cursors: Cursors;
   readonly blobs: Blobs;
   readonly arrivals: Arrivals;
   readonly items: Items;
@@ -70,6 +71,14 @@ export type Store = {
 export type Tokens = {
   /** HMAC-SHA-256(key, label 00 system 00 value), with the key's version in front. */
   of(label: "patient" | "reference" | "document" | "message" | "digest", system: string, value: string): Token;
+};
+
+/** Where a question was left, sealed under the site's key: whoever holds it can neither read nor change it. */
+export type Cursors = {
+  /** As text of a few letters and digits, good only with the same `bound`. */
+  seal(bound: string, place: unknown): string;
+  /** Undefined for a text that was not sealed here, or not for this. */
+  open(bound: string, text: string): unknown;
 };
 
 /** What opens a sealed blob and proves it. `whole`: sha256 is the digest; `segments`: segs and root are. */

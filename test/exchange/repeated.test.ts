@@ -61,7 +61,7 @@ test("78 a question is answered once: who has lost the answer seals it anew", as
     command: "query",
     query: "findDocuments",
     patientIds,
-    latest: 5,
+    limit: 5,
     purposeOfUse: "TREAT",
   });
   const sealed = await peer.push({

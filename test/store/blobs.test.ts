@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { sealPart } from "../../envelope/index.ts";
 import { octets, wire } from "../envelope/people.ts";
 import { clear, folder, open, put, store } from "./fresh.ts";
+import { beforeTwoLevels } from "./rows.ts";
 
 describe("blobs", () => {
   test.for([1, 65_536, 65_537, 3_000_000])("%i octets come back as they were", async (size) => {
@@ -60,7 +61,7 @@ test("bodies of the fourth format, inline and in files, are read after the start
   const names = await Promise.all(bodies.map(async (bytes) => (await put(bytes)).name));
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(`
+  db.exec(`${beforeTwoLevels}
     CREATE TABLE before (
       name TEXT PRIMARY KEY, form TEXT NOT NULL, size INTEGER NOT NULL, digests BLOB NOT NULL,
       cek BLOB NOT NULL, nonce BLOB NOT NULL, tag BLOB NOT NULL, inline BLOB, file TEXT

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { Item } from "../../store/store.ts";
 import { folder, open, store } from "./fresh.ts";
+import { beforeTwoLevels } from "./rows.ts";
 
 describe("formats of the database", () => {
   const waiting = (kind: "document" | "instance", joins: readonly string[]): Item => ({
@@ -33,7 +34,7 @@ describe("formats of the database", () => {
     await store.commit([document, first, second].flatMap((item) => store.items.add(item)));
     await store.close();
     const db = new DatabaseSync(join(folder, "semrs.db"));
-    db.exec(`
+    db.exec(`${beforeTwoLevels}
       CREATE TABLE before (value TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, item)) STRICT, WITHOUT ROWID;
       INSERT INTO before SELECT value, item FROM item_join;
       DROP TABLE item_join; ALTER TABLE before RENAME TO item_join;

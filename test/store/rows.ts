@@ -35,3 +35,15 @@ export const deliveryRow = (id: string, change: Partial<Delivery> = {}): Deliver
   payload: { patient: "A223456781" },
   ...change,
 });
+
+/** Undoes what the format with two levels of the index has made, so that an older one can be made from what is left. */
+export const beforeTwoLevels = `
+  DROP TRIGGER document_once;
+  DROP TABLE clock; DROP TABLE submission; DROP TABLE entry; DROP TABLE lookup; DROP TABLE lookup_recent;
+  ALTER TABLE merge DROP COLUMN n;
+  CREATE TABLE entry (
+    id TEXT PRIMARY KEY, org TEXT NOT NULL, key TEXT NOT NULL UNIQUE, form TEXT NOT NULL, status TEXT NOT NULL,
+    created_at TEXT NOT NULL, manifest_sha256 TEXT NOT NULL, entry BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE entry_patient (patient TEXT NOT NULL, created_at TEXT NOT NULL, entry TEXT NOT NULL) STRICT;
+  CREATE TABLE entry_reference (reference TEXT NOT NULL, created_at TEXT NOT NULL, entry TEXT NOT NULL) STRICT;`;

@@ -1,0 +1,62 @@
+/** A submission set and its entries as rows of the national index (ITI-42), and what they replace. */
+import { Fault } from "../errors.ts";
+import { type Command, eecForms } from "../formats/command.ts";
+import type { Change, Store, Token } from "../store/store.ts";
+import { tokenOf } from "./queries.ts";
+
+type Registration = Command<"register">["entries"][number];
+
+/** The set and those of its entries that are not registered yet: the second net of idempotency, under a new message id. */
+export function submitted(
+  store: Store,
+  org: string,
+  { submissionSet: name, entries }: Command<"register">,
+  createdAt: string,
+): readonly Change[] {
+  const fresh = entries
+    .filter((registration) => !isRegistered(store, org, registration))
+    .map((registration) => ({ ...registration, key: keyOf(store, registration.entry.uniqueId) }));
+  if (new Set(fresh.map(({ key }) => key)).size < fresh.length)
+    throw new Fault("DOCUMENT_CONFLICT", "one document is named twice; each is registered once");
+  const patients = [...new Set(fresh.flatMap(({ entry }) => entry.patientIds.map((id) => tokenOf(store, id))))];
+  return [
+    ...(fresh.length > 0 ? store.entries.submit({ id: store.newId(), org, name, createdAt }, patients) : []),
+    // First what they replace: it may be among them, be registered already, or come later.
+    ...fresh.flatMap(({ entry }) =>
+      replacedBy(store, entry).flatMap((key) => store.entries.replace(org, key, createdAt)),
+    ),
+    ...fresh.flatMap(({ entry, manifestSha256, key }) =>
+      store.entries.add({
+        id: store.newId(),
+        submission: name,
+        org,
+        key,
+        patients: entry.patientIds.map((id) => tokenOf(store, id)),
+        references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
+        related: entry.relatedDocuments.map(({ uniqueId }) => keyOf(store, uniqueId)),
+        form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
+        createdAt,
+        manifestSha256,
+        entry,
+      }),
+    ),
+  ];
+}
+
+function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Registration): boolean {
+  if (entry.repositoryUniqueId !== org) {
+    throw new Fault(
+      "NOT_PERMITTED",
+      "an entry names a repository that is not the sender's; register only what you hold",
+    );
+  }
+  const known = store.entries.byKey(keyOf(store, entry.uniqueId));
+  if (!known) return false;
+  if (known.org === org && known.manifestSha256 === manifestSha256) return true;
+  throw new Fault("DOCUMENT_CONFLICT", "a document with this id is registered with other content");
+}
+
+export const keyOf = (store: Store, uniqueId: string): Token => store.tokens.of("document", "", uniqueId);
+
+const replacedBy = (store: Store, { relatedDocuments }: Registration["entry"]): readonly Token[] =>
+  relatedDocuments.filter(({ type }) => type === "RPLC").map(({ uniqueId }) => keyOf(store, uniqueId));

@@ -1,0 +1,84 @@
+/** Any house of a PKI as a program of its own that asks the registry, and opens what it answers. */
+import { join } from "node:path";
+import { pemToDer } from "../../envelope/certificate.ts";
+import { contentOf, open, type Purpose, type Sealed } from "../../envelope/index.ts";
+import { unwrapperFrom } from "../../envelope/keys.ts";
+import { type Command, commandMediaType, readCommand } from "../../formats/command.ts";
+import type { Found } from "../../formats/query.ts";
+import { bytesOf, wire } from "../envelope/people.ts";
+import { type Answer, type Peer, read } from "./peer.ts";
+
+const paths = { register: "/registry/submissions", change: "/registry/changes", query: "/registry/queries" } as const;
+type Asks = keyof typeof paths;
+
+export type Said = Answer & {
+  readonly found?: Found;
+  readonly refusal?: Command<"refusal">;
+  /** Part 1 of the answer. */
+  readonly bytes: Buffer;
+};
+
+export type Asking = {
+  seal(org: string, purpose: Asks, command: Uint8Array): Promise<Sealed>;
+  /** Posts it over a connection of the house, and opens the answer with its keys. */
+  post(org: string, purpose: Asks, sealed: Sealed): Promise<Said>;
+  ask(org: string, purpose: Asks, command: Uint8Array): Promise<Said>;
+};
+
+export function askingOf(pki: string, peer: Peer, port: () => string | undefined): Asking {
+  const asking: Asking = {
+    seal: async (org, purpose, command) =>
+      await peer.push(
+        {
+          purpose,
+          sender: org,
+          messageType: purpose,
+          to: [{ org: "registry", certificate: peer.certificateOf("registry") }],
+          content: [await contentOf(command, "command", commandMediaType)],
+        },
+        join(pki, org),
+      ),
+    post: async (org, purpose, sealed) => {
+      const to = { as: join(pki, org), path: paths[purpose], port: port() };
+      const answer = await peer.post(sealed.headers, await bytesOf(sealed.body()), to);
+      if (answer.profile === undefined) return { ...answer, bytes: answer.body };
+      const { purpose: kind, bytes } = await opened(pki, org, sealed, answer);
+      return {
+        ...answer,
+        bytes,
+        ...(kind === "response" ? { found: readCommand("found", bytes) } : {}),
+        ...(kind === "refusal" ? { refusal: readCommand("refusal", bytes) } : {}),
+      };
+    },
+    ask: async (org, purpose, command) => await asking.post(org, purpose, await asking.seal(org, purpose, command)),
+  };
+  return asking;
+}
+
+/** What the registry has sealed to this house, verified as the answer to what it has sent. */
+async function opened(
+  pki: string,
+  org: string,
+  { id, manifestSha256 }: Sealed,
+  { headers, body }: Answer,
+): Promise<{ readonly purpose: Purpose; readonly bytes: Buffer }> {
+  const keys = join(pki, org);
+  const envelope = headers.filter(([name]) => /^(mime|content-type|x-)/i.test(name));
+  const answer = await open(envelope, wire(body), {
+    self: org,
+    unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
+    trust: {
+      anchors: pemToDer(read(pki, "ca.crt")),
+      crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
+      revocation: "require",
+    },
+    now: new Date(),
+    partner: () => ({ org: "registry", profiles: ["semrs-2"] }),
+    hasSeen: () => false,
+    purposes: ["response", "refusal", "receipt"],
+    reply: { inReplyTo: id, requestDigest: manifestSha256, from: "registry" },
+  });
+  const first = await answer.parts().next();
+  if (first.done === true) throw new Error("an answer has a part 1");
+  return { purpose: answer.manifest.purpose, bytes: Buffer.from(await first.value.bytes(16_000_000)) };
+}
