@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { chartOf } from "./chart.ts";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
+import { curveLines, measureScale } from "./scale.ts";
 import { machine, versions } from "./versions.ts";
 import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
@@ -40,12 +41,15 @@ const { values } = parseArgs({
     write: { type: "boolean", default: false },
   },
 });
-const wanted = (values.only ?? Object.keys(groups).filter((name) => name !== "seal-large")) as (keyof typeof groups)[];
-const unknown = wanted.filter((name) => !(name in groups));
+/** Curves, which are no rows: only when they are named. */
+const scale = "scale";
+const named = values.only ?? Object.keys(groups).filter((name) => name !== "seal-large");
+const unknown = named.filter((name) => !(name in groups) && name !== scale);
 if (unknown.length > 0) {
-  process.stderr.write(`${unknown.join(", ")}: there is ${Object.keys(groups).join(", ")}\n`);
+  process.stderr.write(`${unknown.join(", ")}: there is ${[...Object.keys(groups), scale].join(", ")}\n`);
   process.exit(64);
 }
+const wanted = named.filter((name): name is keyof typeof groups => name !== scale);
 
 const repetitions = Number(values.repetitions ?? (values.quick ? 2 : 5));
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
@@ -58,12 +62,16 @@ for (const name of wanted) {
     if (!values.json) process.stdout.write(`${linesOf(row).join("\n")}\n\n`);
   }
 }
+const curves = named.includes(scale) ? await measureScale(values.quick ? 1 : repetitions, values.quick, told) : [];
+told("");
+if (!values.json) for (const curve of curves) process.stdout.write(`${curveLines(curve).join("\n")}\n\n`);
 const date = new Date().toISOString().slice(0, 10);
 const report: Report = {
   date,
   machine: machine(),
   versions: versions(),
   rows: rows.map((row) => reportRow(row, date)),
+  curves,
 };
 if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
 else process.stdout.write(`minimum / median / maximum of ${repetitions}, sides in turn · ${report.machine}\n`);

@@ -29,23 +29,27 @@ export const documentMessages = (count: number): readonly Item[] =>
 /** The same, all of one patient. */
 export const documentsOfOne = (count: number): readonly Item[] => documentsOf(count, () => chen);
 
-function documentsOf(count: number, patientOf: () => Patient): readonly Item[] {
-  return Array.from({ length: count }, (): Item => {
-    number += 1;
-    const patient = patientOf();
-    const body = `<paragraph>${"血紅素 13.2 g/dL; ".repeat(1_200)}${number}</paragraph>`;
-    const report = cda({
-      form: "113",
-      extension: `BENCH.${number}`,
-      patient,
-      code: "11502-2",
-      display: "x",
-      title: "檢驗報告",
-      body,
-    });
-    return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}`, patient }));
+const documentsOf = (count: number, patientOf: () => Patient): readonly Item[] =>
+  Array.from({ length: count }, () => document("血紅素 13.2 g/dL; ".repeat(1_200), patientOf));
+
+function document(text: string, patientOf: () => Patient = () => chen): Item {
+  number += 1;
+  const patient = patientOf();
+  const report = cda({
+    form: "113",
+    extension: `BENCH.${number}`,
+    patient,
+    code: "11502-2",
+    display: "x",
+    title: "檢驗報告",
+    body: `<paragraph>${text}${number}</paragraph>`,
   });
+  return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}`, patient }));
 }
+
+/** The same with a CDA of about so many octets. */
+export const documentsOfSize = (count: number, size: number): readonly Item[] =>
+  Array.from({ length: count }, () => document("x".repeat(size)));
 
 const itemOf = (controlId: string, bytes: Uint8Array): Item => ({
   controlId,

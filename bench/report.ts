@@ -1,5 +1,6 @@
 /** What a run measured, as it is published: JSON for programs, a table for people. */
 import type { Figures, Measured, Row } from "./harness.ts";
+import type { Curve } from "./scale.ts";
 
 /** One row of docs/benchmarks.json: medians, with the spread beside them. */
 export type ReportRow = {
@@ -34,6 +35,7 @@ export type Report = {
   readonly machine: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly rows: readonly ReportRow[];
+  readonly curves: readonly Curve[];
 };
 
 export function reportRow({ name, unit, ours, peers, target, met, repetitions }: Row, date: string): ReportRow {
@@ -78,11 +80,12 @@ export function merged(before: Report | undefined, now: Report): Report {
   const fresh = new Map(now.rows.map((row) => [row.name, row]));
   const kept = before.rows.map((row) => fresh.get(row.name) ?? row);
   const known = new Set(before.rows.map(({ name }) => name));
-  return { ...now, rows: [...kept, ...now.rows.filter(({ name }) => !known.has(name))] };
+  const curves = now.curves.length > 0 ? now.curves : before.curves;
+  return { ...now, curves, rows: [...kept, ...now.rows.filter(({ name }) => !known.has(name))] };
 }
 
 /** The table of docs/benchmarks.md. */
-export function tableOf({ date, machine, versions, rows }: Report): string {
+export function tableOf({ date, machine, versions, rows, curves }: Report): string {
   const lines = rows.map((row) => {
     const ours = [`${row.ours} ${row.unit} (${row.oursSpread.join("–")})`, row.cpuMs === null ? "" : `${row.cpuMs} ms`];
     const memory = row.rssMb === null ? "" : `${row.rssMb} MB`;
@@ -98,8 +101,19 @@ export function tableOf({ date, machine, versions, rows }: Report): string {
     "| what | ours | CPU each | memory | beside | asked | |",
     "|---|---|---|---|---|---|---|",
     ...lines,
+    ...curves.flatMap(curveTable),
   ].join("\n");
 }
+
+const curveTable = ({ name, x, unit, points, exponent }: Curve): readonly string[] => [
+  "",
+  `How ${name} grows, exponent ${exponent.toFixed(2)}:`,
+  "",
+  `| ${[x, ...points.map((point) => point.x)].join(" | ")} |`,
+  `|${"---|".repeat(points.length + 1)}`,
+  `| ${[unit, ...points.map(({ value }) => rounded(value))].join(" | ")} |`,
+  `| ${["MB", ...points.map(({ rssMb }) => Math.round(rssMb))].join(" | ")} |`,
+];
 
 function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"][number]): string {
   if (rate === null) return `${name}: missing (${remark})`;

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { chartOf } from "../bench/chart.ts";
 import type { Row } from "../bench/harness.ts";
 import { merged, type Report, reportRow, tableOf, withTable } from "../bench/report.ts";
+import { exponentOf } from "../bench/scale.ts";
 
 const even = (value: number) => ({ min: value, median: value, max: value });
 const row: Row = {
@@ -25,6 +26,7 @@ const report: Report = {
   machine: "2 × test",
   versions: { Node: "24.0.0" },
   rows: [reportRow(row, "2026-01-02")],
+  curves: [],
 };
 
 test("a row has three digits, its spread, and the peer that its target names", () => {
@@ -74,6 +76,17 @@ test("a run of some rows leaves the others, with their date", () => {
   ]);
   expect(tableOf(whole)).toMatch(/\| C-STORE <in> \(2026-01-02\) \|[\s\S]*\| other \|/);
   expect(merged(whole, { ...report, date: "2026-03-04" }).rows).toHaveLength(2);
+});
+
+test("a curve has its exponent, and stays when only rows are measured", () => {
+  const points = [10, 100, 1000].map((x) => ({ x, value: 3 * x ** 2, rssMb: 100.4 }));
+  expect(exponentOf(points)).toBeCloseTo(2);
+  expect(exponentOf(points.map(({ x }) => ({ x, value: 5 })))).toBeCloseTo(0);
+  const curve = { name: "a study", x: "instances", unit: "ms", points, exponent: exponentOf(points) };
+  const whole = merged({ ...report, curves: [curve] }, report);
+  expect(tableOf(whole)).toContain(
+    "How a study grows, exponent 2.00:\n\n| instances | 10 | 100 | 1000 |\n|---|---|---|---|\n| ms | 300 | 30000 | 3000000 |\n| MB | 100 | 100 | 100 |",
+  );
 });
 
 test("the table goes between the marks of its page, and nowhere else", () => {

@@ -1,0 +1,143 @@
+/** How cost grows: the same work at growing sizes, each size with a check of what came of it, and the exponent of the growth. */
+import type { AdminClient } from "../commands/admin-client.ts";
+import { rssOf } from "./harness.ts";
+import { adtMessages, ctInstances, documentsOfSize, sendInstances, sendMessages } from "./load.ts";
+import { counted, startExchange } from "./subjects.ts";
+
+export type Curve = {
+  readonly name: string;
+  /** What grows. */
+  readonly x: string;
+  /** Of what is measured at each point. */
+  readonly unit: string;
+  readonly points: readonly Point[];
+  /** Of the power law that fits best: 1 is in proportion, 0 is constant. */
+  readonly exponent: number;
+};
+export type Point = { readonly x: number; readonly value: number; readonly rssMb: number };
+
+type Growth = Omit<Curve, "points" | "exponent"> & {
+  readonly sizes: readonly number[];
+  /** Sizes with --quick. */
+  readonly quick: number;
+  /** Does the work once at a size; the value is what the unit says. */
+  open(): Promise<{ readonly pid: number; at(size: number): Promise<number>; stop(): Promise<void> }>;
+};
+
+const mebibyte = 1024 * 1024;
+
+const growths: readonly Growth[] = [
+  {
+    name: "a document accepted and validated",
+    x: "octets",
+    unit: "ms",
+    sizes: [1024, 10 * 1024, 100 * 1024, mebibyte, 10 * mebibyte, 40 * mebibyte],
+    quick: 4,
+    open: () =>
+      atHospitalA(async ({ mllp }, a, size) => {
+        const before = await arrivals(a);
+        const [item] = documentsOfSize(1, size);
+        const started = performance.now();
+        await sendMessages(item ? [item] : [], mllp, 1);
+        const ms = performance.now() - started;
+        await counted("arrivals", before + 1, () => arrivals(a));
+        return ms;
+      }),
+  },
+  {
+    name: "a study of instances of 10 kB received on one association",
+    x: "instances",
+    unit: "ms",
+    sizes: [1, 10, 100, 1_000, 10_000],
+    quick: 3,
+    open: () =>
+      atHospitalA(async ({ dicom }, a, size) => {
+        const items = ctInstances(size, 64);
+        const before = await waiting(a);
+        const started = performance.now();
+        await sendInstances(items, dicom, "SEMRS_A", 1);
+        const ms = performance.now() - started;
+        await counted("instances", before + size, () => waiting(a));
+        return ms;
+      }),
+  },
+  {
+    name: "a message of 1 KB acknowledged, one under way on each connection",
+    x: "connections",
+    unit: "ms a message",
+    // As many as one address may have.
+    sizes: [1, 2, 4, 8, 16, 32, 64],
+    quick: 3,
+    open: () =>
+      atHospitalA(async ({ mllp }, a, size) => {
+        const items = adtMessages(Math.max(1_000, size * 10));
+        const before = await arrivals(a);
+        const started = performance.now();
+        await sendMessages(items, mllp, size);
+        const ms = performance.now() - started;
+        await counted("arrivals", before + items.length, () => arrivals(a));
+        return ms / items.length;
+      }),
+  },
+];
+
+type Ports = { readonly mllp: number; readonly dicom: number };
+
+async function atHospitalA(work: (ports: Ports, a: AdminClient, size: number) => Promise<number>) {
+  const exchange = await startExchange();
+  const { pid, mllp, dicom } = exchange.ready["hospital-a"];
+  const portOf = (address: string): number => Number(/:(\d+)$/.exec(address)?.[1]);
+  const ports = { mllp: portOf(mllp), dicom: portOf(dicom) };
+  return { pid, stop: exchange.stop, at: (size: number) => work(ports, exchange.a, size) };
+}
+
+type Counts = { readonly arrivals: Record<string, number>; readonly items: Record<string, number> };
+const sum = (counts: Record<string, number>): number => Object.values(counts).reduce((total, each) => total + each, 0);
+const arrivals = async (a: AdminClient): Promise<number> => sum((await a.get<Counts>("/counts")).arrivals);
+const waiting = async (a: AdminClient): Promise<number> => (await a.get<Counts>("/counts")).items.waiting ?? 0;
+
+/** Every curve, each in a house of its own: the median of so many runs at each size, after one that warms it up. */
+export async function measureScale(
+  repetitions: number,
+  isQuick: boolean,
+  told: (text: string) => void,
+): Promise<readonly Curve[]> {
+  const curves: Curve[] = [];
+  for (const { name, x, unit, sizes, quick, open } of growths) {
+    const subject = await open();
+    const points: Point[] = [];
+    try {
+      await subject.at(sizes[0] ?? 1);
+      for (const size of isQuick ? sizes.slice(0, quick) : sizes) {
+        const values: number[] = [];
+        for (let n = 0; n < repetitions; n += 1) {
+          told(`${name}: ${size} ${x} ${n + 1}/${repetitions}`);
+          values.push(await subject.at(size));
+        }
+        const value = values.sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0;
+        points.push({ x: size, value, rssMb: rssOf(subject.pid) });
+      }
+    } finally {
+      await subject.stop();
+    }
+    curves.push({ name, x, unit, points, exponent: exponentOf(points) });
+  }
+  return curves;
+}
+
+/** Least squares on logarithms. */
+export function exponentOf(points: readonly Pick<Point, "x" | "value">[]): number {
+  const logs = points.map(({ x, value }) => [Math.log(x), Math.log(value)] as const);
+  const mean = (at: 0 | 1): number => logs.reduce((total, each) => total + each[at], 0) / logs.length;
+  const [x, y] = [mean(0), mean(1)];
+  const product = logs.reduce((total, [a, b]) => total + (a - x) * (b - y), 0);
+  return product / logs.reduce((total, [a]) => total + (a - x) ** 2, 0);
+}
+
+export const curveLines = ({ name, x, unit, points, exponent }: Curve): readonly string[] => [
+  `${name}: exponent ${exponent.toFixed(2)}`,
+  ...points.map(({ x: at, value, rssMb }) => {
+    const digits = value < 10 ? 2 : 0;
+    return `  ${String(at).padStart(10)} ${x}  ${value.toFixed(digits).padStart(9)} ${unit}  ${rssMb.toFixed(0)} MB`;
+  }),
+];
