@@ -16,6 +16,8 @@ export type Partner = {
   /** SHA-256 (hex) of its TLS certificate. */
   readonly tls: string;
   readonly profiles: readonly string[];
+  /** Who else may hand on what it has authored. */
+  readonly relays?: readonly string[];
   /** It speaks semrs-2017, until its first verified semrs-2 envelope. */
   readonly legacy?: LegacyPartner & { /** DER. */ readonly decrypt: Uint8Array };
 };

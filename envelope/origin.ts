@@ -42,7 +42,7 @@ export function openOrigin(
   if (manifest.sender.org !== owner.org || manifest.sender.cert !== certificate.sha256)
     throw refuse("its sender is not the one who signed it");
   if (manifest.purpose !== "provide" && manifest.purpose !== "push") throw refuse(`its purpose is ${manifest.purpose}`);
-  if (owner.org !== sender) throw refuse(`${sender} is no relay of ${owner.org}`);
+  if (owner.org !== sender && !owner.relays?.includes(sender)) throw refuse(`${sender} is no relay of ${owner.org}`);
   if (manifest.origin !== null) throw refuse("an origin inside an origin");
   checkReferences(outer, manifest);
   return { manifest, manifestBytes, manifestSha256, signature, org: owner.org, markedAt };

@@ -5,7 +5,12 @@ import { type Trust, validatePath } from "./path.ts";
 import { manifestContentType, verifySignedData } from "./signed-data.ts";
 
 /** An organisation, and the profiles that it and we agreed on. */
-export type Owner = { readonly org: string; readonly profiles: readonly string[] };
+export type Owner = {
+  readonly org: string;
+  readonly profiles: readonly string[];
+  /** Who else may hand on what it has authored, with its manifest as origin. */
+  readonly relays?: readonly string[];
+};
 
 export type SignerChecks<O> = {
   readonly trust: Trust;

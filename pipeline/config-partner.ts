@@ -1,6 +1,7 @@
 /** The schema of one partner: whom we seal for, whose signatures we accept. */
 import { z } from "zod";
 import { keyTransports } from "../envelope/index.ts";
+import { name } from "./config-values.ts";
 
 export const partner = z.strictObject({
   url: z
@@ -16,6 +17,11 @@ export const partner = z.strictObject({
       "Envelope profiles it may use; we seal for it in the first. Only semrs-2 hands records on: an smime-4 partner pushes and is pushed to. semrs-2017 stands alone.",
     ),
   allowLegacy: z.boolean().default(false).describe("Required beside semrs-2017: nobody signs its headers and images."),
+  relays: z
+    .array(name)
+    .max(64)
+    .default([])
+    .describe("Partners that may hand on what this one has authored; its own signature is verified all the same."),
   transport: z
     .enum(keyTransports)
     .default("rsa-oaep")

@@ -17,6 +17,11 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
   if (!file.sites[file.site]) yield unknown(["site"], "this file has no site", file.site, names);
   yield* authorities(file);
   yield* legacy(file);
+  const known = Object.keys(file.partners);
+  for (const [name, { relays }] of Object.entries(file.partners))
+    for (const [index, relay] of relays.entries())
+      if (!known.includes(relay))
+        yield unknown(["partners", name, "relays", index], "there is no partner", relay, known);
   for (const [name, { owner }] of Object.entries(file.identifiers)) {
     const partners = Object.keys(file.partners);
     if (owner !== undefined && !partners.includes(owner) && !names.includes(owner))

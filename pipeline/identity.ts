@@ -45,7 +45,7 @@ export function loadKeys(config: Config): Keys {
         crlStaleMs: crlStaleOf(config),
       },
       ...(partners.some(([, { legacy }]) => legacy) ? { legacy: legacyKeys(folder) } : {}),
-      self: partner(config.site, { certificates: folder, profiles: ["semrs-2"] }),
+      self: partner(config.site, { certificates: folder, profiles: ["semrs-2"], relays: [] }),
       partners: new Map(partners),
     },
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
@@ -75,7 +75,10 @@ function crlStaleOf({ own }: Config): number {
 
 type Wanted = Config["partners"][string];
 
-function partner(org: string, { certificates: folder, profiles }: Pick<Wanted, "certificates" | "profiles">): Partner {
+function partner(
+  org: string,
+  { certificates: folder, profiles, relays }: Pick<Wanted, "certificates" | "profiles" | "relays">,
+): Partner {
   const [signing, decrypt, tls] = (["sign", "decrypt", "tls"] as const).map((name) =>
     certificatesOf(org, folder, name),
   );
@@ -85,6 +88,7 @@ function partner(org: string, { certificates: folder, profiles }: Pick<Wanted, "
     decrypt: decrypt?.[0],
     tls: sha256(tls?.[0] ?? new Uint8Array()),
     profiles,
+    relays,
   };
 }
 

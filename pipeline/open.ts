@@ -95,7 +95,8 @@ export function pushChannel(site: Site, org: string): InboundChannel {
 
 /** Keeps a pushed record: in one commit with the receipt that says so. */
 export async function receivePush(site: Site, opened: AnyOpened, changes: readonly Change[]): Promise<void> {
-  const channel = pushChannel(site, opened.org);
+  // A relay stands for the author: it is the author whom the channel trusts.
+  const channel = pushChannel(site, (opened.origin ?? opened).org);
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
   await site.store.commit([
     ...changes,

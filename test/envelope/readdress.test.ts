@@ -211,6 +211,27 @@ describe("91 an origin that does not hold is refused", () => {
     expect(() => openOrigin(claimed, manifest, a.org, checks)).toThrow("an origin inside an origin");
   });
 
+  test("99 a relay that is listed for this author, and not for another one", async () => {
+    const sealed = await seal(answerTo({ sender: c.org, purpose: "push" }), c.signer, now);
+    const relayedBy = (author: string, relays: readonly string[]): Partial<Opening> => ({
+      purposes: ["push"],
+      partner: (sha256, certificate) => {
+        const owner = ownerAmong(parties)(sha256, certificate);
+        return owner?.org === author ? { ...owner, relays } : owner;
+      },
+    });
+    const opened = await open(sealed.headers, sealed.body(), openingOf(b, relayedBy(a.org, [registry.org, c.org])));
+    expect([opened.org, opened.origin?.org]).toEqual([c.org, a.org]);
+    expect((await clearParts(opened)).length).toBe(content.length);
+    for (const [author, relays] of [
+      [a.org, [registry.org]],
+      [c.org, [c.org, a.org]],
+    ] as const)
+      await expect(open(sealed.headers, sealed.body(), openingOf(b, relayedBy(author, relays)))).rejects.toMatchObject({
+        message: "origin: hospital-c is no relay of hospital-a",
+      });
+  });
+
   test("a relay that is not the author", async () => {
     const envelope = await seal(answerTo({ sender: c.org }), c.signer, now);
     await expect(open(envelope.headers, inPieces(await bodyOf(envelope)), opening())).rejects.toMatchObject({
