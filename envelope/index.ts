@@ -4,7 +4,7 @@ export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
 export { type Message, readMessage, writeMessage } from "./message.ts";
-export { type Opened, type Opening, open } from "./open.ts";
+export { type Opened, type Opening, open, type VerifiedSender } from "./open.ts";
 export type { OpenedPart } from "./opened-part.ts";
 export type { VerifiedOrigin } from "./origin.ts";
 export {

@@ -36,8 +36,17 @@ export type Opening = {
   hasSeen(org: string, id: string): boolean;
   /** The organisation at the other end of the TLS connection. */
   readonly peer?: string;
+  /** Told whose envelope it is, once signature and receiver hold: who that is may be told why it is refused. */
+  verified?(sender: VerifiedSender): void;
   /** Set when this is the answer to a request of ours: its id, the SHA-256 (hex) of its manifest, whom it was sealed for. */
   readonly reply?: { readonly inReplyTo: string; readonly requestDigest: string; readonly from: string };
+};
+
+/** Who signed an envelope, and which one. */
+export type VerifiedSender = {
+  readonly org: string;
+  readonly manifestSha256: string;
+  readonly manifest: Pick<Manifest, "id" | "message"> & { readonly profile: "semrs-2" | "smime-4" };
 };
 
 export type Opened = {
@@ -92,6 +101,8 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
   const manifest = readManifest(manifestBytes);
   checkSender(manifest, signer);
   checkRecipients(manifest, recipients, { self: opening.self, certificate: unwrapper.certificate });
+  const manifestSha256 = createHash("sha256").update(manifestBytes).digest("hex");
+  opening.verified?.({ org, manifest, manifestSha256 });
   checkTime(manifest, signer.signingTime, now);
   checkHeaders(manifest, clear, { oneTimeKey, signer: signer.certificate, recipients });
   if (!opening.purposes.includes(manifest.purpose)) {
@@ -110,7 +121,7 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
   return {
     manifest,
     manifestBytes,
-    manifestSha256: createHash("sha256").update(manifestBytes).digest("hex"),
+    manifestSha256,
     signature,
     org,
     origin,

@@ -76,6 +76,8 @@ export async function openSmime4(
   const { octets, manifest } = await within(fromSpool(spooled, facts), async (clear) => {
     const { octets, head, bodies } = await readEntity((await openSigned(clear)).content);
     checkHead(head, { org: owner.org, signed, enveloped, self: opening.self });
+    const { id, message } = head;
+    opening.verified?.({ org: owner.org, manifestSha256: sha256, manifest: { profile: "smime-4", id, message } });
     checkTime(head, signed.signingTime, now);
     if (!opening.purposes.includes(head.purpose))
       throw new Fault("NOT_PERMITTED", `an envelope that is for ${head.purpose} is not taken here`);

@@ -2,6 +2,9 @@
  * What a REST peer is told when something fails (RFC 9457). Until a signature is verified the answer is clear and
  * generic: one `unopenable` for everything cryptographic. After it, the refusal is sealed and signed: it is evidence.
  */
+import { randomUUID } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Response } from "express";
 import { codeOf, consequence, type ErrorCode } from "../errors.ts";
 
 export type Problem = {
@@ -32,3 +35,15 @@ export function clearProblem(thrown: unknown, instance: string): Problem {
 
 /** HTTP status of a sealed refusal. */
 export const refusalStatus = (thrown: unknown): number => consequence(thrown).http;
+
+/** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
+const tickMs = 100;
+export const tick = (): Promise<void> => wait(tickMs - (Date.now() % tickMs));
+
+/** Tells it in clear, on the next tick. */
+export async function refuseInClear(response: Response, thrown: unknown): Promise<void> {
+  const problem = clearProblem(thrown, randomUUID());
+  await tick();
+  if (problem.status === 429 || problem.status === 503) response.setHeader("Retry-After", "5");
+  response.status(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+}

@@ -2,13 +2,11 @@
  * The REST surface of a site: TLS with client certificates admits the hop, the envelope's signature authenticates the
  * organisation. Every request and every answer is an envelope; what an envelope says is answered by a `Resource`.
  */
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { setTimeout as wait } from "node:timers/promises";
 import express, { type Request, type Response } from "express";
 import { type Identity, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
 import {
@@ -19,6 +17,7 @@ import {
   type Purpose,
   type Spool,
   sealAs,
+  type VerifiedSender,
 } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
@@ -29,13 +28,11 @@ import { envelopeHeaders, tlsPeer } from "./hop.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
-import { clearProblem, refusalStatus } from "./problem.ts";
+import { refusalStatus, refuseInClear, tick } from "./problem.ts";
 import type { Spools } from "./spool.ts";
 
 const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
-/** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
-const tickMs = 100;
 const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
@@ -161,6 +158,7 @@ async function respond(
   const peer = tlsPeer(identity, request);
   const { body, isTooSlow } = paced(unread(request), exchange.pace ?? slowest);
   let opened: AnyOpened | undefined;
+  let sender: VerifiedSender | undefined;
   let admitted: Admitted | undefined;
   try {
     if (!peer)
@@ -176,7 +174,10 @@ async function respond(
       exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
       return;
     }
-    const circumstances = { ...opening(resource, exchange, peer), spool };
+    const verified = (signer: VerifiedSender): void => {
+      sender = signer;
+    };
+    const circumstances = { ...opening(resource, exchange, peer), spool, verified };
     opened = await openAs(peer.profiles, headers, admitted.counted(body), circumstances);
     admitted.verified();
     await endLegacy(exchange, peer, opened);
@@ -189,15 +190,16 @@ async function respond(
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (thrown) {
     admitted?.left();
-    if (opened && !isUnopened(thrown)) admitted?.opened();
+    const isTold = sender?.org === peer?.org && (opened ? !isUnopened(thrown) : isOfSender(thrown));
+    if (isTold) admitted?.opened();
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
-    log(`${resource.station}.refused`, { ...reason, ...(opened ? { message: opened.manifest.message } : {}) }, "warn");
+    log(`${resource.station}.refused`, { ...reason, ...(sender ? { message: sender.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
     await drain(body);
     // What is left of a body that drips is not waited for.
     if (isTooSlow() && !response.headersSent) response.setHeader("Connection", "close");
     if (response.headersSent) response.destroy();
-    else if (opened && !isUnopened(thrown)) await refuse(exchange, response, opened, thrown);
+    else if (sender && isTold) await refuse(exchange, response, sender, thrown);
     else await refuseInClear(response, thrown);
   }
 }
@@ -220,6 +222,9 @@ async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
   }
 }
 
+/** What only a verified sender can cause, and has to know, before the envelope is open. */
+const isOfSender = (thrown: unknown): boolean =>
+  ["ENVELOPE_EXPIRED", "ENVELOPE_REPLAYED", "NOT_PERMITTED"].includes(codeOf(thrown));
 const isUnopened = (thrown: unknown): boolean => ["ENVELOPE_NOT_OPENED", "ENVELOPE_MALFORMED"].includes(codeOf(thrown));
 
 function opening({ purposes, isReceipted }: Resource, { identity, store, now }: Exchange, peer: Partner) {
@@ -237,7 +242,7 @@ async function send(
   { identity, store, now }: Exchange,
   response: Response,
   status: number,
-  opened: AnyOpened,
+  opened: VerifiedSender,
   answer: Exclude<Answer, { status: 204 }>,
 ): Promise<void> {
   const asker = identity.partners.get(opened.org) ?? identity.self;
@@ -264,7 +269,7 @@ async function send(
   await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
 }
 
-async function refuse(exchange: Exchange, response: Response, opened: AnyOpened, thrown: unknown): Promise<void> {
+async function refuse(exchange: Exchange, response: Response, to: VerifiedSender, thrown: unknown): Promise<void> {
   const status = refusalStatus(thrown);
   const code = codeOf(thrown);
   const refusal = {
@@ -275,19 +280,10 @@ async function refuse(exchange: Exchange, response: Response, opened: AnyOpened,
     code,
   } as const;
   const content = [await contentOf(writeCommand<"refusal">(refusal), "command", commandMediaType)];
-  await send(exchange, response, status, opened, {
+  await send(exchange, response, status, to, {
     status: 200,
     purpose: "refusal",
     messageType: "refusal",
     content,
   }).catch(() => response.destroy());
-}
-
-const tick = (): Promise<void> => wait(tickMs - (Date.now() % tickMs));
-
-async function refuseInClear(response: Response, thrown: unknown): Promise<void> {
-  const problem = clearProblem(thrown, randomUUID());
-  await tick();
-  if (problem.status === 429 || problem.status === 503) response.setHeader("Retry-After", "5");
-  response.status(problem.status).type("application/problem+json").send(JSON.stringify(problem));
 }

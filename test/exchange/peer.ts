@@ -26,7 +26,7 @@ export type Peer = {
   draft(): Promise<Draft>;
   signer(org?: string): Signer;
   /** The same, sealed; `keys` is the folder of who signs. */
-  push(change?: Partial<Draft>, keys?: string): Promise<Sealed>;
+  push(change?: Partial<Draft>, keys?: string, at?: Date): Promise<Sealed>;
   /** Posts over a TLS connection of `as`; to hospital B's repository unless told otherwise. */
   post(headers: readonly (readonly [string, string])[], body: Uint8Array, to?: Sending): Promise<Answer>;
   /** The receipt in hospital B's answer to this envelope of hospital A. */
@@ -69,8 +69,8 @@ export function peerOf(pki: string, port: string | undefined): Peer {
     certificateOf,
     draft,
     signer: (org = "hospital-a") => signerIn(keysOf(org)),
-    push: async (change = {}, keys = keysOf("hospital-a")) =>
-      await seal({ ...(await draft()), ...change }, signerIn(keys), new Date()),
+    push: async (change = {}, keys = keysOf("hospital-a"), at = new Date()) =>
+      await seal({ ...(await draft()), ...change }, signerIn(keys), at),
     post: (headers, body, { as = keysOf("hospital-a"), path = "/repository/documents", port: other = port } = {}) => {
       const { promise, resolve, reject } = Promise.withResolvers<Answer>();
       const options = {

@@ -63,7 +63,23 @@ test("an envelope for another receiver, of an untrusted signer, or with a purpos
   expect((await peer.post(untrusted.headers, await bytesOf(untrusted.body()))).status).toBe(422);
 
   const provided = await peer.push({ purpose: "provide" });
-  expect((await peer.post(provided.headers, await bytesOf(provided.body()))).status).toBe(422);
+  expect(await peer.post(provided.headers, await bytesOf(provided.body()))).toMatchObject({
+    status: 403,
+    profile: "semrs-2",
+  });
+  expect(await records()).toBe(0);
+});
+
+test("79 an envelope that has expired, or comes from the future, is refused in a signed answer: its sender seals it anew", async () => {
+  for (const hours of [-48, 1]) {
+    const at = new Date(Date.now() + hours * 3600 * 1000);
+    const sealed = await peer.push({}, join(pki, "hospital-a"), at);
+    const body = await bytesOf(sealed.body());
+    expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 422, profile: "semrs-2" });
+    // Over another's connection nobody is told anything.
+    const other = await peer.post(sealed.headers, body, { as: join(pki, "registry") });
+    expect(other).toMatchObject({ status: 422, profile: undefined });
+  }
   expect(await records()).toBe(0);
 });
 
