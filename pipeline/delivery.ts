@@ -1,7 +1,8 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
-import { setTimeout as wait } from "node:timers/promises";
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
+import { type Clock, systemClock } from "../store/clock.ts";
 import type { Change, Delivery, Id, Way } from "../store/store.ts";
+import { afterFailure } from "./delivery-decisions.ts";
 import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -50,8 +51,6 @@ const maxTogether = 32;
 const gatherMs = 100;
 const unmarkedMs = 1_000;
 const maxSleepMs = 60_000;
-/** A random share of the pause, so that what failed together does not come back together. */
-const jitter = 0.2;
 
 /** Runs until stopped; `wake` says that something was added, `after` is told of each delivery that is committed as delivered. */
 export function openDeliveryLoop<T extends Together>(
@@ -59,6 +58,7 @@ export function openDeliveryLoop<T extends Together>(
   sends: Alone<T>,
   after: (delivery: Delivery) => Promise<void>,
   together: T,
+  clock: Clock = systemClock,
 ): DeliveryLoop {
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
@@ -66,7 +66,7 @@ export function openDeliveryLoop<T extends Together>(
   /** Ways on which deliveries are gathered: a request is under way, or was a moment ago. */
   const gathering = new Map<string, Way>();
   const pauses = openPauses(() => config.delivery.retry);
-  let timer: NodeJS.Timeout | undefined;
+  let callOff = (): void => undefined;
   let isStopped = false;
   let isQueued = false;
 
@@ -80,14 +80,14 @@ export function openDeliveryLoop<T extends Together>(
     // The request that is under way there takes a look when it ends, and takes all that has come meanwhile with it.
     if (isStopped || isQueued || (way && gathering.has(nameOf(way)))) return;
     isQueued = true;
-    setImmediate(look);
+    clock.soon(look);
   };
 
   const look = (): void => {
     isQueued = false;
     if (isStopped) return;
-    clearTimeout(timer);
-    const now = Date.now();
+    callOff();
+    const now = clock.now();
     // A destination that is busy is asked for nothing more: its queue would hide the others'.
     const isBusy = (destination: string): boolean =>
       (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
@@ -110,7 +110,7 @@ export function openDeliveryLoop<T extends Together>(
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
     const times = [store.deliveries.nextDue(now, except), pauses.next()].filter((at) => at !== undefined && at > now);
     const next = Math.min(...(times as number[]), now + maxSleepMs);
-    if (times.length > 0) timer = setTimeout(wake, next - now);
+    if (times.length > 0) callOff = clock.after(next - now, wake);
   };
 
   const begin = (destination: string, deliveries: readonly Delivery[], attempted: Promise<void>): void => {
@@ -125,7 +125,7 @@ export function openDeliveryLoop<T extends Together>(
 
   /** Sends all that are due on a way, and leaves a little time for more to come before it is gone again. */
   const gather = (way: Way, send: SendTogether, channels: readonly string[]): void => {
-    const started = Date.now();
+    const started = clock.now();
     const all = store.deliveries.due(started, maxTogether, { channels, only: way });
     gathering.set(nameOf(way), way);
     const leave = (): void => {
@@ -133,8 +133,8 @@ export function openDeliveryLoop<T extends Together>(
       wake();
     };
     const sent = attemptAll(all, send).finally(() => {
-      const left = all.length < maxTogether ? started + gatherMs - Date.now() : 0;
-      if (left > 0) setTimeout(leave, left).unref();
+      const left = all.length < maxTogether ? started + gatherMs - clock.now() : 0;
+      if (left > 0) clock.after(left, leave);
       else gathering.delete(nameOf(way));
     });
     begin(way.destination, all, sent);
@@ -148,7 +148,8 @@ export function openDeliveryLoop<T extends Together>(
     const started = performance.now();
     try {
       const sent = await pass(site, stationOf[first.kind], first.channel, () => send(site, deliveries));
-      await store.commit(sent.flatMap((each, n) => delivered(deliveries[n] ?? first, each, started)));
+      const changes = sent.flatMap((each, n) => delivered(deliveries[n] ?? first, each, started));
+      await commitWaiting(first.id, changes);
     } catch (thrown) {
       if (isStopped && site.signal.aborted) return;
       // What is wrong with one of them is no reason to refuse the others: each is sent by itself.
@@ -171,7 +172,7 @@ export function openDeliveryLoop<T extends Together>(
       await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
       const send = sends[delivery.kind as keyof typeof sends];
       const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () => send(site, delivery));
-      await store.commit(delivered(delivery, sent, started));
+      await commitWaiting(id, delivered(delivery, sent, started));
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
       return;
@@ -199,7 +200,7 @@ export function openDeliveryLoop<T extends Together>(
     { destination: peer, channel, kind, record, id }: Delivery,
     code: ErrorCode | undefined,
   ): Change[] => {
-    if (pauses.ended(peer, code, Date.now()) !== "is over") return [];
+    if (pauses.ended(peer, code, clock.now()) !== "is over") return [];
     log(`${stationOf[kind]}.resumed`, { channel, station: kind, message: record ?? id, peer });
     return [step(site, record ?? id, stationOf[kind], "resumed", { peer })];
   };
@@ -213,10 +214,8 @@ export function openDeliveryLoop<T extends Together>(
     // After a restart the alarm is in the journal already.
     const steps =
       began && code !== delivery.code ? [step(site, record ?? id, station, "paused", { peer, code, attempt })] : [];
-    await settle(id, [
-      store.deliveries.mark(id, { state: "queued", code, reason, attempts: attempt, due: Date.now() }),
-      ...steps,
-    ]);
+    const mark = store.deliveries.mark(id, { state: "queued", code, reason, attempts: attempt, due: clock.now() });
+    await settle(id, [mark, ...steps]);
   };
 
   /** Whether a person decides about a message that was not answered. */
@@ -224,17 +223,21 @@ export function openDeliveryLoop<T extends Together>(
     kind === "message" && config.own.systems[destination]?.mllp?.ambiguous === "hold";
 
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
-    const { first, max, for: within } = config.delivery.retry;
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
     if (isPausing(code)) {
-      const began = pauses.ended(delivery.destination, code, Date.now()) === "began";
+      const began = pauses.ended(delivery.destination, code, clock.now()) === "began";
       return await rejected(delivery, thrown, began);
     }
     const goesOn = resumed(delivery, code);
-    const isOver = Date.now() - Date.parse(delivery.createdAt) > within;
-    const again = consequenceOf(code).retry && !isOver && !(code === "PEER_AMBIGUOUS" && isHeld(delivery));
-    const pause = Math.min(max, first * 2 ** Math.min(delivery.attempts - 1, 30)) * (1 + Math.random() * jitter);
-    const state = again ? (code === "PEER_AMBIGUOUS" ? "ambiguous" : "queued") : "parked";
+    const now = clock.now();
+    const { retry } = config.delivery;
+    const { state, due } = afterFailure(delivery, code, {
+      now,
+      retry,
+      isHeld: isHeld(delivery),
+      random: clock.random(),
+    });
+    const again = state !== "parked";
     const { id, kind, channel, destination: peer, attempts: attemptNumber } = delivery;
     const fields = {
       channel,
@@ -252,24 +255,30 @@ export function openDeliveryLoop<T extends Together>(
     const steps = isNew
       ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
       : [];
-    await settle(id, [
-      store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due: Date.now() + pause }),
-      ...steps,
-      ...goesOn,
-    ]);
+    const mark = store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due });
+    await settle(id, [mark, ...steps, ...goesOn]);
   };
 
-  /** Unmarked it would stay on the wire until the next start: a full disk is waited for. */
-  const settle = async (id: Id, changes: readonly Change[]): Promise<void> => {
+  /** A full disk is waited for: what was sent and cannot be marked as sent would be sent twice. */
+  const commitWaiting = async (id: Id, changes: readonly Change[]): Promise<void> => {
     for (let isTold = false; ; isTold = true) {
       try {
         return await store.commit(changes);
       } catch (thrown) {
         const code = codeOf(thrown);
+        if (isStopped || code !== "STORE_FULL") throw thrown;
         if (!isTold) log("deliver.unmarked", { message: id, code }, "error");
-        if (isStopped || code !== "STORE_FULL") return;
-        await wait(unmarkedMs);
+        await new Promise<void>((resolve) => clock.after(unmarkedMs, resolve));
       }
+    }
+  };
+
+  /** What cannot be marked stays on the wire until the next start. */
+  const settle = async (id: Id, changes: readonly Change[]): Promise<void> => {
+    try {
+      await commitWaiting(id, changes);
+    } catch (thrown) {
+      log("deliver.unmarked", { message: id, code: codeOf(thrown) }, "error");
     }
   };
 
@@ -278,7 +287,7 @@ export function openDeliveryLoop<T extends Together>(
     wake,
     stop: async () => {
       isStopped = true;
-      clearTimeout(timer);
+      callOff();
       await Promise.all(under.values());
     },
   };

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { Fault } from "../errors.ts";
 import { type JournalFile, openJournalFile } from "./journal-file.ts";
+import type { Acceptance } from "./store.ts";
 
 export type Accepted = {
   readonly seq: number;
@@ -25,6 +26,16 @@ export type Confirmation = Pick<Accepted, "seq" | "at">;
 /** Where the chain stands: after record `seq`, `offset` octets into the file. */
 export type Head = { readonly seq: number; readonly chain: Uint8Array; readonly offset: number };
 
+/** What the index says of the journal: where it stood before the last commit, and what that commit has added to it. */
+export type Checkpoint = Head & { readonly accepted: readonly Acceptance[] };
+export type Recovered = {
+  /** Acknowledged, and not in the index. */
+  readonly missing: readonly Accepted[];
+  /** In the index, and not in the journal: a power cut came between the two, and nobody had an answer. They are added again. */
+  readonly owed: readonly Acceptance[];
+  readonly head: Head;
+};
+
 const headBytes = 8;
 const chainBytes = 32;
 const maxBodyBytes = 1024;
@@ -33,6 +44,7 @@ export const maxGroup = 256;
 const maxGroupBytes = maxGroup * 256;
 
 export const emptyHead: Head = { seq: 0, chain: new Uint8Array(chainBytes), offset: 0 };
+export const noCheckpoint: Checkpoint = { ...emptyHead, accepted: [] };
 
 /** One record as octets, and the chain after it. */
 export function frame(
@@ -54,11 +66,7 @@ export function frame(
  * nor a last group that nothing confirms and the index has nothing of: they are cut off. Anything else that does not fit is
  * STORE_DAMAGED, naming the file and the octet.
  */
-export function readJournal(
-  path: string,
-  from: Head,
-  isKept: (id: string) => boolean,
-): { readonly missing: readonly Accepted[]; readonly head: Head } {
+export function readJournal(path: string, from: Checkpoint, isKept: (id: string) => boolean): Recovered {
   const file = openJournalFile(path, "repair");
   try {
     return recoverJournal(file, path, from, isKept);
@@ -71,19 +79,20 @@ export function readJournal(
 export function recoverJournal(
   file: JournalFile | undefined,
   name: string,
-  from: Head,
+  from: Checkpoint,
   isKept: (id: string) => boolean,
-): { readonly missing: readonly Accepted[]; readonly head: Head } {
+): Recovered {
   if (!file) {
     if (from.offset > 0) throw new Fault("STORE_DAMAGED", `${name} is missing; restore the data folder from a backup`);
-    return { missing: [], head: from };
+    return { missing: [], owed: from.accepted, head: from };
   }
   const size = file.size();
   if (size < from.offset)
     throw new Fault("STORE_DAMAGED", `${name} is shorter than the index says (${size} of ${from.offset} octets)`);
   const confirmed: Accepted[] = [];
   let group: Accepted[] = [];
-  let [head, last] = [from, from];
+  let [head, last]: [Head, Head] = [from, from];
+  const known = new Set<string>();
   for (const { accepted, head: after } of frames(file, from)) {
     if (!("id" in accepted) || accepted.group === undefined || accepted.group !== group[0]?.group) {
       confirmed.push(...group);
@@ -91,13 +100,17 @@ export function recoverJournal(
       last = head;
     }
     if ("id" in accepted) group.push(accepted);
+    if ("id" in accepted) known.add(accepted.id);
     head = after;
   }
   const isUnanswered = group[0]?.group !== undefined && !group.some(({ id }) => isKept(id));
   if (isUnanswered) head = last;
   else confirmed.push(...group);
   if (head.offset < size) file.truncate(head.offset);
-  return { missing: confirmed.filter(({ id }) => !isKept(id)), head };
+  // What a killed process wrote is read from the cache: from here on it is built upon.
+  file.syncNow();
+  const owed = from.accepted.filter(({ id }) => !known.has(id));
+  return { missing: confirmed.filter(({ id }) => !isKept(id)), owed, head };
 }
 
 /** Every record from the first on, while others may be appended; STORE_DAMAGED where the chain does not hold. */

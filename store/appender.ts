@@ -5,17 +5,17 @@ import type { JournalFile } from "./journal-file.ts";
 import type { Acceptance } from "./store.ts";
 
 /** Zeros are written ahead by this much, page by page: of a large piece the kernel would write more than the page that changed. */
-const [roomBytes, pageBytes] = [1024 * 1024, 4096];
-/** What one group may take: the frame of an acceptance is smaller than this. */
-const groupBytes = maxGroup * 256;
+const pageBytes = 4096;
+/** `group`: what one group may take, where the frame of an acceptance is smaller than 256 octets. */
+const roomOf = { ahead: 1024 * 1024, group: maxGroup * 256 } as const;
 /** How long nothing has to come until what came is confirmed by a frame of its own. */
 const quietMs = 200;
 
 export type Appender = {
   /** Makes room for one group, before anything of it is written; throws what the file system throws. */
   reserve(): void;
-  /** Where the chain stands, as the index keeps it. */
-  checkpoint(): Uint8Array;
+  /** Where the chain stands on the disk, and what is about to be added: as the index keeps it. */
+  checkpoint(accepted: readonly Acceptance[]): Uint8Array;
   /** Writes them at once; resolves when they are on the disk, undefined where there is nothing to sync. */
   append(accepted: readonly Acceptance[]): Promise<void> | undefined;
   /** The last group was not committed: as if it had never been written. */
@@ -24,14 +24,19 @@ export type Appender = {
   close(): void;
 };
 
-/** Continues an accept journal behind `head`. */
-export function openAppender(file: JournalFile, head: Head, clock: Pick<Clock, "now" | "after">): Appender {
+/** Continues an accept journal behind `head`. Sizes in octets. */
+export function openAppender(
+  file: JournalFile,
+  head: Head,
+  clock: Pick<Clock, "now" | "after">,
+  size: { readonly ahead: number; readonly group: number } = roomOf,
+): Appender {
   let { seq, chain, offset } = head;
   let room = offset;
   let before = head;
   let isConfirmed = true;
-  // A checkpoint is of octets that are on the disk.
-  let isSynced = true;
+  // A checkpoint is of octets that are on the disk: a confirmation is not until the next sync.
+  let synced = head;
   let callOff = (): void => undefined;
 
   const add = (records: readonly (Accepted | Confirmation)[]): void => {
@@ -47,16 +52,15 @@ export function openAppender(file: JournalFile, head: Head, clock: Pick<Clock, "
     chain = after;
     offset += bytes.length;
     seq += records.length;
-    isSynced = false;
   };
   const reserve = (): void => {
-    if (room - offset >= 2 * groupBytes) return;
+    if (room - offset >= 2 * size.group) return;
     const zeros = new Uint8Array(pageBytes);
-    for (const end = room + roomBytes; room < end; room += pageBytes) file.write(zeros, room);
+    for (const end = room + size.ahead; room < end; room += pageBytes) file.write(zeros, room);
   };
   const confirm = (): void => {
     callOff();
-    if (isConfirmed || room - offset < groupBytes) return;
+    if (isConfirmed || room - offset < size.group) return;
     // Synced with the next commit: it only shortens the time in which a loss of the index could be taken for a group that was never answered.
     add([{ seq: seq + 1, at: clock.now() }]);
     isConfirmed = true;
@@ -64,17 +68,20 @@ export function openAppender(file: JournalFile, head: Head, clock: Pick<Clock, "
 
   return {
     reserve,
-    checkpoint: () => Buffer.from(JSON.stringify({ seq, chain: Buffer.from(chain).toString("hex"), offset })),
+    checkpoint: (accepted) =>
+      Buffer.from(JSON.stringify({ ...synced, chain: Buffer.from(synced.chain).toString("hex"), accepted })),
     append: (accepted) => {
-      callOff();
       if (accepted.length > 0) {
+        callOff();
         const [at, group] = [clock.now(), seq + 1];
         add(accepted.map(({ id, digest }, n) => ({ seq: group + n, at, id, digest, group })));
         isConfirmed = false;
       }
-      if (isSynced) return undefined;
+      if (synced.offset === offset) return undefined;
+      const written = { seq, chain, offset };
       return file.sync().then(() => {
-        isSynced = true;
+        synced = written;
+        callOff();
         if (!isConfirmed) callOff = clock.after(quietMs, confirm);
       });
     },
@@ -83,11 +90,13 @@ export function openAppender(file: JournalFile, head: Head, clock: Pick<Clock, "
       ({ seq, chain, offset } = before);
       isConfirmed = true;
       file.syncNow();
+      synced = before;
     },
     close: () => {
       confirm();
       file.truncate(offset);
       file.syncNow();
+      synced = { seq, chain, offset };
       file.close();
     },
   };

@@ -23,7 +23,7 @@ import {
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
-import { emptyHead, walkOn } from "./accept-journal.ts";
+import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
 import { writeDurably } from "./durable.ts";
 import { checkpointOf } from "./sqlite.ts";
 
@@ -115,7 +115,7 @@ function readBackup(from: string): Backup {
 function cut(snapshot: DatabaseSync, journal: string): number {
   const known = snapshot.prepare("SELECT 1 FROM arrival WHERE id = ?");
   const checkpoint = checkpointOf(snapshot);
-  let end = checkpoint;
+  let end: Head = checkpoint;
   let [acceptances, beyond] = [0, 0];
   for (const { accepted, head } of walkOn(journal, emptyHead)) {
     beyond += 1;

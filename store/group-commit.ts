@@ -43,20 +43,25 @@ export function nextGroup(waiting: readonly Commit[]): {
 const checkpoint =
   "INSERT INTO meta (name, value) VALUES ('journal', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/** After a write or a sync that failed, everything is refused: only a new process may try again. */
-export function openGroupCommit(index: Index, accepting: Appender): GroupCommit {
+/**
+ * After a write or a sync that failed, everything is refused: only a new process may try again. `owed` is added to the
+ * journal with the first group.
+ */
+export function openGroupCommit(index: Index, accepting: Appender, owed: readonly Acceptance[]): GroupCommit {
   let isDamaged = false;
+  let still = owed;
 
   /** Index and accept journal are written, then synced at the same time; neither of them alone is an answer. */
   const write = async (group: readonly Commit[]): Promise<readonly Committed[]> => {
     let results: readonly Committed[] = [];
     let synced: Promise<void> | undefined;
     try {
-      if (group.some(({ accepted }) => accepted.length > 0)) accepting.reserve();
+      if (still.length > 0 || group.some(({ accepted }) => accepted.length > 0)) accepting.reserve();
       index.exec("BEGIN IMMEDIATE");
       results = group.map((commit) => apply(index, commit));
-      index.run({ sql: checkpoint, params: [accepting.checkpoint()] });
-      synced = accepting.append(group.flatMap(({ accepted }, n) => (results[n]?.error ? [] : accepted)));
+      const accepted = [...still, ...group.flatMap((commit, n) => (results[n]?.error ? [] : commit.accepted))];
+      index.run({ sql: checkpoint, params: [accepting.checkpoint(accepted)] });
+      synced = accepting.append(accepted);
       index.exec("COMMIT");
     } catch (thrown) {
       try {
@@ -74,6 +79,7 @@ export function openGroupCommit(index: Index, accepting: Appender): GroupCommit 
     }
     try {
       await synced;
+      still = [];
       return results;
     } catch (thrown) {
       // An fsync that failed once may succeed the second time without having written: never retried on this handle.
@@ -90,7 +96,7 @@ export function openGroupCommit(index: Index, accepting: Appender): GroupCommit 
     close: () => {
       if (isDamaged) return;
       accepting.close();
-      index.run({ sql: checkpoint, params: [accepting.checkpoint()] });
+      index.run({ sql: checkpoint, params: [accepting.checkpoint([])] });
     },
   };
 }

@@ -57,8 +57,8 @@ export async function openStore({
     const tables = openTables(db, keys, now);
     const { arrivals } = tables;
     const isKept = (id: string): boolean => arrivals.find(id) !== undefined;
-    const { missing, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
-    db.begin(head);
+    const { missing, owed, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
+    db.begin(head, owed);
     const database = db;
     const sealed = (): Uint8Array => keys.seal("meta\0key\0value", Buffer.from(checkText));
     const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];

@@ -115,7 +115,8 @@ function lookUp(db: DatabaseSync, journal: string, from: Head): Omit<Reconciliat
   return { acknowledged, missing, late: unknown, head };
 }
 
-function sumsOf(db: DatabaseSync, outbound: readonly string[]): readonly ChannelSum[] {
+/** Fates by channel, of what the index has. */
+export function sumsOf(db: Pick<DatabaseSync, "prepare">, outbound: readonly string[]): readonly ChannelSum[] {
   const sums = new Map<string, Record<Fate, number>>();
   for (const row of db.prepare(sumsSql).all(JSON.stringify(outbound))) {
     const channel = String(row.channel);

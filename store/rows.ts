@@ -23,14 +23,13 @@ export const countsOf = (rows: readonly Row[]): Readonly<Record<string, number>>
   Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row.n)]));
 
 /** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
-export function idSource(now: () => Date): () => Id {
+export function idSource(now: () => Date, random: (octets: number) => Buffer = randomBytes): () => Id {
   let last = "";
   return () => {
     const ms = now().getTime().toString(16).padStart(12, "0");
-    let id = ms + randomBytes(10).toString("hex");
+    let id = ms + random(10).toString("hex");
     // The clock stood still or went back: count on from the last one.
-    if (id <= last)
-      id = (BigInt(`0x${last}`) + 1n + BigInt(randomBytes(2).readUInt16BE())).toString(16).padStart(32, "0");
+    if (id <= last) id = (BigInt(`0x${last}`) + 1n + BigInt(random(2).readUInt16BE())).toString(16).padStart(32, "0");
     last = id;
     return id;
   };

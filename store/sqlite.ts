@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { codeOf, Fault } from "../errors.ts";
-import { emptyHead, type Head } from "./accept-journal.ts";
+import { type Checkpoint, type Head, noCheckpoint } from "./accept-journal.ts";
 import type { Commit, Committed } from "./group-commit.ts";
 import { belowReserve, type Reserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
@@ -22,9 +22,9 @@ export type Database = {
   /** Resolves when nothing can be written any more. */
   readonly failed: Promise<Fault>;
   /** Where the accept journal stood when the last commit was made. */
-  readonly checkpoint: Head;
-  /** Starts the writer at this place of the accept journal. */
-  begin(head: Head): void;
+  readonly checkpoint: Checkpoint;
+  /** Starts the writer at this place of the accept journal, which lacks what is owed to it. */
+  begin(head: Head, owed: readonly Acceptance[]): void;
   close(): Promise<void>;
 };
 
@@ -121,8 +121,8 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
       }
     },
     checkpoint: checkpointOf(reader),
-    begin: (head) => {
-      const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head };
+    begin: (head, owed) => {
+      const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head, owed };
       worker = new Worker(new URL("./writer.ts", import.meta.url), { workerData: data });
       worker.on("message", (results: readonly Committed[]) => results.forEach(settle));
       worker.on("error", die);
@@ -153,16 +153,13 @@ function migrate(db: DatabaseSync, path: string): void {
   }
 }
 
-/** Where the accept journal stood when an index was last written. */
-export function checkpointOf(db: DatabaseSync): Head {
+/** Where the accept journal stood when an index was last written, and what was added to it with that. */
+export function checkpointOf(db: Pick<DatabaseSync, "prepare">): Checkpoint {
   const row = db.prepare("SELECT value FROM meta WHERE name = 'journal'").get() as { value: Uint8Array } | undefined;
-  if (!row) return emptyHead;
-  const { seq, chain, offset } = JSON.parse(Buffer.from(row.value).toString("utf8")) as {
-    seq: number;
-    chain: string;
-    offset: number;
-  };
-  return { seq, chain: Buffer.from(chain, "hex"), offset };
+  if (!row) return noCheckpoint;
+  type Kept = Omit<Checkpoint, "chain" | "accepted"> & { chain: string; accepted?: readonly Acceptance[] };
+  const { chain, accepted = [], ...kept } = JSON.parse(Buffer.from(row.value).toString("utf8")) as Kept;
+  return { ...kept, chain: Buffer.from(chain, "hex"), accepted };
 }
 
 const codes = { conflict: "STORE_CONFLICT", full: "STORE_FULL", damaged: "STORE_DAMAGED" } as const;
@@ -172,6 +169,6 @@ const remedies = {
   damaged: "the store could not write; check the disk and restart the site",
 } as const;
 
-/** SQLite's own text names columns, never values; it is kept as the cause. */
-const faultOf = ({ kind, message }: NonNullable<Committed["error"]>): Fault =>
+/** What a caller is told of a commit that failed. SQLite's own text names columns, never values; it is kept as the cause. */
+export const faultOf = ({ kind, message }: NonNullable<Committed["error"]>): Fault =>
   new Fault(codes[kind], remedies[kind], { cause: new Error(message) });

@@ -7,10 +7,16 @@ import { systemClock } from "./clock.ts";
 import { type Commit, nextGroup, openGroupCommit } from "./group-commit.ts";
 import { openJournalFile } from "./journal-file.ts";
 import type { Statement } from "./sqlite.ts";
+import type { Acceptance } from "./store.ts";
 
-export type WriterData = { readonly database: string; readonly journal: string; readonly head: Head };
+export type WriterData = {
+  readonly database: string;
+  readonly journal: string;
+  readonly head: Head;
+  readonly owed: readonly Acceptance[];
+};
 
-const { database, journal, head } = workerData as WriterData;
+const { database, journal, head, owed } = workerData as WriterData;
 const port = parentPort;
 if (!port) throw new Error("the writer runs as a worker thread");
 
@@ -28,7 +34,7 @@ const run = ({ sql, params }: Statement): void => {
   statement.run(...params);
 };
 const accepting = openAppender(openJournalFile(journal, "append"), head, systemClock);
-const groups = openGroupCommit({ exec: (sql) => db.exec(sql), run }, accepting);
+const groups = openGroupCommit({ exec: (sql) => db.exec(sql), run }, accepting, owed);
 let isBusy = false;
 let isClosing = false;
 let waiting: readonly Commit[] = [];
@@ -45,7 +51,8 @@ async function commitWaiting(): Promise<void> {
   while (waiting.length > 0) {
     const { group, rest } = nextGroup(waiting);
     waiting = rest;
-    port?.postMessage(await groups.write(group));
+    const results = await groups.write(group);
+    port?.postMessage(results);
     // What came meanwhile is received before the next group is made up.
     await new Promise((resolve) => setImmediate(resolve));
   }

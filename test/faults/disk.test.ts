@@ -173,7 +173,7 @@ function mutant(): string {
   const broken = [
     ["store/sqlite.ts", "synchronous = FULL", "synchronous = OFF"],
     ["store/writer.ts", "synchronous = FULL", "synchronous = OFF"],
-    ["store/appender.ts", "return sync(file).then(", "return Promise.resolve().then("],
+    ["store/appender.ts", "return file.sync().then(", "return Promise.resolve().then("],
   ] as const;
   for (const [name, from, to] of broken) {
     const file = join(copy, name);

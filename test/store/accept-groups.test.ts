@@ -33,7 +33,7 @@ const [second, third] = [
   { id: "c", group: 2 },
 ];
 const missing = (path: string, kept: readonly string[], from: Head = emptyHead): readonly string[] =>
-  readJournal(path, from, (id) => kept.includes(id)).missing.map(({ id }) => id);
+  readJournal(path, { ...from, accepted: [] }, (id) => kept.includes(id)).missing.map(({ id }) => id);
 const changeAt = (path: string, octets: readonly number[]): void => {
   const bytes = readFileSync(path);
   for (const at of octets) bytes[at] = (bytes[at] ?? 0) ^ 1;
@@ -56,6 +56,13 @@ describe("a group and the index", () => {
   test("what a later group or a confirmation proves is named", () => {
     expect(missing(journalOf([first, second, third]).path, ["b", "c"])).toEqual(["a"]);
     expect(missing(journalOf([first, second, third, "confirmed"], 100).path, ["a"])).toEqual(["b", "c"]);
+  });
+
+  test("what the index has and a power cut kept from the journal is owed to it, and nothing else", () => {
+    const { path } = journalOf([first], 5_000);
+    const accepted = ["a", "b"].map((id) => ({ id, digest: "00" }));
+    const { owed, missing } = readJournal(path, { ...emptyHead, accepted }, () => true);
+    expect({ owed, missing }).toEqual({ owed: [{ id: "b", digest: "00" }], missing: [] });
   });
 
   test("frames from before there were groups prove themselves", () => {
