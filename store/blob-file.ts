@@ -1,88 +1,80 @@
-/** A body on its way to its place: small ones are held, larger ones go to a temp file that is made durable under its name. */
-import { closeSync, existsSync, fdatasync, fsync, mkdirSync, open, openSync, rename, unlink, writev } from "node:fs";
-import { dirname, join } from "node:path";
+/**
+ * A body on its way to its place: a small one stays with its index row, a middling one is held until its end and written at
+ * once, a large one is written as it comes.
+ */
+import { closeSync, constants, fdatasync, openSync, writev } from "node:fs";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
+import { type BlankFile, type BlankFiles, discard } from "./blank-files.ts";
 
 /** Up to this many octets stay with their index row. */
 export const maxInlineBytes = 64 * 1024;
-/** Chunks are gathered to writes of about this size: each is a turn of a thread of the pool. */
+/** Chunks are gathered to writes of about this size, each a turn of a thread of the pool; a body below it is one write. */
 const writeBytes = 1024 * 1024;
 
 // Descriptors in place of file handles: each step of those is a turn of the thread pool, to close too.
-const disk = {
-  open: promisify(open),
-  writev: promisify(writev),
-  datasync: promisify(fdatasync),
-  sync: promisify(fsync),
-  rename: promisify(rename),
-  unlink: promisify(unlink),
-} as const;
+const disk = { writev: promisify(writev), datasync: promisify(fdatasync) } as const;
 
 export type Spooled = {
-  /** The whole of it; null where it is a file. */
+  /** The whole of it; null where it is for a file. */
   readonly inline: Uint8Array | null;
-  /** Moves the file to its place; resolves when its octets and its name are on stable storage. */
-  keep(path: string): Promise<void>;
+  /** The name of its file, or null; resolves when its octets and its name are on stable storage. */
+  keep(): Promise<string | null>;
   drop(): Promise<void>;
 };
 
-let spooled = 0;
-
 /** Takes the ciphertext in. An iterable that throws leaves nothing behind. STORE_FULL, or STORE_DAMAGED when the disk fails. */
-export async function spool(cipher: AsyncIterable<Uint8Array>, folder: string): Promise<Spooled> {
-  spooled += 1;
-  let path = join(folder, String(spooled));
+export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFiles): Promise<Spooled> {
   let gathered: Uint8Array[] = [];
   let size = 0;
-  let file: Promise<number> | undefined;
+  let file: BlankFile | undefined;
   let writing: Promise<unknown> = Promise.resolve();
   const drop = async (): Promise<void> => {
     await writing.catch(() => undefined);
-    const descriptor = await file?.catch(() => undefined);
+    if (file) discard(file);
     file = undefined;
-    if (descriptor === undefined) return;
-    closeSync(descriptor);
-    await disk.unlink(path).catch(() => undefined);
   };
   try {
     for await (const chunk of cipher) {
       gathered.push(chunk);
       size += chunk.length;
-      if (size <= maxInlineBytes) continue;
-      if (!file) {
-        file = disk.open(path, "wx", 0o600);
-        file.catch(() => undefined);
-      }
       if (size < writeBytes) continue;
+      file ??= unsynced(await blanks.take());
       // One write under way while the next piece is encrypted.
       await writing;
-      writing = writeAll(await file, gathered);
+      writing = writeAll(file, gathered);
       writing.catch(() => undefined);
       [gathered, size] = [[], 0];
     }
-    if (!file) return { inline: Buffer.concat(gathered, size), keep: async () => undefined, drop };
+    if (!file && size <= maxInlineBytes) return { inline: Buffer.concat(gathered, size), keep: async () => null, drop };
     await writing;
-    const descriptor = await file;
-    if (size > 0) await writeAll(descriptor, gathered);
-    const keep = async (place: string): Promise<void> => {
-      try {
-        await makeFolder(dirname(place));
-        await disk.rename(path, place);
-        path = place;
-        // Both at once: what they wait for is mostly one and the same commit of the file system.
-        const syncs = await Promise.allSettled([disk.datasync(descriptor), syncFolder(dirname(place))]);
-        for (const each of syncs) if (each.status === "rejected") throw each.reason;
-        closeSync(descriptor);
-        file = undefined;
-      } catch (thrown) {
-        throw diskFault(thrown);
-      }
-    };
-    return { inline: null, keep, drop };
   } catch (thrown) {
     await drop();
     throw diskFault(thrown);
+  }
+  const keep = async (): Promise<string> => {
+    try {
+      const isLarge = file !== undefined;
+      file ??= await blanks.take();
+      await writeAll(file, gathered);
+      if (isLarge) await disk.datasync(file.descriptor);
+      const { name, descriptor } = file;
+      file = undefined;
+      closeSync(descriptor);
+      return name;
+    } catch (thrown) {
+      throw diskFault(thrown);
+    }
+  };
+  return { inline: null, keep, drop };
+}
+
+/** The same file without O_DSYNC: many writes wait for the disk once, at their end. */
+function unsynced(blank: BlankFile): BlankFile {
+  try {
+    return { ...blank, descriptor: openSync(blank.path, constants.O_WRONLY) };
+  } finally {
+    closeSync(blank.descriptor);
   }
 }
 
@@ -94,23 +86,7 @@ function diskFault(thrown: unknown): unknown {
   return thrown;
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  if (existsSync(folder)) return;
-  mkdirSync(folder, { mode: 0o700, recursive: true });
-  await syncFolder(dirname(folder));
-}
-
-/** The names in a folder are durable. */
-async function syncFolder(folder: string): Promise<void> {
-  const descriptor = openSync(folder, "r");
-  try {
-    await disk.sync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-async function writeAll(descriptor: number, chunks: readonly Uint8Array[]): Promise<void> {
+async function writeAll({ descriptor }: BlankFile, chunks: readonly Uint8Array[]): Promise<void> {
   for (let left = chunks; left.length > 0; ) {
     const { bytesWritten } = await disk.writev(descriptor, left);
     left = behind(left, bytesWritten);

@@ -1,9 +1,9 @@
 /** Sealed bodies: small ones inline with their index row, larger ones as files named by a keyed digest. */
-import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault } from "../errors.ts";
+import { openBlankFiles, pathOf } from "./blank-files.ts";
 import { spool } from "./blob-file.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
@@ -18,14 +18,12 @@ const usedBySql = `
   UNION ALL SELECT 'record', id, '' FROM record WHERE EXISTS (SELECT 1 FROM json_each(parts) WHERE value ->> 'blob' = ?1)
   LIMIT 100`;
 
-/** Blobs under `folder/blobs`; temp files and files without a row (a crash between rename and commit) are swept now. */
-export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blobs {
+/** Blobs under `folder/blobs`; files without a row (unused ones, and those of a crash before the commit) are swept now. */
+export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blobs & { close(): void } {
   const root = join(folder, "blobs");
-  const temporary = join(root, "tmp");
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  mkdirSync(root, { recursive: true, mode: 0o700 });
   sweep(root, db);
-  const fileOf = (name: BlobName): string => join(root, name.slice(0, 2), name);
+  const blanks = openBlankFiles(root);
   const has = (name: BlobName): boolean => db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
   const row = (name: BlobName, columns = "*"): Row => {
     const found = db.get(`SELECT ${columns} FROM blob WHERE name = ?`, name);
@@ -39,7 +37,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
 
   return {
     put: async (cipher, facts) => {
-      const spooled = await spool(cipher, temporary);
+      const spooled = await spool(cipher, blanks);
       try {
         const sealed = facts();
         const digest = sealed.sha256 ?? sealed.root ?? "";
@@ -55,9 +53,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
             change: change("UPDATE blob SET size = size WHERE name = ?", name),
           } satisfies StagedBlob;
         }
-        // Two copies at once are two ciphertexts: each file has its own name until its row decides which is kept.
-        const file = spooled.inline ? null : `${name}.${randomBytes(4).toString("hex")}`;
-        if (file) await spooled.keep(fileOf(file));
+        // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
+        const file = await spooled.keep();
         return {
           name,
           digest,
@@ -73,7 +70,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     read: (name) => {
       const found = row(name);
       const inline = found.inline as Uint8Array | null;
-      return inline ? once(inline) : readFile(fileOf(String(found.file)), Number(found.size), name);
+      return inline ? once(inline) : readFile(pathOf(root, String(found.file)), Number(found.size), name);
     },
     drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
     has,
@@ -85,6 +82,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         id: String(row.id),
         controlId: String(row.control_id),
       })),
+    close: blanks.close,
   };
 }
 
@@ -151,13 +149,9 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 function sweep(root: string, db: Database): void {
   let swept = 0;
   for (const folder of readdirSync(root, { withFileTypes: true })) {
-    if (!folder.isDirectory() || folder.name === "tmp") continue;
+    if (!folder.isDirectory()) continue;
     for (const file of readdirSync(join(root, folder.name))) {
-      const isIndexed = db.get(
-        "SELECT 1 FROM blob WHERE name = ? AND file = ?",
-        file.slice(0, file.indexOf(".")),
-        file,
-      );
+      const isIndexed = db.get("SELECT 1 FROM blob WHERE file = ?", file);
       if (!isIndexed && swept < sweepLimit) rmSync(join(root, folder.name, file), { force: true });
       swept += 1;
     }

@@ -75,6 +75,7 @@ export async function openStore({
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
         await database.close();
+        blobs.close();
         unlock();
       },
     };

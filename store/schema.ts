@@ -148,4 +148,6 @@ export const migrations: readonly string[] = [
   ) BEGIN SELECT RAISE(ABORT, 'a document is registered once'); END;
   ALTER TABLE merge ADD COLUMN n INTEGER NOT NULL DEFAULT 0;
   `,
+  // Names of files say nothing of their blob: the sweep finds the row by the file.
+  "CREATE INDEX IF NOT EXISTS blob_file ON blob (file) WHERE file IS NOT NULL",
 ];

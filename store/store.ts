@@ -107,8 +107,8 @@ export type StagedBlob = {
 export type Blobs = {
   /**
    * Takes ciphertext in; `facts` is called once the iterable has ended. Up to 64 KiB go inline with the index row; larger
-   * ones to a temp file → rename → fdatasync and fsync of the folder, both at once. If the same digest is already here, the copy is
-   * dropped and `fresh` is false. An iterable that throws leaves nothing behind.
+   * ones to a file whose name is durable already, and which is before this resolves. If the same digest is already here, the
+   * copy is dropped and `fresh` is false. An iterable that throws leaves nothing behind.
    */
   put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
   facts(name: BlobName): BlobFacts;

@@ -1,5 +1,5 @@
 /** The disk fills up while a part comes in (refusal 84): refused with a signed answer, nothing half kept, and taken later. */
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -30,7 +30,11 @@ test.skipIf(!disk.available)(
     const image = await contentFrom(octets(32 * mebibyte, 84), "dicom", "1.2.3.84");
     const sealed = await peer.push({ ...draft, content: [...draft.content.slice(0, 1), image] });
     const body = await bytesOf(sealed.body());
-    const temporary = join(data, "hospital-b", "blobs", "tmp");
+    const blobs = join(data, "hospital-b", "blobs");
+    const written = () =>
+      readdirSync(blobs, { recursive: true, encoding: "utf8" })
+        .map((name) => statSync(join(blobs, name), { throwIfNoEntry: false }))
+        .filter((each) => each?.isFile() && each.size > 0).length;
 
     const as = join(pki, "hospital-a");
     const answered = Promise.withResolvers<readonly [number | undefined, unknown]>();
@@ -49,12 +53,12 @@ test.skipIf(!disk.available)(
     );
     outgoing.on("error", answered.reject);
     outgoing.write(body.subarray(0, 12 * mebibyte));
-    await until("the part is being written", () => readdirSync(temporary).length === 1);
+    await until("the part is being written", () => written() === 1);
     const release = mounted.fill(4);
     outgoing.end(body.subarray(12 * mebibyte));
     expect(await answered.promise).toEqual([507, "semrs-2"]);
     expect(sites.log.some(({ site, fields }) => site === "hospital-b" && fields.code === "STORE_FULL")).toBe(true);
-    await until("nothing of it is left", () => readdirSync(temporary).length === 0);
+    await until("nothing of it is left", () => written() === 0);
     expect(sites.documentsAtB().size).toBe(0);
 
     release();

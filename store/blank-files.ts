@@ -1,0 +1,91 @@
+/**
+ * Empty files, made ahead: their names are on stable storage before the first octet of a body is written, one wait for
+ * several. What is written to one is there when the write has ended (O_DSYNC). Those without a row go at the next start.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, constants, existsSync, fsync, mkdirSync, openSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+
+export type BlankFile = { readonly name: string; readonly path: string; readonly descriptor: number };
+
+export type BlankFiles = {
+  /** One that nobody else has; the taker closes it. Throws what the file system throws. */
+  take(): Promise<BlankFile>;
+  /** Removes those that nobody took. */
+  close(): void;
+};
+
+const sync = promisify(fsync);
+const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
+/** Made at once, in one folder; the next ones are begun when half of them are gone. */
+const batch = 16;
+
+/** Where a file of this name lies below `root`. */
+export const pathOf = (root: string, name: string): string => join(root, name.slice(0, 2), name);
+
+/** Files below `root`, in its up to 256 folders; none is made before the first is asked for. */
+export function openBlankFiles(root: string): BlankFiles {
+  const ready: BlankFile[] = [];
+  let making: Promise<void> | undefined;
+  let isClosed = false;
+
+  const make = async (): Promise<void> => {
+    // Of one batch all names are beside each other, in the index too.
+    const prefix = randomBytes(15).toString("hex");
+    const folder = dirname(pathOf(root, prefix));
+    const made: BlankFile[] = [];
+    try {
+      const isNew = !existsSync(folder);
+      if (isNew) mkdirSync(folder, { mode: 0o700, recursive: true });
+      for (let n = 0; n < batch; n += 1) {
+        const name = `${prefix}${n.toString(16)}`;
+        const path = pathOf(root, name);
+        made.push({ name, path, descriptor: openSync(path, flags, 0o600) });
+      }
+      await syncFolder(folder);
+      if (isNew) await syncFolder(root);
+    } catch (thrown) {
+      made.forEach(discard);
+      throw thrown;
+    }
+    if (isClosed) made.forEach(discard);
+    else ready.push(...made);
+  };
+  const more = (): Promise<void> => {
+    making ??= make().finally(() => (making = undefined));
+    return making;
+  };
+
+  return {
+    take: async () => {
+      for (;;) {
+        const next = ready.shift();
+        // Who finds none hears of it.
+        if (ready.length <= batch / 2) more().catch(() => undefined);
+        if (next) return next;
+        await more();
+      }
+    },
+    close: () => {
+      isClosed = true;
+      ready.splice(0).forEach(discard);
+    },
+  };
+}
+
+/** Closes and removes it. */
+export function discard({ path, descriptor }: BlankFile): void {
+  closeSync(descriptor);
+  rmSync(path, { force: true });
+}
+
+/** The names in a folder are durable. */
+async function syncFolder(folder: string): Promise<void> {
+  const descriptor = openSync(folder, "r");
+  try {
+    await sync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
