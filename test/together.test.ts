@@ -12,6 +12,7 @@ import { openStopped } from "../pipeline/stops.ts";
 import { openStore } from "../store/index.ts";
 import type { Delivery, Store } from "../store/store.ts";
 import { until } from "./sites.ts";
+import { deliveryRow } from "./store/rows.ts";
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -51,21 +52,7 @@ async function loopOver(count: number, register: SendTogether) {
   return { store, tried, loop, ids: rows.map(({ id }) => id) };
 }
 
-const registration = (store: Store): Delivery => ({
-  id: store.newId(),
-  kind: "register",
-  channel: "documents",
-  destination: "registry",
-  order: null,
-  record: null,
-  state: "queued",
-  attempts: 0,
-  due: 0,
-  code: null,
-  reason: null,
-  createdAt: new Date().toISOString(),
-  payload: null,
-});
+const registration = (store: Store): Delivery => deliveryRow(store.newId(), { payload: null });
 const all = async (_site: Site, deliveries: readonly Delivery[]) =>
   deliveries.map(() => ({ changes: [], event: "registered" }));
 const delivered = (store: Store): number => store.deliveries.list({ state: "delivered", limit: 100 }).length;
