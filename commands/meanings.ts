@@ -94,7 +94,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "A certificate is expired, revoked, of an unknown authority or for another use.",
     "semrs pki show; exchange certificates and revocation lists.",
   ],
-  RECIPIENT_UNKNOWN: ["No partner of this name is configured.", "List it under partners with its certificates."],
+  RECIPIENT_UNKNOWN: [
+    "No partner of this name is configured, or there is no certificate to seal for it.",
+    "List it under partners, with its certificates; what was parked is sealed for it then.",
+  ],
   NOT_PERMITTED: [
     "The one who asks may not: wrong purpose, another's repository, a caller that is not listed.",
     "Correct the configuration of the side that is wrong.",
@@ -119,6 +122,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   PEER_REFUSED: [
     "A system or partner said no for good; the delivery is parked.",
     "Correct what it objects to, then release the delivery.",
+  ],
+  PEER_UNOPENABLE: [
+    "A partner cannot open what we seal for it; the delivery is parked. It tells no more, since it does not know who we are.",
+    "Compare its decrypt.crt here and our sign.crt there by fingerprint, the profile and both clocks. A renewed certificate is taken by semrs reload, and what was parked is sealed for it; after anything else semrs journal resend.",
   ],
   AE_TITLE_UNKNOWN: [
     "A PACS rejects our AE title, or does not answer to the one we call; nothing is sent to it until it accepts us.",

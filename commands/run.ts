@@ -1,5 +1,6 @@
 /** `semrs run`: one site, from its configuration, until SIGTERM or SIGINT. */
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
@@ -114,7 +115,9 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
   const revocation = await openRevocation({ sources, trust, folder, renewMs, log });
   const { minFree: minFreeBytes, ballast: ballastBytes } = config.own.disk;
   const sizes = { minFreeBytes, ballastBytes };
-  const identity = Object.defineProperty({ ...keys.identity }, "trust", { get: revocation.trust, enumerable: true });
+  const partners = new Map(keys.identity.partners);
+  const known = { ...keys.identity, partners };
+  const identity = Object.defineProperty(known, "trust", { get: revocation.trust, enumerable: true });
   const store = await openStore({ folder: config.own.data, key: keys.storageKey, now, ...sizes }).catch(
     async (thrown: unknown) => {
       await revocation.stop();
@@ -140,10 +143,19 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       if (known) return known;
       const partner = config.partners[org];
       if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
-      const pinned = (keys.identity.partners.get(org) ?? keys.identity.self).tls;
+      const pinned = (partners.get(org) ?? keys.identity.self).tls;
       const rest = openRest({ url: partner.url, ...keys.tls, expectCertificateSha256: pinned });
       rests.set(org, rest);
       return rest;
+    },
+    renew: (next) => {
+      const differing = [...next.values()].filter((each) => !isDeepStrictEqual(each, partners.get(each.org)));
+      for (const each of differing) {
+        partners.set(each.org, each);
+        // What is under way ends on its connection; the next one is pinned to what is known now.
+        rests.delete(each.org);
+      }
+      return differing.map(({ org }) => org);
     },
     wake: (way) => wake(way),
     stopped: openStopped(store),

@@ -6,6 +6,7 @@ import { directorySource } from "../connectors/directory.ts";
 import { openBudget } from "../connectors/mllp/budget.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import { openPlaces } from "../connectors/wire.ts";
+import { codeOf, reasonOf } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openCommit } from "./commitment.ts";
@@ -29,6 +30,7 @@ import { openReconciler } from "./reconcile.ts";
 import { type Reloaded, reload } from "./reload.ts";
 import { type Provide, push, registerAll, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
+import { sealAnew } from "./seal-anew.ts";
 import { pass, type Site } from "./site.ts";
 import { type Assembled, openWaitingRoom } from "./waiting-room.ts";
 
@@ -83,6 +85,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
   const commit = openCommit(site, room.complete);
   await messages.resume();
   await completeAll(site);
+  await sealAnew(site);
 
   const health = openHealthChecks(site);
   const reconciler = openReconciler(site);
@@ -90,6 +93,9 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
   const renew = (): Reloaded => {
     const reloaded = reload(site);
     room.lookAgain();
+    sealAnew(site).catch((thrown: unknown) =>
+      site.log("route.unchanged", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+    );
     loop.wake();
     return reloaded;
   };

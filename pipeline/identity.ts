@@ -25,13 +25,7 @@ export function loadKeys(config: Config): Keys {
   const folder = config.own.keys;
   const own = (name: string) => text(join(folder, name));
   const anchors = config.trust.anchors.map(text);
-  const partners = Object.entries(config.partners)
-    .filter(([org]) => org !== config.site)
-    .map(([org, wanted]): [string, Partner] => [
-      org,
-      speaksLegacy(wanted) ? legacyPartner(org, wanted) : partner(org, wanted),
-    ]);
-  checkDirect(partners.map(([, each]) => each));
+  const partners = loadPartners(config);
   return {
     identity: {
       org: config.site,
@@ -44,13 +38,23 @@ export function loadKeys(config: Config): Keys {
         revocation: "require",
         crlStaleMs: crlStaleOf(config),
       },
-      ...(partners.some(([, { legacy }]) => legacy) ? { legacy: legacyKeys(folder) } : {}),
+      ...([...partners.values()].some(({ legacy }) => legacy) ? { legacy: legacyKeys(folder) } : {}),
       self: partner(config.site, { certificates: folder, profiles: ["semrs-2"], relays: [] }),
-      partners: new Map(partners),
+      partners,
     },
     tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
     storageKey: storageKey(join(folder, "storage.key")),
   };
+}
+
+/** The other houses with their certificates, read anew. CONFIG_INVALID as `loadKeys`. */
+export function loadPartners({ partners, site }: Pick<Config, "partners" | "site">): ReadonlyMap<string, Partner> {
+  const others = Object.entries(partners).filter(([org]) => org !== site);
+  const known = others.map(([org, wanted]) =>
+    speaksLegacy(wanted) ? legacyPartner(org, wanted) : partner(org, wanted),
+  );
+  checkDirect(known);
+  return new Map(known.map((each) => [each.org, each]));
 }
 
 /** Until every partner has the new certificate, what is sealed for the old one still opens (refusal 76). */

@@ -40,7 +40,7 @@ export async function pushLegacy(site: Site, record: StoredRecord, to: NonNullab
     .rest(org)
     .post("/semrs/v1/repository/documents", sealed.headers, sealed.body(), bytes, signal);
   site.metrics.exchanged(bytes, response.isEncrypted);
-  if (response.status !== 204) throw await refusedInClear(org, response);
+  if (response.status !== 204) throw await refusedInClear(org, response, to.decrypt);
   const { channel, id: message } = record;
   log("route.pushed", { channel, message, peer: org, bytes, ms: since(started), reason: "semrs-2017" }, "warn");
   // Who was handed a record is told when it is corrected, and here a person has to do it.

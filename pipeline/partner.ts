@@ -1,4 +1,5 @@
 /** Asks a partner: seals a request, posts it, opens the answer, and accepts it only if it answers this request. */
+import { createHash } from "node:crypto";
 import { legacyOf, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
 import {
   type AnyOpened,
@@ -50,12 +51,12 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
       "PEER_REFUSED",
       `${org} speaks semrs-2017, which carries documents and nothing else; tell it by other means`,
     );
-  const to = [receiverOf(partner)];
+  const to = receiverOf(partner);
   const { path, purpose, message, messageType, content } = request;
   const profile = profileFor(partner, purpose);
   const sealed = await sealAs(
     profile,
-    { purpose, message, sender: identity.org, messageType, to, content },
+    { purpose, message, sender: identity.org, messageType, to: [to], content },
     identity.signer,
     now(),
   );
@@ -72,7 +73,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   if (response.status === 204) return { answer: undefined, ...sent };
 
   const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
-  if (!headers.some(isOfEnvelope)) throw await refusedInClear(org, response);
+  if (!headers.some(isOfEnvelope)) throw await refusedInClear(org, response, to.certificate);
   store.steps.checkClock(now());
   const opening = {
     ...openingFor(identity, {
@@ -125,16 +126,33 @@ async function refused(org: string, answer: AnyOpened): Promise<Fault> {
   return new Fault(consequenceOf(known).retry ? "PEER_BUSY" : "PEER_REFUSED", `${org} refused with ${known}: ${title}`);
 }
 
-/** An answer that is no envelope: its status says whether another attempt can help. */
+const seeLog = "its log has the cause";
+/** What statuses in clear mean, where another attempt does not help. */
+const clearRefusals: Readonly<Record<number, string>> = {
+  400: "finds the envelope malformed",
+  404: "has no such resource; its version or its url may be another",
+  413: "finds the envelope too large",
+  415: "does not take this envelope profile from us",
+};
+
+/** An answer that is no envelope: its status says whether another attempt can help. `certificate`: DER, that it was sealed for. */
 export async function refusedInClear(
   org: string,
   response: { status: number; body: AsyncIterable<Uint8Array> },
+  certificate: Uint8Array,
 ): Promise<Fault> {
   for await (const _ of response.body) break;
   const { status } = response;
   if (status === 429 || status >= 500) return new Fault("PEER_BUSY", `${org} answered ${status}; trying again`);
-  return new Fault("PEER_REFUSED", `${org} answered ${status} in clear; its log has the cause`);
+  if (status !== 422)
+    return new Fault("PEER_REFUSED", `${org} ${clearRefusals[status] ?? `answered ${status} in clear`}; ${seeLog}`);
+  const what = `${org} cannot open what is sealed for its decrypt.crt ${fingerprintOf(certificate)}`;
+  return new Fault("PEER_UNOPENABLE", `${what}: compare that and our sign.crt with it, profiles and clocks; ${seeLog}`);
 }
+
+/** What a person compares of a certificate (DER): the beginning of its SHA-256. */
+export const fingerprintOf = (certificate: Uint8Array): string =>
+  createHash("sha256").update(certificate).digest("hex").slice(0, 16);
 
 /** The one command or receipt that an answer holds. */
 export async function partOne(answer: AnyOpened): Promise<Uint8Array> {

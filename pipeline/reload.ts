@@ -6,6 +6,7 @@
 import { Fault } from "../errors.ts";
 import type { Channel, Config, System } from "./config.ts";
 import { findingText } from "./config-findings.ts";
+import { loadPartners } from "./identity.ts";
 import type { Site } from "./site.ts";
 import { renewModules } from "./transform.ts";
 
@@ -22,7 +23,7 @@ const live: Readonly<Record<keyof System, readonly string[]>> = {
 };
 
 /** CONFIG_INVALID with a line for each problem, and its place; else what has changed. */
-export function reload({ config, log }: Pick<Site, "config" | "log">): Reloaded {
+export function reload({ config, log, renew }: Pick<Site, "config" | "log" | "renew">): Reloaded {
   try {
     const { findings, config: next } = config.reread();
     const texts = findings.map(findingText);
@@ -31,13 +32,16 @@ export function reload({ config, log }: Pick<Site, "config" | "log">): Reloaded 
     const changed = differing(now, then);
     const stuck = changed.filter((path) => !isLive(path));
     if (stuck.length > 0) throw new Fault("CONFIG_INVALID", stuck.map((path) => needsStart(next, path)).join("\n"));
+    const partners = loadPartners(next);
     const { own } = config;
     Object.assign(own, next.own);
     Object.assign(config, next, { own });
     renewModules();
+    const renewed = renew(partners).map((org) => `certificates of ${org}`);
     for (const warning of texts) log("config.warned", { reason: warning }, "warn");
-    log("config.reloaded", { count: changed.length, reason: changed.join(", ") });
-    return { changed, warnings: texts };
+    const all = [...changed, ...renewed];
+    log("config.reloaded", { count: all.length, reason: all.join(", ") });
+    return { changed: all, warnings: texts };
   } catch (thrown) {
     const reason = thrown instanceof Fault ? thrown.message : "the file cannot be read";
     log("config.refused", { code: "CONFIG_INVALID", reason }, "error");

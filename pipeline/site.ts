@@ -22,6 +22,8 @@ export type Site = {
   readonly signal: AbortSignal;
   /** The REST client of a partner; RECIPIENT_UNKNOWN if the configuration names none. */
   rest(org: string): Rest;
+  /** Puts partners with renewed certificates in the place of those that are known; names of those that differ. */
+  renew(partners: Identity["partners"]): readonly string[];
   /** Deliveries were added: look now. `way` is theirs, if all of them have one. */
   wake(way?: Way): void;
   readonly events: Events;

@@ -4,7 +4,9 @@ import type { IncomingMessage } from "node:http";
 import { createServer } from "node:https";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Opened, type Sealed, seal } from "../../envelope/index.ts";
+import { contentOf, type Opened, type Sealed, seal } from "../../envelope/index.ts";
+import { unwrapperFrom } from "../../envelope/keys.ts";
+import { commandMediaType, writeCommand } from "../../formats/command.ts";
 import { bytesOf } from "../envelope/people.ts";
 import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
@@ -66,6 +68,41 @@ test("79 what waits is sealed anew at each attempt, so that nothing expires in a
   await exchange.start("hospital-b");
   await until("the document at HIS B", () => exchange.documentsAtB().has(sha256(report("ANEW.1"))));
   expect(exchange.documentsAtB().size).toBe(1);
+});
+
+test("79 a partner that says expired, signed, gets it sealed anew, and nothing is parked", async () => {
+  const keys = join(pki, "hospital-b");
+  const [self, sender] = ["hospital-b", "hospital-a"];
+  const messages: string[] = [];
+  const leave = await inPlaceOf("hospital-b", exchange.env.B_PORT, async (request) => {
+    const { manifest, manifestSha256 } = await openAtA(pki, pairsOf(request.rawHeaders), request, {
+      purposes: ["push"],
+      self,
+      unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
+      partner: () => ({ org: sender, profiles: ["semrs-2"] }),
+    });
+    messages.push(manifest.message);
+    const code = "ENVELOPE_EXPIRED";
+    const command = writeCommand<"refusal">({ command: "refusal", type: "x", title: "too old", status: 422, code });
+    const draft = {
+      purpose: "refusal",
+      message: "79".repeat(16),
+      sender: self,
+      messageType: "refusal",
+      to: [{ org: sender, certificate: peer.certificateOf(sender) }],
+      content: [await contentOf(command, "command", commandMediaType)],
+      inReplyTo: manifest.id,
+      requestDigest: manifestSha256,
+    } as const;
+    return { status: 422, sealed: await seal(draft, peer.signer(self), new Date()) };
+  });
+  await exchange.message(mdmFor(report("OLD.1"), { controlId: "M1" }));
+  await until("tried twice", () => messages.length >= 2);
+  expect(new Set(messages).size).toBe(1);
+  await leave();
+  await exchange.start("hospital-b");
+  await until("the document at HIS B", () => exchange.documentsAtB().has(sha256(report("OLD.1"))));
+  expect(exchange.log.some(({ event }) => event === "route.parked")).toBe(false);
 });
 
 /** What hospital B asks of hospital A. */

@@ -48,6 +48,7 @@ async function open(quiet: string): Promise<void> {
     metrics: openMetrics(config.site, store),
     now: () => new Date(),
     signal: new AbortController().signal,
+    renew: () => [],
     rest: () => {
       throw new Error("nothing is sent here");
     },
