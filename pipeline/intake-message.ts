@@ -12,13 +12,22 @@ import { openLanes } from "./lanes.ts";
 import { openPace } from "./pace.ts";
 import { openPatientOrder, type Turn } from "./patient-order.ts";
 import { pass, type Site } from "./site.ts";
-import { openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
+import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
 export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
 export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
 
 /** What a spooled message's row says of itself, sealed. */
 type SpooledFacts = { readonly charset: string };
+
+type Keeping = {
+  readonly charset: string;
+  readonly repetition: Token;
+  /** That no channel takes it. */
+  readonly isForeseen: boolean;
+  /** Its verdict, where it is known before it is kept: one commit keeps both (decision 0013). */
+  readonly foreseen: Foreseen | undefined;
+};
 
 /** Messages under way at once: of one connection, and together. More of one would only wait in the store's writer. */
 const lanesOf = { perSender: 16, total: 128 } as const;
@@ -65,15 +74,23 @@ export function openMessageIntake(
       : new Fault("HL7_MALFORMED", "the MLLP frame is broken; check the sender's framing");
     if (facts instanceof Fault) return await quarantine(system, arrival, bytes, sha256, facts);
     const repetition = repetitionOf(system, facts);
-    // A small one that came before is found out by the commit's conflict, which a new one never pays for.
-    const before = bytes.length > maxOptimisticBytes ? store.arrivals.byRepetition(repetition) : undefined;
-    if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
     const isForeseen = isTakenByNone(config, system, facts, bytes);
+    const isFirst = !isForeseen && isJudgedFirst(system, bytes, facts);
+    // A small one that came before is found out by the commit's conflict, which a new one never pays for.
+    const isLookedFor = isFirst || bytes.length > maxOptimisticBytes;
+    const before = isLookedFor ? store.arrivals.byRepetition(repetition) : undefined;
+    if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
     // Its place among its patient's messages is taken before it is spooled: a small one never overtakes a large one.
     const turn = order.enter(isForeseen ? [] : patientsNamed(bytes, facts));
     const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts, turn };
     try {
-      return await keep(message, arrival, sha256, { charset, repetition, isForeseen });
+      const judged = isForeseen ? verdicts.foresee : isFirst ? verdicts.judgeFirst : undefined;
+      return await keep(message, arrival, sha256, {
+        charset,
+        repetition,
+        isForeseen,
+        foreseen: await judged?.(message),
+      });
     } catch (thrown) {
       turn.leave();
       throw thrown;
@@ -85,21 +102,19 @@ export function openMessageIntake(
     message: SpooledMessage,
     arrival: Arrival,
     sha256: string,
-    { charset, repetition, isForeseen }: { charset: string; repetition: Token; isForeseen: boolean },
+    { charset, repetition, isForeseen, foreseen }: Keeping,
   ): ReturnType<Deliver> => {
     const { system, bytes, facts, turn } = message;
-    // What no channel takes needs no second look: its verdict is kept in the same commit.
-    const foreseen = isForeseen ? await verdicts.foresee(message) : undefined;
     const row = {
       ...arrivalRow(site, message.id, system, arrival, sha256),
-      ...foreseen?.row,
       controlId: facts.controlId,
       repetition,
       facts: charset === "from-msh-18" ? null : ({ charset } satisfies SpooledFacts),
     };
-    const changes = foreseen?.changes ?? [];
+    let known = foreseen;
+    const keepIt = (): Promise<void> => spool({ ...row, ...known?.row }, known?.frame ?? bytes, sha256, known?.changes);
     try {
-      await spool(row, bytes, sha256, changes);
+      await keepIt();
     } catch (thrown) {
       if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
       const stored = store.arrivals.byRepetition(repetition);
@@ -107,15 +122,28 @@ export function openMessageIntake(
         turn.leave();
         return await repeated(stored, sha256, bytes, facts, system, arrival);
       }
-      // A control id of more than 24 hours ago stands in the way: it may come again.
+      // A control id of more than 24 hours ago stands in the way: it may come again. Or its document was kept meanwhile: then
+      // another look finds a repetition.
       await store.commit([store.arrivals.forget()]);
-      await spool(row, bytes, sha256, changes);
+      if (!isForeseen) known = undefined;
+      await keepIt();
     }
     const { id } = message;
     log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
-    foreseen?.begin();
-    if (foreseen) turn.leave();
-    return { duplicate: false, answer: foreseen ? Promise.resolve({ accepted: true }) : judge(message) };
+    known?.begin();
+    if (known) turn.leave();
+    return { duplicate: false, answer: known ? Promise.resolve(known.verdict) : judge(message) };
+  };
+
+  /**
+   * Whether nothing is answered before the verdict, however long that takes: then one commit keeps both (decision 0013). A
+   * large message is made durable first: it would take long to come again.
+   */
+  const isJudgedFirst = (system: string, bytes: Uint8Array, facts: MessageFacts): boolean => {
+    const { answer, within } = config.own.systems[system]?.mllp ?? {};
+    const { commit, application } = acksOf(facts);
+    const isAwaited = answer !== "stored" && within === undefined && application(true) && !commit(true);
+    return isAwaited && bytes.length <= maxOptimisticBytes;
   };
 
   const turnOf = (bytes: Uint8Array, facts: MessageFacts): Turn => order.enter(patientsNamed(bytes, facts));
@@ -189,7 +217,7 @@ export function openMessageIntake(
       reason: fault.message,
     };
     await (bytes.length > 0
-      ? spool(row, bytes, sha256)
+      ? spool(row, bytes, sha256, quarantined(site, row))
       : store.commit([store.arrivals.add(row), ...quarantined(site, row)], [{ id, digest: sha256 }]));
     log(
       "source.refused",
@@ -208,8 +236,7 @@ export function openMessageIntake(
     const part = sealWhole(bytes);
     const blob = await store.blobs.put(part.cipher, part.facts);
     const added = store.arrivals.add({ ...row, blob: blob.name });
-    const changed = [blob.change, added, ...quarantined(site, row), ...changes];
-    await store.commit(changed, [{ id: row.id, digest: sha256 }]);
+    await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }]);
   };
 
   const repetitionOf = (system: string, facts: MessageFacts): Token =>

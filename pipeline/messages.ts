@@ -1,6 +1,5 @@
 /** What a message means to this site: documents that leave (outbound), an admission that fetches (inbound), or nothing. */
 import { createHash } from "node:crypto";
-import { sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
   type EmbeddedDocument,
@@ -150,12 +149,8 @@ async function leave(
     channel: channelName,
     state: taken.length > 0 || gone ? "done" : "filtered",
     ...(code ? { code } : {}),
-    changes: [
-      ...(gone?.changes ?? []),
-      ...met,
-      ...taken.flatMap((validated) => keeping(site, validated)),
-      ...(taken.length > 0 && carried === embedded.length ? await withoutPayload(site, message) : []),
-    ],
+    changes: [...(gone?.changes ?? []), ...met, ...taken.flatMap((validated) => keeping(site, validated))],
+    ...(taken.length > 0 && carried === embedded.length ? { frame: payloadlessFrame(bytes, facts) } : {}),
     begin: () => {
       gone?.begin();
       for (const item of items) {
@@ -235,16 +230,3 @@ const conflicting = (validated: Validated): Validated =>
       reason: "a document with this id and other bytes was accepted before",
     },
   }) as Validated;
-
-/** Once a document's part is durable, its message is kept without the payload (decision 3). */
-async function withoutPayload({ store }: Site, { id, bytes, facts }: SpooledMessage): Promise<readonly Change[]> {
-  const spooled = store.arrivals.find(id)?.blob;
-  if (!spooled) return [];
-  const part = sealWhole(payloadlessFrame(bytes, facts));
-  const blob = await store.blobs.put(part.cipher, part.facts);
-  return [
-    blob.change,
-    store.arrivals.settle(id, { blob: blob.name }),
-    ...(blob.name === spooled ? [] : [store.blobs.drop(spooled)]),
-  ];
-}

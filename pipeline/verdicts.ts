@@ -1,8 +1,9 @@
 /** What becomes of a spooled message: its verdict, kept with its arrival in one commit with whatever the corridor made of it. */
 import type { Verdict } from "../connectors/connector.ts";
+import { sealWhole } from "../envelope/index.ts";
 import { codeOf, consequence, reasonOf } from "../errors.ts";
 import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
-import type { Change, Id } from "../store/store.ts";
+import type { ArrivalRow, BlobName, Change, Id } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
 import type { Turn } from "./patient-order.ts";
@@ -15,6 +16,8 @@ export type Settled = {
   readonly code?: string;
   /** Committed with the message's verdict. */
   readonly changes: readonly Change[];
+  /** Once a document's part is durable, its message is kept without the payload, as this (decision 3 of the design). */
+  readonly frame?: Uint8Array;
   /** What begins once they are committed. */
   begin(): void;
 };
@@ -35,15 +38,20 @@ export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 
 /** A verdict that is known before the message is spooled: one commit keeps both. */
 export type Foreseen = {
-  readonly row: { readonly state: "done" | "filtered"; readonly channel: string | null; readonly code: string | null };
+  readonly row: Pick<ArrivalRow, "state" | "channel" | "code" | "reason">;
   readonly changes: readonly Change[];
+  /** What is kept of the message; all of it where this is undefined. */
+  readonly frame?: Uint8Array | undefined;
+  readonly verdict: Verdict;
   /** After the commit. */
   begin(): void;
 };
 
 export type Verdicts = {
-  /** The verdict of a message that is not in the store yet; undefined where it has to be judged after that. */
+  /** The verdict of a message that no channel takes and that is not in the store yet; undefined where it has to be judged after that. */
   foresee(message: SpooledMessage): Promise<Foreseen | undefined>;
+  /** The verdict, in its turn, of a message that is not in the store yet (decision 0013). */
+  judgeFirst(message: SpooledMessage): Promise<Foreseen>;
   /** The verdict that a message is getting now. */
   running(id: Id): Promise<Verdict> | undefined;
   /**
@@ -108,11 +116,13 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   };
   const draft = async (message: SpooledMessage, taken: Promise<Settled>, started: number): Promise<Foreseen> => {
     const { id, system, facts } = message;
-    const { channel, state, code, changes, begin } = await taken;
+    const { channel, state, code, changes, frame, begin } = await taken;
     const fields = { peer: system, detail: "AA", ms: performance.now() - started, code: code ?? null };
     const findings = findingsOf(message.bytes, facts);
     return {
-      row: { state, channel, code: code ?? null },
+      row: { state, channel, code: code ?? null, reason: null },
+      frame,
+      verdict: { accepted: true },
       changes: [
         ...changes,
         ...findings.map((finding) => step(site, id, "source", "warned", { peer: system, code: finding })),
@@ -127,26 +137,60 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     };
   };
   const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
-    const { row, changes, begin } = await draft(message, takeInTurn(message), started);
-    await store.commit([...changes, store.arrivals.settle(message.id, { ...row, reason: null })]);
+    const { row, changes, frame, verdict, begin } = await draft(message, takeInTurn(message), started);
+    const less = frame ? await instead(message.id, frame) : { changes: [] };
+    const { blob } = less;
+    await store.commit([
+      ...changes,
+      ...less.changes,
+      store.arrivals.settle(message.id, { ...row, ...(blob && { blob }) }),
+    ]);
     begin();
-    return { accepted: true };
+    return verdict;
+  };
+  /** What is kept in place of the message as it was spooled. */
+  const instead = async (id: Id, frame: Uint8Array): Promise<{ changes: readonly Change[]; blob?: BlobName }> => {
+    const spooled = store.arrivals.find(id)?.blob;
+    if (!spooled) return { changes: [] };
+    const part = sealWhole(frame);
+    const blob = await store.blobs.put(part.cipher, part.facts);
+    const dropped = blob.name === spooled ? [] : [store.blobs.drop(spooled)];
+    return { changes: [blob.change, ...dropped], blob: blob.name };
   };
 
-  const refuse: Verdicts["refuse"] = async ({ id, system, facts }, thrown, started, isAnswered) => {
+  const refusal = (
+    { id, system, facts }: Parameters<Verdicts["refuse"]>[0],
+    thrown: unknown,
+    started: number,
+    isAnswered: boolean,
+  ): Foreseen => {
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
     const [event, level] = isAnswered ? (["quarantined", "error"] as const) : (["refused", "warn"] as const);
     const fields = { peer: system, detail: consequence(thrown).hl7, ms: performance.now() - started, code };
     log(`validate.${event}`, { controlId: facts.controlId, message: id, code, reason }, level);
-    await store.commit([
-      step(site, id, "source", event, fields),
-      store.arrivals.settle(id, { state: "refused", code, reason }),
-    ]);
-    return { accepted: false, code, reason };
+    return {
+      row: { state: "refused", channel: null, code, reason },
+      changes: [step(site, id, "source", event, fields)],
+      verdict: { accepted: false, code, reason },
+      begin: () => undefined,
+    };
+  };
+  const refuse: Verdicts["refuse"] = async (message, thrown, started, isAnswered) => {
+    const { row, changes, verdict } = refusal(message, thrown, started, isAnswered);
+    const { channel: _kept, ...columns } = row;
+    await store.commit([...changes, store.arrivals.settle(message.id, columns)]);
+    return verdict;
   };
 
   return {
     foresee: (message) => draft(message, take(message), performance.now()).catch(() => undefined),
+    judgeFirst: async (message) => {
+      await message.turn.ready;
+      const started = performance.now();
+      return await draft(message, takeInTurn(message), started).catch((thrown: unknown) =>
+        refusal(message, thrown, started, false),
+      );
+    },
     running: (id) => running.get(id),
     // Two copies of one message may come at once: one verdict serves both.
     judge: (message, isAnswered = () => false) => {

@@ -73,19 +73,25 @@ test("the finding comes first: refused, however long it takes to be written", as
 
 test("without a limit the answer waits for the verdict", async () => {
   const gate = Promise.withResolvers<Settled>();
-  const { intake } = await intakeWith(undefined, () => gate.promise);
-  const { answer } = await intake("his", {
+  const { intake, store } = await intakeWith(undefined, () => gate.promise);
+  const kept = intake("his", {
     ...arrival,
     body: one("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|W3|P|2.5.1\r"),
   });
   let isAnswered = false;
-  void answer.then(() => {
+  const answered = kept.then(async ({ answer }) => {
+    const verdict = await answer;
     isAnswered = true;
+    return verdict;
   });
   await new Promise((resolve) => setImmediate(resolve));
   expect(isAnswered).toBe(false);
+  expect(store.arrivals.list({ limit: 1 })).toEqual([]);
   gate.resolve(settled);
-  expect(await answer).toEqual({ accepted: true });
+  expect(await answered).toEqual({ accepted: true });
+  expect(store.arrivals.list({ limit: 9 }).map(({ controlId, state }) => `${controlId} ${state}`)).toEqual([
+    "W3 filtered",
+  ]);
 });
 
 test("a control id of more than 24 hours ago is kept anew, and never only acknowledged", async () => {
@@ -98,4 +104,23 @@ test("a control id of more than 24 hours ago is kept anew, and never only acknow
     "OLD filtered",
     "OLD filtered",
   ]);
+});
+
+test("what another message kept while this one was judged is found by a second look, from the spool", async () => {
+  const gate = Promise.withResolvers<void>();
+  let looks = 0;
+  const { intake, store } = await intakeWith(undefined, async () => {
+    looks += 1;
+    if (looks > 2) return { ...settled, code: "REPEATED" };
+    if (looks === 2) gate.resolve();
+    await gate.promise;
+    const same = { org: "a", message: "1", digest: "", receipt: new Uint8Array(), at: "" };
+    return { channel: "documents", state: "done", changes: [store.messages.add(same)], begin: () => undefined };
+  });
+  const texts = ["S1", "S2"].map((id) => `MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|${id}|P|2.5.1\r`);
+  // Of two connections: those of one are judged one after the other.
+  const kept = texts.map((text, n) => intake("his", { ...arrival, sender: `test ${n}`, body: one(text) }));
+  for (const each of kept) expect(await (await each).answer).toEqual({ accepted: true });
+  const rows = store.arrivals.list({ limit: 9 }).map(({ state, code }) => `${state} ${code}`);
+  expect(rows.toSorted()).toEqual(["done null", "filtered REPEATED"]);
 });

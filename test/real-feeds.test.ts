@@ -151,7 +151,7 @@ test("a house that is handed the report while its cancellation is being committe
   };
   Object.assign(house.store, {
     commit: async (...args: Parameters<typeof commit>) => {
-      if (house.store.arrivals.list({ limit: 10_000 }).some(({ controlId }) => controlId === "RACE2")) {
+      if (args[1]?.length) {
         Object.assign(house.store, { commit });
         await commit([house.store.steps.add(released)]);
       }
