@@ -21,7 +21,8 @@ export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Del
 type SpooledFacts = { readonly charset: string };
 
 type Keeping = {
-  readonly charset: string;
+  /** As nothing is known yet but that it came, and when. */
+  readonly row: ArrivalRow;
   readonly repetition: Token;
   /** That no channel takes it. */
   readonly isForeseen: boolean;
@@ -83,10 +84,16 @@ export function openMessageIntake(
     // Its place among its patient's messages is taken before it is spooled: a small one never overtakes a large one.
     const turn = order.enter(isForeseen ? [] : patientsNamed(bytes, facts));
     const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts, turn };
+    const row = {
+      ...arrivalRow(site, message.id, system, arrival, sha256),
+      controlId: facts.controlId,
+      repetition,
+      facts: charset === "from-msh-18" ? null : ({ charset } satisfies SpooledFacts),
+    };
     try {
       const judged = isForeseen ? verdicts.foresee : isFirst ? verdicts.judgeFirst : undefined;
       return await keep(message, arrival, sha256, {
-        charset,
+        row,
         repetition,
         isForeseen,
         foreseen: await judged?.(message),
@@ -102,15 +109,9 @@ export function openMessageIntake(
     message: SpooledMessage,
     arrival: Arrival,
     sha256: string,
-    { charset, repetition, isForeseen, foreseen }: Keeping,
+    { row, repetition, isForeseen, foreseen }: Keeping,
   ): ReturnType<Deliver> => {
     const { system, bytes, facts, turn } = message;
-    const row = {
-      ...arrivalRow(site, message.id, system, arrival, sha256),
-      controlId: facts.controlId,
-      repetition,
-      facts: charset === "from-msh-18" ? null : ({ charset } satisfies SpooledFacts),
-    };
     let known = foreseen;
     const keepIt = (): Promise<void> => spool({ ...row, ...known?.row }, known?.frame ?? bytes, sha256, known?.changes);
     try {
