@@ -1,4 +1,7 @@
-/** Octets that many connections hold together: over the limit only one reads on, so that it can finish. */
+/**
+ * Octets that many connections hold together: over the limit only one reads on, so that it can finish, and those that hold
+ * nothing, so that a flood of long messages keeps out no short one. Beyond the limit that is one read a connection.
+ */
 import type { HeldBudget, Share } from "../connector.ts";
 
 /** Shares of `maxBytes`. The connection that has held something for longest is never told to wait: else none might finish. */
@@ -31,7 +34,7 @@ export function openBudget(maxBytes: number): HeldBudget {
           }
           tell();
         },
-        isOver: () => total > maxBytes && holders.keys().next().value !== share,
+        isOver: () => total > maxBytes && holders.has(share) && holders.keys().next().value !== share,
         close: () => {
           share.hold(0);
           watchers.delete(share);

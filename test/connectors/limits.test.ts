@@ -8,7 +8,7 @@ import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { openBudget, within } from "../../connectors/mllp/budget.ts";
 import { mllpSource } from "../../connectors/mllp/index.ts";
-import { openPlaces } from "../../connectors/wire.ts";
+import { listenOn, openPlaces } from "../../connectors/wire.ts";
 import { until } from "../sites.ts";
 
 describe("octets in flight", () => {
@@ -41,6 +41,32 @@ describe("octets in flight", () => {
       reading?.close();
       shares.splice(shares.indexOf(reading), 1);
     }
+  });
+
+  test("over the limit who holds nothing reads on: a flood of unfinished frames keeps out no short message", () => {
+    const site = openBudget(1000);
+    const [first, second, third] = [0, 1, 2].map(() => site.open(() => undefined));
+    first?.hold(800);
+    second?.hold(800);
+    expect([first?.isOver(), second?.isOver(), third?.isOver()]).toEqual([false, true, false]);
+    third?.hold(10);
+    expect(third?.isOver()).toBe(true);
+    third?.hold(0);
+    expect(third?.isOver()).toBe(false);
+  });
+
+  test("a connection that waits has read no more than one chunk that nobody counts", async () => {
+    const context = { log: () => undefined, places: undefined };
+    const told = Promise.withResolvers<number>();
+    const serve = (socket: Socket): void => {
+      told.resolve(socket.readableHighWaterMark);
+      socket.destroy();
+    };
+    const running = await listenOn({ host: "127.0.0.1", port: 0, graceMs: 0 }, serve, context);
+    const socket = connect(Number(running.address.split(":")[1]), "127.0.0.1").on("error", () => undefined);
+    expect(await told.promise).toBeLessThanOrEqual(65_536);
+    socket.destroy();
+    await running.stop();
   });
 
   test("instances that wait for the disk count, too", () => {
