@@ -46,6 +46,21 @@ export type Commitment = {
 /** For each reference null where the instance is durable here, else the Failure Reason (PS3.3 C.14.1.1). */
 export type Commit = (commitment: Commitment) => Promise<readonly (number | null)[]>;
 
+/** A request that was answered, and where its report goes when the association that asked is over. */
+export type Pledge = {
+  readonly commitment: Commitment;
+  readonly to: { readonly host: string; readonly port: number; readonly aeTitle: string };
+};
+/** The report was accepted, or given up: it is owed no longer. */
+export type Settle = () => Promise<void>;
+/** Reports that are owed, over restarts. */
+export type Pledges = {
+  /** Resolves when it is on stable storage. */
+  keep(pledge: Pledge): Promise<Settle>;
+  /** What was not settled when the last process ended. */
+  left(): readonly { readonly pledge: Pledge; readonly settle: Settle }[];
+};
+
 /** What one connection holds of a budget. */
 export type Share = {
   /** How many octets it holds now. */
@@ -71,6 +86,8 @@ export type Context = {
   readonly signal: AbortSignal;
   /** Undefined where nobody can answer for what is stored. */
   readonly commit?: Commit;
+  /** Undefined where nothing is kept over a restart. */
+  readonly pledges?: Pledges;
   /** Octets in flight over all listeners of a site. */
   readonly held?: HeldBudget;
   /** Connections over all listeners of a site. */

@@ -24,6 +24,7 @@ import { openMessageIntake } from "./intake-message.ts";
 import { openMessages } from "./messages.ts";
 import { retrieve } from "./open.ts";
 import { outbound } from "./outbound.ts";
+import { openPledges } from "./pledges.ts";
 import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
 import { openReconciler } from "./reconcile.ts";
@@ -131,7 +132,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
             ...tlsOf(site.config, site.tls, dicom.tls),
           }),
           deliver,
-          context,
+          { ...context, pledges: openPledges(site, name) },
         );
         listens(`${name} dicom`, running);
         addresses.dicom = running.address;

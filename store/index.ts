@@ -5,6 +5,7 @@ import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
+import { openCommitments } from "./commitments.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
@@ -92,6 +93,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   arrivals: openArrivals(db, keys, now),
   items: openItems(db, keys),
   studies: openStudies(db),
+  commitments: openCommitments(db, keys),
   records: openRecords(db, keys),
   deliveries: openDeliveries(db, keys),
   messages: openMessages(db, keys),

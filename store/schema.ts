@@ -150,4 +150,9 @@ export const migrations: readonly string[] = [
   `,
   // Names of files say nothing of their blob: the sweep finds the row by the file.
   "CREATE INDEX IF NOT EXISTS blob_file ON blob (file) WHERE file IS NOT NULL",
+  `
+  CREATE TABLE IF NOT EXISTS commitment (
+    id TEXT PRIMARY KEY, system TEXT NOT NULL, request BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

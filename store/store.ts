@@ -10,6 +10,7 @@
 
 import type { Fault } from "../errors.ts";
 import type { Checks } from "./checks.ts";
+import type { Commitments } from "./commitments.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Legacy } from "./legacy.ts";
@@ -52,6 +53,7 @@ export type Store = {
   readonly arrivals: Arrivals;
   readonly items: Items;
   readonly studies: Studies;
+  readonly commitments: Commitments;
   readonly records: Records;
   readonly deliveries: Deliveries;
   readonly messages: Messages;

@@ -1,10 +1,19 @@
 /** Storage commitment by a running house: what is durable here is committed, what is not is not, after a restart as before. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
-import { commitmentClass, explicitLittle } from "../connectors/dicom/association.ts";
+import {
+  commitmentClass,
+  explicitLittle,
+  negotiate,
+  readRequest,
+  writeAccept,
+} from "../connectors/dicom/association.ts";
 import { commitmentInstance, readCommitmentReport, writeCommitmentRequest } from "../connectors/dicom/commitment.ts";
+import { releaseRp } from "../connectors/dicom/pdu.ts";
 import { readHead } from "../formats/dicom.ts";
-import { associated, command, ct, pdv, storeRq } from "./dicom-peer.ts";
+import { associated, command, ct, pdv, playing, type ScriptedPeer, storeRq } from "./dicom-peer.ts";
 import { ctStudy, mrStudy } from "./fixtures/dicom.ts";
 import { sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
@@ -21,11 +30,14 @@ const study = ctStudy({ instancesPerSeries: 2 }).map(({ bytes }) => bytes);
 const here = study.map((bytes) => ({ sopClassUid: ct, sopInstanceUid: readHead(bytes).sopInstanceUid }));
 const [first = { sopClassUid: ct, sopInstanceUid: "" }] = here;
 
-/** By instance: null, or its Failure Reason. */
-async function commitment(references: readonly { sopClassUid: string; sopInstanceUid: string }[], at = exchange) {
+const transactionUid = "2.25.9876543210";
+type References = readonly { sopClassUid: string; sopInstanceUid: string }[];
+
+/** Asks, and is answered Success. */
+async function asked(references: References, at = exchange): Promise<ScriptedPeer> {
   const contexts = [{ id: 1, abstractSyntax: commitmentClass, transferSyntaxes: [explicitLittle] }];
   const peer = await associated(Number(at.env.A_PACS), contexts);
-  const request = { transactionUid: "2.25.99", references };
+  const request = { transactionUid, references };
   peer.send(
     command(
       1,
@@ -39,9 +51,18 @@ async function commitment(references: readonly { sopClassUid: string; sopInstanc
     pdv(1, false, true, writeCommitmentRequest(request, explicitLittle)),
   );
   expect((await peer.message()).command.get(0x900)).toBe(0);
+  return peer;
+}
+
+const eventRsp = (contextId: number): Buffer =>
+  command(contextId, [2, commitmentClass], [0x100, 0x8100], [0x120, 1], [0x800, 0x101], [0x900, 0]);
+
+/** By instance: null, or its Failure Reason. */
+async function commitment(references: References, at = exchange) {
+  const peer = await asked(references, at);
   const report = await peer.message();
   const { committed, failed } = readCommitmentReport(report.dataSet, explicitLittle);
-  peer.send(command(1, [2, commitmentClass], [0x100, 0x8100], [0x120, 1], [0x800, 0x101], [0x900, 0]));
+  peer.send(eventRsp(1));
   peer.socket.end();
   await peer.closed();
   return { type: report.command.get(0x1002), committed, failed };
@@ -111,5 +132,45 @@ test("while the association that sends a study is open, the study is not sealed,
     await until("the whole study went as one", registered(at, "S116"));
   } finally {
     await at.close();
+  }
+});
+
+test("what was answered and not reported is reported after a restart, once, and sealed until then", async () => {
+  const reported: unknown[] = [];
+  let isUp = false;
+  const archive = await playing(async (peer) => {
+    if (!isUp) throw new Error("not there yet");
+    const request = readRequest((await peer.next())?.body ?? Buffer.alloc(0));
+    peer.send(writeAccept(request, negotiate(request.contexts), 16_384));
+    const { contextId, dataSet } = await peer.message();
+    reported.push(readCommitmentReport(dataSet, explicitLittle));
+    peer.send(eventRsp(contextId));
+    await peer.next();
+    peer.send(releaseRp);
+    await peer.closed();
+  });
+  const to = `callers: [{ aeTitle: PACS_A, commitmentTo: "127.0.0.1:${archive.port}" }]`;
+  const at = await openExchange(pki, {}, (yaml) => yaml.replace("callers: []", to));
+  const deferred = () => at.log.filter(({ event }) => event === "commitment.deferred").length;
+  try {
+    await at.instances(study);
+    const peer = await asked(here, at);
+    peer.socket.destroy();
+    await until("the first attempt failed", () => deferred() === 1);
+    await at.stop("hospital-a");
+    expect(readFileSync(join(at.folder, "data", "hospital-a", "semrs.db")).includes(transactionUid)).toBe(false);
+    isUp = true;
+    await at.start("hospital-a");
+    await until("it is reported", () => at.log.some(({ event }) => event === "commitment.reported"));
+    expect(reported).toEqual([{ transactionUid, committed: here, failed: [] }]);
+    await at.stop("hospital-a");
+    isUp = false;
+    await at.start("hospital-a");
+    // Whoever asks now is reported to behind what was still owed.
+    await commitment(here, at);
+    expect({ reports: reported.length, deferred: deferred() }).toEqual({ reports: 1, deferred: 1 });
+  } finally {
+    await at.close();
+    await archive.stop();
   }
 });

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Source } from "../connector.ts";
 import { listenOn, tlsOptions } from "../wire.ts";
 import { openAccess } from "./access.ts";
-import { openCommitments } from "./commitment-scp.ts";
+import { openCommitments } from "./commitment-owed.ts";
 import { openBudget } from "./flow.ts";
 import { serveAssociation } from "./serve.ts";
 

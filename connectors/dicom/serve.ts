@@ -4,7 +4,7 @@ import { codeOf, reasonOf } from "../../errors.ts";
 import type { Context, Deliver } from "../connector.ts";
 import { type Admit, namesOf, providerRejection, type Rejection, userRejection } from "./access.ts";
 import { type AcceptedContext, negotiate, type Request, readRequest, writeAccept, writeReject } from "./association.ts";
-import type { Commitments } from "./commitment-scp.ts";
+import type { Commitments } from "./commitment-owed.ts";
 import type { Budget } from "./flow.ts";
 import {
   abort,

@@ -84,7 +84,7 @@ export function openServices(asked: Asked): Services {
   };
 
   const service: Readonly<
-    Record<number, (set: CommandSet, contextId: number, syntax: string, bytes: Buffer) => Answer>
+    Record<number, (set: CommandSet, contextId: number, syntax: string, bytes: Buffer) => Promise<Answer> | Answer>
   > = {
     [commands.echoRq]: () => ({ status: status.success }),
     [commands.actionRq]: (set, contextId, syntax, bytes) =>
