@@ -1,7 +1,7 @@
 /** Instances: what was received durably is accepted, or refused and kept for a person; then the peer is answered. */
 import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
-import { type DicomFacts, isUid } from "../formats/dicom.ts";
+import { isUid } from "../formats/dicom.ts";
 import type { ArrivalRow, Change, Item, StagedBlob } from "../store/store.ts";
 import { arrivalRow, quarantined } from "./arrival-row.ts";
 import type { OutboundChannel } from "./config.ts";
@@ -54,7 +54,8 @@ async function take(
   if (facts instanceof Fault) return await refuse(facts);
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
-  const before = sameBytes(site, facts, blob);
+  const known = store.items.byKey("instance", facts.sopInstanceUid);
+  const before = sameBytes(site, known, blob);
   if (before) {
     await comeAgain(site, before, kept, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
@@ -64,7 +65,7 @@ async function take(
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
   if (validated instanceof Fault) return await refuse(validated);
   const { item, findings } = validated;
-  const settled = { ...item, ...fateOf(site, item) };
+  const settled = { ...item, ...fateOf(site, item, known) };
   const row: ArrivalRow = {
     ...arrivalRow(site, id, system, arrival, blob.digest),
     channel: channel.name,
@@ -79,7 +80,8 @@ async function take(
     );
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
-    if (codeOf(thrown) === "STORE_CONFLICT" && sameBytes(site, facts, blob)) return { duplicate: true };
+    const now = codeOf(thrown) === "STORE_CONFLICT" ? store.items.byKey("instance", facts.sopInstanceUid) : [];
+    if (sameBytes(site, now, blob)) return { duplicate: true };
     throw thrown;
   }
   if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
@@ -137,9 +139,10 @@ const findingSteps = (site: Site, { id, state, code }: Item, findings: readonly 
     : [step(site, id, "validate", state === "held" ? "held" : "validated", { code, detail: findings.join(", ") })];
 
 /** The same instance with the same bytes is here already: accepted again, kept once. */
-function sameBytes({ store }: Site, facts: DicomFacts, blob: StagedBlob): Item | undefined {
+function sameBytes({ store }: Site, known: readonly Item[], blob: StagedBlob): Item | undefined {
+  if (known.length === 0) return undefined;
   const digest = store.tokens.of("digest", "", blob.digest);
-  return store.items.byKey("instance", facts.sopInstanceUid).find((item) => item.digest === digest);
+  return known.find((item) => item.digest === digest);
 }
 
 /** A study whose retention at the PACS expired may be sent again (IHE RAD-66): it waits as before. */
@@ -153,11 +156,10 @@ async function comeAgain(site: Site, item: Item, kept: Kept, session: Session | 
 }
 
 /** What a new instance meets: a note that rejected it before it came, or other bytes under its UID. */
-function fateOf({ store }: Site, { key }: Item): Partial<Item> {
+function fateOf({ store }: Site, { key }: Item, known: readonly Item[]): Partial<Item> {
   const rejection = store.studies.rejection(key);
   if (rejection) return { state: "discarded", code: rejected, reason: rejection.reason };
-  const isKnown = store.items.byKey("instance", key).some(({ state }) => state !== "discarded");
-  if (!isKnown) return {};
+  if (known.every(({ state }) => state === "discarded")) return {};
   const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";
   return { state: "held", code: conflict, reason };
 }
