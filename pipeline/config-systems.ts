@@ -160,6 +160,7 @@ const dicom = z.strictObject({
     maxPdu: true,
     maxAssociations: true,
     artimSeconds: true,
+    stallSeconds: true,
     idleSeconds: true,
     commitmentRetrySeconds: true,
   }).shape,

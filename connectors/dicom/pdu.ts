@@ -51,8 +51,11 @@ export type PduEvents = {
   fragment(fragment: Fragment): void;
 };
 
-/** Feeds chunks of a socket; throws `ProtocolError`. `maxData` is what was announced in the negotiation. */
-export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffer) => void {
+/**
+ * Feeds chunks of a socket and says whether a PDU is under way behind them; throws `ProtocolError`. `maxData` is what was
+ * announced in the negotiation.
+ */
+export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffer) => boolean {
   let head: Buffer = Buffer.alloc(0);
   let state: "pdu" | "control" | "pdv" | "piece" = "pdu";
   let type = 0;
@@ -106,7 +109,7 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
         const missing = rest.subarray(0, headBytes - head.length);
         head = head.length === 0 ? missing : Buffer.concat([head, missing]);
         rest = rest.subarray(missing.length);
-        if (head.length < headBytes) return;
+        if (head.length < headBytes) return true;
         if (state === "pdu") pdu();
         else pdv();
         head = Buffer.alloc(0);
@@ -124,6 +127,7 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
         give(taken);
       }
     }
+    return state !== "pdu";
   };
 }
 

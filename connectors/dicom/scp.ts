@@ -37,8 +37,13 @@ const options = z.object({
   artimSeconds: z
     .number()
     .positive()
-    .default(30)
+    .default(10)
     .describe("For the request to come, and for the peer to close (PS3.8 ARTIM)."),
+  stallSeconds: z
+    .number()
+    .positive()
+    .default(10)
+    .describe("Within a PDU or a message the peer may be silent this long."),
   idleSeconds: z.number().positive().default(300).describe("An association may be silent this long."),
   commitmentTo: place
     .optional()

@@ -62,6 +62,12 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
     perform[action]?.(given);
   };
 
+  /** Silence that is allowed from now on: little within a PDU or a message, longer between them. */
+  const allowSilence = (isWithin: boolean): void => {
+    const { stallSeconds, idleSeconds } = settings;
+    const ms = (isWithin ? Math.min(stallSeconds, idleSeconds) : idleSeconds) * 1000;
+    if (socket.timeout !== ms) socket.setTimeout(ms);
+  };
   const startArtim = (seconds: number): void => {
     clearTimeout(artim);
     socket.setTimeout(0);
@@ -132,7 +138,7 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
     "AE-6": ({ body }) => body && associate(body),
     "AE-7": () => {
       clearTimeout(artim);
-      socket.setTimeout(settings.idleSeconds * 1000);
+      allowSilence(false);
     },
     "AE-8": reject,
     "AR-2": () => void services?.settled().then(() => happen("Evt14 release response")),
@@ -186,7 +192,8 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
   socket.on("data", (chunk: Buffer) => {
     if (isDeaf) return;
     try {
-      read(chunk);
+      const isWithin = read(chunk);
+      if (state === "Sta6") allowSilence(isWithin || (services?.isWithin() ?? false));
     } catch (thrown) {
       // Where the next PDU begins is not known any more.
       isDeaf = true;
@@ -195,7 +202,11 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
   });
   socket.on("timeout", () => {
     // Silence is no fault of a peer that waits for us.
-    if (socket.isPaused() || services?.isAwaited()) return;
+    if (socket.isPaused() || services?.isAwaited()) {
+      // A timer that has run out is not started again by itself.
+      socket.setTimeout(socket.timeout ?? 0);
+      return;
+    }
     log("dicom.cut", { peer, code: "DICOM_INVALID", reason: "silent for too long" }, "warn");
     happen("Evt15 abort request", { why: "the association fell silent" });
   });

@@ -42,6 +42,8 @@ export type Services = {
   readonly maxPiece: number;
   /** Throws a ProtocolError for what aborts the association; `pause`: enough waits. */
   fragment(fragment: Fragment, context: AcceptedContext): "pause" | "go on";
+  /** Whether a message of the peer is under way. */
+  isWithin(): boolean;
   /** Whether the peer waits for an answer of ours. */
   isAwaited(): boolean;
   /** Resolves when everything that was asked is answered; nothing more is asked of the peer. */
@@ -153,6 +155,7 @@ export function openServices(asked: Asked): Services {
       commandPiece(piece, context);
       return "go on";
     },
+    isWithin: () => sink !== undefined || command.length > 0,
     isAwaited: () => awaited > 0 && sink === undefined,
     settled: async () => {
       reports.end();
