@@ -58,8 +58,8 @@ export const dicomSend = (): readonly Workload[] => [
 
 const of = (associations: number): string => `${associations} ${associations === 1 ? "association" : "associations"}`;
 
-/** A receiver: where it listens, and how many instances it holds. */
-type Receiver = { readonly port: number; readonly pki?: string; held(): number; stop(): Promise<void> };
+/** A receiver: where it listens, and how many instances it holds since it was emptied. */
+type Receiver = { readonly port: number; readonly pki?: string; held(): number; empty(): void; stop(): Promise<void> };
 
 const ours = (associations: number, open: () => Promise<Receiver | { readonly missing: string }>): Side => ({
   name: "semrs",
@@ -74,10 +74,11 @@ const ours = (associations: number, open: () => Promise<Receiver | { readonly mi
       run: async (count): Promise<Done> => {
         const { port, pki } = receiver;
         const order: Order = { port, calledAeTitle: "PEER", associations, units: count, ...(pki && { pki }) };
+        receiver.empty();
         const answered = once(child, "message");
         child.send(order);
         const [{ delivered, ...done }] = (await answered) as [Told];
-        if (delivered !== count || receiver.held() < count)
+        if (delivered !== count || receiver.held() !== count)
           throw new Error(`${delivered} delivered, ${receiver.held()} held of ${count}`);
         return { units: count, ...done };
       },
@@ -92,7 +93,7 @@ const ours = (associations: number, open: () => Promise<Receiver | { readonly mi
   },
 });
 
-/** The same UIDs come again and again: it overwrites them. */
+/** The same UIDs come again and again: what it holds of the run before is removed. */
 async function storescp(pki?: string): Promise<Receiver | { readonly missing: string }> {
   const reason = missing("storescp");
   if (reason) return { missing: reason };
@@ -107,6 +108,9 @@ async function storescp(pki?: string): Promise<Receiver | { readonly missing: st
     port: Number(PEER),
     ...(pki && { pki }),
     held: () => readdirSync(folder).length,
+    empty: () => {
+      for (const name of readdirSync(folder)) rmSync(join(folder, name));
+    },
     stop: async () => {
       await stop();
       rmSync(folder, { recursive: true });
@@ -167,6 +171,9 @@ async function latePacs(): Promise<Receiver> {
   return {
     port: (server.address() as AddressInfo).port,
     held: () => held,
+    empty: () => {
+      held = 0;
+    },
     stop: async () => void server.close(),
   };
 }
@@ -192,11 +199,12 @@ const storescu: Side = {
     }
     return {
       run: async (count) => {
+        receiver.empty();
         const args = ["-pdu", "131072", "-aec", "PEER", "127.0.0.1", String(receiver.port), ...files.slice(0, count)];
         const started = performance.now();
         await promisify(execFile)("storescu", args, { env: { ...process.env, TCP_NODELAY: "1" } });
         const seconds = (performance.now() - started) / 1000;
-        if (receiver.held() < count) throw new Error(`${receiver.held()} of ${count} instances held`);
+        if (receiver.held() !== count) throw new Error(`${receiver.held()} of ${count} instances held`);
         return { units: count, seconds, cpuMs: Number.NaN };
       },
       stop: async () => {
