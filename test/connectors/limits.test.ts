@@ -56,7 +56,7 @@ describe("octets in flight", () => {
   });
 
   test("a connection that waits has read no more than one chunk that nobody counts", async () => {
-    const context = { log: () => undefined, places: undefined };
+    const context = { log: () => undefined };
     const told = Promise.withResolvers<number>();
     const serve = (socket: Socket): void => {
       told.resolve(socket.readableHighWaterMark);
