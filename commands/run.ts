@@ -194,6 +194,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
         },
       );
     }
+    await store.commit(store.audit.add({ event: "start" }));
     engine.opened(serving ? [{ name: "rest", ...serving }] : []);
     const addresses = { ...engine.addresses, rest: serving?.address ?? null };
     log("engine.started", { reason: JSON.stringify(addresses), ms: Math.round(performance.now() - started) });
@@ -210,6 +211,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
         stopping.abort();
         for (const rest of rests.values()) rest.close();
         await revocation.stop();
+        await store.commit(store.audit.add({ event: "stop" })).catch(() => undefined);
         await store.close();
         log("engine.stopped");
       },

@@ -9,6 +9,7 @@ export const messageStatus = (exchange: Exchange, station: Resource["station"]):
   station,
   path: `/${station}/status`,
   purposes: ["status"],
+  event: "status",
   answer: async (opened) => {
     const { store, log } = exchange;
     const { message } = readCommand("status", await part1(opened));

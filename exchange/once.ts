@@ -5,7 +5,7 @@
 import { type AnyOpened, contentDigest, contentOf, keptReceipt, signReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { maxCommandBytes, receiptMediaType } from "../formats/command.ts";
-import type { Change, Store } from "../store/store.ts";
+import type { AuditEntry, Change, Store } from "../store/store.ts";
 import type { Answer, Exchange } from "./server.ts";
 
 /** How long a replay row is kept beyond the envelope's own expiry. */
@@ -17,6 +17,8 @@ export type Once = {
   readonly status: 200 | 201;
   /** The manifests that the receipt vouches for. */
   readonly names: readonly string[];
+  /** How the audit log tells of it. */
+  readonly audit: Pick<AuditEntry, "event" | "subject" | "count" | "patients">;
   /** Commits the receipt together with what the request changes. */
   work(kept: Kept): Promise<void>;
   /** Reads what came a second time, where `work` would have read it. */
@@ -27,7 +29,7 @@ export type Once = {
 export async function answerOnce(
   { identity, store, now }: Exchange,
   opened: AnyOpened,
-  { status, names, work, reread }: Once,
+  { status, names, audit, work, reread }: Once,
 ): Promise<Answer> {
   const { message, id } = opened.manifest;
   const digest = contentDigest(opened.manifest);
@@ -51,6 +53,7 @@ export async function answerOnce(
   const changes = [
     store.messages.add({ org: opened.org, message, digest, receipt, at: at.toISOString() }),
     seen(store, opened),
+    ...store.audit.add({ peer: opened.org, manifest: manifestSha256, ...audit }),
   ];
   try {
     await work({ receipt, changes });

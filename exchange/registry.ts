@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { type Command, commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
-import type { Change, Store } from "../store/store.ts";
+import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
+import type { AuditedPatient, Change, Store } from "../store/store.ts";
 import { answerOnce, part1, seen } from "./once.ts";
 import { answerQuery, type MergedIds, tokenOf } from "./queries.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
@@ -19,6 +19,7 @@ export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[
       station: "registry",
       path: "/registry/submissions",
       purposes: ["register"],
+      event: "registration",
       isReceipted: true,
       takesIn: true,
       answer: (opened) => register(exchange, opened),
@@ -27,6 +28,7 @@ export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[
       station: "registry",
       path: "/registry/changes",
       purposes: ["change"],
+      event: "amendment",
       isReceipted: true,
       answer: (opened) => change(exchange, owns, opened),
     },
@@ -34,6 +36,7 @@ export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[
       station: "registry",
       path: "/registry/queries",
       purposes: ["query"],
+      event: "answer",
       answer: (opened) => query(exchange, opened),
     },
   ];
@@ -48,6 +51,11 @@ async function register(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   const answer = await answerOnce(exchange, opened, {
     status: 201,
     names,
+    audit: {
+      event: "registration",
+      count: command.entries.length,
+      patients: command.entries.flatMap(({ entry }) => auditedPatient(store, entry.patientIds)),
+    },
     work: ({ changes }) => store.commit([...changes, ...submitted(store, opened.org, command, createdAt)]),
   });
   log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
@@ -59,16 +67,18 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
   const { store, log } = exchange;
   const bytes = await part1(opened);
   const command = readCommand("change", bytes);
-  const { changed, names } =
+  const { changed, names, patients } =
     command.action === "deprecate"
-      ? { changed: deprecated(store, opened.org, command), names: [command.manifestSha256] }
+      ? { changed: deprecated(store, opened.org, command), names: [command.manifestSha256], patients: [] }
       : {
           changed: merged(exchange, owns, opened.org, command),
           names: [createHash("sha256").update(bytes).digest("hex")],
+          patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(store, [surviving, prior])),
         };
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names,
+    audit: { event: "amendment", patients },
     work: ({ changes }) => store.commit([...changes, ...changed]),
   });
   log(command.action === "merge" ? "registry.merged" : "registry.changed", {
@@ -107,12 +117,24 @@ function merged({ store, now }: Exchange, owns: Owns, org: string, { merges }: C
   );
 }
 
+/** One patient, by the first of their ids. */
+function auditedPatient(store: Store, ids: readonly PatientId[]): readonly AuditedPatient[] {
+  const [first] = ids;
+  if (!first) return [];
+  const written = ids.slice(0, maxAuditedIds).map(({ root, extension }) => `${root}^${extension}`);
+  return [{ patient: tokenOf(store, first), ids: written }];
+}
+const maxAuditedIds = 16;
+
 /** Steps 4 and 5: a page of what the registry knows. */
 async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
-  const found = answerQuery(store, opened.org, readCommand("query", await part1(opened)));
-  await store.commit([seen(store, opened)]);
+  const asked = readCommand("query", await part1(opened));
+  const found = answerQuery(store, opened.org, asked);
   const count = found.entries.length;
+  const patients = auditedPatient(store, "patientIds" in asked ? (asked.patientIds ?? []) : []);
+  const audit = { event: "answer", peer: opened.org, manifest: opened.manifestSha256, count, patients } as const;
+  await store.commit([seen(store, opened), ...store.audit.add(audit)]);
   log("registry.answered", { peer: opened.org, message: opened.manifest.message, count });
   return {
     status: 200,

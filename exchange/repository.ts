@@ -58,6 +58,7 @@ export function openRepository(
         station: "repository",
         path: "/repository/documents",
         purposes: ["push", "notify"],
+        event: "submission",
         isReceipted: true,
         takesIn: true,
         legacy: openLegacy(exchange, onLegacy),
@@ -70,12 +71,14 @@ export function openRepository(
         station: "repository",
         path: "/repository/retrievals",
         purposes: ["retrieve"],
+        event: "disclosure",
         answer: (opened) => retrieve(exchange, opened),
       },
       {
         station: "repository",
         path: "/repository/receipts",
         purposes: ["receipt"],
+        event: "proof",
         answer: (opened) => receive(exchange, opened),
       },
     ],
@@ -140,6 +143,7 @@ async function pushed(exchange: Exchange, onPush: OnPush, opened: AnyOpened): Pr
   const answer = await answerOnce(exchange, opened, {
     status: 201,
     names: [opened.manifestSha256],
+    audit: { event: "submission", subject: opened.manifest.message, count: opened.manifest.parts.length },
     work: (kept) => onPush(opened, kept),
     reread: async () => {
       for await (const part of opened.parts()) for await (const _ of part.cipher);
@@ -155,6 +159,7 @@ async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: 
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names: [correction.manifestSha256],
+    audit: { event: "correction" },
     work: (kept) => onCorrection(opened.org, correction, kept),
   });
   exchange.log("repository.corrected", { peer: opened.org, message: opened.manifest.message });
@@ -185,6 +190,13 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   await store.commit([
     seen(store, opened),
     store.steps.add({ subject: record.id, at, station: "repository", event: "released", peer: opened.org, detail }),
+    ...store.audit.add({
+      event: "disclosure",
+      subject: record.id,
+      peer: opened.org,
+      manifest: opened.manifestSha256,
+      count: content.length,
+    }),
   ]);
   // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
   if (store.records.find(record.id)?.code === withdrawn)
@@ -233,6 +245,7 @@ async function receive(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
       peer: org,
       detail: (receipt.outcomes ?? []).map(({ system, answer }) => `${system} ${answer}`).join(", ") || null,
     }),
+    ...store.audit.add({ event: "proof", subject: record.id, peer: org, manifest: opened.manifestSha256 }),
   ]);
   log("repository.receipted", { peer: org, message: record.id });
   return { status: 204 };

@@ -23,7 +23,8 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
-import type { Store } from "../store/store.ts";
+import type { AuditEvent, Store } from "../store/store.ts";
+import { auditRefusal } from "./audited.ts";
 import { envelopeHeaders, tlsPeer } from "./hop.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
@@ -70,6 +71,8 @@ export type Resource = {
   readonly station: "repository" | "registry";
   readonly path: string;
   readonly purposes: readonly Purpose[];
+  /** What the audit log calls it, when it is refused. */
+  readonly event: AuditEvent;
   /** It answers with a receipt, once and for all: what was seen before is its own to judge (`answerOnce`). */
   readonly isReceipted?: boolean;
   /** Whether it keeps what a partner sends: not while the disk reserve is reached. */
@@ -195,6 +198,7 @@ async function respond(
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(sender ? { message: sender.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
+    await auditRefusal(resource, exchange, reason, sender);
     await drain(body);
     // What is left of a body that drips is not waited for.
     if (isTooSlow() && !response.headersSent) response.setHeader("Connection", "close");

@@ -5,6 +5,7 @@ import { Fault } from "../errors.ts";
 import { writtenPatient } from "../formats/hl7-patient.ts";
 import { openRoutes } from "./admin-health.ts";
 import { get, post, type Route } from "./admin-route.ts";
+import { readAudit } from "./audit.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
 import { request } from "./fetch.ts";
 import { identifyHeld } from "./identify.ts";
@@ -25,6 +26,7 @@ const listQuery = z.strictObject({
   state: z.enum(listedStates).optional(),
   limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
 });
+const auditBody = z.strictObject({ after: z.int().min(0).default(0), reason: z.string().max(512).default("") });
 const short = z.string().max(64);
 /** The patient as this house knows them, where a channel delivers with identity: ours. */
 const toldPatient = z.strictObject({
@@ -141,6 +143,17 @@ export const routes: readonly Route[] = [
         if (next.done) return void response.end();
         site.log("store.damaged", { code: next.value.code, reason: next.value.reason }, "error");
       }
+    },
+  }),
+  post("/audit", {
+    summary: "Entries of the audit log behind one, with whom they are about, oldest first: reading them is one, too.",
+    body: auditBody,
+    produces: "application/x-ndjson",
+    answer: async ({ running: { site }, body: { after, reason }, response }) => {
+      response.type("application/x-ndjson");
+      for await (const entry of readAudit(site.store, after, reason))
+        if (!response.write(`${JSON.stringify(entry)}\n`)) await once(response, "drain");
+      response.end();
     },
   }),
   post("/fetch", {

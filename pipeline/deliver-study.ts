@@ -6,6 +6,7 @@ import { codeOf, Fault } from "../errors.ts";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
+import { recordPatient } from "./audited.ts";
 import { channelOf, partOf, recordOf, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -60,7 +61,8 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   const count = [...answers.values()].reduce((sum, each) => sum + each, 0);
   log("deliver.delivered", { ...fields, bytes, count, ms: Math.round(performance.now() - started) });
   const answer = [...answers].map(([status, each]) => `${each} × ${status}`).join(", ");
-  return { changes: [], event: "delivered", answer: `${answer || "all taken before"}${proof}` };
+  const audit = { patients: recordPatient(site, record), count: wanted.length };
+  return { changes: [], event: "delivered", answer: `${answer || "all taken before"}${proof}`, audit };
 }
 
 type Instances = ReceivedFacts["instances"];

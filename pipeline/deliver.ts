@@ -9,6 +9,7 @@ import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import { recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isCancellation } from "./corrected.ts";
@@ -101,7 +102,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   };
   log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
   const changes = [store.messages.took(delivery.destination, record.key, now().toISOString())];
-  return { changes, event: "delivered", answer };
+  return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
 }
 
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */

@@ -1,7 +1,8 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import { type Clock, systemClock } from "../store/clock.ts";
-import type { Change, Delivery, Id, Way } from "../store/store.ts";
+import type { AuditEntry, Change, Delivery, Id, Way } from "../store/store.ts";
+import { deliveryAudited, failing } from "./audited.ts";
 import { afterFailure } from "./delivery-decisions.ts";
 import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
@@ -15,6 +16,8 @@ export type Sent = {
   readonly subject?: Id;
   /** What the other side answered. */
   readonly answer?: string;
+  /** What else the audit log keeps of it. */
+  readonly audit?: Pick<AuditEntry, "patients" | "manifest" | "count">;
   /** How it ended where it was not delivered: there was nothing left to send. */
   readonly ended?: { readonly state: "discarded"; readonly code: string; readonly reason: string };
 };
@@ -183,10 +186,12 @@ export function openDeliveryLoop<T extends Together>(
   const delivered = (delivery: Delivery, sent: Sent, started: number): readonly Change[] => {
     const { id, record, kind, destination: peer, attempts } = delivery;
     const [ms, detail] = [performance.now() - started, sent.answer ?? null];
+    const subject = sent.subject ?? record ?? id;
     return [
       ...sent.changes,
       store.deliveries.mark(id, { attempts, ...(sent.ended ?? { state: "delivered", code: null, reason: null }) }),
-      step(site, sent.subject ?? record ?? id, stationOf[kind], sent.event, { peer, ms, attempt: attempts, detail }),
+      step(site, subject, stationOf[kind], sent.event, { peer, ms, attempt: attempts, detail }),
+      ...(sent.ended ? [] : deliveryAudited(store, delivery, { ...sent.audit, subject })),
       ...resumed(delivery, undefined),
     ];
   };
@@ -212,8 +217,7 @@ export function openDeliveryLoop<T extends Together>(
     const fields = { channel, station: kind, message: record ?? id, peer, code, reason, attempt };
     log(began ? `${station}.paused` : `${station}.deferred`, fields, began ? "error" : "warn");
     // After a restart the alarm is in the journal already.
-    const steps =
-      began && code !== delivery.code ? [step(site, record ?? id, station, "paused", { peer, code, attempt })] : [];
+    const steps = began && code !== delivery.code ? failing(site, station, delivery, "paused", { code, reason }) : [];
     const mark = store.deliveries.mark(id, { state: "queued", code, reason, attempts: attempt, due: clock.now() });
     await settle(id, [mark, ...steps]);
   };
@@ -251,10 +255,8 @@ export function openDeliveryLoop<T extends Together>(
     log(again ? `${stationOf[kind]}.deferred` : `${stationOf[kind]}.parked`, fields, again ? "warn" : "error");
     // One step a change of mind, not one an attempt: a house that is down for a week is told once.
     const isNew = code !== delivery.code || !again;
-    const told = { peer, code, attempt: attemptNumber };
-    const steps = isNew
-      ? [step(site, delivery.record ?? id, stationOf[kind], again ? "deferred" : "parked", told)]
-      : [];
+    const event = again ? "deferred" : "parked";
+    const steps = isNew ? failing(site, stationOf[kind], delivery, event, { code, reason }) : [];
     const mark = store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due });
     await settle(id, [mark, ...steps, ...goesOn]);
   };

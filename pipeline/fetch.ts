@@ -12,6 +12,7 @@ import {
 import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery, Token } from "../store/store.ts";
+import { identifiedPatient } from "./audited.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
@@ -146,7 +147,8 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   }
   // What was pushed since the patient came waits for whoever asks.
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
-  return { changes, event: "answered", answer: `${found} entries, ${asked.size} new` };
+  const audit = { patients: identifiedPatient(site, patientIds), count: found };
+  return { changes, event: "answered", answer: `${found} entries, ${asked.size} new`, audit };
 }
 
 /** As the delivery says, with the ids of the patient into whom theirs was merged since. */

@@ -3,7 +3,8 @@ import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { isUid } from "../formats/dicom.ts";
 import type { ArrivalRow, Change, Item, StagedBlob } from "../store/store.ts";
-import { arrivalRow, quarantined } from "./arrival-row.ts";
+import { arrivalRow, takenIn } from "./arrival-row.ts";
+import { namedPatient } from "./audited.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
 import { type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
@@ -75,7 +76,13 @@ async function take(
   };
   try {
     await store.commit(
-      [blob.change, store.arrivals.add(row), ...store.items.add(settled), ...findingSteps(site, settled, findings)],
+      [
+        blob.change,
+        store.arrivals.add(row),
+        ...takenIn(site, row, namedPatient(site, facts.patientId ? [facts.patientId] : [])),
+        ...store.items.add(settled),
+        ...findingSteps(site, settled, findings),
+      ],
       [{ id, digest: blob.digest }],
     );
   } catch (thrown) {
@@ -113,7 +120,7 @@ async function quarantine(
   };
   const keep = async (): Promise<boolean> => {
     if (store.arrivals.byRepetition(repetition)) return true;
-    const changes = [blob.change, store.arrivals.add(row), ...quarantined(site, row)];
+    const changes = [blob.change, store.arrivals.add(row), ...takenIn(site, row)];
     await store.commit(changes, [{ id: row.id, digest: blob.digest }]);
     return false;
   };

@@ -6,7 +6,8 @@ import { codeOf, Fault, orFault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import { patientsNamed } from "../formats/hl7-merge.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
-import { arrivalRow, quarantined } from "./arrival-row.ts";
+import { arrivalRow, takenIn } from "./arrival-row.ts";
+import { namedPatient } from "./audited.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { openPace } from "./pace.ts";
@@ -24,10 +25,10 @@ type Keeping = {
   /** As nothing is known yet but that it came, and when. */
   readonly row: ArrivalRow;
   readonly repetition: Token;
-  /** That no channel takes it. */
   readonly isForeseen: boolean;
   /** Its verdict, where it is known before it is kept: one commit keeps both (decision 0013). */
   readonly foreseen: Foreseen | undefined;
+  readonly named: readonly string[];
 };
 
 /** Messages under way at once: of one connection, and together. More of one would only wait in the store's writer. */
@@ -82,7 +83,8 @@ export function openMessageIntake(
     const before = isLookedFor ? store.arrivals.byRepetition(repetition) : undefined;
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
     // Its place among its patient's messages is taken before it is spooled: a small one never overtakes a large one.
-    const turn = order.enter(isForeseen ? [] : patientsNamed(bytes, facts));
+    const named = isForeseen ? [] : patientsNamed(bytes, facts);
+    const turn = order.enter(named);
     const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts, turn };
     const row = {
       ...arrivalRow(site, message.id, system, arrival, sha256),
@@ -92,12 +94,8 @@ export function openMessageIntake(
     };
     try {
       const judged = isForeseen ? verdicts.foresee : isFirst ? verdicts.judgeFirst : undefined;
-      return await keep(message, arrival, sha256, {
-        row,
-        repetition,
-        isForeseen,
-        foreseen: await judged?.(message),
-      });
+      const foreseen = await judged?.(message);
+      return await keep(message, arrival, sha256, { row, repetition, isForeseen, foreseen, named });
     } catch (thrown) {
       turn.leave();
       throw thrown;
@@ -109,11 +107,15 @@ export function openMessageIntake(
     message: SpooledMessage,
     arrival: Arrival,
     sha256: string,
-    { row, repetition, isForeseen, foreseen }: Keeping,
+    { row, repetition, isForeseen, foreseen, named }: Keeping,
   ): ReturnType<Deliver> => {
     const { system, bytes, facts, turn } = message;
     let known = foreseen;
-    const keepIt = (): Promise<void> => spool({ ...row, ...known?.row }, known?.frame ?? bytes, sha256, known?.changes);
+    const keepIt = (): Promise<void> => {
+      // A refusal that is known has an entry of its own.
+      const told = known?.verdict.accepted === false ? [] : takenIn(site, row, namedPatient(site, named));
+      return spool({ ...row, ...known?.row }, known?.frame ?? bytes, sha256, [...told, ...(known?.changes ?? [])]);
+    };
     try {
       await keepIt();
     } catch (thrown) {
@@ -218,8 +220,8 @@ export function openMessageIntake(
       reason: fault.message,
     };
     await (bytes.length > 0
-      ? spool(row, bytes, sha256, quarantined(site, row))
-      : store.commit([store.arrivals.add(row), ...quarantined(site, row)], [{ id, digest: sha256 }]));
+      ? spool(row, bytes, sha256, takenIn(site, row))
+      : store.commit([store.arrivals.add(row), ...takenIn(site, row)], [{ id, digest: sha256 }]));
     log(
       "source.refused",
       { peer: arrival.sender, message: id, code: fault.code, reason: fault.message, bytes: bytes.length },
@@ -232,7 +234,7 @@ export function openMessageIntake(
     row: ArrivalRow,
     bytes: Uint8Array,
     sha256: string,
-    changes: readonly Change[] = [],
+    changes: readonly Change[],
   ): Promise<void> => {
     const part = sealWhole(bytes);
     const blob = await store.blobs.put(part.cipher, part.facts);

@@ -1,7 +1,7 @@
 /** What a person may do to what the journal lists; each act is a step with its reason, committed with what it changes. */
 import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import type { BlobName, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
+import type { BlobName, Change, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
 import { letGo } from "./assemble.ts";
 import { familyOf } from "./journal.ts";
 import { released } from "./patient.ts";
@@ -33,12 +33,15 @@ export async function release(
 ): Promise<Acted> {
   const { store, now } = site;
   const subject = subjectOf(site, query);
-  const told = step(site, subject.id, "admin", "released", { detail: reason });
+  const told = [
+    step(site, subject.id, "admin", "released", { detail: reason }),
+    ...acted(site, "release", subject, reason),
+  ];
   if (subject.kind === "item" && subject.item.state === "held") {
     const { id } = subject;
     const held = matterOf(site, subject.item);
     const { changes, waiting } = replace ? replacing(site, held, reason) : releasing(site, held, reason);
-    await store.commit(changes);
+    await store.commit([...changes, ...acted(site, "release", subject, reason, held.length)]);
     for (const item of waiting) releases.look(item);
     return done(site, "admin.released", id, "waiting", reason, waiting.length);
   }
@@ -52,7 +55,7 @@ export async function release(
         reason: null,
         ...(subject.delivery.kind === "identify" ? { payload: released(subject.delivery.payload) } : {}),
       }),
-      told,
+      ...told,
     ]);
     site.wake();
     return done(site, "admin.released", id, "queued", reason);
@@ -64,20 +67,24 @@ export async function release(
 export async function discard(site: Site, query: string, reason: string): Promise<Acted> {
   const { store } = site;
   const subject = subjectOf(site, query);
-  const told = step(site, subject.id, "admin", "discarded", { detail: reason });
   const ended = { state: "discarded", reason } as const;
   if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting")) {
     const items = matterOf(site, subject.item);
-    await store.commit(
-      items.flatMap(({ id }) => [
+    await store.commit([
+      ...items.flatMap(({ id }) => [
         store.items.mark(id, ended),
         step(site, id, "admin", "discarded", { detail: reason }),
       ]),
-    );
+      ...acted(site, "discard", subject, reason, items.length),
+    ]);
     return done(site, "admin.discarded", subject.id, "discarded", reason, items.length);
   }
   if (subject.kind === "delivery" && isOpen(subject.delivery))
-    await store.commit([store.deliveries.mark(subject.id, ended), told]);
+    await store.commit([
+      store.deliveries.mark(subject.id, ended),
+      step(site, subject.id, "admin", "discarded", { detail: reason }),
+      ...acted(site, "discard", subject, reason),
+    ]);
   else throw nothing("held, waiting, parked or queued");
   return done(site, "admin.discarded", subject.id, "discarded", reason);
 }
@@ -86,16 +93,19 @@ export async function discard(site: Site, query: string, reason: string): Promis
 export async function resend(site: Site, releases: Releases, query: string, reason: string): Promise<Acted> {
   const { store } = site;
   const subject = subjectOf(site, query);
-  const told = step(site, subject.id, "admin", "resent", { detail: reason });
+  const told = [
+    step(site, subject.id, "admin", "resent", { detail: reason }),
+    ...acted(site, "resend", subject, reason),
+  ];
   if (subject.kind === "arrival" && resendable.has(subject.state)) {
-    await store.commit([told]);
+    await store.commit(told);
     await releases.again(subject.id);
     return done(site, "admin.resent", subject.id, store.arrivals.find(subject.id)?.state ?? "", reason);
   }
   if (subject.kind === "delivery" && ended.has(subject.delivery.state)) {
     const { kind, channel, destination, record, order, payload } = subject.delivery;
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
-    await store.commit([store.deliveries.add(anew), told]);
+    await store.commit([store.deliveries.add(anew), ...told]);
     site.wake();
     return done(site, "admin.resent", anew.id, "queued", reason);
   }
@@ -113,10 +123,22 @@ export async function reveal(
   const blob = subject.kind === "item" ? subject.item.blob : subject.kind === "arrival" ? subject.blob : null;
   if (!blob)
     throw new Fault("DOCUMENT_UNKNOWN", "this has no payload of its own; name the arrival, document or instance");
-  await store.commit([step(site, subject.id, "admin", "revealed", { detail: reason })]);
+  await store.commit([
+    step(site, subject.id, "admin", "revealed", { detail: reason }),
+    ...acted(site, "read", subject, reason),
+  ]);
   log("admin.revealed", { message: subject.id, reason }, "warn");
   return { id: subject.id, body: clear(site, blob) };
 }
+
+/** What a person did, and why: whoever has the token of the admin port. */
+const acted = (
+  { store }: Site,
+  event: "release" | "discard" | "resend" | "read",
+  { id }: Subject,
+  reason: string,
+  count = 1,
+): readonly Change[] => store.audit.add({ event, subject: id, peer: "admin", reason, count });
 
 const clear = ({ store }: Site, blob: BlobName): AsyncIterable<Uint8Array> =>
   openCipher(store.blobs.read(blob), store.blobs.facts(blob));

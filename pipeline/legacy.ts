@@ -13,6 +13,7 @@ import { examineDocument } from "../formats/cda-examine.ts";
 import { inspectDicom } from "../formats/dicom.ts";
 import { documentEntry } from "../formats/document-entry.ts";
 import type { Change, Id, StoredRecord } from "../store/store.ts";
+import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
 import { pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { type Site, step } from "./site.ts";
@@ -66,6 +67,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     ...store.records.add(record),
     ...begin(site, channel, { record, facts } as Received, null),
     step(site, id, "open", "opened", { peer: org, detail }),
+    ...store.audit.add({ event: "open", subject: id, peer: org, patients: recordPatient(site, record) }),
   ];
   const isKnown = (): boolean => store.records.find(id) !== undefined;
   await store.commit(isKnown() ? [answered] : [answered, ...changes]).catch(async (thrown: unknown) => {

@@ -9,6 +9,7 @@ import { commandMediaType, readCommand, writeCommand } from "../formats/command.
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import { identifiedPatient, recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
@@ -79,7 +80,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     ms: Math.round(performance.now() - started),
   });
   const verified = `${answer.manifest.parts.length} parts, signatures verified`;
-  return { changes, event: "opened", subject: origin.manifest.message, answer: verified };
+  const audit = { patients: identifiedPatient(site, registered.entry.patientIds), manifest: answer.manifestSha256 };
+  return { changes, event: "opened", subject: origin.manifest.message, answer: verified, audit };
 }
 
 /** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */
@@ -167,6 +169,14 @@ const keep = (
       ...store.records.add(record),
       ...(facts.replaces ?? []).map((each) => supersede(site, each)),
       ...begin(site, channel, { record, facts } as Received, admission),
+      ...store.audit.add({
+        event: "open",
+        subject: id,
+        peer: author.org,
+        manifest: author.manifestSha256,
+        count: parts.length,
+        patients: recordPatient(site, record),
+      }),
     ];
   });
 

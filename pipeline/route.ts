@@ -6,6 +6,7 @@ import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
+import { recordPatient } from "./audited.ts";
 import type { Sent } from "./delivery.ts";
 import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
@@ -106,13 +107,14 @@ export async function registerAll(site: Site, deliveries: readonly Delivery[]): 
   const names = records.map(({ manifestSha256 }) => manifestSha256);
   const receipt = await receiptOf(site, delivery, asked, names);
   const ms = since(started);
-  return records.map(({ id, channel }): Sent => {
+  return records.map(({ id, channel, entry }): Sent => {
     log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
     const changes = [
       store.records.attach(id, { kind: "registered", from: peer, receipt }),
       store.records.mark(id, { state: "registered" }),
     ];
-    return { changes, event: "registered", answer: "receipt verified" };
+    const audit = { patients: recordPatient(site, { entry }), manifest: asked.manifestSha256 };
+    return { changes, event: "registered", answer: "receipt verified", audit };
   });
 }
 
@@ -148,7 +150,8 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     ms: since(started),
   });
   const changes = [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
-  return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified" };
+  const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
+  return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified", audit };
 }
 
 function sendRecord(site: Site, delivery: Delivery, record: StoredRecord): Promise<Asked> {

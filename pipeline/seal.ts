@@ -1,10 +1,13 @@
 /** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
+
+import { createHash } from "node:crypto";
 import { receiverOf } from "../envelope/identity.ts";
 import { type Content, type Draft, sealWhole, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import { identifiedPatient } from "./audited.ts";
 import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import type { At, DocumentFacts } from "./validate.ts";
@@ -81,6 +84,13 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       step(site, first.id, "seal", "sealed", {
         ms: performance.now() - started,
         detail: `${draft.content.length} parts`,
+      }),
+      ...store.audit.add({
+        event: "seal",
+        subject: first.id,
+        manifest: createHash("sha256").update(manifest).digest("hex"),
+        count: draft.content.length,
+        patients: identifiedPatient(site, first.entry.patientIds),
       }),
     ],
   } as Partial<Sealed> as Sealed;

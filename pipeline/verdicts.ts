@@ -170,7 +170,10 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     log(`validate.${event}`, { controlId: facts.controlId, message: id, code, reason }, level);
     return {
       row: { state: "refused", channel: null, code, reason },
-      changes: [step(site, id, "source", event, fields)],
+      changes: [
+        step(site, id, "source", event, fields),
+        ...store.audit.add({ event: "message", outcome: "refused", subject: id, peer: system, code, reason }),
+      ],
       verdict: { accepted: false, code, reason },
       begin: () => undefined,
     };

@@ -1,11 +1,11 @@
-/** Everything a site keeps, looked at again: accept journal, index and blobs, each against the others. Nothing is changed. */
+/** Everything a site keeps, looked at again: accept journal, index, audit log and blobs, each against the others. Nothing is changed. */
 import { openCipher } from "../envelope/index.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { BlobName, Store } from "../store/store.ts";
 
 /** What does not hold, and whose it is: ids of arrivals, items and records, control ids of arrivals. */
 export type Damage = {
-  readonly where: "index" | "journal" | "blob";
+  readonly where: "index" | "journal" | "audit" | "blob";
   readonly code: "STORE_DAMAGED";
   readonly reason: string;
   readonly of: readonly string[];
@@ -18,6 +18,8 @@ const maxDamages = 100;
 /** Yields each damage as it is found, and what was looked at when it ends. A site may run meanwhile. */
 export async function* verifyStore(store: Store): AsyncGenerator<Damage, Verified> {
   for (const line of store.checks.index()) yield damage("index", line);
+  const { broken } = store.audit.check();
+  if (broken) yield damage("audit", `entry ${broken.seq} of the audit log ${broken.reason}`);
   let acceptances = 0;
   try {
     for (const { id, digest } of store.checks.acceptances()) {

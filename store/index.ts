@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
+import { openAuditLog } from "./audit-log.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
@@ -14,6 +15,7 @@ import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
 import { openMessages } from "./messages.ts";
+import { openPatientKeys, type PatientKeys } from "./patient-keys.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
@@ -101,7 +103,13 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   merges: openMerges(db, keys),
   legacy: openLegacy(db),
   steps: openSteps(db),
+  ...openAudit(db, openPatientKeys(db, keys), now),
   stops: openStops(db),
+});
+
+const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => ({
+  audit: openAuditLog(db, patientKeys, now),
+  patientKeys,
 });
 
 /** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */

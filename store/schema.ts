@@ -155,4 +155,10 @@ export const migrations: readonly string[] = [
     id TEXT PRIMARY KEY, system TEXT NOT NULL, request BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Entry 0 is empty, its chain 32 zeros; the writer chains every other (audit-chain.ts).
+  `
+  CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, body TEXT NOT NULL, chain BLOB NOT NULL) STRICT;
+  INSERT OR IGNORE INTO audit (seq, body, chain) VALUES (0, '', zeroblob(32));
+  CREATE TABLE IF NOT EXISTS patient_key (patient TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT;
+  `,
 ];

@@ -9,17 +9,22 @@
  */
 
 import type { Fault } from "../errors.ts";
+import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
+import type { PatientKeys } from "./patient-keys.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
 
+export type { AuditBreak, AuditCheck, AuditHead, WitnessedHead } from "./audit-chain.ts";
+export type { AuditEvent, AuditOutcome } from "./audit-events.ts";
+export type { AuditEntry, Audited, AuditedPatient, AuditLog } from "./audit-log.ts";
 export type { By, Entries, EntryRow, EntryStatus, NewEntry, Slice, SubmissionRow } from "./entry.ts";
 export type { Item, ItemState, Items } from "./item.ts";
 export type { MergeRow, Merges } from "./merges.ts";
@@ -61,6 +66,8 @@ export type Store = {
   readonly merges: Merges;
   readonly legacy: Legacy;
   readonly steps: Steps;
+  readonly audit: AuditLog;
+  readonly patientKeys: PatientKeys;
   readonly stops: Stops;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];

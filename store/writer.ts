@@ -3,6 +3,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Head } from "./accept-journal.ts";
 import { openAppender } from "./appender.ts";
+import { chainsAudit } from "./audit-chain.ts";
 import { systemClock } from "./clock.ts";
 import { type Commit, nextGroup, openGroupCommit } from "./group-commit.ts";
 import { openJournalFile } from "./journal-file.ts";
@@ -24,6 +25,7 @@ const db = new DatabaseSync(database);
 db.exec(
   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 4000",
 );
+chainsAudit(db);
 const prepared = new Map<string, StatementSync>();
 const run = ({ sql, params }: Statement): void => {
   let statement = prepared.get(sql);

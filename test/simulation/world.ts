@@ -1,5 +1,6 @@
 /** A world for one schedule: a clock that jumps from event to event, a disk, and crashes at any touch of disk or network. */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { chainsAudit } from "../../store/audit-chain.ts";
 import type { Clock } from "../../store/clock.ts";
 import { migrations } from "../../store/schema.ts";
 import { type Chance, chanceOf } from "../seeded.ts";
@@ -43,6 +44,7 @@ const over = new Error("the process is dead");
 
 /** One database for all schedules of a file: its tables are emptied, since making them takes longer than most schedules. */
 const db = new DatabaseSync(":memory:");
+chainsAudit(db);
 for (const sql of migrations) db.exec(sql);
 const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").all();
 const prepared = new Map<string, StatementSync>();
@@ -52,6 +54,7 @@ export function openWorld(seed: number): World {
   const chance = chanceOf(seed);
   if (db.isTransaction) db.exec("ROLLBACK");
   for (const { name } of tables) db.exec(`DELETE FROM ${String(name)}`);
+  db.exec("INSERT INTO audit (seq, body, chain) VALUES (0, '', zeroblob(32))");
   let now = startMs;
   let events: { readonly at: number; readonly work: () => void }[] = [];
   let [life, countdown, commits] = [0, never, never];

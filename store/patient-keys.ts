@@ -1,0 +1,103 @@
+/**
+ * Keys of patients, one each, wrapped under the site's: to erase a patient's is to erase whatever was sealed under it. What is
+ * sealed names the key by a random id, which says nothing of the patient once the key's row has gone.
+ */
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
+import type { StorageKeys } from "./keys.ts";
+import { text } from "./rows.ts";
+import { change, type Database, type Row } from "./sqlite.ts";
+import type { Change, Token } from "./store.ts";
+
+export type PatientKeys = {
+  /** AES-256-GCM under the patient's key, `where` authenticated. `changes` are committed with what was sealed: they keep a new key. */
+  seal(
+    patient: Token,
+    where: string,
+    clear: Uint8Array,
+  ): { readonly key: string; readonly sealed: Uint8Array; readonly changes: readonly Change[] };
+  /** Undefined when the key was erased, or the value is not what was sealed. */
+  open(key: string, where: string, sealed: Uint8Array): Uint8Array | undefined;
+  /** The id of a patient's key, to find what was sealed under it. */
+  of(patient: Token): string | undefined;
+  /** Resolves when the keys are gone for good. */
+  erase(patients: readonly Token[]): Promise<void>;
+};
+
+type Key = { readonly id: string; readonly key: KeyObject; readonly fresh: Change | null };
+
+const [nonceBytes, tagBytes, keyBytes, wrappedBytes] = [12, 16, 32, 40];
+const maxCached = 10_000;
+
+export function openPatientKeys(db: Database, keys: StorageKeys): PatientKeys {
+  const cached = new Map<Token, Key>();
+  // Drawn and not yet seen in the index: whoever seals meanwhile uses the same one.
+  const drawn = new Map<Token, Key>();
+  const secretOf = (row: Row): KeyObject => createSecretKey(keys.unwrap(row.key as Uint8Array));
+
+  const draw = (patient: Token): Key => {
+    const [id, secret] = [randomBytes(16).toString("hex"), randomBytes(keyBytes)];
+    const fresh = change(
+      "INSERT INTO patient_key (patient, id, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      patient,
+      id,
+      keys.wrap(secret),
+    );
+    const made = { id, key: createSecretKey(secret), fresh };
+    drawn.set(patient, made);
+    // So many were drawn since that the oldest is in the index long ago, or never will be.
+    const [oldest] = drawn.size > maxCached ? drawn.keys() : [];
+    if (oldest !== undefined) drawn.delete(oldest);
+    return made;
+  };
+  const keyOf = (patient: Token): Key => {
+    const known = cached.get(patient);
+    if (known) return known;
+    const row = db.get("SELECT id, key FROM patient_key WHERE patient = ?", patient);
+    if (!row) return drawn.get(patient) ?? draw(patient);
+    drawn.delete(patient);
+    if (cached.size >= maxCached) cached.clear();
+    const kept = { id: text(row, "id"), key: secretOf(row), fresh: null };
+    cached.set(patient, kept);
+    return kept;
+  };
+
+  return {
+    seal: (patient, where, clear) => {
+      const { id, key, fresh } = keyOf(patient);
+      const nonce = randomBytes(nonceBytes);
+      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
+      cipher.setAAD(Buffer.from(`${where}\0${id}`));
+      const sealed = Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
+      return { key: id, sealed, changes: fresh ? [fresh] : [] };
+    },
+    open: (id, where, sealed) => {
+      const row = db.get("SELECT key FROM patient_key WHERE id = ? AND patient <> id", id);
+      if (!row || sealed.length < nonceBytes + tagBytes) return undefined;
+      try {
+        const decipher = createDecipheriv("aes-256-gcm", secretOf(row), sealed.subarray(0, nonceBytes), {
+          authTagLength: tagBytes,
+        });
+        decipher.setAAD(Buffer.from(`${where}\0${id}`)).setAuthTag(sealed.subarray(-tagBytes));
+        return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+      } catch {
+        return undefined;
+      }
+    },
+    of: (patient) => {
+      const row = db.get("SELECT id FROM patient_key WHERE patient = ?", patient);
+      return row && text(row, "id");
+    },
+    erase: async (patients) => {
+      await db.commit(
+        // Written over where it stands. The id stays, of nobody: a commit that is under way must not bring the key back.
+        patients.map((patient) =>
+          change(`UPDATE patient_key SET key = zeroblob(${wrappedBytes}), patient = id WHERE patient = ?`, patient),
+        ),
+      );
+      for (const patient of patients) {
+        cached.delete(patient);
+        drawn.delete(patient);
+      }
+    },
+  };
+}
