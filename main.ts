@@ -39,6 +39,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   drain: async () => (await import("./commands/stops.ts")).stopCommand("drain"),
   resume: async () => (await import("./commands/stops.ts")).stopCommand("resume"),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
+  audit: async () => (await import("./commands/audit/index.ts")).auditCommand(),
   backup: async () => (await import("./commands/backup.ts")).backupCommand(),
   restore: async () => (await import("./commands/backup.ts")).restoreCommand(),
   verify: async () => (await import("./commands/verify.ts")).verifyCommand(),

@@ -34,7 +34,7 @@ export function manifestOf(
     origin: origin
       ? { manifest: base64(origin.manifest), signature: base64(origin.signature), marks: origin.marks.map(base64) }
       : null,
-    log: null,
+    log: draft.log ?? null,
   };
 }
 

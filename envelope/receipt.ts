@@ -38,6 +38,8 @@ const schema = z.strictObject({
     .max(maxOutcomes)
     .readonly()
     .optional(),
+  /** Where the audit log of who signed it stood; missing in receipts of versions that keep none. */
+  log: z.strictObject({ seq: z.int().min(0), head: hex64 }).optional(),
 });
 /** Digests in hex, `receivedAt` in whole seconds UTC. */
 export type Receipt = z.output<typeof schema>;

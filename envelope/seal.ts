@@ -44,6 +44,8 @@ export type Draft = {
   readonly inReplyTo?: string;
   readonly requestDigest?: string;
   readonly origin?: Origin;
+  /** Where the sender's audit log stands, for the receiver to keep; smime-4 carries it in receipts alone. */
+  readonly log?: NonNullable<Manifest["log"]>;
 };
 
 export type Sealed = {

@@ -14,7 +14,7 @@ export const messageStatus = (exchange: Exchange, station: Resource["station"]):
     const { store, log } = exchange;
     const { message } = readCommand("status", await part1(opened));
     const before = store.messages.find(opened.org, message);
-    await store.commit([seen(store, opened)]);
+    await store.commit(seen(store, opened));
     log(`${station}.answered`, { peer: opened.org, message, count: before ? 1 : 0 });
     const unknown = writeCommand<"unknown">({ command: "unknown", message });
     return before

@@ -46,13 +46,23 @@ export async function answerOnce(
   const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
   const { manifestSha256, org: to } = opened;
   const receipt = await signReceipt(
-    { message, id, manifestSha256, from: identity.org, to, verdict: "stored", receivedAt, names: [...names] },
+    {
+      message,
+      id,
+      manifestSha256,
+      from: identity.org,
+      to,
+      verdict: "stored",
+      receivedAt,
+      names: [...names],
+      log: store.audit.head(),
+    },
     identity.signer,
     at,
   );
   const changes = [
     store.messages.add({ org: opened.org, message, digest, receipt, at: at.toISOString() }),
-    seen(store, opened),
+    ...seen(store, opened),
     ...store.audit.add({ peer: opened.org, manifest: manifestSha256, ...audit }),
   ];
   try {
@@ -90,9 +100,11 @@ function sameContent(kept: Before, digest: string): Uint8Array {
   );
 }
 
-/** The replay row of a request: its envelope id is good once. */
-export const seen = (store: Store, { org, manifest }: AnyOpened): Change =>
-  store.messages.saw(org, manifest.id, Date.parse(manifest.expires) + replayGraceMs);
+/** What is kept of every request: its envelope id, which is good once, and where its sender's audit log stands. */
+export const seen = (store: Store, { org, manifest }: AnyOpened): readonly Change[] => [
+  store.messages.saw(org, manifest.id, Date.parse(manifest.expires) + replayGraceMs),
+  ...store.witnesses.saw(org, manifest.log),
+];
 
 /** The command in part 1; the envelope must hold nothing else. */
 export async function part1(opened: AnyOpened): Promise<Uint8Array> {

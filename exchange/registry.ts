@@ -134,7 +134,7 @@ async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   const count = found.entries.length;
   const patients = auditedPatient(store, "patientIds" in asked ? (asked.patientIds ?? []) : []);
   const audit = { event: "answer", peer: opened.org, manifest: opened.manifestSha256, count, patients } as const;
-  await store.commit([seen(store, opened), ...store.audit.add(audit)]);
+  await store.commit([...seen(store, opened), ...store.audit.add(audit)]);
   log("registry.answered", { peer: opened.org, message: opened.manifest.message, count });
   return {
     status: 200,

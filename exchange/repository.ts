@@ -94,7 +94,17 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
   const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
   const from = identity.org;
   const receipt = await signReceipt(
-    { message, id, manifestSha256, from, to: from, verdict: "stored", receivedAt, names: [manifestSha256] },
+    {
+      message,
+      id,
+      manifestSha256,
+      from,
+      to: from,
+      verdict: "stored",
+      receivedAt,
+      names: [manifestSha256],
+      log: store.audit.head(),
+    },
     identity.signer,
     at,
   );
@@ -188,7 +198,7 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   const detail = `${content.length} parts`;
   const at = now().toISOString();
   await store.commit([
-    seen(store, opened),
+    ...seen(store, opened),
     store.steps.add({ subject: record.id, at, station: "repository", event: "released", peer: opened.org, detail }),
     ...store.audit.add({
       event: "disclosure",
@@ -236,7 +246,7 @@ async function receive(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
   }
   await store.commit([
     store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
-    seen(store, opened),
+    ...seen(store, opened),
     store.steps.add({
       subject: record.id,
       at: now().toISOString(),

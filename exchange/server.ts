@@ -262,6 +262,7 @@ async function send(
       inReplyTo: opened.manifest.id,
       requestDigest: opened.manifestSha256,
       ...(answer.origin ? { origin: answer.origin } : {}),
+      log: store.audit.head(),
     },
     identity.signer,
     now(),

@@ -201,7 +201,7 @@ export async function change(site: Site, delivery: Delivery): Promise<Sent> {
     answers: ["receipt"],
   });
   await receiptOf(site, delivery, asked, [named]);
-  return { changes: [], ...told, answer: "receipt verified" };
+  return { changes: asked.kept, ...told, answer: "receipt verified" };
 }
 
 function deprecation(site: Site, delivery: Delivery): ToldChange {
@@ -231,7 +231,7 @@ export async function notify(site: Site, delivery: Delivery): Promise<Sent> {
     answers: ["receipt"],
   });
   await receiptOf(site, delivery, asked, [manifestSha256]);
-  return { changes: [], event: "notified", answer: action };
+  return { changes: asked.kept, event: "notified", answer: action };
 }
 
 /** What is not registered yet cannot be changed there, nor found by others: it waits its turn. */

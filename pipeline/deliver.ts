@@ -122,6 +122,7 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent>
       receivedAt: utcSeconds(at),
       names: [manifestSha256],
       outcomes: outcomesOf(site, record.id),
+      log: site.store.audit.head(),
     },
     identity.signer,
     at,

@@ -115,7 +115,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       peer: delivery.destination,
       bytes: command.length,
     });
-    const { answer } = await ask(site, delivery.destination, {
+    const { answer, kept } = await ask(site, delivery.destination, {
       path: "/registry/queries",
       purpose: "query",
       message: store.newId(),
@@ -127,6 +127,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
     const { entries } = readCommand("found", await partOne(answer));
     const ms = Math.round(performance.now() - started);
     found += entries.length;
+    changes.push(...kept);
     log("fetch.answered", {
       channel: channel.name,
       message: delivery.id,

@@ -54,7 +54,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     uniqueId,
     manifestSha256: registered.manifestSha256,
   });
-  const { answer } = await ask(site, delivery.destination, {
+  const { answer, kept } = await ask(site, delivery.destination, {
     path: "/repository/retrievals",
     purpose: "retrieve",
     message: site.store.newId(),
@@ -81,7 +81,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   });
   const verified = `${answer.manifest.parts.length} parts, signatures verified`;
   const audit = { patients: identifiedPatient(site, registered.entry.patientIds), manifest: answer.manifestSha256 };
-  return { changes, event: "opened", subject: origin.manifest.message, answer: verified, audit };
+  return { changes: [...kept, ...changes], event: "opened", subject: origin.manifest.message, answer: verified, audit };
 }
 
 /** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */

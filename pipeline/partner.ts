@@ -12,6 +12,7 @@ import {
 } from "../envelope/index.ts";
 import { consequenceOf, type ErrorCode, errorCodes, Fault } from "../errors.ts";
 import { maxCommandBytes, readCommand } from "../formats/command.ts";
+import type { Change } from "../store/store.ts";
 import type { Site } from "./site.ts";
 
 /** Room for a command in base64, its signature and certificates. */
@@ -36,6 +37,8 @@ export type Asked = {
   readonly manifestSha256: string;
   /** Octets sent. */
   readonly bytes: number;
+  /** Committed with what the answer changes: where the partner's audit log stands. */
+  readonly kept: readonly Change[];
 };
 
 /**
@@ -56,7 +59,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   const profile = profileFor(partner, purpose);
   const sealed = await sealAs(
     profile,
-    { purpose, message, sender: identity.org, messageType, to: [to], content },
+    { purpose, message, sender: identity.org, messageType, to: [to], content, log: store.audit.head() },
     identity.signer,
     now(),
   );
@@ -70,7 +73,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   );
   site.metrics.exchanged(sealed.contentLength, response.isEncrypted);
   const sent = { manifestSha256: sealed.manifestSha256, bytes: sealed.contentLength };
-  if (response.status === 204) return { answer: undefined, ...sent };
+  if (response.status === 204) return { answer: undefined, ...sent, kept: [] };
 
   const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
   if (!headers.some(isOfEnvelope)) throw await refusedInClear(org, response, to.certificate);
@@ -88,7 +91,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   };
   const answer = await openAs([profile], headers, response.body, opening);
   if (answer.manifest.purpose === "refusal") throw await refused(org, answer);
-  return { answer, ...sent };
+  return { answer, ...sent, kept: store.witnesses.saw(org, answer.manifest.log) };
 }
 
 /** The first profile that this partner was configured for; what is re-addressed is semrs-2 in any case. */

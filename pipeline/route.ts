@@ -107,9 +107,10 @@ export async function registerAll(site: Site, deliveries: readonly Delivery[]): 
   const names = records.map(({ manifestSha256 }) => manifestSha256);
   const receipt = await receiptOf(site, delivery, asked, names);
   const ms = since(started);
-  return records.map(({ id, channel, entry }): Sent => {
+  return records.map(({ id, channel, entry }, n): Sent => {
     log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
     const changes = [
+      ...(n === 0 ? asked.kept : []),
       store.records.attach(id, { kind: "registered", from: peer, receipt }),
       store.records.mark(id, { state: "registered" }),
     ];
@@ -149,7 +150,8 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     bytes,
     ms: since(started),
   });
-  const changes = [store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt })];
+  const attached = store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt });
+  const changes = [...asked.kept, attached];
   const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
   return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified", audit };
 }

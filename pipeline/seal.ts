@@ -46,6 +46,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
   const attachments = appends ? [] : ((document.facts as DocumentFacts).attachments ?? []);
   const first = appends ? await addendum(site, assembled, superseded.names) : whole(site, assembled);
   const draft: Draft = {
+    log: store.audit.head(),
     purpose: "provide",
     message: first.id,
     sender: identity.org,

@@ -128,7 +128,7 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
 const hex = ({ chain }: Row): string => Buffer.from(chain as Uint8Array).toString("hex");
 
 /** All rows, from the empty one on, a page at a time. */
-function* auditRows(db: Pick<Database, "all">): Generator<AuditRow> {
+export function* auditRows(db: Pick<Database, "all">): Generator<AuditRow> {
   for (let last = -1; ; ) {
     const rows = db.all("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", last, pageRows);
     for (const row of rows) yield { seq: Number(row.seq), body: text(row, "body"), chain: row.chain as Uint8Array };

@@ -24,6 +24,7 @@ import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
 import type { Arrivals, Change, Store } from "./store.ts";
 import { openStudies } from "./studies.ts";
+import { openWitnesses } from "./witnesses.ts";
 
 export type StoreOptions = {
   /** The data folder; made with mode 0700 if it is not there. */
@@ -110,6 +111,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
 const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => ({
   audit: openAuditLog(db, patientKeys, now),
   patientKeys,
+  witnesses: openWitnesses(db, now),
 });
 
 /** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */

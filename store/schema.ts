@@ -161,4 +161,9 @@ export const migrations: readonly string[] = [
   INSERT OR IGNORE INTO audit (seq, body, chain) VALUES (0, '', zeroblob(32));
   CREATE TABLE IF NOT EXISTS patient_key (patient TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT;
   `,
+  `
+  CREATE TABLE IF NOT EXISTS witness (
+    org TEXT NOT NULL, hour TEXT NOT NULL, seq INTEGER NOT NULL, head TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (org, hour)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -21,6 +21,7 @@ import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
+import type { Witnesses } from "./witnesses.ts";
 
 export type { AuditBreak, AuditCheck, AuditHead, WitnessedHead } from "./audit-chain.ts";
 export type { AuditEvent, AuditOutcome } from "./audit-events.ts";
@@ -68,6 +69,7 @@ export type Store = {
   readonly steps: Steps;
   readonly audit: AuditLog;
   readonly patientKeys: PatientKeys;
+  readonly witnesses: Witnesses;
   readonly stops: Stops;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];

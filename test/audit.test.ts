@@ -1,6 +1,11 @@
 /** What three sites' audit logs tell of a record that travelled, of what was refused, and of what a person did. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { chained } from "../store/audit-chain.ts";
 import type { Audited } from "../store/store.ts";
+import { semrs } from "./commands/cli.ts";
 import { bytesOf } from "./envelope/people.ts";
 import { peerOf } from "./exchange/peer.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
@@ -76,4 +81,41 @@ test("an envelope that is not opened leaves the cause here, which its sender is 
   expect(refused).toMatchObject({ event: "submission", peer: "hospital-a", code: "ENVELOPE_NOT_OPENED" });
   expect(refused?.reason).toBe("part 4: no RecipientInfo is for a key of ours");
   expect(problem).not.toContain(refused?.reason);
+});
+
+const audit = (site: SiteName, ...args: string[]) =>
+  semrs(["audit", ...args, "--config", join(exchange.folder, `${site}.yaml`)], {
+    env: { ...exchange.env, SITE: site },
+  });
+
+test("partners hold the heads that a site's envelopes carry, and convict it when it rewrites its log or cuts it off", async () => {
+  const held = join(exchange.folder, "registry-holds.json");
+  const told = await audit("registry", "heads", "--partner", "hospital-a");
+  expect(told).toMatchObject({ exit: 0, err: "" });
+  writeFileSync(held, told.out);
+  const { heads } = JSON.parse(told.out) as { heads: readonly { seq: number; head: string }[] };
+  const { seq, head } = heads.at(-1) ?? { seq: 0, head: "" };
+  expect((await audited("hospital-a")).find((entry) => entry.seq === seq)?.chain).toBe(head);
+
+  const whole = await audit("hospital-a", "verify", "--witness", held);
+  expect(whole).toMatchObject({ exit: 0, out: expect.stringContaining(`${heads.length} heads of partners, whole`) });
+  await exchange.stop("hospital-a");
+  const db = new DatabaseSync(join(exchange.folder, "data", "hospital-a", "semrs.db"));
+  const { chain: before } = db.prepare("SELECT chain FROM audit WHERE seq = ?").get(seq - 1) as { chain: Uint8Array };
+  let chain = before;
+  for (const { seq: n, body } of db.prepare("SELECT seq, body FROM audit WHERE seq >= ? ORDER BY seq").all(seq)) {
+    const rewritten = String(body).replace(/"at":"[^"]+"/, '"at":"2020-01-01T00:00:00.000Z"');
+    chain = chained(chain, rewritten);
+    db.prepare("UPDATE audit SET body = ?, chain = ? WHERE seq = ?").run(rewritten, chain, Number(n));
+  }
+  expect(await audit("hospital-a", "verify")).toMatchObject({ exit: 0 });
+  expect(await audit("hospital-a", "verify", "--witness", held)).toMatchObject({
+    exit: 1,
+    err: expect.stringContaining(`entry ${seq} or an entry before it was rewritten: registry`),
+  });
+  db.prepare("UPDATE audit SET body = '{}' WHERE seq = 3").run();
+  const broken = await audit("hospital-a", "verify", "--json");
+  expect(broken.exit).toBe(1);
+  expect(JSON.parse(broken.out)).toMatchObject({ broken: { seq: 3 } });
+  db.close();
 });
