@@ -16,12 +16,14 @@ import { dicomAccept } from "./workloads/dicom-accept.ts";
 import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
+import { nightBatch } from "./workloads/night-batch.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
 
 const groups = {
   "mllp-accept": mllpAccept,
   "mllp-limits": mllpLimits,
+  "night-batch": nightBatch,
   "dicom-accept": dicomAccept,
   "dicom-send": dicomSend,
   "seal-open": sealOpen,
