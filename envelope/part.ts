@@ -88,10 +88,15 @@ export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; r
   return { cipher, facts };
 }
 
-/** `sealOctets` in the form of `sealPart`: what a store takes in. */
+/** `sealOctets` in the form of `sealPart`: what a store takes in. Of more than a mebibyte no second copy is held. */
 export function sealWhole(octets: Uint8Array): SealedPart {
+  if (octets.length > segmentBytes) return sealPart(pieces(octets), "whole");
   const { cipher, facts } = sealOctets(octets);
   return { cipher: each([cipher]), facts: () => facts };
+}
+
+async function* pieces(octets: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < octets.length; at += segmentBytes) yield octets.subarray(at, at + segmentBytes);
 }
 
 /** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */

@@ -41,9 +41,10 @@ export function readBatch(bytes: Uint8Array): Batch {
       throw new Fault("TOO_LARGE", `the batch has over ${maxBatchMessages} messages; send it in parts`);
     begun = -1;
   };
+  const ends = lineEnds(bytes);
   for (let start = 0; start < bytes.length; ) {
-    const end = lineEnd(bytes, start);
-    const name = latin(bytes.subarray(start, start + 3));
+    const end = ends.from(start);
+    const name = namesRead.has(bytes[start] ?? 0) ? latin(bytes.subarray(start, start + 3)) : "";
     if (name === "FHS" || name === "BHS") {
       finish(start);
       head ??= headOf(latin(bytes.subarray(start, Math.min(end, start + maxHeadBytes))));
@@ -92,11 +93,22 @@ function headOf(line: string): BatchHead {
   };
 }
 
-function lineEnd(bytes: Uint8Array, start: number): number {
-  const byCr = bytes.indexOf(cr, start);
-  const stop = byCr < 0 ? bytes.length : byCr;
-  const byLf = bytes.subarray(start, stop).indexOf(lf);
-  return byLf < 0 ? stop : start + byLf;
+/** First octets of FHS, BHS, BTS, FTS and MSH: a batch has hundreds of thousands of lines that are none of them. */
+const namesRead: ReadonlySet<number> = new Set(Buffer.from("FBM"));
+
+/** Ends of lines, by CR or LF; asked for in order, the octets are gone through once for each. */
+function lineEnds(bytes: Uint8Array): { from(start: number): number } {
+  const next = (octet: number, start: number): number => {
+    const at = bytes.indexOf(octet, start);
+    return at < 0 ? bytes.length : at;
+  };
+  let byLf = -1;
+  return {
+    from: (start) => {
+      if (byLf < start) byLf = next(lf, start);
+      return Math.min(next(cr, start), byLf);
+    },
+  };
 }
 
 const latin = (bytes: Uint8Array): string =>

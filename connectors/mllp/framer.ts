@@ -1,6 +1,8 @@
 /** MLLP framing (HL7 MLLP release 1): VT, message, FS CR. Correct on every split and coalescing of chunks; never merges two messages. */
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
+/** Frames over this are put together as they come. */
+const largeBytes = 1024 * 1024;
 const headMsh = Buffer.from("\rMSH");
 
 /** A whole message; or bytes that broke the framing, with what was wrong. */
@@ -26,15 +28,39 @@ export type Framer = {
 /** A framer for one connection. */
 export function openFramer(maxBytes: number): Framer {
   let parts: Uint8Array[] = [];
+  /** A large frame's octets, with room behind them: its chunks are not held until it is whole. */
+  let large: Uint8Array | undefined;
   let size = 0;
   let noise = 0;
   let state: "idle" | "open" | "ending" = "idle";
 
   const take = (): Uint8Array => {
-    const bytes = parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, size);
-    parts = [];
-    size = 0;
+    const [first] = parts;
+    const bytes = large ? large.subarray(0, size) : parts.length === 1 && first ? first : Buffer.concat(parts, size);
+    forget();
     return bytes;
+  };
+  const forget = (): void => {
+    parts = [];
+    large = undefined;
+    size = 0;
+  };
+  const add = (piece: Uint8Array): void => {
+    const before = size;
+    size += piece.length;
+    if (size > maxBytes) return;
+    if (size <= largeBytes) {
+      parts.push(piece);
+      return;
+    }
+    if (!large || large.length < size) {
+      // Room that is not written to yet takes no memory.
+      const larger = Buffer.allocUnsafeSlow(Math.min(maxBytes, 2 * size));
+      larger.set(large ? large.subarray(0, before) : Buffer.concat(parts, before));
+      large = larger;
+      parts = [];
+    }
+    large.set(piece, before);
   };
   const broken = (reason: string): readonly Frame[] => {
     const bytes = take();
@@ -76,11 +102,9 @@ export function openFramer(maxBytes: number): Framer {
           const stop = end < 0 ? chunk.length : end;
           const restart = chunk.subarray(at, stop).indexOf(vt);
           const piece = chunk.subarray(at, restart < 0 ? stop : at + restart);
-          if (piece.length > 0) parts.push(piece);
-          size += piece.length;
+          if (piece.length > 0) add(piece);
           if (size > maxBytes) {
-            parts = [];
-            size = 0;
+            forget();
             return [...frames, { kind: "oversize" }];
           }
           if (restart >= 0) {

@@ -250,3 +250,25 @@ describe("the destination", () => {
     await expect(send(port)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
   });
 });
+
+test("large frames in pieces of any size come out as they were, one after the other, and one over the limit is none", () => {
+  const limit = 5 * 1024 * 1024;
+  const bodies = [2_500_001, 300, 1024 * 1024 + 1, limit].map((size, n) => Buffer.alloc(size, 0x41 + n));
+  const stream = Buffer.concat(bodies.map(frameOf));
+  for (const step of [65_536, 1_000_003]) {
+    const framer = openFramer(limit);
+    const found: Uint8Array[] = [];
+    for (let at = 0; at < stream.length; at += step)
+      for (const frame of framer.push(stream.subarray(at, at + step)))
+        if (frame.kind === "message") found.push(frame.bytes);
+    expect(found.map((bytes, n) => Buffer.from(bytes).equals(bodies[n] ?? Buffer.alloc(0)))).toEqual(
+      bodies.map(() => true),
+    );
+    expect(framer.held()).toBe(0);
+    const over = frameOf(Buffer.alloc(limit + 1, 0x5a));
+    const kinds: string[] = [];
+    for (let at = 0; at < over.length && kinds.length === 0; at += step)
+      for (const frame of framer.push(over.subarray(at, at + step))) kinds.push(frame.kind);
+    expect(kinds).toEqual(["oversize"]);
+  }
+});
