@@ -18,6 +18,8 @@ export type Done = {
   readonly seconds?: number;
   readonly cpuMs?: number;
   readonly rssMb?: number;
+  /** What 99 of 100 units took at most. */
+  readonly tailMs?: number;
 };
 
 export type Side = {
@@ -36,6 +38,7 @@ export type Workload = {
     readonly rate?: number;
     readonly cpuMs?: number;
     readonly rssMb?: number;
+    readonly tailMs?: number;
     readonly ratio?: number;
     /** The peer that `ratio` is meant of; without it, all of them. */
     readonly against?: string;
@@ -48,7 +51,12 @@ export type Workload = {
 };
 
 export type Figures = { readonly min: number; readonly median: number; readonly max: number };
-export type Measured = { readonly rate: Figures; readonly cpuMs: Figures; readonly rssMb: number };
+export type Measured = {
+  readonly rate: Figures;
+  readonly cpuMs: Figures;
+  readonly rssMb: number;
+  readonly tailMs?: Figures;
+};
 export type Row = {
   readonly name: string;
   readonly unit: string;
@@ -93,7 +101,12 @@ export async function measure(workload: Workload, { repetitions, isQuick, told }
   }
 }
 
-type Sample = { readonly rate: number; readonly cpuMs: number; readonly rssMb: number };
+type Sample = {
+  readonly rate: number;
+  readonly cpuMs: number;
+  readonly rssMb: number;
+  readonly tailMs: number | undefined;
+};
 
 async function sample(subject: Subject, units: number): Promise<Sample> {
   const before = subject.pid === undefined ? 0 : cpuOf(subject.pid);
@@ -102,7 +115,7 @@ async function sample(subject: Subject, units: number): Promise<Sample> {
   const seconds = done.seconds ?? (performance.now() - started) / 1000;
   const cpuMs = done.cpuMs ?? (subject.pid === undefined ? 0 : cpuOf(subject.pid) - before);
   const rssMb = done.rssMb ?? (subject.pid === undefined ? 0 : rssOf(subject.pid));
-  return { rate: done.units / seconds, cpuMs: cpuMs / done.units, rssMb };
+  return { rate: done.units / seconds, cpuMs: cpuMs / done.units, rssMb, tailMs: done.tailMs };
 }
 
 function rowOf(
@@ -131,15 +144,20 @@ function isMet(target: NonNullable<Workload["target"]>, ours: Measured, peers: R
     ours.rate.median >= rate &&
     ours.cpuMs.median <= cpuMs &&
     ours.rssMb <= rssMb &&
+    (ours.tailMs?.median ?? 0) <= (target.tailMs ?? Number.POSITIVE_INFINITY) &&
     ratios.every((each) => each >= ratio)
   );
 }
 
-const measuredOf = (samples: readonly Sample[]): Measured => ({
-  rate: figures(samples.map(({ rate }) => rate)),
-  cpuMs: figures(samples.map(({ cpuMs }) => cpuMs)),
-  rssMb: Math.max(0, ...samples.map(({ rssMb }) => rssMb)),
-});
+function measuredOf(samples: readonly Sample[]): Measured {
+  const tails = samples.flatMap(({ tailMs }) => (tailMs === undefined ? [] : [tailMs]));
+  return {
+    rate: figures(samples.map(({ rate }) => rate)),
+    cpuMs: figures(samples.map(({ cpuMs }) => cpuMs)),
+    rssMb: Math.max(0, ...samples.map(({ rssMb }) => rssMb)),
+    ...(tails.length > 0 ? { tailMs: figures(tails) } : {}),
+  };
+}
 
 function figures(values: readonly number[]): Figures {
   const sorted = [...values].sort((one, other) => one - other);

@@ -17,6 +17,7 @@ import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
 import { nightBatch } from "./workloads/night-batch.ts";
+import { registryLarge, registryStore } from "./workloads/registry-store.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
 
@@ -32,6 +33,8 @@ const groups = {
   corridor,
   "seal-large": sealLarge,
   "store-accept": storeAccept,
+  "registry-store": registryStore,
+  "registry-large": registryLarge,
 } as const;
 
 const { values } = parseArgs({
@@ -45,7 +48,7 @@ const { values } = parseArgs({
 });
 /** Curves, which are no rows: only when they are named. */
 const scale = "scale";
-const named = values.only ?? Object.keys(groups).filter((name) => name !== "seal-large");
+const named = values.only ?? Object.keys(groups).filter((name) => !name.endsWith("-large"));
 const unknown = named.filter((name) => !(name in groups) && name !== scale);
 if (unknown.length > 0) {
   process.stderr.write(`${unknown.join(", ")}: there is ${[...Object.keys(groups), scale].join(", ")}\n`);
@@ -102,8 +105,11 @@ function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string
   ];
 }
 
-function text({ rate, cpuMs, rssMb }: Measured, unit: string): string {
+function text({ rate, cpuMs, rssMb, tailMs }: Measured, unit: string): string {
   const cpu = cpuMs.median > 0 ? `${spread(cpuMs, 2)} ms CPU each` : "";
   const memory = rssMb > 0 ? `${rssMb.toFixed(0)} MB` : "";
-  return [`${spread(rate, rate.median < 20 ? 2 : 0)} ${unit}`, cpu, memory].filter((told) => told !== "").join(" · ");
+  const tail = tailMs ? `99 of 100 in ${spread(tailMs, 2)} ms` : "";
+  return [`${spread(rate, rate.median < 20 ? 2 : 0)} ${unit}`, cpu, tail, memory]
+    .filter((told) => told !== "")
+    .join(" · ");
 }

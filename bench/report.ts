@@ -128,11 +128,12 @@ function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"
 
 export function askedOf(target: Row["target"]): string {
   if (!target) return "";
-  const { rate, cpuMs, rssMb, ratio, against } = target;
+  const { rate, cpuMs, rssMb, tailMs, ratio, against } = target;
   return [
     rate === undefined ? "" : `≥ ${rate}`,
     cpuMs === undefined ? "" : `≤ ${cpuMs} ms`,
     rssMb === undefined ? "" : `≤ ${rssMb} MB`,
+    tailMs === undefined ? "" : `99 of 100 ≤ ${tailMs} ms`,
     ratio === undefined ? "" : `≥ ${ratio} × ${against ?? "the peer"}`,
   ]
     .filter((text) => text !== "")

@@ -10,6 +10,7 @@ import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
 import { openRevocation } from "../exchange/revocation.ts";
 import { type Exchange, type Serving, serve } from "../exchange/server.ts";
+import { openSettling } from "../exchange/settling.ts";
 import { openSpools } from "../exchange/spool.ts";
 import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
@@ -195,6 +196,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       );
     }
     await store.commit(store.audit.add({ event: "start" }));
+    const settling = config.own.registry ? openSettling(store, log) : undefined;
     engine.opened(serving ? [{ name: "rest", ...serving }] : []);
     const addresses = { ...engine.addresses, rest: serving?.address ?? null };
     log("engine.started", { reason: JSON.stringify(addresses), ms: Math.round(performance.now() - started) });
@@ -206,6 +208,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
         // What is under way may finish; what hangs is cut.
         const patience = setTimeout(() => stopping.abort(), graceMs);
         await serving?.stop();
+        await settling?.stop();
         await engine.stop();
         clearTimeout(patience);
         stopping.abort();

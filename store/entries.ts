@@ -55,8 +55,6 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
       const row = db.get("SELECT * FROM entry WHERE seq = ?", seq);
       return row ? [read(row, moment)] : [];
     });
-  const sliced = (sql: string, value: string, { moment, below, limit }: Slice): readonly Row[] =>
-    db.all(`${sql} AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT ?`, value, moment, below ?? moment + 1, limit);
   const settle = settling(db);
   return {
     submit: ({ id, org, name, createdAt }, patients) => [
@@ -117,10 +115,6 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     },
     moment: () => Number(db.get("SELECT n FROM clock")?.n ?? 0),
     find: (by, tokens, slice) => rows(numbers(kinds[by], tokensOf(by, tokens), slice), slice),
-    byIds: (ids, slice) =>
-      sliced("SELECT * FROM entry WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(ids), slice).map(
-        (row) => read(row, slice.moment),
-      ),
     submissions: (patients, slice) =>
       numbers(kinds.submission, patientNumbers(patients), slice).flatMap((seq) => {
         const row = db.get("SELECT * FROM submission WHERE seq = ?", seq);
@@ -130,8 +124,13 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
       const row = db.get("SELECT * FROM submission WHERE id = ?", id);
       return row && setOf(row);
     },
-    contents: (submission, slice) =>
-      sliced("SELECT * FROM entry WHERE submission = ?", submission, slice).map((row) => read(row, slice.moment)),
+    contents: (submission, { moment, below, limit }) =>
+      db
+        .all(
+          "SELECT * FROM entry WHERE submission = ? AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+          ...[submission, moment, below ?? moment + 1, limit],
+        )
+        .map((row) => read(row, moment)),
     settle,
     count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };

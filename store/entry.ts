@@ -62,7 +62,6 @@ export type Entries = {
   /** The latest moment: every registration and change so far, and no other, is at or before it. */
   moment(): number;
   find(by: By, tokens: readonly Token[], slice: Slice): readonly EntryRow[];
-  byIds(ids: readonly Id[], slice: Slice): readonly EntryRow[];
   /** Sets in which one of these patients has an entry. */
   submissions(patients: readonly Token[], slice: Slice): readonly SubmissionRow[];
   submission(id: Id): SubmissionRow | undefined;

@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
+import { openSettling } from "../../exchange/settling.ts";
 import { openStore } from "../../store/index.ts";
 import { storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
 import type { NewEntry } from "../../store/store.ts";
+import { until } from "../sites.ts";
 import { key, store } from "./fresh.ts";
 
 const latest = { limit: 10, moment: Number.MAX_SAFE_INTEGER };
@@ -50,6 +52,15 @@ test("what is moved is found as before, and is moved whole although more comes m
   expect(steps.length).toBeGreaterThan(3);
   expect(found()).toEqual(["d", "c", "b", "a"].map((name) => ({ name })));
   expect(store.entries.find("reference", [token("reference", "ACC")], latest).length).toBe(4);
+});
+
+test("in the background, until the small level is empty", async () => {
+  for (const name of ["a", "b", "c"]) await store.commit(store.entries.add(entry(name)));
+  const settling = openSettling(store, () => undefined, { rows: 2, least: 1 });
+  const recent = () => store.entries.settle({ rows: 1, least: 1 }).length;
+  await until("all is moved", () => recent() === 0);
+  await settling.stop();
+  expect(found()).toEqual(["c", "b", "a"].map((name) => ({ name })));
 });
 
 test("an entry of a moment is as it was then, whatever became of it", async () => {

@@ -1,0 +1,97 @@
+/** What the index is asked, explained by SQLite with an index of some size: searches, never scans. INDEX_ENTRIES says how large (1000000). */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { fillIndex, patientOf } from "../../bench/filled-index.ts";
+import { answerQuery } from "../../exchange/queries.ts";
+import { submitted } from "../../exchange/submission.ts";
+import { readCommand } from "../../formats/command.ts";
+import { openStore } from "../../store/index.ts";
+import type { Store } from "../../store/store.ts";
+import { documentOf, enter, registration } from "../exchange/indexed.ts";
+
+const entries = Number(process.env.INDEX_ENTRIES ?? 5_000);
+const base = mkdtempSync(join(tmpdir(), "semrs-plans-"));
+const folder = join(base, "data");
+const key = Buffer.alloc(32, 5);
+const patientIds = [patientOf(3)];
+let store: Store;
+let explaining: DatabaseSync;
+
+beforeAll(async () => {
+  mkdirSync(folder);
+  await fillIndex(folder, key, { entries, patients: entries / 10, most: entries / 50 });
+  store = await openStore({ folder, key, now: () => new Date() });
+  explaining = new DatabaseSync(join(folder, "semrs.db"), { readOnly: true });
+}, 300_000);
+afterAll(async () => {
+  explaining.close();
+  await store.close();
+  rmSync(base, { recursive: true });
+});
+
+/** What SQLite does for a statement, step by step. */
+const planOf = (sql: string): readonly string[] =>
+  explaining
+    .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+    .all()
+    .map(({ detail }) => String(detail));
+
+/** Tables and sorts whose cost grows with the index; what was merged with a patient is a thousand rows at most. */
+const growing = (sql: string): readonly string[] =>
+  planOf(sql).filter(
+    (step) =>
+      /^SCAN (entry|lookup|lookup_recent|submission|patient|merge|ledger)\b/.test(step) ||
+      /PRIMARY KEY \(rowid[<>]/.test(step) ||
+      (/TEMP B-TREE/.test(step) && !/FROM merge\b/.test(sql)),
+  );
+
+/** Statements that are prepared while this is done. */
+function preparedBy(work: () => void): readonly string[] {
+  const prepare = vi.spyOn(DatabaseSync.prototype, "prepare");
+  try {
+    work();
+    return [...new Set(prepare.mock.calls.map(([sql]) => sql))];
+  } finally {
+    prepare.mockRestore();
+  }
+}
+
+test("every stored query searches, from its first page to its last", async () => {
+  const [one, other] = ["p1", "p2"].map((name) => documentOf(name, { patientIds, referenceIdList: ["ACC"] }));
+  if (!one || !other) throw new Error("two documents");
+  await enter(store, [one]);
+  await enter(store, [{ ...other, relatedDocuments: [{ type: "RPLC", uniqueId: one.uniqueId }] }]);
+  const status = ["approved", "deprecated"];
+  const ask = (query: Readonly<Record<string, unknown>>) => {
+    const bytes = Buffer.from(JSON.stringify({ command: "query", purposeOfUse: "TREAT", limit: 1, ...query }));
+    return answerQuery(store, "hospital-b", readCommand("query", bytes));
+  };
+  const statements = preparedBy(() => {
+    const [set] = ask({ query: "findSubmissionSets", patientIds }).submissionSets;
+    const by = { query: "findDocumentsByReferenceId", patientIds, referenceIds: ["ACC"], status };
+    const { next } = ask(by);
+    expect(ask({ ...by, cursor: next }).entries.map(({ entry }) => entry.uniqueId)).toEqual([one.uniqueId]);
+    expect(ask({ query: "getDocuments", uniqueIds: [one.uniqueId] }).entries).toHaveLength(1);
+    expect(ask({ query: "getAssociations", uniqueIds: [one.uniqueId] }).associations).toHaveLength(1);
+    expect(ask({ query: "getRelatedDocuments", uniqueId: one.uniqueId }).entries).toHaveLength(1);
+    expect(ask({ query: "getSubmissionSetAndContents", id: set?.id }).entries).toHaveLength(1);
+    expect(store.entries.find("patient", [], { moment: 10, limit: 1 })).toEqual([]);
+  });
+  expect(statements.length).toBeGreaterThan(5);
+  for (const sql of statements) expect(growing(sql), sql).toEqual([]);
+});
+
+test("so do registrations, changes and what is moved between the levels", async () => {
+  const command = readCommand("register", registration([documentOf("p3", { patientIds, referenceIdList: ["ACC"] })]));
+  const changes = [
+    ...submitted(store, "hospital-a", command, "2026"),
+    ...store.entries.deprecate("0".repeat(32)),
+    ...store.entries.replace("hospital-a", store.tokens.of("document", "", "x"), "2026"),
+    ...store.entries.settle({ rows: 2, least: 1 }),
+  ] as unknown as readonly { readonly sql: string }[];
+  expect(changes.length).toBeGreaterThan(10);
+  for (const { sql } of changes) expect(growing(sql), sql).toEqual([]);
+});
