@@ -1,15 +1,13 @@
 /** A program in the place of a house, with that house's own keys: what it answers wrongly, and what it is sent when it fails. */
-import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { createServer } from "node:https";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { contentOf, type Opened, type Sealed, seal } from "../../envelope/index.ts";
+import { contentOf, type Opened, seal } from "../../envelope/index.ts";
 import { unwrapperFrom } from "../../envelope/keys.ts";
 import { commandMediaType, writeCommand } from "../../formats/command.ts";
-import { bytesOf } from "../envelope/people.ts";
 import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
+import { type Answering, type House, inPlace } from "./in-place.ts";
 import { openAtA, type Peer, pairsOf, peerOf, read } from "./peer.ts";
 
 let pki: string;
@@ -24,32 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => exchange.close());
 
-type Reply = { readonly status: number; readonly sealed?: Sealed };
-
-/** Takes the place of a house that was stopped; closed by the function that comes back. */
-async function inPlaceOf(
-  house: "hospital-a" | "hospital-b",
-  port: string | undefined,
-  answer: (request: IncomingMessage) => Promise<Reply>,
-): Promise<() => Promise<void>> {
-  await exchange.stop(house);
-  const keys = join(pki, house);
-  const tls = { key: read(keys, "tls.key"), cert: read(keys, "tls.crt"), ca: read(pki, "ca.crt"), requestCert: true };
-  const server = createServer(tls, async (request, response) => {
-    const { status, sealed } = await answer(request);
-    response.statusCode = status;
-    for (const [name, value] of sealed?.headers ?? []) response.setHeader(name, value);
-    response.end(sealed ? await bytesOf(sealed.body()) : "");
-  });
-  server.listen(Number(port), "127.0.0.1");
-  await once(server, "listening");
-  return async () => {
-    const closed = once(server, "close");
-    server.close();
-    server.closeAllConnections();
-    await closed;
-  };
-}
+const inPlaceOf = (house: House, port: string | undefined, answer: Answering) =>
+  inPlace(pki, () => exchange.stop(house), house, port, answer);
 
 const report = (extension: string) =>
   cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
