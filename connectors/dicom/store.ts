@@ -3,6 +3,7 @@ import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import type { Item, Outcome } from "../connector.ts";
 import { explicitLittle, implicitLittle, maxContexts, type ProposedContext } from "./association.ts";
+import { type ReadAhead, readAhead } from "./read-ahead.ts";
 import { type Association, openAssociation, type Peer, storeCommand } from "./requestor.ts";
 
 /** An instance to send: its body is a Part 10 file whose data set is sent as it stands. */
@@ -65,20 +66,35 @@ async function work(
     contexts.map(({ id, abstractSyntax, transferSyntaxes }) => [`${abstractSyntax} ${transferSyntaxes[0]}`, id]),
   );
   let messageId = 0;
-  for (let item = left.pop(); item !== undefined; item = left.pop()) {
+  const take = (): Taken | undefined => {
+    const item = left.pop();
+    if (!item) return undefined;
     const contextId = ids.get(keyOf(item)) ?? 0;
-    if (!association.isAccepted(contextId)) {
+    const isAccepted = association.isAccepted(contextId);
+    return { item, contextId, dataSet: isAccepted ? readAhead(dataSetOf(item)) : undefined };
+  };
+  for (let current = take(); current !== undefined; ) {
+    const { item, contextId, dataSet } = current;
+    if (!dataSet) {
       const reason = await refusal(keyOf(item), association.resultOf(contextId));
       report(item, { state: "refused", code: "DICOM_UNSUPPORTED", reason });
+      current = take();
       continue;
     }
     messageId = (messageId % 65_535) + 1;
+    const ahead: { next?: Taken | undefined } = {};
     try {
       const command = storeCommand(messageId, item.sopClassUid, item.controlId);
-      report(item, outcomeOf(await association.request(contextId, command, dataSetOf(item))));
+      const body = followed(dataSet, () => {
+        ahead.next = take();
+      });
+      report(item, outcomeOf(await association.request(contextId, command, body)));
     } catch (thrown) {
       // What was not answered in time may be answered later, to the wrong question: never used again.
       association.abort();
+      await dataSet.drop();
+      if (ahead.next) left.push(ahead.next.item);
+      await ahead.next?.dataSet?.drop();
       if (thrown instanceof Fault && thrown.code !== "PEER_UNREACHABLE") {
         // Not sent and not reported: without it the rest would pass for all.
         left.push(item);
@@ -89,8 +105,19 @@ async function work(
       else left.push(item);
       throw new Fault("PEER_UNREACHABLE", "the association was lost; what is left is sent again", { cause: thrown });
     }
+    // Others may have given back what they had taken.
+    current = ahead.next ?? take();
   }
   await association.release();
+}
+
+/** `dataSet` is read ahead where the peer accepted its context. */
+type Taken = { readonly item: DicomItem; readonly contextId: number; readonly dataSet: ReadAhead | undefined };
+
+/** The next one is begun when the last octet of this one is read: while the peer thinks about it. */
+async function* followed(body: AsyncIterable<Uint8Array>, ended: () => void): AsyncGenerator<Uint8Array> {
+  yield* body;
+  ended();
 }
 
 /** The data set behind the File Meta Information. */
