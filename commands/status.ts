@@ -1,7 +1,7 @@
 /** `semrs status`: what a site accepted against what became of it, now. */
 import { Command } from "commander";
 import type { Status } from "../pipeline/admin-routes.ts";
-import type { Balance } from "../pipeline/reconcile.ts";
+import { sizeText } from "../pipeline/duration.ts";
 import type { Fate } from "../store/reconcile.ts";
 import { adminOf, type Where } from "./admin-client.ts";
 import { columns, exits, guarded, print, say } from "./exit.ts";
@@ -11,7 +11,7 @@ const maxMs = 300_000;
 
 export function statusCommand(): Command {
   return new Command("status")
-    .summary("what a site accepted against what became of it, by channel")
+    .summary("what a site accepted against what became of it, and how much of it is kept, by channel")
     .description(
       "accepted = delivered + queued + held + parked + filtered + refused + discarded, for each channel, looked at now. Exit 65 when it does not hold.",
     )
@@ -45,9 +45,14 @@ const shown = [
   "lost",
 ] as const satisfies readonly Fate[];
 
-/** One line a channel; a hyphen stands for what no channel took. */
-export const balanceLines = ({ channels }: Pick<Balance, "channels">): readonly string[] =>
+/** One line a channel; a hyphen stands for what no channel took. `kept`: octets of its records. */
+export const balanceLines = ({ channels, kept }: Pick<Status, "channels" | "kept">): readonly string[] =>
   columns([
-    ["channel", "accepted", ...shown],
-    ...channels.map((sum) => [sum.channel || "-", String(sum.accepted), ...shown.map((fate) => String(sum[fate]))]),
+    ["channel", "accepted", ...shown, "kept"],
+    ...channels.map((sum) => [
+      sum.channel || "-",
+      String(sum.accepted),
+      ...shown.map((fate) => String(sum[fate])),
+      sizeText(kept[sum.channel] ?? 0),
+    ]),
   ]);

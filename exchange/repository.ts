@@ -187,7 +187,10 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
     );
   const record = store.records
     .byKey(store.tokens.of("document", "", uniqueId))
-    .find((kept) => kept.origin === "own" && kept.manifestSha256 === manifestSha256 && kept.code !== withdrawn);
+    .find(
+      ({ origin, parts, code, ...kept }) =>
+        origin === "own" && kept.manifestSha256 === manifestSha256 && code !== withdrawn && parts.length > 0,
+    );
   if (!record) throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
   const { manifest } = verifyOwn(exchange, record.manifest, record.signature);
   const content = record.parts.map(({ n, blob }) => contentFrom(exchange, manifest, n, blob));

@@ -18,7 +18,11 @@ import { type StopLine, stop, stopLines } from "./stops.ts";
 import { verifyStore } from "./verify.ts";
 
 /** What /status answers. */
-export type Status = Balance & { readonly stops: readonly StopLine[] };
+export type Status = Balance & {
+  readonly stops: readonly StopLine[];
+  /** Octets of the records that each channel keeps. */
+  readonly kept: Readonly<Record<string, number>>;
+};
 
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
 const releaseBody = reasonBody.extend({ replace: z.boolean().default(false) });
@@ -73,7 +77,7 @@ export const routes: readonly Route[] = [
   get("/status", {
     summary: "What was accepted against what became of it, by channel.",
     answer: async ({ running: { site, reconciler } }): Promise<Status> => {
-      return { ...(await reconciler.look()), stops: stopLines(site.store) };
+      return { ...(await reconciler.look()), stops: stopLines(site.store), kept: site.store.kept.bytes() };
     },
   }),
   get("/counts", { summary: "Rows by state.", answer: ({ running }) => counts(running.site) }),

@@ -27,9 +27,11 @@ export const openCommit =
     return failures;
   };
 
-/** Durable is what was accepted and not discarded: an instance held for a person's decision is kept, too. */
+/** Durable is what was accepted and neither discarded nor past its retention: what is held for a person is kept, too. */
 function failureOf({ store }: Site, { sopClassUid, sopInstanceUid }: Reference): number | null {
-  const kept = store.items.byKey("instance", sopInstanceUid).filter(({ state }) => state !== "discarded");
+  const kept = store.items
+    .byKey("instance", sopInstanceUid)
+    .filter(({ state, blob }) => state !== "discarded" && blob !== "");
   if (kept.length === 0) return failureReasons.noSuchInstance;
   const isOfClass = kept.some(({ facts }) => (facts as DicomFacts).sopClassUid === sopClassUid);
   return isOfClass ? null : failureReasons.classInstanceConflict;

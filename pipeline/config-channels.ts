@@ -1,6 +1,6 @@
 /** The schema of channels: the keys of the outbound corridor or of the inbound one; the order of stations is code, not configuration. */
 import { z } from "zod";
-import { address, duration, grade, kinds, lasting, messageType, name } from "./config-values.ts";
+import { address, duration, grade, kinds, lasting, messageType, name, retention } from "./config-values.ts";
 
 const rule = z
   .strictObject({
@@ -183,6 +183,7 @@ const outbound = z.strictObject({
       "repository: the own one, registered; a partner's name: pushed to it; none: sealed and not sent (shadow).",
     ),
   because: z.string().min(1).optional().describe("Why nothing is sent, with route: [none]."),
+  retention,
 });
 
 const inbound = z.strictObject({
@@ -270,6 +271,7 @@ const inbound = z.strictObject({
     )
     .min(1)
     .describe("Where it is delivered."),
+  retention,
 });
 
 export const channelSchemas = { outbound, inbound } as const;

@@ -14,17 +14,21 @@ export const duration = z.string().transform((text, context) => {
 /** A duration with a default, which is written as a person would. */
 export const lasting = (text: string, description: string) => duration.prefault(text).describe(description);
 /** A number of octets as people write it: 64MiB. */
-export const size = (text: string, description: string) =>
-  z
-    .string()
-    .transform((written, context) => {
-      const bytes = parseSize(written);
-      if (bytes !== undefined) return bytes;
-      context.addIssue({ code: "custom", message: "a size is a number and KiB, MiB or GiB, for example 64MiB; or 0" });
-      return z.NEVER;
-    })
-    .prefault(text)
-    .describe(description);
+export const octets = z.string().transform((written, context) => {
+  const bytes = parseSize(written);
+  if (bytes !== undefined) return bytes;
+  context.addIssue({ code: "custom", message: "a size is a number and KiB, MiB or GiB, for example 64MiB; or 0" });
+  return z.NEVER;
+});
+export const size = (text: string, description: string) => octets.prefault(text).describe(description);
+/** How long, and how much, a channel keeps of what is finished; without either, all of it. */
+export const retention = z
+  .strictObject({
+    for: duration.optional().describe("Records that are finished and older than this lose keys and octets."),
+    size: octets.optional().describe("Beyond this size in all, the oldest of those that are finished do."),
+  })
+  .prefault({})
+  .describe("How long records are kept; without a value for good. What is queued, held or parked always stays.");
 export const listen = z.string().transform((text, context) => {
   const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
   if (host && Number(port) <= 65_535) return { host, port: Number(port) };

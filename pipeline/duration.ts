@@ -17,3 +17,9 @@ export function parseSize(text: string): number | undefined {
   const factor = sizes[unit];
   return factor === undefined ? undefined : Number(count) * factor;
 }
+
+/** Octets for a person: 512 B, 1.5 MiB. */
+export function sizeText(bytes: number): string {
+  const [unit, factor] = Object.entries(sizes).findLast(([, each]) => bytes >= each) ?? ["B", 1];
+  return `${Number((bytes / factor).toFixed(1))} ${unit}`;
+}

@@ -29,6 +29,7 @@ import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
 import { openReconciler } from "./reconcile.ts";
 import { type Reloaded, reload } from "./reload.ts";
+import { openRetention } from "./retention.ts";
 import { type Provide, push, registerAll, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { sealAnew } from "./seal-anew.ts";
@@ -90,6 +91,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
 
   const health = openHealthChecks(site);
   const reconciler = openReconciler(site);
+  const retention = openRetention(site);
   /** What waits is judged by the new rules. */
   const renew = (): Reloaded => {
     const reloaded = reload(site);
@@ -151,6 +153,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
       opened: (others) => {
         readiness.opened([...named, ...others]);
         reconciler.begin();
+        retention.begin();
       },
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));
@@ -160,6 +163,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
         await admin.stop();
         await readiness.stop();
         await reconciler.stop();
+        await retention.stop();
       },
     };
   } catch (thrown) {
@@ -169,6 +173,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
     await loop.stop();
     await readiness.stop();
     await reconciler.stop();
+    await retention.stop();
     throw thrown;
   }
 }

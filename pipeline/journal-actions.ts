@@ -104,6 +104,8 @@ export async function resend(site: Site, releases: Releases, query: string, reas
   }
   if (subject.kind === "delivery" && ended.has(subject.delivery.state)) {
     const { kind, channel, destination, record, order, payload } = subject.delivery;
+    if (record !== null && store.records.find(record)?.parts.length === 0)
+      throw new Fault("DOCUMENT_UNKNOWN", "its retention is over: there is nothing left to send");
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
     await store.commit([store.deliveries.add(anew), ...told]);
     site.wake();

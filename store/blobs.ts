@@ -52,7 +52,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
             name,
             digest,
             fresh: false,
-            change: change("UPDATE blob SET size = size WHERE name = ?", name),
+            change: change(usedAgainSql, name),
           } satisfies StagedBlob;
         }
         // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
@@ -88,6 +88,10 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   };
 }
 
+/** Tells retention that the row is needed; fails where it has gone meanwhile, since none of its columns may be null. */
+const usedAgainSql = `INSERT INTO blob SELECT blob.* FROM (SELECT 1) LEFT JOIN blob ON name = ? WHERE true
+  ON CONFLICT (name) DO UPDATE SET size = excluded.size`;
+
 function insertBlob(
   name: BlobName,
   facts: BlobFacts,
@@ -103,7 +107,7 @@ function insertBlob(
   );
   const form = sha256 === null ? "segments" : "whole";
   const row = { name, form, size, digests, cek: keys.wrap(cek), nonce, tag, inline, file };
-  return insert("blob", row, " ON CONFLICT (name) DO NOTHING");
+  return insert("blob", row, " ON CONFLICT (name) DO UPDATE SET size = excluded.size");
 }
 
 /** Without the ciphertext, which an inline blob has in the same row. */

@@ -30,7 +30,7 @@ export type Reconciled = {
 const danglingSql = `
   SELECT id, blob FROM (
     SELECT id, blob FROM arrival WHERE blob IS NOT NULL
-    UNION ALL SELECT id, blob FROM item
+    UNION ALL SELECT id, blob FROM item WHERE blob <> ''
     UNION ALL SELECT record.id, part.value ->> 'blob' FROM record, json_each(record.parts) AS part)
   WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT ?`;
 

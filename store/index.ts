@@ -10,6 +10,7 @@ import { openCommitments } from "./commitments.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
+import { openKept } from "./kept.ts";
 import { openCursors, type StorageKeys, storageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
@@ -74,6 +75,7 @@ export async function openStore({
       cursors: openCursors(keys),
       blobs,
       ...tables,
+      kept: openKept(db, keys, folder),
       checks: openChecks(db, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),

@@ -1,5 +1,7 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
+import { keptTables } from "./schema-kept.ts";
+
 export const migrations: readonly string[] = [
   `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -166,4 +168,5 @@ export const migrations: readonly string[] = [
     org TEXT NOT NULL, hour TEXT NOT NULL, seq INTEGER NOT NULL, head TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (org, hour)
   ) STRICT, WITHOUT ROWID;
   `,
+  keptTables,
 ];

@@ -14,6 +14,7 @@ import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
+import type { Kept } from "./kept.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
 import type { PatientKeys } from "./patient-keys.ts";
@@ -74,6 +75,7 @@ export type Store = {
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
   readonly checks: Checks;
+  readonly kept: Kept;
   readonly reserve: Reserve;
   /** Finishes what was committed, closes files, releases the data folder's lock. */
   close(): Promise<void>;

@@ -72,8 +72,10 @@ test("a record of another house is accepted here, queued while the HIS is down, 
 test("semrs status tells it in a table, and the metrics do", async () => {
   const where = ["--admin", `http://127.0.0.1:${at.env.A_ADMIN}`, "--data", join(at.folder, "data", "hospital-a")];
   const { exit, out } = await semrs(["status", ...where]);
-  expect(out).toMatch(/^channel +accepted +delivered +queued +held +parked +filtered +refused +discarded +lost\n/);
-  expect(out).toMatch(/^imaging +5 +5 +0 +0 +0 +0 +0 +0 +0$/m);
+  expect(out).toMatch(
+    /^channel +accepted +delivered +queued +held +parked +filtered +refused +discarded +lost +kept\n/,
+  );
+  expect(out).toMatch(/^imaging +5 +5 +0 +0 +0 +0 +0 +0 +0 +[\d.]+ KiB$/m);
   expect(exit).toBe(0);
   expect(await at.admin("hospital-a").metric("semrs_reconciled")).toBe(1);
   expect(await at.admin("hospital-a").metric("semrs_accepted", { channel: "imaging", fate: "delivered" })).toBe(5);

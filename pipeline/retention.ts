@@ -1,0 +1,141 @@
+/** Retention: records that are finished and older, or more, than their channel keeps lose their keys and octets; a tombstone stays. */
+import { codeOf, reasonOf } from "../errors.ts";
+import type { DicomFacts } from "../formats/dicom.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
+import type { KeptRecord } from "../store/kept.ts";
+import type { Item, StoredRecord } from "../store/store.ts";
+import type { Channel } from "./config.ts";
+import type { ReceivedFacts } from "./open.ts";
+import { type Site, step } from "./site.ts";
+import type { DocumentFacts } from "./validate.ts";
+
+export type Retention = {
+  /** One pass: counts what is new, then shreds what is over; how many records. */
+  look(): Promise<number>;
+  begin(): void;
+  stop(): Promise<void>;
+};
+
+const everyMs = 60_000;
+/** Records counted in one commit, and looked at in one query; each is shredded in a commit of its own, between those of intake. */
+const page = 100;
+/** However full a channel is: what was made just now stays. */
+const youngestMs = 3_600_000;
+/** A blob that was used again stays this long: whoever uses it may wait for a study or a person before it is in a record. */
+const pinnedMs = 90 * 86_400_000;
+/** Files go later than their rows: whoever reads one, and a backup that is under way, may finish. */
+const removedAfterMs = 3_600_000;
+
+/** Runs about once a minute from `begin` on. */
+export function openRetention(site: Site): Retention {
+  const { store, config, log } = site;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<unknown> = Promise.resolve();
+  let isStopped = false;
+  let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
+  const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
+
+  const count = async (): Promise<void> => {
+    for (let changes = store.kept.count(page); changes.length > 0 && !isStopped; changes = store.kept.count(page))
+      await store.commit(changes);
+  };
+
+  /** One record; false where somebody has begun to wait for it. */
+  const shred = async (row: KeptRecord): Promise<boolean> => {
+    const record = store.records.find(row.record);
+    if (!record) return false;
+    const items = Object.fromEntries(store.items.byRecord(row.record).map((item) => [item.id, itemHusk(item)]));
+    const husk = { record: recordHusk(record), items };
+    const { changes, files } = store.kept.shred(row, husk, before(pinnedMs).slice(0, 13));
+    try {
+      await store.commit([...changes, step(site, row.record, "admin", "shredded", { detail: "retention" })]);
+    } catch (thrown) {
+      if (codeOf(thrown) === "STORE_CONFLICT") return false;
+      throw thrown;
+    }
+    leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+    return true;
+  };
+
+  const keep = async ({ name, retention }: Channel): Promise<number> => {
+    let excess = retention.size === undefined ? 0 : (store.kept.bytes()[name] ?? 0) - retention.size;
+    const oldest = retention.for === undefined ? "" : before(retention.for);
+    let [shredded, bytes] = [0, 0];
+    let after: KeptRecord | undefined;
+    for (let isMore = true; isMore && !isStopped; ) {
+      const limit = excess > 0 ? before(youngestMs) : oldest;
+      const rows = store.kept.finished({ channel: name, before: limit > oldest ? limit : oldest, after, limit: page });
+      for (const row of rows) {
+        if (isStopped || (excess <= 0 && row.at >= oldest)) break;
+        if (!(await shred(row))) continue;
+        excess -= row.bytes;
+        bytes += row.bytes;
+        shredded += 1;
+      }
+      after = rows.at(-1);
+      isMore = rows.length === page;
+    }
+    if (shredded > 0) log("retention.shredded", { channel: name, count: shredded, bytes });
+    return shredded;
+  };
+
+  const pass = async (): Promise<number> => {
+    await count();
+    let shredded = 0;
+    for (const channel of config.own.channels) shredded += await keep(channel);
+    const due = leaving.filter(({ at }) => at <= site.now().getTime());
+    leaving = leaving.filter((each) => !due.includes(each));
+    for (const { files } of due) await store.kept.remove(files);
+    return shredded;
+  };
+  const look = (): Promise<number> => {
+    const mine = running.then(pass);
+    running = mine.catch(() => undefined);
+    return mine;
+  };
+  const watch = async (): Promise<void> => {
+    await look().catch((thrown: unknown) =>
+      log("retention.failed", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+    );
+    if (!isStopped) timer = setTimeout(watch, everyMs).unref();
+  };
+  return {
+    look,
+    begin: () => void watch(),
+    stop: async () => {
+      isStopped = true;
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}
+
+/** Which document it was and what it was like; nothing of its patient, its author or its content. */
+const entryHusk = (entry: DocumentEntry): DocumentEntry => ({
+  ...entry,
+  patientIds: [],
+  practiceSettingCode: null,
+  eventCodeList: [],
+  serviceStartTime: null,
+  serviceStopTime: null,
+  author: null,
+  legalAuthenticator: null,
+  title: null,
+  referenceIdList: [],
+  images: null,
+});
+
+const recordHusk = ({ origin, entry }: StoredRecord): unknown => {
+  if (origin === "own") return entryHusk(entry as DocumentEntry);
+  const facts = entry as ReceivedFacts;
+  return { ...facts, entry: entryHusk(facts.entry), instances: [], attachments: [] } satisfies ReceivedFacts;
+};
+
+function itemHusk({ kind, facts }: Item): unknown {
+  if (kind === "document") {
+    const { attachments: _gone, ...document } = facts as DocumentFacts;
+    return { ...document, entry: entryHusk(document.entry), extensions: [] } satisfies DocumentFacts;
+  }
+  const instance = facts as DicomFacts;
+  return { ...instance, patientId: null, accessionNumber: null, studyDate: null } satisfies DicomFacts;
+}

@@ -1,0 +1,159 @@
+/** Retention: how many octets the records of each channel take, and how a finished record becomes a tombstone. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { pathOf } from "./blank-files.ts";
+import type { StorageKeys } from "./keys.ts";
+import { sealJson, text } from "./rows.ts";
+import { change, type Database, type Row } from "./sqlite.ts";
+import type { Change, Id } from "./store.ts";
+
+export type KeptRecord = {
+  readonly record: Id;
+  readonly channel: string;
+  /** When it was made (ISO 8601). */
+  readonly at: string;
+  /** Of its parts as they are kept. */
+  readonly bytes: number;
+};
+/** What stays of the sealed facts of a record's rows: nothing of a patient. */
+export type Husk = { readonly record: unknown; readonly items: Readonly<Record<Id, unknown>> };
+
+export type Kept = {
+  /** Octets by channel; a blob that two records share counts for both. */
+  bytes(): Readonly<Record<string, number>>;
+  /** Counts the next records that were not counted yet; empty when all are. */
+  count(limit: number): readonly Change[];
+  /** Records behind one of them, oldest first, made before a time, that nobody waits for: none held, none of their deliveries open or parked. */
+  finished(query: {
+    readonly channel: string;
+    readonly before: string;
+    readonly after?: KeptRecord | undefined;
+    readonly limit: number;
+  }): readonly KeptRecord[];
+  /**
+   * Its keys and blobs go, unless another record needs them or they were used again since `pinned` (ISO 8601); what is
+   * sealed is overwritten, patients' tokens are dropped; states, ids, times and proofs stay. STORE_CONFLICT where somebody
+   * has begun to wait for it meanwhile. `files` are to be removed after the commit.
+   */
+  shred(
+    row: KeptRecord,
+    husk: Husk,
+    pinned: string,
+  ): { readonly changes: readonly Change[]; readonly files: readonly string[] };
+  /** Removes files of blobs that are gone. */
+  remove(files: readonly string[]): Promise<void>;
+};
+
+/** Records made since the last count are looked at one by one: more of them come into the figure with that count. */
+const maxUncounted = 1_000;
+const open = "state IN ('queued', 'inflight', 'ambiguous', 'parked')";
+const isOpen = (record: string): string =>
+  `(EXISTS (SELECT 1 FROM delivery WHERE record = ${record} AND ${open})
+    OR EXISTS (SELECT 1 FROM record INDEXED BY record_state WHERE state = 'held' AND id = ${record}))`;
+
+export const finishedSql = `
+  SELECT record, channel, at, bytes FROM kept INDEXED BY kept_order
+  WHERE channel = ?1 AND at < ?2 AND (at, record) > (?3, ?4) AND bytes IS NOT NULL AND NOT ${isOpen("kept.record")}
+  ORDER BY at, record LIMIT ?5`;
+
+/** Fails where it finds a row: a name may not be null. */
+const guardSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE ${isOpen("?1")}`;
+
+const goneSql = `SELECT name, file FROM blob WHERE name IN (SELECT part.value ->> 'blob' FROM record, json_each(record.parts) AS part WHERE record.id = ?1)
+  AND NOT EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND kept_blob.record <> ?1
+    AND (kept_blob.record < '~' OR kept_blob.record >= '~' || ?2))`;
+
+export function openKept(db: Database, keys: StorageKeys, folder: string): Kept {
+  const read = (row: Row): KeptRecord => ({
+    record: text(row, "record"),
+    channel: text(row, "channel"),
+    at: text(row, "at"),
+    bytes: Number(row.bytes),
+  });
+  const add = (channel: string, bytes: number): Change =>
+    change(
+      "INSERT INTO kept_bytes (channel, bytes) VALUES (?, ?) ON CONFLICT (channel) DO UPDATE SET bytes = bytes + excluded.bytes",
+      channel,
+      bytes,
+    );
+  return {
+    bytes: () => {
+      const sums = new Map(db.all("SELECT * FROM kept_bytes").map((row) => [text(row, "channel"), Number(row.bytes)]));
+      for (const { channel, bytes } of db.all(uncountedSql, maxUncounted).map(read))
+        sums.set(channel, (sums.get(channel) ?? 0) + bytes);
+      return Object.fromEntries(sums);
+    },
+    count: (limit) =>
+      db.all(uncountedSql, limit).flatMap((row) => {
+        const { record, channel, bytes } = read(row);
+        return [change("UPDATE kept SET bytes = ? WHERE record = ?", bytes, record), add(channel, bytes)];
+      }),
+    finished: ({ channel, before, after, limit }) =>
+      db.all(finishedSql, channel, before, after?.at ?? "", after?.record ?? "", limit).map(read),
+    shred: ({ record, channel, bytes }, husk, pinned) => {
+      const gone = db.all(goneSql, record, pinned);
+      const names = JSON.stringify(gone.map((row) => row.name));
+      const items = db.all("SELECT id, arrival, joins FROM item WHERE record = ?", record);
+      const deliveries = db.all("SELECT id FROM delivery WHERE record = ?", record).map((row) => text(row, "id"));
+      const nothing = (column: string): Uint8Array => keys.seal(`record\0${record}\0${column}`, new Uint8Array());
+      const changes = [
+        change(guardSql, record),
+        // What is deleted is overwritten with zeros: the key of a blob is in its row.
+        change("PRAGMA secure_delete = ON"),
+        change("DELETE FROM blob WHERE name IN (SELECT value FROM json_each(?))", names),
+        change("DELETE FROM kept_blob WHERE blob IN (SELECT value FROM json_each(?))", names),
+        change(
+          "DELETE FROM kept_blob WHERE record = ?1 AND blob IN (SELECT part.value ->> 'blob' FROM record, json_each(record.parts) AS part WHERE record.id = ?1)",
+          record,
+        ),
+        ...items.flatMap((row) => {
+          const [id, arrival] = [text(row, "id"), text(row, "arrival")];
+          return [
+            change(
+              "DELETE FROM item_join WHERE item = ? AND value IN (SELECT value FROM json_each(?))",
+              id,
+              text(row, "joins"),
+            ),
+            change(
+              "UPDATE item SET blob = '', joins = '[]', patients = '[]', facts = ? WHERE id = ?",
+              sealJson(keys, "item", id, "facts", husk.items[id]),
+              id,
+            ),
+            change(
+              "UPDATE arrival SET blob = NULL, facts = ? WHERE id = ?",
+              sealJson(keys, "arrival", arrival, "facts", null),
+              arrival,
+            ),
+          ];
+        }),
+        ...deliveries.map((id) =>
+          change(
+            "UPDATE delivery SET sequence = NULL, payload = ? WHERE id = ?",
+            sealJson(keys, "delivery", id, "payload", null),
+            id,
+          ),
+        ),
+        change(
+          "UPDATE record SET manifest = ?, signature = ?, parts = '[]', patients = '[]', entry = ? WHERE id = ?",
+          nothing("manifest"),
+          nothing("signature"),
+          sealJson(keys, "record", record, "entry", husk.record),
+          record,
+        ),
+        change("DELETE FROM kept WHERE record = ?", record),
+        add(channel, -bytes),
+        change("PRAGMA secure_delete = OFF"),
+      ];
+      return { changes, files: gone.flatMap((row) => (row.file === null ? [] : [text(row, "file")])) };
+    },
+    remove: async (files) => {
+      for (const file of files)
+        if (db.get("SELECT 1 FROM blob WHERE file = ?", file) === undefined)
+          await rm(pathOf(join(folder, "blobs"), file), { force: true });
+    },
+  };
+}
+
+const uncountedSql = `SELECT kept.record, kept.channel, kept.at, (SELECT coalesce(sum(size), 0) FROM json_each(record.parts) AS part
+    JOIN blob ON blob.name = part.value ->> 'blob') AS bytes
+  FROM kept INDEXED BY kept_uncounted JOIN record ON record.id = kept.record WHERE kept.bytes IS NULL LIMIT ?`;

@@ -1,0 +1,191 @@
+/** Retention: what is finished and old, or too much, becomes a tombstone; what anybody waits for stays, and what two need. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, test } from "vitest";
+import { sealPart } from "../envelope/index.ts";
+import { openRetention } from "../pipeline/retention.ts";
+import type { Site } from "../pipeline/site.ts";
+import { pathOf } from "../store/blank-files.ts";
+import type { Delivery, Id, RecordState } from "../store/store.ts";
+import { octets, wire } from "./envelope/people.ts";
+import { arrival, clear, delivery, folder, open, put, store } from "./store/fresh.ts";
+
+const dayMs = 86_400_000;
+const name = "陳怡君";
+const daysAgo = (days: number): string => new Date(Date.now() - days * dayMs).toISOString();
+const retentionOf = (retention: { for?: number; size?: number }, told: string[] = []) =>
+  openRetention({
+    store,
+    config: { own: { channels: [{ name: "documents", retention }] } },
+    log: (event: string) => told.push(event),
+    now: () => new Date(),
+  } as unknown as Site);
+
+type Kept = { days: number; blob: string; delivered?: Delivery["state"]; state?: RecordState };
+
+/** A record of one document, its arrival and its delivery. */
+async function record({ days, blob, delivered = "delivered", state = "registered" }: Kept): Promise<Id> {
+  const [id, item, came] = [store.newId(), store.newId(), arrival({ state: "done", channel: "documents" })];
+  const [patient, join] = [store.tokens.of("patient", "x", name), store.tokens.of("reference", "", id)];
+  const entry = { uniqueId: `1.2.3^${id}`, title: name, author: name, patientIds: [{ root: "1", extension: name }] };
+  await store.commit([
+    store.arrivals.add(came),
+    ...store.items.add({
+      ...{ id: item, kind: "document", arrival: came.id, channel: "documents", key: id, digest: id, blob },
+      ...{ joins: [join], patients: [patient], state: "sealed", code: null, reason: null, since: daysAgo(days) },
+      ...{ record: id, facts: { messageType: "113", entry, extensions: [name], event: "new", refers: false } },
+    }),
+    ...store.records.add({
+      ...{ id, channel: "documents", origin: "own", author: "a", manifest: Buffer.from(name), key: id, state },
+      ...{ signature: Buffer.from("signed"), manifestSha256: id, parts: [{ n: 1, blob }], patients: [patient] },
+      ...{ code: null, reason: null, entry, createdAt: daysAgo(days) },
+    }),
+    store.deliveries.add(delivery({ record: id, state: delivered, order: patient, channel: "documents" })),
+  ]);
+  return id;
+}
+const isShredded = (id: Id): boolean => store.records.find(id)?.parts.length === 0;
+
+test("what is finished and older loses its octets and everything of its patient; the rows, their states and times stay", async () => {
+  const [file, small] = [await put(octets(300_000, 1)), await put(octets(3_000, 2))];
+  const [old, older, young] = [
+    await record({ days: 31, blob: file.name }),
+    await record({ days: 40, blob: small.name }),
+    await record({ days: 29, blob: (await put(octets(3_000, 3))).name }),
+  ];
+  const told: string[] = [];
+  expect(await retentionOf({ for: 30 * dayMs }, told).look()).toBe(2);
+  expect([old, older, young].map(isShredded)).toEqual([true, true, false]);
+  expect(store.blobs.has(file.name) || store.blobs.has(small.name)).toBe(false);
+  expect(told).toEqual(["retention.shredded"]);
+
+  const kept = store.records.find(old);
+  const [item] = store.items.byRecord(old);
+  const [sent] = store.deliveries.list({ record: old, limit: 1 });
+  expect(kept).toMatchObject({ state: "registered", key: old, entry: { uniqueId: `1.2.3^${old}` } });
+  const row = store.arrivals.find(item?.arrival ?? "");
+  expect(row).toMatchObject({ state: "done", controlId: "C1" });
+  expect(JSON.stringify([kept, item, sent, row, Buffer.from(kept?.manifest ?? []).toString()])).not.toContain(name);
+  const patient = store.tokens.of("patient", "x", name);
+  expect(JSON.stringify([kept, item, sent])).not.toContain(patient);
+  expect(store.items.joined("document", [store.tokens.of("reference", "", old)])).toEqual([]);
+  expect(store.checks.dangling(10)).toEqual([]);
+  expect(await store.checks.reconcile(["documents"])).toMatchObject({
+    channels: [{ accepted: 3, delivered: 3, lost: 0 }],
+  });
+  expect(store.kept.bytes()).toEqual({ documents: 3_000 });
+});
+
+test.each<Partial<Kept>>([
+  { delivered: "queued" },
+  { delivered: "inflight" },
+  { delivered: "ambiguous" },
+  { delivered: "parked" },
+  { state: "held" },
+])("what is %j stays, however old and however much", async (waits) => {
+  const { name: blob } = await put(octets(3_000, 4));
+  const id = await record({ days: 4_000, blob, ...waits });
+  expect(await retentionOf({ for: 1, size: 0 }).look()).toBe(0);
+  expect(isShredded(id)).toBe(false);
+  expect(await clear(blob)).toHaveLength(3_000);
+});
+
+test("beyond its size the oldest go, until the rest fits; what is of this hour stays", async () => {
+  const blobs = await Promise.all([5, 6, 7, 8].map(async (seed) => (await put(octets(10_000, seed))).name));
+  const ids: Id[] = [];
+  for (const [n, blob] of blobs.entries()) ids.push(await record({ days: 3 - n, blob }));
+  expect(await retentionOf({ size: 25_000 }).look()).toBe(2);
+  expect(ids.map(isShredded)).toEqual([true, true, false, false]);
+  expect(await retentionOf({ size: 0 }).look()).toBe(1);
+  expect(ids.map(isShredded)).toEqual([true, true, true, false]);
+  expect(store.kept.bytes()).toEqual({ documents: 10_000 });
+  await store.close();
+  await open();
+  expect(store.kept.bytes()).toEqual({ documents: 10_000 });
+  expect(await retentionOf({ size: 0 }).look()).toBe(0);
+});
+
+test("octets that two records share go with the last of them", async () => {
+  const { name: blob } = await put(octets(3_000, 9));
+  const [first, second] = [await record({ days: 40, blob }), await record({ days: 20, blob })];
+  await retentionOf({ for: 30 * dayMs }).look();
+  expect([isShredded(first), isShredded(second)]).toEqual([true, false]);
+  expect(await clear(blob)).toHaveLength(3_000);
+  await retentionOf({ for: 10 * dayMs }).look();
+  expect(store.blobs.has(blob)).toBe(false);
+});
+
+test.for([3_000, 300_000])(
+  "%i octets that came again stay for whoever waits with them; gone between the look and the commit, they conflict",
+  async (size) => {
+    const bytes = octets(size, 10);
+    const { name: blob } = await put(bytes);
+    await record({ days: 40, blob });
+    const part = sealPart(wire(bytes), "segments");
+    const staged = await store.blobs.put(part.cipher, part.facts);
+    await store.commit([staged.change]);
+    await retentionOf({ for: dayMs }).look();
+    expect(await clear(blob)).toHaveLength(size);
+
+    const again = sealPart(wire(bytes), "segments");
+    const late = await store.blobs.put(again.cipher, again.facts);
+    await store.commit([store.blobs.drop(blob)]);
+    if (size > 65_536) await expect(store.commit([late.change])).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+    else {
+      await store.commit([late.change]);
+      expect(await clear(blob)).toHaveLength(size);
+    }
+  },
+);
+
+test("files of what was shredded go when they are told to, and only where no row names them any more", async () => {
+  const [gone, there] = [await put(octets(300_000, 13)), await put(octets(300_000, 14))];
+  await record({ days: 40, blob: gone.name });
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  const files = [gone, there].map(({ name: blob }) => {
+    const { file } = db.prepare("SELECT file FROM blob WHERE name = ?").get(blob) as { file: string };
+    return file;
+  });
+  db.close();
+  const areThere = (): readonly boolean[] => files.map((file) => existsSync(pathOf(join(folder, "blobs"), file)));
+  await retentionOf({ for: dayMs }).look();
+  expect(areThere()).toEqual([true, true]);
+  await store.kept.remove(files);
+  expect(areThere()).toEqual([false, true]);
+  expect(await clear(there.name)).toHaveLength(300_000);
+});
+
+test("somebody who begins to wait meanwhile keeps it", async () => {
+  const { name: blob } = await put(octets(3_000, 11));
+  const id = await record({ days: 40, blob });
+  await store.commit(store.kept.count(10));
+  const [row] = store.kept.finished({ channel: "documents", before: daysAgo(1), limit: 1 });
+  if (!row) throw new Error("nothing is finished");
+  const { changes } = store.kept.shred(row, { record: null, items: {} }, daysAgo(90));
+  await store.commit([store.deliveries.add(delivery({ record: id }))]);
+  await expect(store.commit(changes)).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(isShredded(id)).toBe(false);
+});
+
+test("the wrapped key of a shredded blob is nowhere in the data folder any more", async () => {
+  const { name: blob } = await put(octets(3_000, 12));
+  await record({ days: 40, blob });
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  const { cek } = db.prepare("SELECT cek FROM blob WHERE name = ?").get(blob) as { cek: Uint8Array };
+  db.close();
+  const file = (): Buffer => Buffer.concat(["semrs.db", "semrs.db-wal"].map((each) => readIfThere(join(folder, each))));
+  expect(file().includes(Buffer.from(cek))).toBe(true);
+  await retentionOf({ for: dayMs }).look();
+  await store.close();
+  expect(file().includes(Buffer.from(cek))).toBe(false);
+  await open();
+});
+
+function readIfThere(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
