@@ -34,6 +34,7 @@ import type { Spools } from "./spool.ts";
 
 const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
+const handshakeMs = 10_000;
 const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
@@ -119,6 +120,8 @@ export async function serve(
       rejectUnauthorized: true,
       minVersion: "TLSv1.2",
       maxHeaderSize: maxHeaderBytes,
+      // Node's own is two minutes: a handshake that drips would hold a connection so long.
+      handshakeTimeout: handshakeMs,
     },
     app,
   );

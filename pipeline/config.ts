@@ -106,7 +106,7 @@ export function readConfig(file: string, env: Environment): Read {
   if (!parsed.success) for (const problem of problemsOf(parsed.error.issues, knownKeys)) at(problem);
 
   const channels: Channel[] = [];
-  const written = (source.value as { channels?: Readonly<Record<string, unknown>> }).channels ?? {};
+  const written = (source.value as { channels?: Readonly<Record<string, unknown>> } | null)?.channels ?? {};
   for (const [name, value] of Object.entries(written)) {
     const channel = readChannel(name, value, at);
     if (channel) channels.push(channel);

@@ -1,4 +1,7 @@
-/** A timetable: what is to be looked at and when, one look a key, one timer for all. Looks run one after the other. */
+/**
+ * A timetable: what is to be looked at and when, one look a key, one timer for all. Looks run one after the other. A clock that is
+ * set meanwhile, by years perhaps, changes nothing about how long is waited: inside, times are monotonic.
+ */
 
 /** Looks once; resolves with when to look again (milliseconds since 1970), or undefined. */
 export type Look = () => Promise<number | undefined>;
@@ -21,7 +24,8 @@ export function openTimetable(failed: (thrown: unknown) => number): Timetable {
   let running: Promise<void> = Promise.resolve();
   let isStopped = false;
 
-  const by = (key: string, due: number, look: Look): void => {
+  const by = (key: string, at: number, look: Look): void => {
+    const due = performance.now() + at - Date.now();
     if ((looks.get(key)?.due ?? Number.POSITIVE_INFINITY) <= due) return;
     looks.set(key, { due, look });
     push(heap, { due, key });
@@ -32,7 +36,7 @@ export function openTimetable(failed: (thrown: unknown) => number): Timetable {
     if (isStopped || first >= armed) return;
     clearTimeout(timer);
     armed = first;
-    timer = setTimeout(fire, Math.min(Math.max(0, first - Date.now()), maxSleepMs));
+    timer = setTimeout(fire, Math.min(Math.max(0, Math.ceil(first - performance.now())), maxSleepMs));
   };
   const fire = (): void => {
     running = running.then(lookAtDue).finally(() => {
@@ -41,7 +45,7 @@ export function openTimetable(failed: (thrown: unknown) => number): Timetable {
     });
   };
   const lookAtDue = async (): Promise<void> => {
-    const now = Date.now();
+    const now = performance.now();
     while (!isStopped && heap[0] && heap[0].due <= now) {
       const { key, due } = pop(heap) as Due;
       const current = looks.get(key);
@@ -49,7 +53,7 @@ export function openTimetable(failed: (thrown: unknown) => number): Timetable {
       if (current?.due !== due) continue;
       looks.delete(key);
       const again = await current.look().catch(failed);
-      if (again !== undefined) by(key, Math.max(again, now + 1), current.look);
+      if (again !== undefined) by(key, Math.max(again, Date.now() + 1), current.look);
     }
   };
   return {

@@ -43,6 +43,21 @@ test("a look says when to look again; one that throws is repeated when the owner
   expect(at).toEqual([10, 60, 160]);
 });
 
+test("a clock that is set back by years makes no look wait for years", async () => {
+  const table = openTimetable(() => 0);
+  let looks = 0;
+  const look = async (): Promise<undefined> => {
+    looks += 1;
+  };
+  table.by("k", Date.now() + 100, look);
+  vi.setSystemTime(Date.now() - 5 * 365 * 24 * 3_600_000);
+  await vi.advanceTimersByTimeAsync(50);
+  expect(looks).toBe(0);
+  await vi.advanceTimersByTimeAsync(60);
+  expect(looks).toBe(1);
+  await table.stop();
+});
+
 test("what is asked for while its look runs is looked at after it, and nothing after the end", async () => {
   const table = openTimetable(() => 0);
   let looks = 0;
