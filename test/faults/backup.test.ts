@@ -34,7 +34,7 @@ function flip(path: string, at: number): void {
 test("a backup under load, restored elsewhere, verifies, starts ready, and has all that was acknowledged before it", async () => {
   const home = await makeHome();
   house = await startHouse(home);
-  const loads = [openLoad(house.his, 4, "SMALL."), openLoad(house.his, 2, "LARGE.", 150_000)];
+  const loads = [openLoad(house.his, 4, "SMALL."), openLoad(house.his, 2, "LARGE.", { bodyBytes: 150_000 })];
   await until("load is under way", () => loads.every(({ acknowledged }) => acknowledged.size > 10));
   const before = new Map(loads.flatMap(({ acknowledged }) => [...acknowledged]));
   const target = join(home.folder, "backup");
@@ -66,7 +66,7 @@ test("what is there is not overwritten; a backup that has changed is refused or 
   const home = await makeHome();
   house = await startHouse(home);
   // Such bodies lie in files of their own.
-  const load = openLoad(house.his, 1, "LARGE.", 300_000);
+  const load = openLoad(house.his, 1, "LARGE.", { bodyBytes: 300_000 });
   await until("accepted", () => load.acknowledged.size >= 3);
   await load.stop();
   await house.end("SIGTERM");

@@ -1,6 +1,7 @@
 /** Flipped bits on the disk (reliability.md F6): found at start or by `semrs verify`, named, and never passed on. */
 import { closeSync, openSync, readdirSync, readSync, statSync, truncateSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, test } from "vitest";
 import { type Ran, semrs } from "../commands/cli.ts";
 import { until } from "../sites.ts";
@@ -21,7 +22,7 @@ async function filled(): Promise<Home> {
     ["SMALL.", 200],
     ["LARGE.", 200_000],
   ] as const) {
-    const load = openLoad(house.his, 1, prefix, bodyBytes);
+    const load = openLoad(house.his, 1, prefix, { bodyBytes });
     await until("accepted", () => load.acknowledged.size >= 3);
     await load.stop();
   }
@@ -91,4 +92,26 @@ test("bits in the database: found by verify, or the house does not start", async
   const { exit, out, err } = await verify(home);
   expect(exit).not.toBe(0);
   expect(`${out}${err}`).toMatch(/damaged|STORE_DAMAGED|malformed|index:/);
+});
+
+test("a bit in a sealed value of the index, which SQLite cannot see: the row is named", async () => {
+  const home = await filled();
+  await house?.end("SIGTERM");
+  const db = new DatabaseSync(join(home.data, "semrs.db"));
+  const hurt = [
+    ["item", "facts"],
+    ["record", "manifest"],
+    ["record", "entry"],
+  ] as const;
+  const lines = hurt.map(([table, column]) => {
+    const row = db.prepare(`SELECT id, ${column} AS value FROM ${table} LIMIT 1`).get();
+    const value = Buffer.from(row?.value as Uint8Array);
+    value[20] = (value[20] ?? 0) ^ 1;
+    db.prepare(`UPDATE ${table} SET ${column} = ? WHERE id = ?`).run(value, row?.id as string);
+    return new RegExp(`^index: ${column} of a row of ${table} does not open.*${row?.id}`, "m");
+  });
+  db.close();
+  const { exit, err } = await verify(home);
+  for (const line of lines) expect(err).toMatch(line);
+  expect(exit).toBe(65);
 });

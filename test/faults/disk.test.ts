@@ -1,15 +1,14 @@
 /** Faults of the disk under load (reliability.md F2, F3) and of the operator (F7): nothing acknowledged is lost. */
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { openStore } from "../../store/index.ts";
-import { root } from "../commands/cli.ts";
 import { until } from "../sites.ts";
 import { type Disk, disks, makeDisk } from "./disk.ts";
 import { type House, makeHome, startHouse } from "./house.ts";
 import { lostOf, openLoad } from "./load.ts";
+import { envOf, type Mutant } from "./mutants.ts";
 
 const disk = disks();
 let house: House | undefined;
@@ -23,12 +22,13 @@ afterEach(async () => {
 const connections = 8;
 
 /** Power cuts under load, each followed by a start; how much was acknowledged and is not there. */
-async function cutUnderLoad(cuts: number, messages: number, program?: string) {
+async function cutUnderLoad(cuts: number, messages: number, mutant?: Mutant) {
   mounted = makeDisk(256);
-  const home = await makeHome(join(mounted.path, "data"));
+  const made = await makeHome(join(mounted.path, "data"));
+  const home = mutant ? { ...made, env: { ...made.env, ...envOf(mutant) } } : made;
   const acknowledged = new Map<string, string>();
   for (let cut = 1; cut <= cuts; cut += 1) {
-    house = await startHouse(home, program);
+    house = await startHouse(home);
     const load = openLoad(house.his, connections, `CUT${cut}.`);
     await until("load is under way", () => load.acknowledged.size >= messages);
     mounted.cut();
@@ -37,7 +37,7 @@ async function cutUnderLoad(cuts: number, messages: number, program?: string) {
     for (const [controlId, digest] of load.acknowledged) acknowledged.set(controlId, digest);
     mounted.restore();
   }
-  house = await startHouse(home, program);
+  house = await startHouse(home);
   const { status } = await fetch(`http://127.0.0.1:${home.env.ADMIN}/health/ready`);
   return { acknowledged, lost: await lostOf(house, acknowledged), isReady: status === 200 };
 }
@@ -50,7 +50,7 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
   }, 120_000);
 
   test("F2 the same cut convicts a house that answers before its commit is on the disk", async () => {
-    const { lost, isReady } = await cutUnderLoad(2, 80, mutant());
+    const { lost, isReady } = await cutUnderLoad(2, 80, "synchronous-off");
     expect(lost.length > 0 || !isReady).toBe(true);
   }, 120_000);
 
@@ -163,23 +163,3 @@ test("a token that a power cut left empty lets nobody in: it is made anew", asyn
   expect(asked.status).toBe(401);
   expect(await house.admin.get("/counts")).toMatchObject({ arrivals: {} });
 });
-
-/** A copy of the program that does not wait for the disk: the fault has to find it. */
-function mutant(): string {
-  const copy = mkdtempSync(join(tmpdir(), "semrs-mutant-"));
-  const skipped = new Set(["node_modules", ".git", ".semrs", "docs", "bench"]);
-  cpSync(root, copy, { recursive: true, filter: (path) => !skipped.has(path.slice(root.length + 1)) });
-  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
-  const broken = [
-    ["store/sqlite.ts", "synchronous = FULL", "synchronous = OFF"],
-    ["store/writer.ts", "synchronous = FULL", "synchronous = OFF"],
-    ["store/appender.ts", "return file.sync().then(", "return Promise.resolve().then("],
-  ] as const;
-  for (const [name, from, to] of broken) {
-    const file = join(copy, name);
-    const before = readFileSync(file, "utf8");
-    expect(before).toContain(from);
-    writeFileSync(file, before.replaceAll(from, to));
-  }
-  return copy;
-}

@@ -13,6 +13,7 @@ export type Disk = {
   /** Takes space, all but so many mebibytes; what it took is given back by the function that comes back. */
   fill(leaveMib: number): () => void;
   remove(): void;
+  [Symbol.dispose](): void;
 };
 
 /** Whether this machine can mount a file; under REQUIRE_PEERS it has to. */
@@ -37,6 +38,14 @@ export function makeDisk(mebibytes: number): Disk {
   mkdirSync(path);
   const mount = (): void => run("mount", "-o", "loop", image, path);
   const unmount = (): void => run("umount", path);
+  const remove = (): void => {
+    try {
+      unmount();
+    } finally {
+      writeFileSync(image, "");
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
   mount();
   return {
     path,
@@ -51,14 +60,8 @@ export function makeDisk(mebibytes: number): Disk {
       run("fallocate", "-l", `${Math.max(1, free - leaveMib)}M`, ballast);
       return () => rmSync(ballast);
     },
-    remove: () => {
-      try {
-        unmount();
-      } finally {
-        writeFileSync(image, "");
-        rmSync(folder, { recursive: true, force: true });
-      }
-    },
+    remove,
+    [Symbol.dispose]: remove,
   };
 }
 

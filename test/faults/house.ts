@@ -14,6 +14,10 @@ export type Home = {
   readonly folder: string;
   readonly data: string;
   readonly env: Readonly<Record<string, string>>;
+  /** A command that runs the house as its own, so as to limit it. */
+  readonly under?: readonly string[];
+  /** Another checkout of the program. */
+  readonly program?: string;
 };
 
 export type House = {
@@ -42,9 +46,10 @@ export async function makeHome(data?: string): Promise<Home> {
 
 const readyMs = 15_000;
 
-/** Starts it and waits until it says that it is ready. `program`: another checkout, for one that is broken on purpose. */
-export async function startHouse({ folder, data, env }: Home, program = root): Promise<House> {
-  const child = spawn(process.execPath, [join(program, "semrs.js"), "run"], {
+/** Starts it and waits until it answers whether it is ready. */
+export async function startHouse({ folder, data, env, under = [], program = root }: Home): Promise<House> {
+  const [command = "", ...args] = [...under, process.execPath, join(program, "semrs.js"), "run"];
+  const child = spawn(command, args, {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
