@@ -18,6 +18,12 @@ const maxDamages = 100;
 /** Yields each damage as it is found, and what was looked at when it ends. A site may run meanwhile. */
 export async function* verifyStore(store: Store): AsyncGenerator<Damage, Verified> {
   for (const line of store.checks.index()) yield damage("index", line);
+  for (const shut of store.checks.unopened()) {
+    for (const { table, column, id } of shut)
+      yield damage("index", `${column} of a row of ${table} does not open`, [id]);
+    // A running site goes on with its work between pages.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   const { broken } = store.audit.check();
   if (broken) yield damage("audit", `entry ${broken.seq} of the audit log ${broken.reason}`);
   let acceptances = 0;

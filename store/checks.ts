@@ -1,10 +1,12 @@
-/** What can be checked without keys: the database file against itself, the accept journal's chain, rows against the blobs they name. */
+/** What can be checked: the database file against itself, its sealed values, the accept journal's chain, rows against the blobs they name. */
 import { once } from "node:events";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { Fault } from "../errors.ts";
 import { emptyHead, walkJournal } from "./accept-journal.ts";
+import type { StorageKeys } from "./keys.ts";
 import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
+import { openSealed, type Unopened } from "./sealed.ts";
 import type { Database } from "./sqlite.ts";
 import type { Acceptance, BlobName, Id } from "./store.ts";
 
@@ -12,6 +14,8 @@ import type { Acceptance, BlobName, Id } from "./store.ts";
 export type Checks = {
   /** One line of text for everything that is wrong in the database file; empty when it is whole. */
   index(): readonly string[];
+  /** Sealed values that do not open, a page of the index at a time. */
+  unopened(): Iterable<readonly Unopened[]>;
   /** Every acceptance since the first, from the accept journal; STORE_DAMAGED where its chain does not hold. */
   acceptances(): Iterable<Acceptance>;
   /** Blobs that a row names and the index lacks. */
@@ -35,7 +39,7 @@ const danglingSql = `
   WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT ?`;
 
 /** What can be checked of the store in a folder. */
-export function openChecks(db: Database, folder: string): Checks {
+export function openChecks(db: Database, keys: StorageKeys, folder: string): Checks {
   const journal = join(folder, "accept.journal");
   const missing = new Set<Id>();
   // The first pass goes through the journal from its first line on, the others through what came since.
@@ -47,6 +51,7 @@ export function openChecks(db: Database, folder: string): Checks {
         .all("PRAGMA integrity_check(100)")
         .map((row) => String(row.integrity_check))
         .filter((line) => line !== "ok"),
+    unopened: () => openSealed(db, keys),
     acceptances: () => walkJournal(journal),
     dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
     reconcile: async (outbound, signal) => {

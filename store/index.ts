@@ -76,7 +76,7 @@ export async function openStore({
       blobs,
       ...tables,
       kept: openKept(db, keys, folder),
-      checks: openChecks(db, folder),
+      checks: openChecks(db, keys, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {

@@ -15,13 +15,13 @@ export const mutants = {
   "ack-before-commit": [
     [
       "store/writer.ts",
-      "else waiting.push(...message);",
-      "else { port.postMessage(message.map(({ n }) => ({ n }))); waiting.push(...message); }",
+      "else waiting = waiting.length > 0 ? [...waiting, ...message] : message;",
+      "else { port.postMessage(message.map(({ n }) => ({ n }))); waiting = [...waiting, ...message]; }",
     ],
     [
       "store/writer.ts",
-      "const group = nextGroup();",
-      "await new Promise((resolve) => setTimeout(resolve, 400)); const group = nextGroup();",
+      "const { group, rest } = nextGroup(waiting);",
+      "await new Promise((resolve) => setTimeout(resolve, 400)); const { group, rest } = nextGroup(waiting);",
     ],
     ["store/writer.ts", "port?.postMessage(results);", "void results;"],
   ],
@@ -33,7 +33,7 @@ export const mutants = {
   "synchronous-off": [
     ["store/writer.ts", full, "synchronous = OFF"],
     ["store/sqlite.ts", full, "synchronous = OFF"],
-    ["store/appender.ts", "return sync(file).then(", "return Promise.resolve().then("],
+    ["store/appender.ts", "return file.sync().then(", "return Promise.resolve().then("],
   ],
   "no-reserve": [
     ["store/reserve.ts", "isFree = free() >= minFreeBytes;", "isFree = true;"],

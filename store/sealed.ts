@@ -1,0 +1,73 @@
+/** Every sealed value of the index, opened once: what changed in it on the disk is no damage that SQLite could see. */
+import type { StorageKeys } from "./keys.ts";
+import { text } from "./rows.ts";
+import type { Database, Row } from "./sqlite.ts";
+
+/** Where sealed values are: primary key and sealed columns of a table, and the place that a value is sealed under. */
+type Sealed = {
+  readonly table: string;
+  readonly key: readonly string[];
+  readonly columns: readonly string[];
+  place(key: readonly string[], column: string): string;
+};
+
+const byColumn = (table: string, ...columns: readonly string[]): Sealed => ({
+  table,
+  key: ["id"],
+  columns,
+  place: ([id], column) => `${table}\0${id}\0${column}`,
+});
+
+const sealed: readonly Sealed[] = [
+  byColumn("arrival", "facts"),
+  byColumn("item", "facts"),
+  byColumn("record", "manifest", "signature", "entry"),
+  byColumn("delivery", "payload"),
+  byColumn("entry", "entry"),
+  {
+    table: "evidence",
+    key: ["record", "kind", "org"],
+    columns: ["receipt"],
+    place: (key) => ["evidence", ...key].join("\0"),
+  },
+  { table: "message", key: ["org", "message"], columns: ["receipt"], place: (key) => ["message", ...key].join("\0") },
+  {
+    table: "merge",
+    key: ["prior", "surviving"],
+    columns: ["facts"],
+    place: (key, column) => ["merge", key.join(" "), column].join("\0"),
+  },
+];
+
+/** A value that does not open: its table and the id of its row, or of what that row is about. */
+export type Unopened = { readonly table: string; readonly column: string; readonly id: string };
+
+const page = 500;
+
+/** Goes through all of them, a page at a time; empty where all of a page open. */
+export function* openSealed(db: Database, keys: StorageKeys): Generator<readonly Unopened[]> {
+  for (const { table, key, columns, place } of sealed) {
+    const [names, marks] = [key.join(", "), key.map(() => "?").join(", ")];
+    const sql = `SELECT ${[...key, ...columns].join(", ")} FROM ${table} WHERE (${names}) > (${marks}) ORDER BY ${names} LIMIT ${page}`;
+    for (let after: readonly string[] = key.map(() => ""); ; ) {
+      const rows = db.all(sql, ...after);
+      yield rows.flatMap((row) => {
+        const id = key.map((name) => text(row, name));
+        const shut = columns.filter((column) => !opens(keys, place(id, column), row[column]));
+        return shut.map((column) => ({ table, column, id: id[0] ?? "" }));
+      });
+      const last = rows.at(-1);
+      if (rows.length < page || !last) break;
+      after = key.map((name) => text(last, name));
+    }
+  }
+}
+
+function opens(keys: StorageKeys, place: string, value: Row[string] | undefined): boolean {
+  try {
+    keys.open(place, value as Uint8Array);
+    return true;
+  } catch {
+    return false;
+  }
+}
