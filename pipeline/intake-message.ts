@@ -23,8 +23,7 @@ type SpooledFacts = { readonly charset: string };
 
 type Keeping = {
   /** As nothing is known yet but that it came, and when. */
-  readonly row: ArrivalRow;
-  readonly repetition: Token;
+  readonly row: ArrivalRow & { readonly repetition: Token };
   readonly isForeseen: boolean;
   /** Its verdict, where it is known before it is kept: one commit keeps both (decision 0013). */
   readonly foreseen: Foreseen | undefined;
@@ -95,7 +94,7 @@ export function openMessageIntake(
     try {
       const judged = isForeseen ? verdicts.foresee : isFirst ? verdicts.judgeFirst : undefined;
       const foreseen = await judged?.(message);
-      return await keep(message, arrival, sha256, { row, repetition, isForeseen, foreseen, named });
+      return await keep(message, arrival, sha256, { row, isForeseen, foreseen, named });
     } catch (thrown) {
       turn.leave();
       throw thrown;
@@ -107,7 +106,7 @@ export function openMessageIntake(
     message: SpooledMessage,
     arrival: Arrival,
     sha256: string,
-    { row, repetition, isForeseen, foreseen, named }: Keeping,
+    { row, isForeseen, foreseen, named }: Keeping,
   ): ReturnType<Deliver> => {
     const { system, bytes, facts, turn } = message;
     let known = foreseen;
@@ -120,7 +119,7 @@ export function openMessageIntake(
       await keepIt();
     } catch (thrown) {
       if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
-      const stored = store.arrivals.byRepetition(repetition);
+      const stored = store.arrivals.byRepetition(row.repetition);
       if (stored) {
         turn.leave();
         return await repeated(stored, sha256, bytes, facts, system, arrival);

@@ -24,6 +24,7 @@ const sealed: readonly Sealed[] = [
   byColumn("record", "manifest", "signature", "entry"),
   byColumn("delivery", "payload"),
   byColumn("entry", "entry"),
+  byColumn("commitment", "request"),
   {
     table: "evidence",
     key: ["record", "kind", "org"],

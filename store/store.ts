@@ -7,7 +7,6 @@
  * - Whatever could name a patient is in a column sealed under the site's storage key (`facts`, `payload`, `entry`,
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
-
 import type { Fault } from "../errors.ts";
 import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
