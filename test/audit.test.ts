@@ -11,6 +11,7 @@ import { peerOf } from "./exchange/peer.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type SiteName, type TestExchange, testPki, until } from "./sites.ts";
+import { listenSyslog } from "./syslog-listener.ts";
 
 let pki: string;
 let exchange: TestExchange;
@@ -87,6 +88,30 @@ const audit = (site: SiteName, ...args: string[]) =>
   semrs(["audit", ...args, "--config", join(exchange.folder, `${site}.yaml`)], {
     env: { ...exchange.env, SITE: site },
   });
+
+test("list and export tell the same entries, and go to a syslog server as ATNA's messages", async () => {
+  const listed = await audit("hospital-a", "list", "--limit", "500", "--reason", "monthly review");
+  expect(listed.out).toMatch(new RegExp(`seal +done .*${chen.national}`));
+  const exported = await audit("hospital-a", "export");
+  const entries = exported.out
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Audited);
+  expect(exported).toMatchObject({ exit: 0, err: `${entries.length} entries\n` });
+  expect(entries.map(({ seq }) => seq)).toEqual(entries.map((_, n) => n + 1));
+  expect(entries.at(-2)).toMatchObject({ event: "audit", reason: "monthly review" });
+
+  const listener = await listenSyslog(pki, "registry");
+  const to = `127.0.0.1:${listener.port}`;
+  const sent = await audit("hospital-a", "export", "--format", "rfc5424", "--to", to, "--after", "2");
+  expect(sent.exit).toBe(0);
+  await until("every entry", () => listener.messages.length >= entries.length - 1);
+  await listener.stop();
+  expect(listener.messages[0]).toMatch(/^<85>1 \S+Z hospital-a semrs \d+ DICOM\+RFC3881 - \ufeff<AuditMessage>/);
+  const seal = listener.messages.find((message) => message.includes('csd-code="seal"'));
+  expect(seal).toContain(`ParticipantObjectID="${chen.national}"`);
+  expect(await audit("hospital-a", "export", "--format", "rfc5424", "--to", to)).toMatchObject({ exit: 69 });
+});
 
 test("partners hold the heads that a site's envelopes carry, and convict it when it rewrites its log or cuts it off", async () => {
   const held = join(exchange.folder, "registry-holds.json");

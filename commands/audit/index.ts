@@ -1,6 +1,7 @@
 /** `semrs audit`: the audit log of a site; whole or not, and what partners' logs were. */
 import { Command } from "commander";
 import { guarded } from "../exit.ts";
+import { type ExportFlags, exportAudit, type ListFlags, list } from "./export.ts";
 import { type HeadsFlags, heads, type VerifyFlags, verifyAudit } from "./verify.ts";
 
 export function auditCommand(): Command {
@@ -27,5 +28,17 @@ export function auditCommand(): Command {
     "--partner <org>",
     "whose log",
   );
+  const reading = (command: Command): Command =>
+    command
+      .option("--after <seq>", "entries behind this number", "0")
+      .option("--reason <text>", "why the log is read: it is kept there");
+  reading(add<ListFlags>("list", "the newest entries, one line each, with whom they are about", list))
+    .option("--limit <count>", "so many", "50")
+    .option("--json", "print JSON");
+  reading(add<ExportFlags>("export", "every entry, to standard output, a file or a syslog server", exportAudit))
+    .option("--format <format>", "json, or rfc5424: audit messages of DICOM PS3.15 in syslog", "json")
+    .option("--out <file>", "write this file instead, mode 0600")
+    .option("--to <host:port>", "send to a syslog server over TLS (RFC 5425)")
+    .option("--ca <file>", "authority of that server, PEM; the site's own authorities unless said");
   return audit;
 }
