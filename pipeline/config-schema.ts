@@ -1,5 +1,6 @@
 /** The schema of channels.yaml: every key described, defaulted or required. Names (systems, partners, channels) are checked in config.ts. */
 import { z } from "zod";
+import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
 import { lasting, listen, name, oid, size } from "./config-values.ts";
@@ -39,6 +40,7 @@ const site = z.strictObject({
     })
     .prefault({})
     .describe("Free space on the disk of the data folder."),
+  alerts,
   limits: z
     .strictObject({
       held: size(

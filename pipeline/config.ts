@@ -55,6 +55,7 @@ export type Config = {
     readonly admin: Address;
     /** Octets. */
     readonly disk: Site["disk"];
+    readonly alerts: Site["alerts"];
     readonly limits: Site["limits"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
@@ -177,6 +178,7 @@ function resolved(
       data: absolute(own.data),
       admin: own.admin.listen,
       disk: own.disk,
+      alerts: own.alerts,
       limits: own.limits,
       repository: own.repository?.listen,
       registry: own.registry?.listen,

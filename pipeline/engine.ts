@@ -9,6 +9,7 @@ import { openPlaces } from "../connectors/wire.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
+import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
 import { change, notify, replacementNotices, withdrawIfCancelled } from "./correction.ts";
 import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts";
@@ -103,6 +104,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
     return reloaded;
   };
   const readiness = openReadiness(site, reconciler);
+  const alerting = openAlerting(site, reconciler);
   const { held, connections } = site.config.own.limits;
   const context = { ...site, commit, held: openBudget(held), places: openPlaces(connections) };
   const listeners: Running[] = [];
@@ -153,6 +155,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
       opened: (others) => {
         readiness.opened([...named, ...others]);
         reconciler.begin();
+        alerting.begin();
         retention.begin();
       },
       stop: async () => {
@@ -162,6 +165,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
         await loop.stop();
         await admin.stop();
         await readiness.stop();
+        await alerting.stop();
         await reconciler.stop();
         await retention.stop();
       },
@@ -172,6 +176,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
     await room.stop();
     await loop.stop();
     await readiness.stop();
+    await alerting.stop();
     await reconciler.stop();
     await retention.stop();
     throw thrown;

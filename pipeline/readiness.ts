@@ -126,7 +126,11 @@ function disk({ store: { reserve } }: Site): Check {
 const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
 
 /** As they were loaded: new files count from the next start. Revocation lists as they are now. */
-function certificates({ identity, tls, now }: Site): readonly Check[] {
+export function certificates({
+  identity,
+  tls,
+  now,
+}: Pick<Site, "identity" | "tls" | "now">): readonly (Check & { readonly days?: number })[] {
   const at = now();
   const [tlsDer] = pemToDer(tls.certificate);
   const own = { sign: identity.signer.certificate, decrypt: identity.self.decrypt, tls: tlsDer } as const;
@@ -140,9 +144,16 @@ function certificates({ identity, tls, now }: Site): readonly Check[] {
       const { days, step } = expiryOf(end, at);
       const check = `certificate ${name}`;
       const day = end.toISOString().slice(0, 10);
-      if (step === 0) return { check, step, state: "fail", says: `expired on ${day}; have it issued anew` } as const;
-      if (step === undefined) return { check, state: "pass", says: `until ${day}` } as const;
-      return { check, step, state: "warn", says: `expires in ${days} d, on ${day}; have it issued anew` } as const;
+      if (step === 0)
+        return { check, step, days, state: "fail", says: `expired on ${day}; have it issued anew` } as const;
+      if (step === undefined) return { check, days, state: "pass", says: `until ${day}` } as const;
+      return {
+        check,
+        step,
+        days,
+        state: "warn",
+        says: `expires in ${days} d, on ${day}; have it issued anew`,
+      } as const;
     }),
     ...lists
       .filter((end) => end < at)

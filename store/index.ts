@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
+import { openAlerts } from "./alerts.ts";
 import { openAuditLog } from "./audit-log.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
@@ -106,6 +107,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   merges: openMerges(db, keys),
   legacy: openLegacy(db),
   steps: openSteps(db),
+  alerts: openAlerts(db),
   ...openAudit(db, openPatientKeys(db, keys), now),
   stops: openStops(db),
 });

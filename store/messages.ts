@@ -2,7 +2,29 @@
 import type { StorageKeys } from "./keys.ts";
 import { text } from "./rows.ts";
 import { change, type Database, insert } from "./sqlite.ts";
-import type { Messages } from "./store.ts";
+import type { Change, Id } from "./store.ts";
+
+export type Messages = {
+  /** (org, message) is unique: STORE_CONFLICT on the second. `receipt` is sealed at rest. */
+  add(row: {
+    readonly org: string;
+    readonly message: Id;
+    readonly digest: string;
+    readonly receipt: Uint8Array;
+    readonly at: string;
+  }): Change;
+  find(org: string, message: Id): { readonly digest: string; readonly receipt: Uint8Array } | undefined;
+  /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
+  saw(org: string, id: Id, until: number): Change;
+  hasSeen(org: string, id: Id): boolean;
+  /** Drops replay rows that ended. */
+  expire(now: number): Change;
+  /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
+  took(destination: string, key: string, at: string): Change;
+  /** Takes it out again. */
+  forgot(destination: string, key: string): Change;
+  hasTaken(destination: string, key: string): boolean;
+};
 
 export function openMessages(db: Database, keys: StorageKeys): Messages {
   return {

@@ -169,4 +169,13 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   keptTables,
+  `
+  CREATE TABLE IF NOT EXISTS alert (
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, says TEXT NOT NULL, at TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS alert_notice (
+    id TEXT PRIMARY KEY, target TEXT NOT NULL, body TEXT NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS arrival_source ON arrival (source, id);
+  `,
 ];

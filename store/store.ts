@@ -8,6 +8,7 @@
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
 import type { Fault } from "../errors.ts";
+import type { Alerts } from "./alerts.ts";
 import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
@@ -16,6 +17,7 @@ import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
+import type { Messages } from "./messages.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Steps } from "./steps.ts";
@@ -29,6 +31,7 @@ export type { AuditEntry, Audited, AuditedPatient, AuditLog } from "./audit-log.
 export type { By, Entries, EntryRow, EntryStatus, NewEntry, Slice, SubmissionRow } from "./entry.ts";
 export type { Item, ItemState, Items } from "./item.ts";
 export type { MergeRow, Merges } from "./merges.ts";
+export type { Messages } from "./messages.ts";
 export type { Found, Step } from "./steps.ts";
 export type { Studies, StudyRow } from "./studies.ts";
 
@@ -67,6 +70,7 @@ export type Store = {
   readonly merges: Merges;
   readonly legacy: Legacy;
   readonly steps: Steps;
+  readonly alerts: Alerts;
   readonly audit: AuditLog;
   readonly patientKeys: PatientKeys;
   readonly witnesses: Witnesses;
@@ -275,26 +279,4 @@ export type Deliveries = {
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
   counts(): Readonly<Record<string, number>>;
-};
-
-export type Messages = {
-  /** (org, message) is unique: STORE_CONFLICT on the second. `receipt` is sealed at rest. */
-  add(row: {
-    readonly org: string;
-    readonly message: Id;
-    readonly digest: string;
-    readonly receipt: Uint8Array;
-    readonly at: string;
-  }): Change;
-  find(org: string, message: Id): { readonly digest: string; readonly receipt: Uint8Array } | undefined;
-  /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
-  saw(org: string, id: Id, until: number): Change;
-  hasSeen(org: string, id: Id): boolean;
-  /** Drops replay rows that ended. */
-  expire(now: number): Change;
-  /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
-  took(destination: string, key: string, at: string): Change;
-  /** Takes it out again. */
-  forgot(destination: string, key: string): Change;
-  hasTaken(destination: string, key: string): boolean;
 };

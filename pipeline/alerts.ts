@@ -1,0 +1,133 @@
+/**
+ * Alerts: what is found is compared with what is open, both turns are committed with what each target has to be told, and each
+ * target is told in order until it has taken it. A target that is down holds up nothing but its own notices.
+ */
+import { codeOf, reasonOf } from "../errors.ts";
+import type { Change } from "../store/store.ts";
+import { type Alert, type AlertFacts, alertsIn, turnsOf } from "./alert-decisions.ts";
+import { type Target, type Told, targetsOf } from "./alert-targets.ts";
+import { certificates } from "./readiness.ts";
+import type { Reconciler } from "./reconcile.ts";
+import type { Site } from "./site.ts";
+
+export type Alerting = { begin(): void; stop(): Promise<void> };
+
+const [firstPauseMs, maxPauseMs] = [1_000, 600_000];
+const tellMs = 30_000;
+/** What nobody has taken for so long is in the log, and is told no more. */
+const giveUpMs = 7 * 24 * 3_600_000;
+const [hourMs, weekHours] = [3_600_000, 7 * 24];
+
+/** Looks as often as the configuration says; without `alerts` nothing is looked at. */
+export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
+  const { store, log } = site;
+  const wanted = site.config.own.alerts;
+  if (!wanted) return { begin: () => undefined, stop: async () => undefined };
+  const targets = targetsOf(site, wanted);
+  const stopping = new AbortController();
+  const telling = new Map<string, Promise<void>>();
+  let looking: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  const look = async (): Promise<void> => {
+    const now = site.now();
+    const holding = alertsIn(factsOf(site, reconciler), wanted, now.getTime());
+    const { raised, resolved } = turnsOf(store.alerts.open() as readonly Alert[], holding);
+    const changes = [
+      ...raised.flatMap((alert) => [store.alerts.raise(alert, now.toISOString()), ...noticesOf("raised", alert, now)]),
+      ...resolved.flatMap((alert) => [store.alerts.resolve(alert.key), ...noticesOf("resolved", alert, now)]),
+    ];
+    if (changes.length > 0) await store.commit(changes);
+    for (const { kind, subject, says } of raised)
+      log("alert.raised", { station: kind, peer: subject, reason: says }, "error");
+    for (const { kind, subject } of resolved) log("alert.resolved", { station: kind, peer: subject });
+    for (const target of targets)
+      if (!telling.has(target.name))
+        telling.set(
+          target.name,
+          tellAll(target).finally(() => telling.delete(target.name)),
+        );
+  };
+  const noticesOf = (state: Told["state"], { kind, subject, says }: Alert, now: Date): readonly Change[] =>
+    targets.map(({ name }) => {
+      const id = store.newId();
+      const told: Told = { id, site: site.config.site, at: now.toISOString(), state, kind, subject, says };
+      return store.alerts.tell({ id, target: name, body: JSON.stringify(told), attempts: 0, due: now.getTime() });
+    });
+
+  /** In order, as long as the target takes what is due. */
+  const tellAll = async ({ name, tell }: Target): Promise<void> => {
+    for (;;) {
+      const next = store.alerts.first().find(({ target }) => target === name);
+      if (!next || next.due > Date.now() || stopping.signal.aborted) return;
+      try {
+        await tell(next.body, AbortSignal.any([stopping.signal, AbortSignal.timeout(tellMs)]));
+      } catch (thrown) {
+        if (stopping.signal.aborted) return;
+        if (Date.now() - Date.parse((JSON.parse(next.body) as Told).at) > giveUpMs) {
+          await store.commit([store.alerts.told(next.id)]);
+          continue;
+        }
+        const attempt = next.attempts + 1;
+        if (attempt === 1)
+          log(
+            "alert.deferred",
+            {
+              peer: name.replace(/^(webhook https:\/\/[^/]+).*/, "$1"),
+              code: codeOf(thrown),
+              reason: reasonOf(thrown),
+            },
+            "warn",
+          );
+        const pause = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(attempt - 1, 20));
+        return await store.commit([store.alerts.again(next.id, attempt, Date.now() + pause)]);
+      }
+      await store.commit([store.alerts.told(next.id)]);
+    }
+  };
+
+  const watch = (): void => {
+    looking = look()
+      .catch((thrown: unknown) => log("alert.unseen", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"))
+      .finally(() => {
+        if (!stopping.signal.aborted) timer = setTimeout(watch, wanted.every).unref();
+      });
+  };
+  return {
+    begin: watch,
+    stop: async () => {
+      stopping.abort();
+      clearTimeout(timer);
+      await looking;
+      await Promise.allSettled(telling.values());
+    },
+  };
+}
+
+/** What is known now; feeds are the systems that listen here. */
+function factsOf(site: Site, reconciler: Reconciler): AlertFacts {
+  const { store, config, now } = site;
+  const at = now().getTime();
+  const feeds = Object.entries(config.own.systems)
+    .filter(([, { mllp, dicom, directory }]) => mllp?.listen || dicom?.listen || directory)
+    .flatMap(([system]) => {
+      const last = store.alerts.lastOf(system);
+      if (last === undefined) return [];
+      // Nothing is silent within the hour.
+      const hours = Array.from({ length: at - last < hourMs ? 0 : weekHours }, (_, n) =>
+        store.alerts.hasSent(system, last - (n + 1) * hourMs, last - n * hourMs + 1),
+      );
+      return [{ system, last, hours }];
+    });
+  return {
+    queues: store.alerts.queues(at),
+    heldSince: store.alerts.heldSince(),
+    feeds,
+    certificates: certificates(site).flatMap(({ check, days }) =>
+      days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days }],
+    ),
+    disk: store.reserve.now(),
+    isBalanced: reconciler.last()?.holds,
+    missing: store.missing.length,
+  };
+}
