@@ -9,9 +9,9 @@ import { Fault } from "../../errors.ts";
 const readBytes = 1 << 18;
 const writeBytes = 1 << 18;
 /** Below this the start of threads costs more than they save. */
-const threadedBytes = 64 * 1024 * 1024;
+export const threadedBytes = 64 * 1024 * 1024;
 /** A thread makes little garbage and needs no room for it. */
-const threadLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 } as const;
+export const threadLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 } as const;
 
 /** Size of a file that can be sealed; QUERY_INVALID for anything else. */
 export function sizeOfFile(file: string): number {
@@ -50,10 +50,21 @@ export async function* octetsOf(
 export const changed = (file: string): Fault =>
   new Fault("STORE_CONFLICT", `${file} changed while it was sealed; seal it again`);
 
-/** Digests of a file in segments; those of a large one are made by as many threads as there are processors. */
-export async function digestFile(file: string, size: number): Promise<Digests> {
-  if (size < threadedBytes) return await digestPart(octetsOf(file, 0, size), "segments");
-  const count = Math.min(availableParallelism(), 8);
+/** Octets as they pass, and how many there will be: for a person to see. */
+export type Watch = (octets: AsyncIterable<Uint8Array>, total: number) => AsyncIterable<Uint8Array>;
+
+/**
+ * Digests of a file in segments; those of a large one are made by so many threads: as many as there are processors. `watch` sees
+ * what this thread reads.
+ */
+export async function digestFile(
+  file: string,
+  size: number,
+  most = availableParallelism(),
+  watch: Watch = (octets) => octets,
+): Promise<Digests> {
+  if (size < threadedBytes) return await digestPart(watch(octetsOf(file, 0, size), size), "segments");
+  const count = Math.min(most, 8);
   const share = Math.ceil(size / count / segmentBytes) * segmentBytes;
   const ranges = Array.from({ length: Math.ceil(size / share) }, (_, index) => ({
     file,
@@ -65,7 +76,7 @@ export async function digestFile(file: string, size: number): Promise<Digests> {
   const threads = others.map(inThread);
   // Whoever waits for them below hears of a failure.
   for (const thread of threads) thread.catch(() => undefined);
-  const own = first ? await digested(first) : new Uint8Array();
+  const own = first ? await digested(first, watch) : new Uint8Array();
   const segs = Buffer.concat([own, ...(await Promise.all(threads))]);
   return { size, sha256: null, segs, root: rootOf(size, segs) };
 }
@@ -74,8 +85,8 @@ export async function digestFile(file: string, size: number): Promise<Digests> {
 export type Range = { readonly file: string; readonly from: number; readonly to: number };
 
 /** Digests of the segments in a range. */
-export async function digested({ file, from, to }: Range): Promise<Uint8Array> {
-  const { segs } = await digestPart(octetsOf(file, from, to), "segments");
+export async function digested({ file, from, to }: Range, watch: Watch = (octets) => octets): Promise<Uint8Array> {
+  const { segs } = await digestPart(watch(octetsOf(file, from, to), to - from), "segments");
   return segs ?? new Uint8Array();
 }
 

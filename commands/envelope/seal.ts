@@ -7,6 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { Command, Option } from "commander";
 import {
   type Content,
+  type Digests,
   type Draft,
   digestPart,
   type Sealed,
@@ -20,9 +21,10 @@ import { writeMessage } from "../../envelope/message.ts";
 import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import { guarded, say } from "../exit.ts";
-import { changed, digestFile, octetsOf, sizeOfFile, writeFileOf } from "./files.ts";
+import { changed, digestFile, octetsOf, sizeOfFile, threadedBytes, writeFileOf } from "./files.ts";
 import { legacySignerOf, recipientOf, signerOf } from "./keys.ts";
 import { progress } from "./progress.ts";
+import { type FilePart, sealInPlace } from "./seal-in-place.ts";
 import { withSpool } from "./spool.ts";
 
 type Flags = {
@@ -78,18 +80,28 @@ export function sealCommand(): Command {
 async function sealFiles(flags: Flags): Promise<void> {
   if (flags.to.length === 0) throw new Fault("QUERY_INVALID", "name a receiver with --to");
   await withSpool(async (spool) => {
+    if (flags.profile === "semrs-2" && flags.out !== "-") {
+      const told = await inPlace(flags);
+      if (told) return say(`${flags.out}: ${told}`);
+    }
     const { headers, body, contentLength, told } = await profiles[flags.profile](flags, spool);
     const stream = progress(writeMessage(headers, body()), "sealed", contentLength);
     if (flags.out === "-") return await pipeline(Readable.from(stream), process.stdout, { end: false });
-    const temporary = `${flags.out}.partial`;
-    try {
-      await writeFileOf(temporary, stream, 0o600);
-      renameSync(temporary, flags.out);
-    } finally {
-      rmSync(temporary, { force: true });
-    }
+    await written(flags.out, (temporary) => writeFileOf(temporary, stream, 0o600));
     say(`${flags.out}: ${told}`);
   });
+}
+
+/** A file that is there when it is whole. */
+async function written(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = `${out}.partial`;
+  rmSync(temporary, { force: true });
+  try {
+    await write(temporary);
+    renameSync(temporary, out);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
 }
 
 type Ready = Pick<Sealed, "headers" | "contentLength" | "body"> & { readonly told: string };
@@ -97,7 +109,7 @@ type Ready = Pick<Sealed, "headers" | "contentLength" | "body"> & { readonly tol
 const profiles: Readonly<Record<Flags["profile"], (flags: Flags, spool: Spool) => Promise<Ready>>> = {
   "semrs-2": async (flags) => {
     const draft = draftOf(flags, await contents(flags));
-    const sealed = await seal(draft, signerOf(sender(flags)).signer, new Date(), Number(flags.lifetime) * hourMs);
+    const sealed = await seal(draft, signerOf(sender(flags)).signer, new Date(), lifetimeOf(flags));
     return { ...sealed, told: `${draft.content.length + 3} parts for ${names(draft.to)}, id ${sealed.id}` };
   },
   // Signed and encrypted as one: its parts are read twice, from ciphertext that is set aside.
@@ -107,7 +119,7 @@ const profiles: Readonly<Record<Flags["profile"], (flags: Flags, spool: Spool) =
       return { ...one, cipher: read };
     });
     const draft = draftOf(flags, content);
-    const sealed = await sealSmime4(draft, signerOf(sender(flags)).signer, new Date(), Number(flags.lifetime) * hourMs);
+    const sealed = await sealSmime4(draft, signerOf(sender(flags)).signer, new Date(), lifetimeOf(flags));
     return { ...sealed, told: `one S/MIME message for ${names(draft.to)}, id ${sealed.id}` };
   },
   "semrs-2017": async (flags) => {
@@ -133,6 +145,7 @@ const profiles: Readonly<Record<Flags["profile"], (flags: Flags, spool: Spool) =
   },
 };
 
+const lifetimeOf = ({ lifetime }: Flags): number => Number(lifetime) * hourMs;
 const sender = ({ sender: folder, key, certificate }: Flags) => ({ folder, key, certificate });
 const names = (to: readonly { readonly org: string }[]): string => to.map(({ org }) => org).join(", ");
 
@@ -147,9 +160,33 @@ const draftOf = (flags: Flags, content: readonly Content[]): Draft => ({
 
 const contents = async (flags: Flags): Promise<readonly Content[]> => [
   await documentOf(flags.document),
-  ...(await each(flags.image, imageOf)),
-  ...(await each(flags.attachment, (file) => fileOf(file, { role: "attachment", type: "application/octet-stream" }))),
+  ...(await each(await partsOf(flags), fileOf)),
 ];
+
+const partsOf = async ({ image, attachment }: Flags): Promise<readonly FilePart[]> => [
+  ...(await each(image, imageOf)),
+  ...(await each(attachment, async (file) => partOf(file, { role: "attachment", type: "application/octet-stream" }))),
+];
+
+/** What was written, if the files are large enough to be sealed in place. */
+async function inPlace(flags: Flags): Promise<string | undefined> {
+  const files = await partsOf(flags);
+  const { size } = files.reduce((sum, part) => ({ size: sum.size + part.size }), { size: 0 });
+  if (size < threadedBytes) return undefined;
+  const before = files.map(({ file }) => statOf(file));
+  const { signer } = signerOf(sender(flags));
+  let id = "";
+  await written(flags.out, async (temporary) => {
+    const message = randomBytes(16).toString("hex");
+    await sealInPlace(temporary, await documentOf(flags.document), files, async (content) => {
+      const sealed = await seal({ ...draftOf(flags, content), message }, signer, new Date(), lifetimeOf(flags));
+      ({ id } = sealed);
+      return sealed;
+    });
+    for (const [at, { file }] of files.entries()) if (statOf(file) !== before[at]) throw changed(file);
+  });
+  return `${files.length + 4} parts for ${names(draftOf(flags, []).to)}, id ${id}`;
+}
 
 async function each<S, T>(all: readonly S[], make: (one: S) => Promise<T>): Promise<readonly T[]> {
   const made: T[] = [];
@@ -164,44 +201,53 @@ const streamOf = (file: string): AsyncIterable<Uint8Array> =>
   createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array>;
 
 async function documentOf(file: string): Promise<Content> {
-  if (file !== "-") return await fileOf(file, { role: "cda", type: "text/xml" }, "whole");
+  const what = { role: "cda", type: "text/xml" } as const;
+  const size = file === "-" ? 0 : sizeOfFile(file);
+  if (file !== "-") return await contentOf(file, size, what, () => digestPart(octetsOf(file, 0, size), "whole"));
   const bytes = await collected(file);
   const body = (): AsyncIterable<Uint8Array> => Readable.from([bytes]);
-  return { role: "cda", type: "text/xml", ...sealDigested(await digestPart(body(), "whole"), body) };
+  return { ...what, ...sealDigested(await digestPart(body(), "whole"), body) };
 }
 
 /** The SOP Instance UID is read from the file; its bytes are not looked at otherwise. */
-async function imageOf(file: string): Promise<Content> {
+async function imageOf(file: string): Promise<FilePart> {
   const handle = await openFile(file).catch((cause: unknown) => {
     throw new Fault("QUERY_INVALID", `${file} cannot be read`, { cause });
   });
   try {
     const head = Buffer.alloc(metaBytes);
     const { bytesRead } = await handle.read(head, 0, metaBytes, 0);
-    return await fileOf(file, {
-      role: "dicom",
-      type: "application/dicom",
-      sop: readMeta(head.subarray(0, bytesRead)).sopInstanceUid,
-    });
+    const sop = readMeta(head.subarray(0, bytesRead)).sopInstanceUid;
+    return partOf(file, { role: "dicom", type: "application/dicom", sop });
   } finally {
     await handle.close();
   }
 }
 
+const partOf = (file: string, what: FilePart["what"]): FilePart => ({ file, size: sizeOfFile(file), what });
+
 /** A file is digested first and encrypted while it is sent: it must not change between. */
-async function fileOf(
+const fileOf = ({ file, size, what }: FilePart): Promise<Content> =>
+  contentOf(file, size, what, () => digestFile(file, size));
+
+async function contentOf(
   file: string,
-  what: Pick<Content, "role" | "type" | "sop">,
-  form: "whole" | "segments" = "segments",
+  size: number,
+  what: FilePart["what"],
+  digest: () => Promise<Digests>,
 ): Promise<Content> {
-  const before = statSync(file, { throwIfNoEntry: false });
-  const size = sizeOfFile(file);
+  const before = statOf(file);
   const read = (): AsyncIterable<Uint8Array> => octetsOf(file, 0, size);
-  const digests = form === "whole" ? await digestPart(read(), form) : await digestFile(file, size);
+  const digests = await digest();
   async function* unchanged(): AsyncGenerator<Uint8Array> {
     yield* read();
-    const after = statSync(file, { throwIfNoEntry: false });
-    if (after?.mtimeMs !== before?.mtimeMs || after?.size !== before?.size) throw changed(file);
+    if (statOf(file) !== before) throw changed(file);
   }
   return { ...what, ...sealDigested(digests, unchanged) };
+}
+
+/** When a file was written and how large it is: told again, it was not written since. */
+function statOf(file: string): string {
+  const { mtimeMs, size } = statSync(file, { throwIfNoEntry: false }) ?? {};
+  return `${mtimeMs} ${size}`;
 }

@@ -1,0 +1,133 @@
+/**
+ * Large files into an envelope in one pass each: where their ciphertext will stand follows from sizes alone, so one thread
+ * encrypts them straight into the envelope's file while others digest them, and what stands around them is written last.
+ */
+import { closeSync, openSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { Content, RawHeaders, Sealed } from "../../envelope/index.ts";
+import { writeMessage } from "../../envelope/message.ts";
+import { type PartFacts, rootOf, segmentBytes } from "../../envelope/part.ts";
+import { Fault } from "../../errors.ts";
+import { changed, digestFile, threadLimits } from "./files.ts";
+import { progress } from "./progress.ts";
+
+/** A file that becomes a part. */
+export type FilePart = {
+  readonly file: string;
+  readonly size: number;
+  readonly what: Pick<Content, "role" | "type" | "sop">;
+};
+/** What the thread encrypts: `places[n]` is where octet n MiB of a file's ciphertext stands in `out`. */
+export type Encryption = {
+  readonly out: string;
+  readonly files: readonly { readonly file: string; readonly size: number; readonly places: readonly number[] }[];
+};
+/** What it has drawn and computed for each file. */
+export type Encrypted = Pick<PartFacts, "cek" | "nonce" | "tag">;
+
+/** Stands for octets that the thread writes. */
+const hole = Buffer.allocUnsafeSlow(segmentBytes);
+/** Ciphertext is garbage as soon as it is written: collected less often it costs half of the CPU, and some 45 MB. */
+const limits = { ...threadLimits, maxOldGenerationSizeMb: 96 } as const;
+/** The thread that encrypts takes a processor of its own. */
+const digesters = Math.max(1, availableParallelism() - 1);
+/** A header that nobody reads (RFC 5322 3.6.5) fills up what a signature is shorter than another one. */
+const slackBytes = 64;
+const filler = (octets: number): readonly [string, string] => ["Comments", "-".repeat(octets)];
+
+/** Writes the envelope of a document and files to `out`, a new file. `seal` is asked twice: for lengths, then for the envelope. */
+export async function sealInPlace(
+  out: string,
+  document: Content,
+  files: readonly FilePart[],
+  seal: (content: readonly Content[]) => Promise<Sealed>,
+): Promise<void> {
+  const { size } = document.facts;
+  const blank = await seal([
+    { ...document, facts: blankFacts(size, "whole"), cipher: () => holes(size) },
+    ...files.map((part) => content(part, blankFacts(part.size, "segments"))),
+  ]);
+  const total = lengthOf(blank) + slackBytes;
+  const places = (await placesIn(blank)).slice(segmentsOf(size)).map((at) => at + slackBytes);
+  const handle = openSync(out, "wx", 0o600);
+  try {
+    const encrypting = inThread({
+      out,
+      files: files.map(({ file, size }) => ({ file, size, places: places.splice(0, segmentsOf(size)) })),
+    });
+    // Whoever waits for it below hears of a failure.
+    encrypting.catch(() => undefined);
+    const contents: Content[] = [document];
+    for (const part of files) {
+      const digests = await digestFile(part.file, part.size, digesters, (octets, all) =>
+        progress(octets, "sealed", all),
+      );
+      contents.push(content(part, { ...blankFacts(part.size, "segments"), ...digests }));
+    }
+    const encrypted = await encrypting;
+    const sealed = await seal(
+      contents.map((each, at) => (at === 0 ? each : { ...each, facts: { ...each.facts, ...encrypted[at - 1] } })),
+    );
+    const missing = total - lengthOf({ ...sealed, headers: [...sealed.headers, filler(0)] });
+    await writeAround(handle, { ...sealed, headers: [...sealed.headers, filler(missing)] }, total);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+const content = ({ size, what }: FilePart, facts: PartFacts): Content => ({
+  ...what,
+  facts,
+  cipher: () => holes(size),
+});
+const segmentsOf = (size: number): number => Math.ceil(size / segmentBytes);
+
+async function* holes(size: number): AsyncGenerator<Uint8Array> {
+  for (let left = size; left > 0; left -= segmentBytes) yield hole.subarray(0, Math.min(left, segmentBytes));
+}
+
+/** Facts of the right lengths, for a manifest that is thrown away. */
+function blankFacts(size: number, form: "whole" | "segments"): PartFacts {
+  const [cek, nonce, tag] = [Buffer.alloc(32), Buffer.alloc(12), Buffer.alloc(16)];
+  const segs = Buffer.alloc(32 * segmentsOf(size));
+  return form === "whole"
+    ? { size, sha256: "0".repeat(64), segs: null, root: null, cek, nonce, tag }
+    : { size, sha256: null, segs, root: rootOf(size, segs), cek, nonce, tag };
+}
+
+const headBytes = (headers: RawHeaders): number =>
+  headers.reduce((sum, [name, value]) => sum + name.length + value.length + ": \r\n".length, "\r\n".length);
+const lengthOf = ({ headers, contentLength }: Sealed): number => headBytes(headers) + contentLength;
+
+/** Where each hole begins. */
+async function placesIn({ headers, body }: Sealed): Promise<number[]> {
+  const places: number[] = [];
+  let at = 0;
+  for await (const chunk of writeMessage(headers, body())) {
+    if (chunk.buffer === hole.buffer) places.push(at);
+    at += chunk.length;
+  }
+  return places;
+}
+
+/** Everything but the holes, each in its place. */
+async function writeAround(handle: number, { headers, body }: Sealed, total: number): Promise<void> {
+  let at = 0;
+  for await (const chunk of writeMessage(headers, body())) {
+    if (chunk.buffer !== hole.buffer) writeSync(handle, chunk, 0, chunk.length, at);
+    at += chunk.length;
+  }
+  if (at !== total) throw new Fault("UNEXPECTED", "the envelope is not of the length that was foreseen");
+}
+
+async function inThread(workerData: Encryption): Promise<readonly Encrypted[]> {
+  const worker = new Worker(new URL("./encrypt-worker.ts", import.meta.url), {
+    workerData,
+    resourceLimits: limits,
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<readonly Encrypted[]>();
+  worker.once("message", resolve).once("error", reject);
+  worker.once("exit", () => reject(changed(workerData.files.map(({ file }) => file).join(", "))));
+  return await promise;
+}
