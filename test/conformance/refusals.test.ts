@@ -36,3 +36,13 @@ test.each(numbers.filter((number) => !missing[number]))("refusal %i has a test",
 test("what is listed as missing is missing", () => {
   expect(Object.keys(missing).map(Number).filter(isNamed)).toEqual([]);
 });
+
+test("the specification has each of them, once and in order", () => {
+  const spec = readFileSync(join(root, "../envelope/SPEC.md"), "utf8");
+  const listed = spec.slice(spec.indexOf("# Refusals"), spec.indexOf("# Test vectors"));
+  const rows = listed.split("\n").filter((line) => /^\| [A-Za-z]+ \| \d/.test(line));
+  // The next number in turn begins the next refusal; figures within one are not that.
+  let next = 1;
+  for (const word of rows.join(" ").split(" ")) if (word === String(next)) next += 1;
+  expect(next - 1).toBe(last);
+});
