@@ -254,6 +254,7 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
 
 /** YYYYMMDDHHMMSS+ZZZZ on the clocks of a time zone (IANA name). */
 export function hl7Time(at: Date, timeZone = "UTC"): string {
+  if (timeZone === "UTC") return `${at.toISOString().slice(0, 19).replaceAll(/\D/g, "")}+0000`;
   const local = formatOf(timeZone).format(at);
   const minutes = Math.round((Date.parse(`${local.replace(" ", "T")}Z`) - at.getTime()) / 60_000);
   const offset = `${String(Math.floor(Math.abs(minutes) / 60)).padStart(2, "0")}${String(Math.abs(minutes) % 60).padStart(2, "0")}`;

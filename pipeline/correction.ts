@@ -135,12 +135,11 @@ export function tellReleasedSince(site: Site, documents: readonly Item[]): void 
 }
 
 /** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
-export async function withdrawIfCancelled(site: Site, id: Id): Promise<void> {
+export async function withdrawIfCancelled(site: Site, { id, key, joins }: Item): Promise<void> {
   const { store } = site;
+  if (!isCancelled(site, [key, ...joins.filter((join) => join.startsWith("name:"))])) return;
   const document = store.items.find(id);
   if (document?.state !== "sealed") return;
-  const names = [document.key, ...document.joins.filter((join) => join.startsWith("name:"))];
-  if (!isCancelled(site, names)) return;
   await store.commit(withdraw(site, document));
   site.wake();
 }

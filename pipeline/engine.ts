@@ -80,7 +80,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
           routeSealed(site, provide, sealed, replacementNotices(site, sealed.id, sealed.entry)),
         ),
     });
-    await withdrawIfCancelled(site, assembled.document.id);
+    await withdrawIfCancelled(site, assembled.document);
   };
   const room = openWaitingRoom(site, leave, askPacs(site));
   const messages = openMessageIntake(site, openMessages(site, room.arrived));

@@ -35,7 +35,7 @@ export async function routeSealed(
   more: readonly Change[] = [],
 ): Promise<void> {
   const { store, now, config, log } = site;
-  const { id, channel, manifest, signature, key, parts, patients, entry } = sealed;
+  const { id, channel, manifest, signature, key, parts, patients, entry, bytes } = sealed;
   const createdAt = now().toISOString();
   const started = performance.now();
   const delivery = (kind: "register" | "push", destination: string): Change =>
@@ -51,7 +51,6 @@ export async function routeSealed(
   ];
   if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
   await provide({ id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also });
-  const bytes = parts.reduce((sum, { blob }) => sum + store.blobs.facts(blob).size, 0);
   log("route.provided", {
     channel: channel.name,
     message: id,

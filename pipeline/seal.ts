@@ -25,6 +25,8 @@ export type Sealed = At<
     readonly entry: DocumentEntry;
     readonly key: Token;
     readonly patients: readonly Token[];
+    /** Octets of its parts. */
+    readonly bytes: number;
     /** Items that travel in it. */
     readonly items: readonly Id[];
     /** What assemble and seal did, to be committed with the record. */
@@ -70,6 +72,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...[...instances, ...attachments].map(({ blob }, index) => ({ n: index + 5, blob })),
     ],
     entry: first.entry,
+    bytes: draft.content.reduce((sum, { facts }) => sum + facts.size, 0),
     key: store.tokens.of("document", "", first.entry.uniqueId),
     patients: document.patients,
     items: [

@@ -73,7 +73,7 @@ export function openWaitingRoom(
   const asMerged = (document: Item): Item => ({ ...document, patients: store.merges.same(document.patients) });
 
   const gather = (document: Item, channel: OutboundChannel): Waiting => {
-    const all = store.items.joined("instance", document.joins).filter(travels);
+    const all = channel.assemble ? store.items.joined("instance", document.joins).filter(travels) : [];
     // Where a corrected instance waits, the one that has gone under its UID is not sent again.
     const instances = [...new Map(all.map((instance) => [instance.key, instance])).values()];
     const uids = studiesOf([document, ...instances]);

@@ -1,6 +1,7 @@
 /** The site's storage key and what is derived from it: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { drawn } from "./drawn.ts";
 import type { Cursors, Tokens } from "./store.ts";
 
 const nonceBytes = 12;
@@ -48,7 +49,7 @@ export function storageKeys(key: Uint8Array): StorageKeys {
         createHmac("sha256", tokenKey).update(`${label}\0${system}\0${value}`).digest("hex").slice(0, 48),
     },
     seal: (where, clear) => {
-      const nonce = randomBytes(nonceBytes);
+      const nonce = drawn(nonceBytes);
       const cipher = createCipheriv("aes-256-gcm", rowKey, nonce, { authTagLength: tagBytes }).setAAD(
         Buffer.from(where),
       );

@@ -1,5 +1,5 @@
 /** Rows and values: what is sealed on its way in and opened on its way out. */
-import { randomBytes } from "node:crypto";
+import { drawn } from "./drawn.ts";
 import type { StorageKeys } from "./keys.ts";
 import type { Row } from "./sqlite.ts";
 import type { Id } from "./store.ts";
@@ -23,7 +23,7 @@ export const countsOf = (rows: readonly Row[]): Readonly<Record<string, number>>
   Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row.n)]));
 
 /** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
-export function idSource(now: () => Date, random: (octets: number) => Buffer = randomBytes): () => Id {
+export function idSource(now: () => Date, random: (octets: number) => Buffer = drawn): () => Id {
   let last = "";
   return () => {
     const ms = now().getTime().toString(16).padStart(12, "0");

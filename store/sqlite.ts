@@ -47,9 +47,22 @@ export function update(
 /** `INSERT INTO table` of one row. */
 export function insert(table: string, row: Readonly<Record<string, SQLInputValue>>, conflict = ""): Change {
   const names = Object.keys(row);
+  const known = inserts.get(table);
+  if (
+    known?.conflict === conflict &&
+    names.length === known.names.length &&
+    names.every((name, n) => name === known.names[n])
+  )
+    return change(known.sql, ...Object.values(row));
   const sql = `INSERT INTO ${table} (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})${conflict}`;
+  inserts.set(table, { names, conflict, sql });
   return change(sql, ...Object.values(row));
 }
+/** The last one of each table: rows of a table mostly have the same columns. */
+const inserts = new Map<
+  string,
+  { readonly names: readonly string[]; readonly conflict: string; readonly sql: string }
+>();
 
 /** Opens or makes `semrs.db` in the folder, brought up to this version's tables. */
 export function openDatabase(folder: string, reserve: Reserve): Database {
