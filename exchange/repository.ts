@@ -18,6 +18,7 @@ import {
   verifyReceipt,
   verifySignedData,
 } from "../envelope/index.ts";
+import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
 import type { BlobName, Change, StoredRecord } from "../store/store.ts";
@@ -202,6 +203,11 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   const at = now().toISOString();
   await store.commit([
     ...seen(store, opened),
+    store.records.attach(record.id, {
+      kind: "request",
+      from: opened.org,
+      receipt: packSigned({ manifest: opened.manifestBytes, signature: opened.signature }),
+    }),
     store.steps.add({ subject: record.id, at, station: "repository", event: "released", peer: opened.org, detail }),
     ...store.audit.add({
       event: "disclosure",

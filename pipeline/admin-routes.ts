@@ -7,6 +7,7 @@ import { openRoutes } from "./admin-health.ts";
 import { get, post, type Route } from "./admin-route.ts";
 import { readAudit } from "./audit.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
+import { evidenceOf } from "./evidence.ts";
 import { request } from "./fetch.ts";
 import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
@@ -91,6 +92,10 @@ export const routes: readonly Route[] = [
     answer: ({ running, id }) => trace(running.site.store, id),
   }),
   get("/records", { summary: "The newest sealed records.", answer: ({ running }) => records(running.site) }),
+  get("/records/{id}/evidence", {
+    summary: "What proves who sent what to whom when, as files (Base64) that OpenSSL verifies.",
+    answer: ({ running: { site }, id }) => evidenceOf(site, id),
+  }),
   post("/journal/{id}/release", {
     summary: "Something held or parked goes on.",
     status: 202,

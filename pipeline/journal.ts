@@ -141,7 +141,10 @@ export function recordLine(
   store: Store,
   { id, channel, origin, author, state, code, parts, createdAt, manifestSha256, entry }: StoredRecord,
 ) {
-  const receipts = store.records.evidence(id).map(({ kind, from }) => ({ kind, from }));
+  const receipts = store.records
+    .evidence(id)
+    .filter(({ kind }) => kind !== "request" && kind !== "response")
+    .map(({ kind, from }) => ({ kind, from }));
   // Of an envelope that signs its document alone (semrs-2017).
   const unsigned = (entry as { profile?: string } | null)?.profile === "semrs-2017" ? { integrity: "none" } : {};
   return {

@@ -3,6 +3,7 @@
  * What was not verified to the last octet leaves nothing behind.
  */
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
+import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
@@ -54,7 +55,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     uniqueId,
     manifestSha256: registered.manifestSha256,
   });
-  const { answer, kept } = await ask(site, delivery.destination, {
+  const { answer, request, kept } = await ask(site, delivery.destination, {
     path: "/repository/retrievals",
     purpose: "retrieve",
     message: site.store.newId(),
@@ -71,7 +72,14 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   if (first && "sha256" in first && first.sha256 !== hash) {
     throw new Fault("PEER_REFUSED", `the document ${delivery.destination} sent is not the one that was registered`);
   }
-  const changes = await keep(site, channel, answer, registered.entry, admission);
+  const { attach } = site.store.records;
+  const { message } = origin.manifest;
+  const response = packSigned({ manifest: answer.manifestBytes, signature: answer.signature });
+  const changes = [
+    ...(await keep(site, channel, answer, registered.entry, admission)),
+    attach(message, { kind: "request", from: site.config.site, receipt: packSigned(request) }),
+    attach(message, { kind: "response", from: answer.org, receipt: response }),
+  ];
   const fields = { channel: channel.name, message: origin.manifest.message, peer: delivery.destination };
   site.log("open.opened", {
     ...fields,

@@ -10,6 +10,7 @@ import {
   sealAs,
   type WholeProfile,
 } from "../envelope/index.ts";
+import type { SignedManifest } from "../envelope/signed-manifest.ts";
 import { consequenceOf, type ErrorCode, errorCodes, Fault } from "../errors.ts";
 import { maxCommandBytes, readCommand } from "../formats/command.ts";
 import type { Change } from "../store/store.ts";
@@ -39,6 +40,8 @@ export type Asked = {
   readonly bytes: number;
   /** Committed with what the answer changes: where the partner's audit log stands. */
   readonly kept: readonly Change[];
+  /** What was sent, as evidence of it. */
+  readonly request: SignedManifest;
 };
 
 /**
@@ -72,7 +75,8 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
     site.signal,
   );
   site.metrics.exchanged(sealed.contentLength, response.isEncrypted);
-  const sent = { manifestSha256: sealed.manifestSha256, bytes: sealed.contentLength };
+  const { manifest, signature, manifestSha256, contentLength: bytes } = sealed;
+  const sent = { manifestSha256, bytes, request: { manifest, signature } };
   if (response.status === 204) return { answer: undefined, ...sent, kept: [] };
 
   const headers = response.headers.filter(([name]) => envelopeHeader.test(name));

@@ -201,8 +201,9 @@ export type StoredRecord = {
   readonly createdAt: string;
 };
 
+/** A receipt, or (`request`, `response`) the signed manifest of an envelope that asked for the record or brought it. */
 export type Evidence = {
-  readonly kind: "stored" | "registered" | "delivered";
+  readonly kind: "stored" | "registered" | "delivered" | "request" | "response";
   readonly from: string;
   readonly receipt: Uint8Array;
 };

@@ -1,0 +1,118 @@
+/** The evidence of a retrieval, verified by the commands of its own page, with OpenSSL alone; anything changed does not verify. */
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { evidenceCommand } from "../../commands/evidence.ts";
+import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { peer } from "../peers.ts";
+import { openExchange, type SiteName, type TestExchange, testPki, until } from "../sites.ts";
+
+const openssl = peer("openssl");
+const ports = { "hospital-a": "A_ADMIN", "hospital-b": "B_ADMIN", registry: "REGISTRY_ADMIN" } as const;
+const base = mkdtempSync(join(tmpdir(), "semrs-evidence-"));
+let exchange: TestExchange;
+let record: string;
+
+beforeAll(async () => {
+  exchange = await openExchange(await testPki());
+  const report = cda({
+    form: "113",
+    extension: "PROOF.1",
+    patient: chen,
+    code: "11502-2",
+    display: "x",
+    title: "t",
+    body: "x",
+  });
+  await exchange.message(mdmFor(report, { controlId: "PROOF" }));
+  await exchange.registered(1);
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT" }), "B_ADT");
+  await until("the proof of delivery at hospital A", async () => {
+    const [own] = await exchange
+      .admin("hospital-a")
+      .get<readonly { id: string; receipts: readonly { kind: string }[] }[]>("/records");
+    record = own?.id ?? "";
+    return own?.receipts.some(({ kind }) => kind === "delivered") === true;
+  });
+});
+afterAll(() => exchange.close());
+
+async function exported(site: SiteName, id: string, name: string): Promise<string> {
+  const folder = join(base, name);
+  const admin = `http://127.0.0.1:${exchange.env[ports[site]]}`;
+  const where = ["--admin", admin, "--data", join(exchange.folder, "data", site), "--out", folder];
+  await evidenceCommand().parseAsync(["export", id, ...where], { from: "user" });
+  return folder;
+}
+
+/** The lines of the page that a reader is to type. */
+const commandsIn = (folder: string): readonly string[] =>
+  readFileSync(join(folder, "README.md"), "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("$ "))
+    .map((line) => line.slice(2));
+const run = (folder: string): void => {
+  for (const command of commandsIn(folder)) execFileSync("bash", ["-c", command], { cwd: folder, stdio: "pipe" });
+};
+
+test.skipIf(!openssl.available)("both houses prove it: who has sealed, asked, answered and receipted", async () => {
+  const atA = await exported("hospital-a", "PROOF", "a");
+  const signedAtA = ["author.p7s", "receipt-delivered-hospital-b.p7m", "receipt-registered-registry.p7m"];
+  expect(readdirSync(atA)).toEqual(expect.arrayContaining([...signedAtA, "request-hospital-b.p7s", "trust.pem"]));
+  run(atA);
+  const { names, outcomes } = JSON.parse(readFileSync(join(atA, "receipt-delivered-hospital-b.json"), "utf8")) as {
+    names: readonly string[];
+    outcomes: unknown;
+  };
+  expect(names).toHaveLength(1);
+  expect(outcomes).toBeDefined();
+
+  const atB = await exported("hospital-b", record, "b");
+  expect(readdirSync(atB)).toEqual(
+    expect.arrayContaining([
+      "author.p7s",
+      "request-hospital-b.p7s",
+      "response-hospital-a.p7s",
+      "receipt-delivered-hospital-b.p7m",
+    ]),
+  );
+  run(atB);
+  expect(readFileSync(join(atB, "author.json"))).toEqual(readFileSync(join(atA, "author.json")));
+  expect(readFileSync(join(atB, "request-hospital-b.json"))).toEqual(
+    readFileSync(join(atA, "request-hospital-b.json")),
+  );
+  const all = readdirSync(atB).map((name) => readFileSync(join(atB, name), "latin1"));
+  expect(all.filter((text) => text.includes(chen.national) || text.includes("PROOF.1"))).toEqual([]);
+});
+
+test.skipIf(!openssl.available)("whatever is changed, one of the commands fails", async () => {
+  const whole = await exported("hospital-b", record, "whole");
+  run(whole);
+  const changes: Readonly<Record<string, (text: string) => string>> = {
+    "author.json": (text) => text.replace('"hospital-a"', '"hospital-c"'),
+    "response-hospital-a.json": (text) => text.replace(/"requestDigest":"./, '"requestDigest":"g'),
+    "request-hospital-b.json": (text) => `${text} `,
+    "houses.json": (text) => text.replaceAll(/[0-9a-f]{8}/g, "00000000"),
+    "trust.pem": (text) => text.slice(text.indexOf("-----BEGIN X509 CRL")),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    const folder = join(base, `changed-${name}`);
+    cpSync(whole, folder, { recursive: true });
+    const before = readFileSync(join(folder, name), "utf8");
+    expect(change(before), name).not.toBe(before);
+    writeFileSync(join(folder, name), change(before));
+    expect(() => run(folder), name).toThrow();
+  }
+});
+
+test("QUERY_INVALID for a folder with something in it, DOCUMENT_UNKNOWN for what is no record", async () => {
+  const folder = join(base, "full");
+  cpSync(await exported("hospital-a", record, "once"), folder, { recursive: true });
+  await exported("hospital-a", record, "full");
+  expect(process.exitCode).toBe(64);
+  await exported("hospital-a", "nothing", "none");
+  expect(process.exitCode).toBe(65);
+  process.exitCode = 0;
+});
