@@ -2,7 +2,7 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { drawn } from "./drawn.ts";
-import type { Cursors, Tokens } from "./store.ts";
+import type { Tokens } from "./store.ts";
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -20,6 +20,14 @@ export type StorageKeys = {
   wrap(cek: Uint8Array): Uint8Array;
   unwrap(wrapped: Uint8Array): Uint8Array;
   blobName(form: "whole" | "segments", digest: string): string;
+};
+
+/** Where a question was left, sealed under the site's key: whoever holds it can neither read nor change it. */
+export type Cursors = {
+  /** As text of a few letters and digits, good only with the same `bound`. */
+  seal(bound: string, place: unknown): string;
+  /** Undefined for a text that was not sealed here, or not for this. */
+  open(bound: string, text: string): unknown;
 };
 
 /** Cursors under these keys. */

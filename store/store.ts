@@ -15,6 +15,7 @@ import type { Commitments } from "./commitments.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
+import type { Cursors } from "./keys.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
 import type { Messages } from "./messages.ts";
@@ -87,14 +88,6 @@ export type Store = {
 export type Tokens = {
   /** HMAC-SHA-256(key, label 00 system 00 value), with the key's version in front. */
   of(label: "patient" | "reference" | "document" | "message" | "digest", system: string, value: string): Token;
-};
-
-/** Where a question was left, sealed under the site's key: whoever holds it can neither read nor change it. */
-export type Cursors = {
-  /** As text of a few letters and digits, good only with the same `bound`. */
-  seal(bound: string, place: unknown): string;
-  /** Undefined for a text that was not sealed here, or not for this. */
-  open(bound: string, text: string): unknown;
 };
 
 /** What opens a sealed blob and proves it. `whole`: sha256 is the digest; `segments`: segs and root are. */
