@@ -14,6 +14,7 @@ import { listedStates, listJournal, maxListed, recordLine, trace } from "./journ
 import { discard, release, resend, reveal } from "./journal-actions.ts";
 import { describeRoutes } from "./openapi.ts";
 import type { Balance } from "./reconcile.ts";
+import { searchedStates, searchJournal } from "./search.ts";
 import type { Site } from "./site.ts";
 import { type StopLine, stop, stopLines } from "./stops.ts";
 import { verifyStore } from "./verify.ts";
@@ -33,6 +34,19 @@ const listQuery = z.strictObject({
 });
 const auditBody = z.strictObject({ after: z.int().min(0).default(0), reason: z.string().max(512).default("") });
 const short = z.string().max(64);
+const id = z.string().regex(/^[0-9a-f]{32}$/, "an id is 32 lower-case hex digits");
+/** In the body: no address carries a patient's number. */
+const searchBody = z.strictObject({
+  controlId: z.string().min(1).max(256).optional(),
+  patient: z.string().min(1).max(256).optional().describe("A patient's number."),
+  accession: z.string().min(1).max(256).optional().describe("An accession number."),
+  envelope: id.optional().describe("The record that an envelope carries: its message."),
+  state: z.enum(searchedStates).optional(),
+  from: short.optional().describe("ISO 8601."),
+  until: short.optional().describe("ISO 8601."),
+  after: id.optional().describe("next of the page before."),
+  limit: z.int().min(1).max(maxListed).default(100),
+});
 /** The patient as this house knows them, where a channel delivers with identity: ours. */
 const toldPatient = z.strictObject({
   numbers: z
@@ -86,6 +100,12 @@ export const routes: readonly Route[] = [
     summary: "What is not done, or what is in one state.",
     query: listQuery,
     answer: ({ running, query }) => listJournal(running.site.store, query),
+  }),
+  post("/journal/search", {
+    summary:
+      "Arrivals and received records by control id, patient, accession number, envelope, time or state; newest first, in pages.",
+    body: searchBody,
+    answer: ({ running, body }) => searchJournal(running.site.store, body),
   }),
   get("/trace/{id}", {
     summary: "The way of one message: by an id, the last digits of one, or a control id.",

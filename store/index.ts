@@ -21,6 +21,7 @@ import { openPatientKeys, type PatientKeys } from "./patient-keys.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
+import { openSearch } from "./search.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
@@ -110,6 +111,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   alerts: openAlerts(db),
   ...openAudit(db, openPatientKeys(db, keys), now),
   stops: openStops(db),
+  search: openSearch(db),
 });
 
 const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => ({

@@ -63,6 +63,10 @@ const goneSql = `SELECT name, file FROM blob WHERE name IN (SELECT part.value ->
   AND NOT EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND kept_blob.record <> ?1
     AND (kept_blob.record < '~' OR kept_blob.record >= '~' || ?2))`;
 
+/** No search finds it by its patient or accession number any more. */
+const forgetSql = `DELETE FROM found WHERE subject = ?1 AND token IN (
+  SELECT value FROM json_each(?2) UNION ALL SELECT substr(value, 11) FROM json_each(?3) WHERE value LIKE 'accession:%')`;
+
 export function openKept(db: Database, keys: StorageKeys, folder: string): Kept {
   const read = (row: Row): KeptRecord => ({
     record: text(row, "record"),
@@ -93,7 +97,7 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
     shred: ({ record, channel, bytes }, husk, pinned) => {
       const gone = db.all(goneSql, record, pinned);
       const names = JSON.stringify(gone.map((row) => row.name));
-      const items = db.all("SELECT id, arrival, joins FROM item WHERE record = ?", record);
+      const items = db.all("SELECT id, arrival, joins, patients FROM item WHERE record = ?", record);
       const deliveries = db.all("SELECT id FROM delivery WHERE record = ?", record).map((row) => text(row, "id"));
       const nothing = (column: string): Uint8Array => keys.seal(`record\0${record}\0${column}`, new Uint8Array());
       const changes = [
@@ -109,6 +113,7 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
         ...items.flatMap((row) => {
           const [id, arrival] = [text(row, "id"), text(row, "arrival")];
           return [
+            change(forgetSql, arrival, text(row, "patients"), text(row, "joins")),
             change(
               "DELETE FROM item_join WHERE item = ? AND value IN (SELECT value FROM json_each(?))",
               id,
@@ -132,6 +137,10 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
             sealJson(keys, "delivery", id, "payload", null),
             id,
           ),
+        ),
+        change(
+          "DELETE FROM found WHERE subject = ?1 AND token IN (SELECT value FROM record, json_each(record.patients) WHERE record.id = ?1)",
+          record,
         ),
         change(
           "UPDATE record SET manifest = ?, signature = ?, parts = '[]', patients = '[]', entry = ? WHERE id = ?",

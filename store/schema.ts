@@ -1,5 +1,6 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
+import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
 
 export const migrations: readonly string[] = [
@@ -178,4 +179,5 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS arrival_source ON arrival (source, id);
   `,
+  foundTables,
 ];

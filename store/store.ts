@@ -21,6 +21,7 @@ import type { Merges } from "./merges.ts";
 import type { Messages } from "./messages.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Reserve } from "./reserve.ts";
+import type { Search } from "./search.ts";
 import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
@@ -76,6 +77,7 @@ export type Store = {
   readonly patientKeys: PatientKeys;
   readonly witnesses: Witnesses;
   readonly stops: Stops;
+  readonly search: Search;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
   readonly checks: Checks;

@@ -3,25 +3,27 @@ import { Command } from "commander";
 import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
 import { guarded, print } from "../exit.ts";
 import { type Listed, listLines } from "./list.ts";
+import { isSearch, type SearchOptions, search, searchOptions } from "./search.ts";
 import { showLines } from "./show.ts";
 import { type Traced, traceLines } from "./trace.ts";
 
-type Options = Where & {
-  readonly json?: boolean;
-  readonly reason?: string;
-  readonly held?: boolean;
-  readonly state?: string;
-  readonly limit?: string;
-  readonly reveal?: boolean;
-  readonly replace?: boolean;
-};
+type Options = Where &
+  SearchOptions & {
+    readonly json?: boolean;
+    readonly reason?: string;
+    readonly held?: boolean;
+    readonly state?: string;
+    readonly limit?: string;
+    readonly reveal?: boolean;
+    readonly replace?: boolean;
+  };
 
 export function journalCommand(): Command {
   const journal = new Command("journal")
     .summary("what waits, is held or was refused at a site, the way of one message, and what is decided about it")
     .addHelpText(
       "before",
-      "Examples:\n  semrs journal list --held\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n",
+      "Examples:\n  semrs journal list --held\n  semrs journal list --patient A123456789 --from 2026-11-01\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n",
     );
   const add = (
     name: string,
@@ -40,10 +42,18 @@ export function journalCommand(): Command {
         const options = command.opts<Options>();
         await guarded(`journal ${name}`, () => work(adminOf(options), String(command.args[0] ?? ""), options));
       });
-  add("list", "documents, instances, deliveries and messages that are not done, with the reason and what to do", list)
+  const lists = add(
+    "list",
+    "documents, instances, deliveries and messages that are not done, with the reason and what to do",
+    list,
+  )
     .option("--held", "only what waits for a person")
-    .option("--state <state>", "only one state: waiting held queued inflight ambiguous parked refused filtered")
-    .option("--limit <count>", "at most so many of each state", "100");
+    .option(
+      "--state <state>",
+      "only one state: waiting held queued inflight ambiguous parked refused filtered; of a search: accepted done refused filtered",
+    )
+    .option("--limit <count>", "at most so many of each state, or of a page", "100");
+  for (const [flags, help] of searchOptions) lists.option(flags, help);
   add("show", "one of them; with --reveal its payload, which is audited", show)
     .argument("<id>", idHelp)
     .option("--reveal", "write the payload to standard output; needs --reason")
@@ -76,7 +86,9 @@ export function journalCommand(): Command {
 
 const idHelp = "an id, the last digits of one (4 or more), or a control id";
 
-async function list(admin: AdminClient, _id: string, { json, held, state, limit }: Options): Promise<void> {
+async function list(admin: AdminClient, _id: string, options: Options): Promise<void> {
+  const { json, held, state, limit } = options;
+  if (isSearch(options)) return await search(admin, options);
   const ask = (wanted?: string): Promise<Listed> =>
     admin.get<Listed>(`/journal?limit=${limit}${wanted ? `&state=${encodeURIComponent(wanted)}` : ""}`);
   if (!held) {

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
+import type { SearchPage } from "../../pipeline/search.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { adtFor, cda, chen, lin, mdmFor, sampleMessage } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
@@ -54,6 +55,20 @@ describe("a record that travelled", () => {
     expect(out).toMatch(/assembled\s+4 instances · [\d.]+ m?s/);
     expect(out).toMatch(/receipted\s+hospital-b · (his AA, pacs 4 × 0000|pacs 4 × 0000, his AA)/);
     expect(out).not.toContain("陳");
+  });
+
+  test("list with a number of a patient or a study finds what came of it, page by page, at both houses; nobody else's does", async () => {
+    const first = await semrs(["journal", "list", "--accession", "ACC20260116", "--limit", "1", "--json", ...a()]);
+    const { found, next } = JSON.parse(first.out) as SearchPage;
+    expect(found).toMatchObject([{ kind: "arrival", channel: "imaging", state: "done" }]);
+    const rest = await semrs(["journal", "list", "--accession", "ACC20260116", "--after", String(next), ...a()]);
+    expect(rest.out).toMatch(/^[0-9a-f]{32} +\S+Z +done +\S+ +pacs +imaging/m);
+    expect((await semrs(["journal", "list", "--patient", chen.national, ...a()])).out).toMatch(
+      /done +S116 +his +imaging/,
+    );
+    expect((await semrs(["journal", "list", "--control-id", "S116", ...a()])).out).toMatch(/done +S116 +his +imaging/);
+    expect((await semrs(["journal", "list", "--patient", chen.national, ...b()])).out).toMatch(/record +hospital-a/);
+    expect((await semrs(["journal", "list", "--patient", lin.national, ...a()])).out).toBe("nothing has it\n");
   });
 
   test("the last digits of any id of the family give the same timeline; --json prints it", async () => {

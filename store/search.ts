@@ -1,0 +1,43 @@
+/** Search of the journal: pages of arrivals, and of other houses' records, newest first; each from one index. */
+import { text } from "./rows.ts";
+import type { Database } from "./sqlite.ts";
+import type { ArrivalState, Id, Token } from "./store.ts";
+
+export type Way =
+  | { readonly kind: "controlId"; readonly value: string }
+  | { readonly kind: "token"; readonly value: Token }
+  | { readonly kind: "state"; readonly value: ArrivalState }
+  | { readonly kind: "all"; readonly value: "" };
+/** One way into the journal, and bounds by id, which is time: from `from` on, before `before`. */
+export type SearchQuery = {
+  readonly by: Way;
+  readonly from: Id;
+  readonly before: Id;
+  readonly limit: number;
+};
+export type Search = {
+  /** Ids of arrivals (and, by token, of records), newest first. */
+  find(query: SearchQuery): readonly Id[];
+  /** Whether one of these tokens is of it. */
+  has(tokens: readonly Token[], subject: Id): boolean;
+  /** Ids of the arrivals that a record was made of, newest first. */
+  ofRecord(record: Id, limit: number): readonly Id[];
+};
+
+const page = "ORDER BY id DESC LIMIT ?4";
+/** ?1 what is looked for, ?2 from, ?3 before, ?4 how many. */
+export const searchSql = {
+  controlId: `SELECT id FROM arrival WHERE control_id = ?1 AND id >= ?2 AND id < ?3 ${page}`,
+  token: `SELECT subject AS id FROM found WHERE token = ?1 AND subject >= ?2 AND subject < ?3 ORDER BY subject DESC LIMIT ?4`,
+  state: `SELECT id FROM arrival WHERE state = ?1 AND id >= ?2 AND id < ?3 ${page}`,
+  all: `SELECT id FROM arrival WHERE ?1 IS NOT NULL AND id >= ?2 AND id < ?3 ${page}`,
+  ofRecord: "SELECT DISTINCT arrival AS id FROM item WHERE record = ?1 ORDER BY arrival DESC LIMIT ?2",
+} as const;
+
+export const openSearch = (db: Database): Search => ({
+  find: ({ by: { kind, value }, from, before, limit }) =>
+    db.all(searchSql[kind], value, from, before, limit).map((row) => text(row, "id")),
+  has: (tokens, subject) =>
+    tokens.some((token) => db.get("SELECT 1 FROM found WHERE token = ? AND subject = ?", token, subject) !== undefined),
+  ofRecord: (record, limit) => db.all(searchSql.ofRecord, record, limit).map((row) => text(row, "id")),
+});
