@@ -10,18 +10,21 @@ import { readCda } from "../../formats/cda.ts";
 import { commandMediaType, writeCommand } from "../../formats/command.ts";
 import { documentEntry } from "../../formats/document-entry.ts";
 import { bytesOf } from "../envelope/people.ts";
-import { adtFor, cda, chen, lin } from "../fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+import { cda, chen, lin } from "../fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki } from "../sites.ts";
+import { type Asking, askingOf } from "./asking.ts";
 import { type Peer, peerOf, read } from "./peer.ts";
 
 let pki: string;
 let exchange: TestExchange;
 let peer: Peer;
+let asking: Asking;
 
 beforeAll(async () => {
   pki = await testPki();
   exchange = await openExchange(pki);
   peer = peerOf(pki, exchange.env.B_PORT);
+  asking = askingOf(pki, peer, () => exchange.env.REGISTRY_PORT);
 });
 afterAll(() => exchange.close());
 
@@ -136,27 +139,16 @@ test("89 a house registers what its own repository holds, and nothing of another
 });
 
 /** Asks the registry with a command, signed and sent by a house. */
-async function command(org: string, purpose: "register" | "change", bytes: Uint8Array): Promise<number> {
-  const sealed = await peer.push(
-    {
-      purpose,
-      sender: org,
-      messageType: purpose,
-      to: [{ org: "registry", certificate: peer.certificateOf("registry") }],
-      content: [await contentOf(bytes, "command", commandMediaType)],
-    },
-    join(pki, org),
-  );
-  const path = purpose === "register" ? "/registry/submissions" : "/registry/changes";
-  const body = await bytesOf(sealed.body());
-  return (await peer.post(sealed.headers, body, { as: join(pki, org), path, port: exchange.env.REGISTRY_PORT })).status;
-}
+const command = async (org: string, purpose: "register" | "change", bytes: Uint8Array): Promise<number> =>
+  (await asking.ask(org, purpose, bytes)).status;
+
+const source = { sha256: "1".repeat(64), size: 1, repositoryUniqueId: "hospital-a", images: null };
+const report = (extension: string): Uint8Array =>
+  cda({ form: "116", extension, patient: lin, code: "18782-3", display: "x", title: "t", body: "x" });
 
 /** An entry of hospital A for a document of this extension, and the octets that register it. */
 function entryFor(extension: string, replaces?: string) {
-  const report = cda({ form: "116", extension, patient: lin, code: "18782-3", display: "x", title: "t", body: "x" });
-  const source = { sha256: "1".repeat(64), size: 1, repositoryUniqueId: "hospital-a", images: null };
-  const plain = documentEntry(readCda(report), source);
+  const plain = documentEntry(readCda(report(extension)), source);
   const entry = replaces ? { ...plain, relatedDocuments: [{ type: "RPLC" as const, uniqueId: replaces }] } : plain;
   const entries = [{ entry, manifestSha256: "1".repeat(64) }];
   return {
@@ -171,13 +163,12 @@ function entryFor(extension: string, replaces?: string) {
     }),
   };
 }
-/** How many entries the registry finds when the patient comes to hospital B. */
-async function found(controlId: string): Promise<number> {
-  const answers = () => exchange.log.filter(({ event }) => event === "registry.answered");
-  const before = answers().length;
-  await exchange.message(adtFor(`${lin.national}^^^MOI^NI`, { controlId }), "B_ADT");
-  await until("asked", () => answers().length > before);
-  return answers()[before]?.fields.count ?? -1;
+/** How many entries of the patient the registry has for hospital B. */
+async function found(): Promise<number> {
+  const { patientIds } = documentEntry(readCda(report("FIND")), source);
+  const query = { query: "findDocuments", patientIds, purposeOfUse: "TREAT" } as const;
+  const answer = await asking.ask("hospital-b", "query", writeCommand<"query">({ command: "query", ...query }));
+  return answer.found?.entries.length ?? -1;
 }
 
 test("90 an entry is deprecated by who registered it, and by nobody else", async () => {
@@ -185,26 +176,26 @@ test("90 an entry is deprecated by who registered it, and by nobody else", async
   expect(await command("hospital-a", "change", change)).toBe(404);
   expect(await command("hospital-a", "register", registration)).toBe(201);
   expect(await command("hospital-b", "change", change)).toBe(403);
-  expect(await found("CHANGE1")).toBe(1);
+  expect(await found()).toBe(1);
   expect(await command("hospital-a", "change", change)).toBe(200);
   expect(await command("hospital-a", "change", change)).toBe(200);
-  expect(await found("CHANGE2")).toBe(0);
+  expect(await found()).toBe(0);
 });
 
 test("an original that is registered after the one that replaces it is found no more", async () => {
   const original = entryFor("ORDER.1");
   expect(await command("hospital-a", "register", entryFor("ORDER.2", original.uniqueId).registration)).toBe(201);
   expect(await command("hospital-a", "register", original.registration)).toBe(201);
-  expect(await found("ORDER")).toBe(1);
+  expect(await found()).toBe(1);
 });
 
 test("an original that is registered in one submission with the one that replaces it is found no more", async () => {
   const [original, other] = [entryFor("TOGETHER.1"), entryFor("TOGETHER.2", entryFor("TOGETHER.1").uniqueId)];
   const entries = [original, other].flatMap(({ entries }) => entries);
   const registration = writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries });
-  const before = await found("BEFORE");
+  const before = await found();
   expect(await command("hospital-a", "register", registration)).toBe(201);
-  expect(await found("TOGETHER")).toBe(before + 1);
+  expect(await found()).toBe(before + 1);
 });
 
 test("97 when the clock is behind the journal nothing is opened; the answer tells nothing", async () => {
