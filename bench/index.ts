@@ -20,6 +20,7 @@ import { nightBatch } from "./workloads/night-batch.ts";
 import { registryLarge, registryStore } from "./workloads/registry-store.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
+import { storeLarge } from "./workloads/store-large.ts";
 
 const groups = {
   "mllp-accept": mllpAccept,
@@ -33,6 +34,7 @@ const groups = {
   corridor,
   "seal-large": sealLarge,
   "store-accept": storeAccept,
+  "store-large": storeLarge,
   "registry-store": registryStore,
   "registry-large": registryLarge,
 } as const;

@@ -27,7 +27,7 @@ export type SendTogether = (site: Site, deliveries: readonly Delivery[]) => Prom
 
 /** Every kind is sent alone, or together with others of its kind. */
 type Together = Partial<Record<Delivery["kind"], SendTogether>>;
-type Alone<T extends Together> = Readonly<Record<Exclude<Delivery["kind"], keyof T>, Send>>;
+export type Alone<T extends Together> = Readonly<Record<Exclude<Delivery["kind"], keyof T>, Send>>;
 
 export type DeliveryLoop = { wake: Site["wake"]; stop(): Promise<void> };
 

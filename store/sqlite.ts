@@ -32,6 +32,9 @@ const maxPrepared = 500;
 
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
 
+/** What a change does. */
+export const statementOf = (made: Change): Statement => made as unknown as Statement;
+
 /** `UPDATE table SET … WHERE id = ?` for the columns that are given. */
 export function update(
   table: string,
