@@ -2,7 +2,7 @@
  * A body on its way to its place: a small one stays with its index row, a middling one is held until its end and written at
  * once, a large one is written as it comes.
  */
-import { closeSync, constants, fdatasync, openSync, writev } from "node:fs";
+import { closeSync, constants, fdatasync, openSync, write } from "node:fs";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
 import { type BlankFile, type BlankFiles, discard } from "./blank-files.ts";
@@ -13,7 +13,7 @@ export const maxInlineBytes = 64 * 1024;
 const writeBytes = 1024 * 1024;
 
 // Descriptors in place of file handles: each step of those is a turn of the thread pool, to close too.
-const disk = { writev: promisify(writev), datasync: promisify(fdatasync) } as const;
+const disk = { write: promisify(write), datasync: promisify(fdatasync) } as const;
 
 export type Spooled = {
   /** The whole of it; null where it is for a file. */
@@ -25,28 +25,49 @@ export type Spooled = {
 
 /** Takes the ciphertext in. An iterable that throws leaves nothing behind. STORE_FULL, or STORE_DAMAGED when the disk fails. */
 export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFiles): Promise<Spooled> {
-  let gathered: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
   let size = 0;
+  let buffer: Buffer | undefined;
   let file: BlankFile | undefined;
-  let writing: Promise<unknown> = Promise.resolve();
+  let writing: Promise<void> = Promise.resolve();
   const drop = async (): Promise<void> => {
     await writing.catch(() => undefined);
     if (file) discard(file);
     file = undefined;
   };
+  /** One write under way while the next piece is encrypted. */
+  const flush = async (): Promise<void> => {
+    const [full, filled] = [buffer, size];
+    [buffer, size] = [undefined, 0];
+    if (!full) return;
+    file ??= unsynced(await blanks.take());
+    await writing;
+    writing = writeAll(file, full.subarray(0, filled)).finally(() => giveBack(full));
+    writing.catch(() => undefined);
+  };
+  const add = async (chunk: Uint8Array): Promise<void> => {
+    for (let rest = chunk; rest.length > 0; ) {
+      buffer ??= writeBuffer();
+      const some = rest.subarray(0, buffer.length - size);
+      buffer.set(some, size);
+      size += some.length;
+      rest = rest.subarray(some.length);
+      if (size === buffer.length) await flush();
+    }
+  };
   try {
     for await (const chunk of cipher) {
-      gathered.push(chunk);
-      size += chunk.length;
-      if (size < writeBytes) continue;
-      file ??= unsynced(await blanks.take());
-      // One write under way while the next piece is encrypted.
-      await writing;
-      writing = writeAll(file, gathered);
-      writing.catch(() => undefined);
-      [gathered, size] = [[], 0];
+      if (!buffer && !file && size + chunk.length <= maxInlineBytes) {
+        small.push(chunk);
+        size += chunk.length;
+        continue;
+      }
+      const before = small;
+      if (before.length > 0) [small, size] = [[], 0];
+      for (const each of before) await add(each);
+      await add(chunk);
     }
-    if (!file && size <= maxInlineBytes) return { inline: Buffer.concat(gathered, size), keep: async () => null, drop };
+    if (!file && !buffer) return { inline: Buffer.concat(small, size), keep: async () => null, drop };
     await writing;
   } catch (thrown) {
     await drop();
@@ -56,7 +77,7 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
     try {
       const isLarge = file !== undefined;
       file ??= await blanks.take();
-      await writeAll(file, gathered);
+      if (buffer) await writeAll(file, buffer.subarray(0, size));
       if (isLarge) await disk.datasync(file.descriptor);
       const { name, descriptor } = file;
       file = undefined;
@@ -64,10 +85,21 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
       return name;
     } catch (thrown) {
       throw diskFault(thrown);
+    } finally {
+      if (buffer) giveBack(buffer);
+      buffer = undefined;
     }
   };
   return { inline: null, keep, drop };
 }
+
+/** Buffers of writes are used again: what a body leaves behind lives no longer than its next piece. */
+const idle: Buffer[] = [];
+const maxIdle = 4;
+const writeBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(writeBytes);
+const giveBack = (buffer: Buffer): void => {
+  if (idle.length < maxIdle) idle.push(buffer);
+};
 
 /** The same file without O_DSYNC: many writes wait for the disk once, at their end. */
 function unsynced(blank: BlankFile): BlankFile {
@@ -86,19 +118,9 @@ function diskFault(thrown: unknown): unknown {
   return thrown;
 }
 
-async function writeAll({ descriptor }: BlankFile, chunks: readonly Uint8Array[]): Promise<void> {
-  for (let left = chunks; left.length > 0; ) {
-    const { bytesWritten } = await disk.writev(descriptor, left);
-    left = behind(left, bytesWritten);
+async function writeAll({ descriptor }: BlankFile, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    const { bytesWritten } = await disk.write(descriptor, bytes, written, bytes.length - written, null);
+    written += bytesWritten;
   }
-}
-
-/** What a short write left. */
-function behind(chunks: readonly Uint8Array[], written: number): readonly Uint8Array[] {
-  let count = written;
-  return chunks.flatMap((chunk) => {
-    const rest = chunk.subarray(Math.min(count, chunk.length));
-    count = Math.max(0, count - chunk.length);
-    return rest.length > 0 ? [rest] : [];
-  });
 }
