@@ -21,6 +21,16 @@ export const defaultDays = 825;
 const crlDays = 30;
 const rsaModulus = 3072;
 export const siteProfiles = ["sign", "decrypt", "tls"] as const;
+/** Keys of semrs-2017, which serve nothing else. */
+export const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
+/** Everything that a key of a site can be for, by the name of its file. */
+export const keyNames = [...siteProfiles, ...legacyNames] as const;
+export type KeyName = (typeof keyNames)[number];
+/** How the certificate of such a key is issued. */
+export const profileFor = (name: KeyName): (typeof siteProfiles)[number] =>
+  name === "legacy-sign" ? "sign" : name === "legacy-decrypt" ? "decrypt" : name;
+/** semrs-2017 is RSA; TLS never has to be. */
+export const isRsa = (name: KeyName, rsa: boolean): boolean => profileFor(name) !== name || (rsa && name !== "tls");
 const loopback = {
   dnsNames: ["localhost"],
   ipAddresses: [Uint8Array.of(127, 0, 0, 1), Uint8Array.of(...Array(15).fill(0), 1)],
@@ -42,10 +52,9 @@ export async function initPki(
   for (const site of sites) {
     const place = join(folder, site);
     mkdirSync(place, { recursive: true, mode: 0o700 });
-    const legacyOnes = legacy ? (["legacy-sign", "legacy-decrypt"] as const) : [];
-    for (const name of [...siteProfiles, ...legacyOnes]) {
-      const profile = name === "legacy-sign" ? "sign" : name === "legacy-decrypt" ? "decrypt" : name;
-      const key = newKey((rsa && profile !== "tls") || name !== profile);
+    for (const name of legacy ? keyNames : siteProfiles) {
+      const profile = profileFor(name);
+      const key = newKey(isRsa(name, rsa));
       const certificate = issueCertificate(
         {
           subject: { commonName: `${site} ${name}`, organization: site },

@@ -5,16 +5,23 @@ import { type Certificate, derToPem, pemToDer, readCertificate } from "../../env
 import { Fault } from "../../errors.ts";
 import { siteProfiles } from "./authority.ts";
 
+/** Files of what a partner needs of a site, by what their certificates are for. */
+const modern: Readonly<Record<Purpose, string>> = { sign: "sign", decrypt: "decrypt", tls: "tls" };
+/** Of one that is spoken to in semrs-2017. */
+const old: Readonly<Record<Purpose, string>> = { sign: "legacy-sign", decrypt: "legacy-decrypt", tls: "tls" };
+
 type Purpose = (typeof siteProfiles)[number];
 
 /** The site's three certificates, then whatever else partners need; nothing of a private key. */
 export function exportBundle(
   folder: string,
   more: readonly string[],
+  legacy = false,
 ): { readonly pem: string; readonly fingerprints: readonly string[] } {
   const fingerprints: string[] = [];
   const own = siteProfiles.map((purpose) => {
-    const der = only(text(join(folder, `${purpose}.crt`)), `${purpose}.crt`);
+    const file = `${(legacy ? old : modern)[purpose]}.crt`;
+    const der = only(text(join(folder, file)), file);
     fingerprints.push(`${purpose.padEnd(8)}${fingerprint(readCertificate(der))}`);
     return `${purpose}\n${derToPem(der, "CERTIFICATE")}`;
   });
@@ -28,16 +35,17 @@ export function exportBundle(
   return { pem: [...own, ...others].join("\n"), fingerprints };
 }
 
-/** Writes `folder/name/{sign,decrypt,tls}.crt`, and `ca.crt` and `ca.crl` where the bundle has them. What a certificate is for is read from it, not from its place. */
+/** Writes `folder/name/{sign,decrypt,tls}.crt` (`legacy`: `legacy-{sign,decrypt}.crt` and `tls.crt`), and `ca.crt` and `ca.crl` where the bundle has them. What a certificate is for is read from it, not from its place. */
 export function trustBundle(
   pem: string,
   folder: string,
   name: string,
+  legacy = false,
 ): { readonly written: readonly string[]; readonly fingerprints: readonly string[] } {
   if (/PRIVATE KEY/.test(pem))
     throw new Fault("CONFIG_INVALID", "the bundle holds a private key: its owner must make new keys, and export again");
   const place = join(folder, name);
-  const found = new Map<string, Uint8Array[]>();
+  const found = new Map<Purpose | "ca", Uint8Array[]>();
   const fingerprints: string[] = [];
   for (const der of pemToDer(pem)) {
     const certificate = readCertificate(der);
@@ -49,8 +57,12 @@ export function trustBundle(
     if (!found.has(purpose))
       throw new Fault("CONFIG_INVALID", `the bundle has no certificate to ${purpose}; ask ${name} to export it again`);
   mkdirSync(place, { recursive: true, mode: 0o755 });
+  const files = legacy ? old : modern;
   const written = [...found].map(([purpose, ders]) =>
-    put(join(place, `${purpose}.crt`), ders.map((der) => derToPem(der, "CERTIFICATE")).join("")),
+    put(
+      join(place, `${purpose === "ca" ? purpose : files[purpose]}.crt`),
+      ders.map((der) => derToPem(der, "CERTIFICATE")).join(""),
+    ),
   );
   const lists = pemToDer(pem, "X509 CRL")
     .map((der) => derToPem(der, "X509 CRL"))

@@ -4,9 +4,8 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificate, derToPem, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
-import { type siteProfiles, write, writeKey } from "./authority.ts";
+import { type KeyName, write, writeKey } from "./authority.ts";
 
-type Purpose = (typeof siteProfiles)[number];
 type Bag = { readonly key?: unknown; readonly cert?: unknown; readonly asn1?: unknown };
 
 const maxFileBytes = 1024 * 1024;
@@ -15,7 +14,7 @@ const maxFileBytes = 1024 * 1024;
 export async function importPkcs12(
   file: string,
   folder: string,
-  purpose: Purpose,
+  purpose: KeyName,
   password: string,
 ): Promise<readonly string[]> {
   const bytes = readFileSync(file);

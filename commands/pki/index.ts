@@ -5,7 +5,7 @@ import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { trustOf } from "../envelope/keys.ts";
 import { timeOf } from "../envelope/open.ts";
 import { exits, guarded, print, say } from "../exit.ts";
-import { defaultDays, initPki, revoke, siteProfiles } from "./authority.ts";
+import { defaultDays, initPki, type KeyName, keyNames, revoke } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
 import { importPkcs12 } from "./import.ts";
 import { issueFor, makeRequests } from "./requests.ts";
@@ -50,11 +50,17 @@ export function pkiCommand(): Command {
     .argument("<folder>", "the site's key folder, pki/SITE")
     .requiredOption("--site <name>", "the site, as partners will name it")
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
+    .option("--legacy", "also RSA keys for the profile semrs-2017")
     .option("--host <name>", "a DNS name or IP address of its REST service; may be given several times", collect, [])
-    .action((folder: string, { site, rsa, host }: { site: string; rsa?: boolean; host: readonly string[] }) =>
-      guarded("pki csr", () => {
-        for (const file of makeRequests(folder, site, { rsa: rsa ?? false, hosts: host })) print(file);
-      }),
+    .action(
+      (
+        folder: string,
+        { site, rsa, legacy, host }: { site: string; rsa?: boolean; legacy?: boolean; host: readonly string[] },
+      ) =>
+        guarded("pki csr", () => {
+          for (const file of makeRequests(folder, site, { rsa: rsa ?? false, legacy: legacy ?? false, hosts: host }))
+            print(file);
+        }),
     );
   pki
     .command("issue")
@@ -73,11 +79,13 @@ export function pkiCommand(): Command {
     .argument("<folder>", "the site's key folder, pki/SITE")
     .option("--ca <file>", "also this authority's certificate, for partners that do not know it")
     .option("--crl <file>", "and its revocation list")
-    .action((folder: string, { ca, crl }: { ca?: string; crl?: string }) =>
+    .option("--legacy", "what partners need that are spoken to in semrs-2017")
+    .action((folder: string, { ca, crl, legacy }: { ca?: string; crl?: string; legacy?: boolean }) =>
       guarded("pki export", () => {
         const { pem, fingerprints } = exportBundle(
           folder,
           [ca, crl].filter((file) => file !== undefined),
+          legacy,
         );
         process.stdout.write(pem);
         say("Send it by any way, and read these out by telephone:");
@@ -90,9 +98,10 @@ export function pkiCommand(): Command {
     .argument("<bundle>", "the PEM that it exported")
     .requiredOption("--as <name>", "its name under partners")
     .option("--folder <folder>", "where partners' folders are", "pki")
-    .action((bundle: string, { as: name, folder }: { as: string; folder: string }) =>
+    .option("--legacy", "of a partner that is spoken to in semrs-2017")
+    .action((bundle: string, { as: name, folder, legacy }: { as: string; folder: string; legacy?: boolean }) =>
       guarded("pki trust", () => {
-        const { written, fingerprints } = trustBundle(readFileSync(bundle, "utf8"), folder, name);
+        const { written, fingerprints } = trustBundle(readFileSync(bundle, "utf8"), folder, name, legacy);
         for (const file of written) print(file);
         say(`Compare with what ${name} reads out; until then do not start:`);
         for (const line of fingerprints) say(`  ${line}`);
@@ -103,9 +112,9 @@ export function pkiCommand(): Command {
     .summary("a key and its certificate from a PKCS#12 file")
     .argument("<file>", "PKCS#12 (.p12, .pfx)")
     .requiredOption("--to <folder>", "the site's key folder, pki/SITE")
-    .addOption(new Option("--as <purpose>", "what the key is for").choices(siteProfiles).makeOptionMandatory())
+    .addOption(new Option("--as <purpose>", "what the key is for").choices(keyNames).makeOptionMandatory())
     .option("--password-file <file>", "file with the password; without one, the password is empty")
-    .action((file: string, flags: { to: string; as: (typeof siteProfiles)[number]; passwordFile?: string }) =>
+    .action((file: string, flags: { to: string; as: KeyName; passwordFile?: string }) =>
       guarded("pki import", async () => {
         const password = flags.passwordFile ? readFileSync(flags.passwordFile, "utf8").replace(/\r?\n$/, "") : "";
         for (const name of await importPkcs12(file, flags.to, flags.as, password)) print(name);

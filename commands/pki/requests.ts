@@ -7,24 +7,38 @@ import { derToPem, pemToDer } from "../../envelope/certificate.ts";
 import { issueCertificate } from "../../envelope/issue.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
-import { first, newKey, newSerial, siteProfiles, writeKey, writeStorageKey } from "./authority.ts";
+import {
+  first,
+  isRsa,
+  keyNames,
+  newKey,
+  newSerial,
+  profileFor,
+  siteProfiles,
+  writeKey,
+  writeStorageKey,
+} from "./authority.ts";
 
 const dayMs = 24 * 3600 * 1000;
 
-/** Makes the keys that are missing and writes `{sign,decrypt,tls}.csr`; the files' names. */
+/** Makes the keys that are missing and writes `{sign,decrypt,tls}.csr`, and `legacy-{sign,decrypt}.csr` if asked for; the files' names. */
 export function makeRequests(
   folder: string,
   site: string,
-  { rsa, hosts }: { readonly rsa: boolean; readonly hosts: readonly string[] },
+  {
+    rsa,
+    legacy = false,
+    hosts,
+  }: { readonly rsa: boolean; readonly legacy?: boolean; readonly hosts: readonly string[] },
 ): readonly string[] {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const files = siteProfiles.map((profile) => {
-    const keyFile = join(folder, `${profile}.key`);
-    if (!existsSync(keyFile)) writeKey(keyFile, newKey(rsa && profile !== "tls"));
-    const subject = { commonName: `${site} ${profile}`, organization: site };
-    const names = profile === "tls" ? [...new Set([...hosts, site, "localhost", "127.0.0.1"])] : [];
+  const files = (legacy ? keyNames : siteProfiles).map((name) => {
+    const keyFile = join(folder, `${name}.key`);
+    if (!existsSync(keyFile)) writeKey(keyFile, newKey(isRsa(name, rsa)));
+    const subject = { commonName: `${site} ${name}`, organization: site };
+    const names = name === "tls" ? [...new Set([...hosts, site, "localhost", "127.0.0.1"])] : [];
     const der = writeRequest({ subject, key: createPrivateKey(readFileSync(keyFile)), names });
-    const file = join(folder, `${profile}.csr`);
+    const file = join(folder, `${name}.csr`);
     writeFileSync(file, derToPem(der, "CERTIFICATE REQUEST"), { mode: 0o644 });
     return file;
   });
@@ -38,8 +52,8 @@ export function issueFor(
   file: string,
   { now, days }: { readonly now: Date; readonly days: number },
 ): string {
-  const profile = siteProfiles.find((each) => `${each}.csr` === basename(file));
-  if (!profile) throw new Fault("CONFIG_INVALID", `${file}: requests are named sign.csr, decrypt.csr and tls.csr`);
+  const name = keyNames.find((each) => `${each}.csr` === basename(file));
+  if (!name) throw new Fault("CONFIG_INVALID", `${file}: requests are named ${keyNames.join(".csr, ")}.csr`);
   const [der] = pemToDer(readFileSync(file, "utf8"), "CERTIFICATE REQUEST");
   if (!der) throw new Fault("CONFIG_INVALID", `${file} holds no certificate request`);
   const { subject, publicKey, names } = readRequest(der);
@@ -51,7 +65,7 @@ export function issueFor(
     {
       subject,
       publicKey: createPublicKey(publicKey),
-      profile,
+      profile: profileFor(name),
       serial: newSerial(),
       notBefore: new Date(now.getTime() - 5 * 60_000),
       notAfter: new Date(now.getTime() + days * dayMs),
@@ -60,7 +74,7 @@ export function issueFor(
     },
     ca,
   );
-  const out = join(dirname(file), `${profile}.crt`);
+  const out = join(dirname(file), `${name}.crt`);
   writeFileSync(out, derToPem(certificate, "CERTIFICATE"), { mode: 0o644 });
   return out;
 }

@@ -147,3 +147,30 @@ describe("verify", () => {
     expect((await run("pki", "verify", "gone/hospital-a/tls.crt")).exit).toBe(64);
   });
 });
+
+test("keys of semrs-2017: requested, issued, exported and trusted beside the others, each for its own use", async () => {
+  const house = "legacy/hospital-b";
+  const names = ["sign", "decrypt", "tls", "legacy-sign", "legacy-decrypt"];
+  const files = names.map((name) => `${house}/${name}.csr`);
+  expect((await run("pki", "csr", house, "--site", "hospital-b", "--legacy")).out).toBe(`${files.join("\n")}\n`);
+  expect((await run("pki", "issue", "ec", ...files)).exit).toBe(0);
+  const shown = await run("pki", "show", "--json", ...names.map((name) => `${house}/${name}.crt`));
+  const told = JSON.parse(shown.out) as { keyUsage: string[]; key: string }[];
+  expect(told.map(({ keyUsage }) => keyUsage)).toEqual([
+    ["digitalSignature", "nonRepudiation"],
+    ["keyAgreement"],
+    ["digitalSignature"],
+    ["digitalSignature", "nonRepudiation"],
+    ["keyEncipherment"],
+  ]);
+  const bundle = await run("pki", "export", house, "--legacy");
+  writeFileSync(at("b.pem"), bundle.out);
+  const trusted = await run("pki", "trust", "b.pem", "--as", "hospital-b", "--folder", "known", "--legacy");
+  expect(trusted.out.trim().split("\n").sort()).toEqual(
+    ["legacy-decrypt", "legacy-sign", "tls"].map((name) => `known/hospital-b/${name}.crt`),
+  );
+  for (const name of ["legacy-decrypt", "legacy-sign", "tls"])
+    expect(readFileSync(at(`known/hospital-b/${name}.crt`), "utf8")).toBe(
+      readFileSync(at(`${house}/${name}.crt`), "utf8"),
+    );
+});
