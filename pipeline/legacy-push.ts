@@ -3,6 +3,7 @@ import type { Partner } from "../envelope/identity.ts";
 import { maxBetweenHouses, openCipher, readManifest, seal2017 } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { StoredRecord } from "../store/store.ts";
+import { recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { Sent } from "./delivery.ts";
 import { refusedInClear } from "./partner.ts";
@@ -45,7 +46,8 @@ export async function pushLegacy(site: Site, record: StoredRecord, to: NonNullab
   log("route.pushed", { channel, message, peer: org, bytes, ms: since(started), reason: "semrs-2017" }, "warn");
   // Who was handed a record is told when it is corrected, and here a person has to do it.
   const released = step(site, record.id, "route", "released", { peer: org, detail: "semrs-2017" });
-  return { changes: [released], event: "pushed", answer: "semrs-2017: stored, without a receipt" };
+  const audit = { patients: recordPatient(site, record) };
+  return { changes: [released], event: "pushed", answer: "semrs-2017: stored, without a receipt", audit };
 }
 
 const since = (started: number): number => Math.round(performance.now() - started);

@@ -67,6 +67,13 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     ...store.records.add(record),
     ...begin(site, channel, { record, facts } as Received, null),
     step(site, id, "open", "opened", { peer: org, detail }),
+    ...store.audit.add({
+      event: "submission",
+      subject: id,
+      peer: org,
+      manifest: record.manifestSha256,
+      count: parts.length,
+    }),
     ...store.audit.add({ event: "open", subject: id, peer: org, patients: recordPatient(site, record) }),
   ];
   const isKnown = (): boolean => store.records.find(id) !== undefined;

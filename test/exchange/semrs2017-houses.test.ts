@@ -89,6 +89,18 @@ const changed = async ({ headers, body }: Envelope): Promise<Envelope> => {
   return { headers, body: flipped };
 };
 
+/** Entries of hospital B's audit log; the last one tells that it was read. */
+async function auditedAtB(): Promise<readonly { event: string; outcome: string; code: string; reason: string }[]> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await exchange.admin("hospital-b").download("/audit", { reason: "a test" }))
+    chunks.push(chunk);
+  return Buffer.concat(chunks)
+    .toString("utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+}
+
 test("a report and its study arrive as they were sent; the images are told as signed by nobody, and no proof comes back", async () => {
   const study = ctStudy({ instancesPerSeries: 2 });
   expect(await exchange.message(sampleMessage("mdm-t02-116"))).toMatchObject({ state: "delivered" });
@@ -136,7 +148,15 @@ describe("one key, one attempt", () => {
     expect(await post(envelope)).toBe(stored);
     expect(await post(await changed(envelope))).toBe(refusal);
     expect((await recordsAt("hospital-b")).length).toBe(before + 1);
-    expect(told(({ fields }) => /the one-time key was used before/.test(fields.reason ?? ""))).toBe(true);
+    const audited = await auditedAtB();
+    expect(audited.filter(({ event, outcome }) => event === "submission" && outcome === "done").length).toBe(
+      before + 1,
+    );
+    expect(audited.at(-2)).toMatchObject({
+      outcome: "refused",
+      code: "ENVELOPE_NOT_OPENED",
+      reason: expect.stringContaining("the one-time key was used before"),
+    });
   });
 
   test("94 a failure spends the key too: what is right comes too late, and is sealed anew", async () => {
