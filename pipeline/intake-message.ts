@@ -295,6 +295,5 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 const readHead = (bytes: Uint8Array, charset: string): MessageFacts | Fault =>
   orFault(() => readMsh(bytes, charset === "from-msh-18" ? {} : { charset }));
 
-async function readBlob(site: Site, name: string): Promise<Uint8Array> {
-  return await collect(openCipher(site.store.blobs.read(name), site.store.blobs.facts(name)));
-}
+const readBlob = ({ store }: Site, name: string): Promise<Uint8Array> =>
+  collect(openCipher(store.blobs.read(name), store.blobs.facts(name)));

@@ -43,7 +43,7 @@ describe("the accept journal", () => {
     await expect(open()).rejects.toMatchObject({ code: "STORE_DAMAGED" });
   });
 
-  test("kill -9 in mid-load, three times: everything acknowledged is there", async () => {
+  test("kill -9 in mid-load, three times: everything acknowledged is there, and audited in one chain", async () => {
     await store.close();
     const acknowledged = new Set<string>();
     for (let round = 0; round < 3; round += 1) {
@@ -61,5 +61,9 @@ describe("the accept journal", () => {
     expect(store.missing).toEqual([]);
     expect([...acknowledged].filter((id) => store.arrivals.find(id) === undefined)).toEqual([]);
     expect(acknowledged.size).toBeGreaterThanOrEqual(900);
+    const { entries, broken } = store.audit.check();
+    expect(broken).toBeNull();
+    const audited = new Set(store.audit.after(0, entries).map(({ patients }) => patients[0]?.ids?.[0]));
+    expect([...acknowledged].filter((id) => !audited.has(id))).toEqual([]);
   });
 });

@@ -8,7 +8,8 @@ const store = await openStore({ folder, key: Buffer.from(key, "hex"), now: () =>
 async function accept(): Promise<never> {
   for (;;) {
     const id = store.newId();
-    await store.commit([store.arrivals.add(arrivalRow(id))], [{ id, digest: "00" }]);
+    const audit = store.audit.add({ event: "message", subject: id, patients: [{ patient: `1${id}`, ids: [id] }] });
+    await store.commit([store.arrivals.add(arrivalRow(id)), ...audit], [{ id, digest: "00" }]);
     process.stdout.write(`${id}\n`);
   }
 }
