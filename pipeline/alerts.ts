@@ -61,9 +61,10 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
       const next = store.alerts.first().find(({ target }) => target === name);
       if (!next || next.due > Date.now() || stopping.signal.aborted) return;
       try {
-        await tell(next.body, AbortSignal.any([stopping.signal, AbortSignal.timeout(tellMs)]));
+        // What is under way at a stop may finish: cut off, it would be told twice.
+        await tell(next.body, AbortSignal.any([site.signal, AbortSignal.timeout(tellMs)]));
       } catch (thrown) {
-        if (stopping.signal.aborted) return;
+        if (site.signal.aborted) return;
         if (Date.now() - Date.parse((JSON.parse(next.body) as Told).at) > giveUpMs) {
           await store.commit([store.alerts.told(next.id)]);
           continue;

@@ -1,0 +1,65 @@
+/** Alerts and notices on the real store: there after a restart, gone when they are over. */
+import { expect, test } from "vitest";
+import type { AlertRow, Notice } from "../../store/alerts.ts";
+import { arrival, delivery, open, store } from "./fresh.ts";
+
+const disk: AlertRow = { key: "disk", kind: "disk", subject: "", says: "full" };
+const notice = (target: string, change: Partial<Notice> = {}): Notice => ({
+  id: store.newId(),
+  target,
+  body: "{}",
+  attempts: 0,
+  due: 0,
+  ...change,
+});
+
+test("an alert is open until it is resolved, and is raised once", async () => {
+  await store.commit([store.alerts.raise(disk, "2026-11-28T08:00:00.000Z")]);
+  await expect(store.commit([store.alerts.raise(disk, "2026-11-28T09:00:00.000Z")])).rejects.toMatchObject({
+    code: "STORE_CONFLICT",
+  });
+  await store.close();
+  await open();
+  expect(store.alerts.open()).toEqual([disk]);
+  await store.commit([store.alerts.resolve("disk")]);
+  expect(store.alerts.open()).toEqual([]);
+});
+
+test("each target is told in order, and waits for what it has not taken", async () => {
+  const [one, two, other] = [notice("a"), notice("a"), notice("b")];
+  await store.commit([one, two, other].map((each) => store.alerts.tell(each)));
+  expect(store.alerts.first()).toEqual([one, other]);
+  await store.commit([store.alerts.again(one.id, 1, 99.5), store.alerts.told(other.id)]);
+  expect(store.alerts.first()).toEqual([{ ...one, attempts: 1, due: 100 }]);
+  await store.commit([store.alerts.told(one.id)]);
+  expect(store.alerts.first()).toEqual([two]);
+});
+
+test("what waits is what is due or was tried, by its oldest; what a person decides is held or parked", async () => {
+  const at = (minute: number) => new Date(Date.UTC(2026, 10, 28, 8, minute)).toISOString();
+  expect(store.alerts.heldSince()).toBeNull();
+  await store.commit(
+    [
+      delivery({ destination: "his", createdAt: at(5), due: 10 }),
+      delivery({ destination: "his", createdAt: at(3), due: 99, attempts: 1, state: "ambiguous" }),
+      delivery({ destination: "pacs", createdAt: at(1), due: 99 }),
+      delivery({ destination: "pacs", createdAt: at(2), due: 0, state: "delivered" }),
+      delivery({ destination: "pacs", createdAt: at(4), due: 0, state: "parked" }),
+    ].map((row) => store.deliveries.add(row)),
+  );
+  expect(store.alerts.queues(10)).toEqual([{ destination: "his", since: Date.parse(at(3)) }]);
+  expect(store.alerts.heldSince()).toBe(Date.parse(at(4)));
+});
+
+test("when a system sent is known to the millisecond, of the others nothing", async () => {
+  const row = arrival({ source: "his" });
+  const at = Number.parseInt(row.id.slice(0, 12), 16);
+  await store.commit([store.arrivals.add(row)]);
+  expect([store.alerts.lastOf("his"), store.alerts.lastOf("pacs")]).toEqual([at, undefined]);
+  expect([
+    store.alerts.hasSent("his", at, at + 1),
+    store.alerts.hasSent("his", at + 1, at + 9),
+    store.alerts.hasSent("his", at - 9, at),
+    store.alerts.hasSent("pacs", 0, at + 1),
+  ]).toEqual([true, false, false, false]);
+});
