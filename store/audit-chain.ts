@@ -31,8 +31,26 @@ export const chainsAudit = (db: DatabaseSync): void =>
     chained(before as Uint8Array, String(body)),
   );
 
-/** Walks the rows from 0 on: no number is missing, each chain follows from the one before, each witness holds what is here. */
+/** Rows between two of the pauses of `followChain`. */
+const pauseRows = 1000;
+
+/** All of `followChain` at once. */
 export function checkChain(rows: Iterable<AuditRow>, witnesses: readonly WitnessedHead[] = []): AuditCheck {
+  const following = followChain(rows, witnesses);
+  for (;;) {
+    const next = following.next();
+    if (next.done) return next.value;
+  }
+}
+
+/**
+ * Walks the rows from 0 on: no number is missing, each chain follows from the one before, each witness holds what is here. Pauses
+ * now and then, for a site that runs to go on with its work.
+ */
+export function* followChain(
+  rows: Iterable<AuditRow>,
+  witnesses: readonly WitnessedHead[] = [],
+): Generator<void, AuditCheck> {
   const held = Map.groupBy(witnesses, ({ seq }) => seq);
   let chain: Uint8Array = start;
   let seq = -1;
@@ -53,6 +71,7 @@ export function checkChain(rows: Iterable<AuditRow>, witnesses: readonly Witness
       witnessed += 1;
     }
     [seq, chain] = [row.seq, expected];
+    if (seq % pauseRows === pauseRows - 1) yield;
   }
   if (seq < 0) return result({ seq: 0, reason: "is missing" });
   const beyond = witnesses.filter((each) => each.seq > seq).toSorted((one, other) => one.seq - other.seq)[0];

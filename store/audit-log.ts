@@ -4,7 +4,14 @@
  * order of their commits; the writer chains them (`audit_chain`, `writer.ts`).
  */
 import { Fault } from "../errors.ts";
-import { type AuditCheck, type AuditHead, type AuditRow, checkChain, type WitnessedHead } from "./audit-chain.ts";
+import {
+  type AuditCheck,
+  type AuditHead,
+  type AuditRow,
+  checkChain,
+  followChain,
+  type WitnessedHead,
+} from "./audit-chain.ts";
 import type { AuditEvent, AuditOutcome } from "./audit-events.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import { text } from "./rows.ts";
@@ -53,6 +60,8 @@ export type AuditLog = {
   chainAt(seq: number): string | undefined;
   /** The whole chain, and the heads that others hold of it. */
   check(witnesses?: readonly WitnessedHead[]): AuditCheck;
+  /** The same without witnesses, in pieces between which others may work. */
+  follow(): Generator<void, AuditCheck>;
 };
 
 /** An entry as it is chained: JSON in this order, without what is null. */
@@ -122,6 +131,7 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
       return row && hex(row);
     },
     check: (witnesses) => checkChain(auditRows(db), witnesses),
+    follow: () => followChain(auditRows(db)),
   };
 }
 

@@ -39,6 +39,17 @@ test("entries of many callers are chained in the order of their commits, with wh
   expect(store.audit.after(38, 1).map(({ seq }) => seq)).toEqual([39]);
 });
 
+test("a long log is followed in pieces, and in one, to the same end", async () => {
+  for (let n = 0; n < 25; n += 1)
+    await store.commit(Array.from({ length: 100 }, (_, m) => entry(`m${n * 100 + m}`)).flat());
+  const following = store.audit.follow();
+  let pauses = 0;
+  let next = following.next();
+  for (; !next.done; next = following.next()) pauses += 1;
+  expect([pauses, next.value]).toEqual([2, store.audit.check()]);
+  expect(next.value).toMatchObject({ entries: 2500, broken: null });
+});
+
 test("anybody can follow the chain with SHA-256 alone", async () => {
   await store.commit([...entry("one"), ...entry("two")]);
   await store.close();
