@@ -61,7 +61,9 @@ test("every house tells its part: who sent what to whom, and about whom", async 
 
 test("a refusal has its cause, and what a person did its reason", async () => {
   await exchange.message(mdmFor(Buffer.from("<ClinicalDocument"), { controlId: "BROKEN1" }));
-  const [refused] = (await audited("hospital-a")).filter(({ outcome }) => outcome === "refused");
+  const refused = (await audited("hospital-a")).find(
+    ({ event, outcome }) => `${event} ${outcome}` === "message refused",
+  );
   expect(refused).toMatchObject({ event: "message", code: "CDA_INVALID", peer: "his" });
   const { arrivals } = await exchange.admin("hospital-a").get<{ arrivals: { id: string }[] }>("/trace/BROKEN1");
   expect(refused?.subject).toBe(arrivals[0]?.id);
@@ -78,8 +80,10 @@ test("an envelope that is not opened leaves the cause here, which its sender is 
   const peer = peerOf(pki, exchange.env.B_PORT);
   const foreign = await peer.push({ to: [{ org: "registry", certificate: peer.certificateOf("registry") }] });
   const { problem } = await peer.post(foreign.headers, await bytesOf(foreign.body()));
-  const refused = (await audited("hospital-b")).find(({ outcome }) => outcome === "refused");
-  expect(refused).toMatchObject({ event: "submission", peer: "hospital-a", code: "ENVELOPE_NOT_OPENED" });
+  const refused = (await audited("hospital-b")).find(
+    ({ event, outcome }) => `${event} ${outcome}` === "submission refused",
+  );
+  expect(refused).toMatchObject({ peer: "hospital-a", code: "ENVELOPE_NOT_OPENED" });
   expect(refused?.reason).toBe("part 4: no RecipientInfo is for a key of ours");
   expect(problem).not.toContain(refused?.reason);
 });
