@@ -47,6 +47,10 @@ const site = z.strictObject({
         "512MiB",
         "Octets of messages and instances that all connections together may hold before they are on the disk; beyond it one reads on at a time.",
       ),
+      instance: size(
+        "64GiB",
+        "The largest instance that is taken, octets; a larger one is refused with A700, and not kept.",
+      ),
       connections: z
         .int()
         .min(1)

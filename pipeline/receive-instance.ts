@@ -17,17 +17,21 @@ export type ReceivedInstance = {
 };
 
 /**
- * Takes the octets in. What turns out to be no instance is still taken to its end, for a person to look at. Rejects with
- * what the body rejects with (an instance whose association ended was never whole), or the store does.
+ * Takes the octets in. What turns out to be no instance is still taken to its end, for a person to look at. TOO_LARGE over
+ * the house's limit, with nothing of it kept. Rejects with what the body rejects with (an instance whose association ended was never whole), or the store does.
  */
-export async function receiveInstance({ store }: Site, arrival: Arrival, refused?: Fault): Promise<ReceivedInstance> {
+export async function receiveInstance(
+  { store, config }: Site,
+  arrival: Arrival,
+  refused?: Fault,
+): Promise<ReceivedInstance> {
   const inspector = inspectDicom();
   let facts: DicomFacts | Fault | undefined = arrival.fault ?? refused;
   const inspect = (read: () => DicomFacts | undefined): void => {
     facts ??= orFault(read);
   };
   const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
-  const part = sealPart(arrival.body, "segments", undefined, push);
+  const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
   const blob = await store.blobs.put(part.cipher, part.facts);
   inspect(inspector.finish);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");

@@ -10,7 +10,10 @@ import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
 let exchange: TestExchange;
 beforeAll(async () => {
-  exchange = await openExchange(await testPki());
+  const site = "    run: [imaging, documents]";
+  exchange = await openExchange(await testPki(), {}, (yaml) =>
+    yaml.replace(site, `    limits: { instance: 5MiB }\n${site}`),
+  );
 });
 afterAll(() => exchange.close());
 
@@ -109,6 +112,25 @@ test("cut off with its association it was never whole: logged, and nothing is ke
   peer.socket.destroy();
   await until("told", () => exchange.log.some(({ event }) => event === "dicom.refused"));
   expect(await quarantined()).toEqual(before);
+});
+
+test("over the house's limit, whatever it is: A700, nothing of it is kept, and the association goes on", async () => {
+  const written = () =>
+    everything().filter(
+      (name) => (statSync(join(exchange.folder, name), { throwIfNoEntry: false })?.size ?? 0) > 2 ** 20,
+    );
+  const [before, listed, files] = [await counts(), await quarantined(), written()];
+  const peer = await associated(Number(exchange.env.A_PACS), contexts);
+  for (const bytes of [Buffer.alloc(6 * 2 ** 20), Buffer.concat([dataSet, Buffer.alloc(6 * 2 ** 20)])])
+    expect(await stored(peer, bytes, sopInstanceUid)).toBe("a700");
+  peer.send(echoRq());
+  expect((await peer.message()).command.get(0x900)).toBe(0);
+  peer.socket.destroy();
+  expect({ counts: await counts(), refused: await quarantined(), files: written() }).toEqual({
+    counts: before,
+    refused: listed,
+    files,
+  });
 });
 
 test("another SOP Instance UID than announced, and another SOP class than the context's: A900", async () => {
