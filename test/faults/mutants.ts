@@ -35,6 +35,8 @@ export const mutants = {
     ["store/sqlite.ts", full, "synchronous = OFF"],
     ["store/appender.ts", "return file.sync().then(", "return Promise.resolve().then("],
   ],
+  /** The octets of a body do not wait for the disk. */
+  "files-unsynced": [["store/blank-files.ts", " | constants.O_DSYNC", ""]],
   "no-reserve": [
     ["store/reserve.ts", "isFree = free() >= minFreeBytes;", "isFree = true;"],
     ["store/reserve.ts", "if (laid() === wantedBallastBytes) return;", "if (laid() >= 0) return;"],
