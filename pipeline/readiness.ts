@@ -133,7 +133,11 @@ export function certificates({
 }: Pick<Site, "identity" | "tls" | "now">): readonly (Check & { readonly days?: number })[] {
   const at = now();
   const [tlsDer] = pemToDer(tls.certificate);
-  const own = { sign: identity.signer.certificate, decrypt: identity.self.decrypt, tls: tlsDer } as const;
+  const { signer, self, legacy } = identity;
+  const own = {
+    ...{ sign: signer.certificate, decrypt: self.decrypt, tls: tlsDer },
+    ...(legacy ? { "legacy-sign": legacy.signer.certificate, "legacy-decrypt": legacy.unwrapper.certificate } : {}),
+  };
   const ends = Object.entries(own).flatMap(([name, der]) =>
     der ? [{ name, end: readCertificate(der).notAfter }] : [],
   );

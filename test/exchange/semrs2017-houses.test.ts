@@ -124,6 +124,10 @@ test("a report and its study arrive as they were sent; the images are told as si
   expect((await trace(sent?.id ?? "")).steps.find(({ event }) => event === "pushed")?.detail).toBe(
     "semrs-2017: stored, without a receipt",
   );
+  const { checks } = await exchange.admin("hospital-b").get<{ checks: { check: string }[] }>("/health/ready");
+  expect(checks.map(({ check }) => check)).toEqual(
+    expect.arrayContaining(["certificate legacy-sign", "certificate legacy-decrypt"]),
+  );
   // Loudly, at both ends.
   for (const loud of ["route.pushed", "repository.received"])
     expect(told(({ event, level }) => event === loud && level === "warn")).toBe(true);
