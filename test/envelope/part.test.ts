@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { openCipher, type PartFacts, partLength, partStream, sealPart } from "../../envelope/index.ts";
-import { sealOctets } from "../../envelope/part.ts";
+import { sealOctets, sealWhole } from "../../envelope/part.ts";
 import { collect, flipped, inPieces, mebibyte, octets, sealed, sha256 } from "./samples.ts";
 
 const sizes = [1, 63, mebibyte - 1, mebibyte, mebibyte + 1, 2 * mebibyte, 2 * mebibyte + 12_345];
@@ -35,6 +35,18 @@ describe("sealing a part", () => {
     expect(Buffer.from(one.facts.cek).equals(other.facts.cek)).toBe(false);
     expect(Buffer.from(one.facts.nonce).equals(other.facts.nonce)).toBe(false);
   });
+
+  test.each(sizes)(
+    "%i octets at hand go to a store as the same part, in pieces of a mebibyte at most",
+    async (size) => {
+      const clear = octets(size);
+      const part = sealWhole(clear);
+      const cipher = await Array.fromAsync(part.cipher);
+      expect(Math.max(...cipher.map(({ length }) => length))).toBeLessThanOrEqual(mebibyte);
+      expect(part.facts()).toMatchObject({ size, sha256: sha256(clear), segs: null, root: null });
+      expect(Buffer.from(await opened(Buffer.concat(cipher), part.facts())).equals(clear)).toBe(true);
+    },
+  );
 
   test("octets at hand are refused when there are none, or more than are held in memory", () => {
     expect(() => sealOctets(new Uint8Array())).toThrow(expect.objectContaining({ code: "ENVELOPE_MALFORMED" }));
