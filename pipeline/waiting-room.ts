@@ -1,18 +1,20 @@
 /** The waiting room of station `assemble`: looks at a document when something it waits for may have happened. Restart-safe. */
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
-import type { Item } from "../store/store.ts";
+import type { Id, Item } from "../store/store.ts";
 import { type Closing, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
 import { appendsTo, studiesOf } from "./joins.ts";
+import { openLanes } from "./lanes.ts";
+import { openPatientOrder } from "./patient-order.ts";
 import type { AskPacs } from "./pull.ts";
 import { actOnNote, isKeyObjects, rejected } from "./rejection-note.ts";
 import { replaced } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import { openStudyQuestions } from "./study-questions.ts";
 import { type Look, openTimetable } from "./timetable.ts";
-import type { At } from "./validate.ts";
+import type { At, DocumentFacts } from "./validate.ts";
 
 /** A document with the instances that travel with it, or late instances that follow a document that has gone (`appends`). */
 export type Assembled = At<
@@ -43,6 +45,8 @@ export type WaitingRoom = {
 };
 
 const maxWaiting = 1_000_000;
+/** Documents that leave at once. */
+const maxAlone = 8;
 /** A look that failed for a passing reason is repeated after this long. */
 const retryMs = 5_000;
 /** How soon a study is looked at whose number of instances is known to be reached sometime. */
@@ -59,10 +63,14 @@ export function openWaitingRoom(
   const associations = openAssociations(() => Date.now());
   const questions = openStudyQuestions(site, pacs);
   let isStopped = false;
-  const table = openTimetable((thrown) => {
+  const deferred = (thrown: unknown): number => {
     site.log("assemble.deferred", { code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
     return Date.now() + retryMs;
-  });
+  };
+  const table = openTimetable(deferred);
+  const order = openPatientOrder();
+  const alone = openLanes({ perSender: maxAlone, total: maxAlone });
+  const leaving = new Set<Promise<void>>();
 
   const channelOf = (item: Item): OutboundChannel | undefined =>
     site.config.own.channels.find(
@@ -144,8 +152,30 @@ export function openWaitingRoom(
     if (gone) table.by(`late:${gone.id}`, due, lookFor(`late:${gone.id}`, gone.id, true));
   };
 
+  /** What waits for no study leaves beside those of other patients: several share a commit. Of one patient it is one after the other. */
+  const leaveAlone = (id: Id, patients: readonly string[]): void => {
+    const turn = order.enter([id, ...patients]);
+    const look = lookFor(id, id, false);
+    const left = turn.ready
+      .then(() => alone.enter(""))
+      .then(async (giveBack) => {
+        const again = isStopped ? undefined : await look().catch(deferred);
+        if (again !== undefined) table.by(id, again, look);
+        giveBack();
+        turn.leave();
+      })
+      .finally(() => leaving.delete(left));
+    leaving.add(left);
+  };
+  const waitsForNothing = (document: Item): boolean =>
+    !channelOf(document)?.assemble || !(document.facts as DocumentFacts).refers;
+
   const arrived = (item: Item, session?: Session): void => {
-    if (item.state !== "waiting") return;
+    if (item.state !== "waiting" || isStopped) return;
+    if (item.kind === "document" && waitsForNothing(item)) {
+      leaveAlone(item.id, item.patients);
+      return;
+    }
     if (item.kind === "document") {
       table.by(item.id, Date.now(), lookFor(item.id, item.id, false));
       return;
@@ -212,6 +242,7 @@ export function openWaitingRoom(
     stop: async () => {
       isStopped = true;
       await table.stop();
+      await Promise.all(leaving);
       await questions.stop();
     },
   };

@@ -18,6 +18,7 @@ import type { Item, Store } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
 import { ctStudy, type SampleInstance } from "../fixtures/dicom.ts";
 import { testPki, until } from "../sites.ts";
+import { item } from "./waiting.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 let pki: string;
@@ -179,4 +180,35 @@ test("a study of 400 instances on 400 associations is looked at once it is quiet
   }
   await until("the whole study went", gone(many.length));
   expect(reads).toBeLessThan(many.length / 4);
+});
+
+test("documents that wait for no study leave side by side, those of one patient in the order they came", async () => {
+  await open("1h");
+  await room.stop();
+  const gates = new Map<string, () => void>();
+  const begun: string[] = [];
+  room = openWaitingRoom(
+    site,
+    (each) => {
+      begun.push(each.document.id);
+      return new Promise((resolve) => gates.set(each.document.id, resolve));
+    },
+    askPacs(site),
+  );
+  const items = ["p", "q", "p"].map((patient, n) => {
+    const [id, facts] = [store.newId(), { refers: false, extensions: [] }];
+    return item({ id, channel: "documents", key: `k${n}`, joins: [], patients: [patient], facts });
+  });
+  for (const each of items) {
+    await store.commit(store.items.add(each));
+    room.arrived(each);
+  }
+  const [first, second, third] = items.map(({ id }) => id);
+  await until("begun", () => begun.length === 2);
+  expect(begun).toEqual([first, second]);
+  gates.get(second ?? "")?.();
+  gates.get(first ?? "")?.();
+  await until("begun", () => begun.length === 3);
+  expect(begun).toEqual([first, second, third]);
+  gates.get(third ?? "")?.();
 });
