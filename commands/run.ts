@@ -183,7 +183,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
         ...(config.own.repository ? [...repository.resources, messageStatus(exchange, "repository")] : []),
         ...(config.own.registry
           ? [
-              ...openRegistry(exchange, (org, root) => ownerOf(config, root) === org),
+              ...openRegistry(exchange, (org, root) => ownerOf(config, root) === org, config.own.access),
               messageStatus(exchange, "registry"),
             ]
           : []),

@@ -7,28 +7,28 @@ import { Fault } from "../errors.ts";
 import { documentEntrySchema } from "../formats/document-entry.ts";
 import type { Found, PatientId, Query, QueryOf, Registered } from "../formats/query.ts";
 import type { EntryRow, Slice, Store, SubmissionRow, Token } from "../store/store.ts";
+import { type MergedIds, tokenOf } from "./patients.ts";
 import { entryOf, isOneOf, isWithin, passes } from "./query-filters.ts";
-
-/** What an alias row says of itself, sealed. */
-export type MergedIds = { readonly prior: PatientId; readonly surviving: PatientId };
-
-export const tokenOf = (store: Store, { root, extension }: PatientId): Token =>
-  store.tokens.of("patient", root, extension);
 
 /** Rows that are looked at for one page; one that few of them are for ends there, and goes on with its cursor. */
 const maxLooked = 5_000;
 const minChunk = 50;
+/** Entries of one set. */
+const maxSubmitted = 200;
 /** As many ids as an entry may have. */
 const maxIds = 512;
 
 /** Where a page begins: what had been registered and changed by a moment, from below a row. */
 type Place = { readonly moment: number; readonly below?: number };
+/** Whether who asks is told of an entry (`accessOf`). */
+type May = (row: EntryRow) => boolean;
+type Asking = Place & { readonly may: May };
 
 /** A page of an answer; CURSOR_INVALID for a cursor of another organisation, another question, or nobody's. */
-export function answerQuery(store: Store, org: string, query: Query): Found {
+export function answerQuery(store: Store, org: string, query: Query, may: May = all): Found {
   const bound = `${org}\0${questionOf(query)}`;
   const place = placeOf(store, bound, query.cursor);
-  const { below, ...found } = answers[query.query](store, place, query as never);
+  const { below, ...found } = answers[query.query](store, { ...place, may }, query as never);
   const next = below === undefined ? null : store.cursors.seal(bound, { moment: place.moment, below });
   return { command: "found", submissionSets: [], entries: [], associations: [], ...found, next };
 }
@@ -46,13 +46,13 @@ function placeOf(store: Store, bound: string, cursor: string | undefined): Place
 }
 
 type Page = Partial<Omit<Found, "command" | "next">> & { readonly below?: number | undefined };
-type Answers = { readonly [Q in Query["query"]]: (store: Store, place: Place, query: QueryOf<Q>) => Page };
+type Answers = { readonly [Q in Query["query"]]: (store: Store, place: Asking, query: QueryOf<Q>) => Page };
 
 const answers: Answers = {
   findDocuments: (store, place, query) => {
     const patients = patientsOf(store, place, query.patientIds);
     const keep = passes(query);
-    const { rows, below } = page(place, query, keep, (slice) => store.entries.find("patient", patients, slice));
+    const { rows, below } = entriesPage(place, query, keep, (slice) => store.entries.find("patient", patients, slice));
     return { entries: rows.map((row) => registered(store, row)), below };
   },
   findDocumentsByReferenceId: (store, place, query) => {
@@ -61,7 +61,7 @@ const answers: Answers = {
     const isOfPatient = (row: EntryRow): boolean =>
       entryOf(row).patientIds.some((id) => patients.has(tokenOf(store, id)));
     const keep = passes(query);
-    const { rows, below } = page(
+    const { rows, below } = entriesPage(
       place,
       query,
       (row: EntryRow) => isOfPatient(row) && keep(row),
@@ -71,12 +71,12 @@ const answers: Answers = {
   },
   getDocuments: (store, place, query) => {
     const keys = query.uniqueIds.map((id) => documentKey(store, id));
-    const { rows, below } = page(place, query, all, (slice) => store.entries.find("document", keys, slice));
+    const { rows, below } = entriesPage(place, query, all, (slice) => store.entries.find("document", keys, slice));
     return { entries: rows.map((row) => registered(store, row)), below };
   },
   getAssociations: (store, place, query) => {
     const named = new Set(query.uniqueIds);
-    const { rows, below } = page(place, query, all, around(store, query.uniqueIds));
+    const { rows, below } = entriesPage(place, query, all, around(store, query.uniqueIds));
     const associations = rows
       .flatMap(associationsOf)
       .filter(({ type, source, target }) =>
@@ -88,13 +88,13 @@ const answers: Answers = {
     const isAsked = ({ type }: Association): boolean =>
       type !== "HasMember" && (!query.types || query.types.includes(type));
     const [own] = store.entries.find("document", [documentKey(store, query.uniqueId)], { ...place, limit: 1 });
-    const targets = own ? associationsOf(own).filter(isAsked) : [];
+    const targets = own && place.may(own) ? associationsOf(own).filter(isAsked) : [];
     const keep = (row: EntryRow): boolean =>
       row.id === own?.id ||
       targets.some(({ target }) => target === entryOf(row).uniqueId) ||
       associationsOf(row).some((each) => isAsked(each) && each.target === query.uniqueId);
     const ids = [query.uniqueId, ...targets.map(({ target }) => target)];
-    const { rows, below } = page(place, query, keep, around(store, ids));
+    const { rows, below } = entriesPage(place, query, keep, around(store, ids));
     const associations = rows
       .flatMap(associationsOf)
       .filter((each) => isAsked(each) && [each.source, each.target].includes(query.uniqueId));
@@ -102,15 +102,18 @@ const answers: Answers = {
   },
   findSubmissionSets: (store, place, query) => {
     const patients = patientsOf(store, place, query.patientIds);
-    const keep = ({ org, createdAt }: SubmissionRow): boolean =>
-      isOneOf(query.org, [org]) && isWithin(query.submissionTime, Date.parse(createdAt));
+    const keep = ({ id, org, createdAt }: SubmissionRow): boolean =>
+      isOneOf(query.org, [org]) &&
+      isWithin(query.submissionTime, Date.parse(createdAt)) &&
+      store.entries.contents(id, { moment: place.moment, limit: maxSubmitted }).some(place.may);
     const { rows, below } = page(place, query, keep, (slice) => store.entries.submissions(patients, slice));
     return { submissionSets: rows.map(submissionSet), below };
   },
   getSubmissionSetAndContents: (store, place, query) => {
     const set = store.entries.submission(query.id);
     if (!set || set.seq > place.moment) return {};
-    const { rows, below } = page(place, query, all, (slice) => store.entries.contents(set.id, slice));
+    const { rows, below } = entriesPage(place, query, all, (slice) => store.entries.contents(set.id, slice));
+    if (rows.length === 0) return { below };
     const entries = rows.map((row) => registered(store, row));
     return { submissionSets: [submissionSet(set)], entries, associations: rows.flatMap(associationsOf), below };
   },
@@ -135,6 +138,14 @@ function page<T extends { readonly seq: number }>(
   const rows = kept.slice(0, limit);
   return { rows, below: kept.length > limit ? rows.at(-1)?.seq : last };
 }
+
+/** Of those that who asks is told of. */
+const entriesPage = (
+  place: Asking,
+  query: Pick<Query, "limit">,
+  keep: May,
+  read: (slice: Slice) => readonly EntryRow[],
+): ReturnType<typeof page<EntryRow>> => page(place, query, (row: EntryRow) => keep(row) && place.may(row), read);
 
 const all = (): boolean => true;
 

@@ -4,8 +4,10 @@ import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
 import type { AuditedPatient, Change, Store } from "../store/store.ts";
+import { type AccessRule, accessOf, type ConsentFacts, emergency } from "./access.ts";
 import { answerOnce, part1, seen } from "./once.ts";
-import { answerQuery, type MergedIds, tokenOf } from "./queries.ts";
+import { type MergedIds, tokenOf } from "./patients.ts";
+import { answerQuery } from "./queries.ts";
 import type { Answer, Exchange, Resource } from "./server.ts";
 import { keyOf, submitted } from "./submission.ts";
 
@@ -13,7 +15,7 @@ import { keyOf, submitted } from "./submission.ts";
 export type Owns = (org: string, root: string) => boolean;
 
 /** The registry's resources: submissions (ITI-42), changes (ITI-57, ITI-8) and queries (ITI-18). */
-export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[] {
+export function openRegistry(exchange: Exchange, owns: Owns, rules: readonly AccessRule[]): readonly Resource[] {
   return [
     {
       station: "registry",
@@ -37,7 +39,7 @@ export function openRegistry(exchange: Exchange, owns: Owns): readonly Resource[
       path: "/registry/queries",
       purposes: ["query"],
       event: "answer",
-      answer: (opened) => query(exchange, opened),
+      answer: (opened) => query(exchange, rules, opened),
     },
   ];
 }
@@ -67,19 +69,14 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
   const { store, log } = exchange;
   const bytes = await part1(opened);
   const command = readCommand("change", bytes);
-  const { changed, names, patients } =
-    command.action === "deprecate"
-      ? { changed: deprecated(store, opened.org, command), names: [command.manifestSha256], patients: [] }
-      : {
-          changed: merged(exchange, owns, opened.org, command),
-          names: [createHash("sha256").update(bytes).digest("hex")],
-          patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(store, [surviving, prior])),
-        };
+  const { changed, patients } = changes[command.action](exchange, owns, opened.org, command as never);
+  const names =
+    command.action === "deprecate" ? [command.manifestSha256] : [createHash("sha256").update(bytes).digest("hex")];
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names,
     audit: { event: "amendment", patients },
-    work: ({ changes }) => store.commit([...changes, ...changed]),
+    work: (kept) => store.commit([...kept.changes, ...changed]),
   });
   log(command.action === "merge" ? "registry.merged" : "registry.changed", {
     peer: opened.org,
@@ -88,7 +85,23 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
   return answer;
 }
 
-type ChangeOf<A> = Extract<Command<"change">, { action: A }>;
+type Action = Command<"change">["action"];
+type ChangeOf<A extends Action> = Extract<Command<"change">, { action: A }>;
+type Changed = { readonly changed: readonly Change[]; readonly patients: readonly AuditedPatient[] };
+
+const changes: {
+  readonly [A in Action]: (exchange: Exchange, owns: Owns, org: string, command: ChangeOf<A>) => Changed;
+} = {
+  deprecate: ({ store }, _owns, org, command) => ({ changed: deprecated(store, org, command), patients: [] }),
+  merge: (exchange, owns, org, command) => ({
+    changed: merged(exchange, owns, org, command),
+    patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior])),
+  }),
+  consent: (exchange, owns, org, command) => ({
+    changed: consented(exchange, owns, org, command),
+    patients: auditedPatient(exchange.store, command.patientIds),
+  }),
+};
 
 /** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
 function deprecated(store: Store, org: string, { uniqueId, manifestSha256 }: ChangeOf<"deprecate">): readonly Change[] {
@@ -117,6 +130,21 @@ function merged({ store, now }: Exchange, owns: Owns, org: string, { merges }: C
   );
 }
 
+/** What a patient withholds or shares, said by who gives the id. */
+function consented(
+  { store, now }: Exchange,
+  owns: Owns,
+  org: string,
+  { patientIds, decision, orgs, forms }: ChangeOf<"consent">,
+): readonly Change[] {
+  if (!patientIds.every(({ root }) => owns(org, root)))
+    throw new Fault("NOT_PERMITTED", "a consent is told by who gives the patient's id; name the owner of its root");
+  const facts: ConsentFacts = { decision, orgs, forms };
+  return patientIds.flatMap((id) =>
+    store.consents.add({ id: store.newId(), patient: tokenOf(store, id), org, at: now().toISOString(), facts }),
+  );
+}
+
 /** One patient, by the first of their ids. */
 function auditedPatient(store: Store, ids: readonly PatientId[]): readonly AuditedPatient[] {
   const [first] = ids;
@@ -127,14 +155,18 @@ function auditedPatient(store: Store, ids: readonly PatientId[]): readonly Audit
 const maxAuditedIds = 16;
 
 /** Steps 4 and 5: a page of what the registry knows. */
-async function query(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
+async function query(exchange: Exchange, rules: readonly AccessRule[], opened: AnyOpened): Promise<Answer> {
   const { store, log } = exchange;
   const asked = readCommand("query", await part1(opened));
-  const found = answerQuery(store, opened.org, asked);
+  const found = answerQuery(store, opened.org, asked, accessOf(store, rules, opened.org, asked));
   const count = found.entries.length;
   const patients = auditedPatient(store, "patientIds" in asked ? (asked.patientIds ?? []) : []);
   const audit = { event: "answer", peer: opened.org, manifest: opened.manifestSha256, count, patients } as const;
-  await store.commit([...seen(store, opened), ...store.audit.add(audit)]);
+  const isEmergency = asked.purposeOfUse === emergency;
+  // One to be looked at by a person afterwards.
+  const broken = { ...audit, event: "emergency", reason: asked.reason ?? null } as const;
+  await store.commit([...seen(store, opened), ...store.audit.add(isEmergency ? broken : audit)]);
+  if (isEmergency) log("registry.emergency", { peer: opened.org, message: opened.manifest.message, count }, "warn");
   log("registry.answered", { peer: opened.org, message: opened.manifest.message, count });
   return {
     status: 200,

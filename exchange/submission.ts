@@ -2,7 +2,7 @@
 import { Fault } from "../errors.ts";
 import { type Command, eecForms } from "../formats/command.ts";
 import type { Change, Store, Token } from "../store/store.ts";
-import { tokenOf } from "./queries.ts";
+import { tokenOf } from "./patients.ts";
 
 type Registration = Command<"register">["entries"][number];
 

@@ -44,8 +44,8 @@ const schemas = {
     entry: documentEntrySchema.omit({ hash: true, size: true }),
   }),
   /**
-   * What becomes of what is registered: an entry of the sender's own is not approved any more (ITI-57), or two ids are of one
-   * patient, where the sender gives the ids of both (ITI-8).
+   * What becomes of what is registered: an entry of the sender's own is not approved any more (ITI-57), two ids are of one
+   * patient, where the sender gives the ids of both (ITI-8), or a patient withholds or shares documents, where it gives the id.
    */
   change: z.discriminatedUnion("action", [
     z.strictObject({
@@ -61,6 +61,15 @@ const schemas = {
         .array(z.strictObject({ prior: patientId, surviving: patientId }))
         .min(1)
         .max(maxPatientIds),
+    }),
+    z.strictObject({
+      command: z.literal("change"),
+      action: z.literal("consent"),
+      patientIds: z.array(patientId).min(1).max(maxPatientIds),
+      decision: z.enum(["withhold", "share"]),
+      /** To whom, and which forms (`other` for a document of none); left out: all. */
+      orgs: z.array(z.string().max(64)).min(1).max(1000).optional(),
+      forms: z.array(z.string().max(16)).min(1).max(32).optional(),
     }),
   ]),
   /** A record that the receiver has, of the sender's: cancelled (`by` is null), or replaced by another one. */

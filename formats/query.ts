@@ -32,14 +32,19 @@ const status = z
 const patientIds = z.array(patientId).min(1).max(maxPatientIds);
 const associationType = z.enum(["HasMember", "RPLC", "APND", "XFRM"]);
 
+/** HL7 v3 ActReason: treatment, emergency treatment, coordination of care, the patient's own request, public health. */
+export const purposesOfUse = ["TREAT", "ETREAT", "COC", "PATRQT", "PUBHLTH"] as const;
+export type PurposeOfUse = (typeof purposesOfUse)[number];
+
 /** What every query may say. */
 const common = {
   command: z.literal("query"),
   limit: z.int().min(1).max(maxPage).default(defaultPage),
   /** `next` of the page before; everything else must be asked as it was. */
   cursor: z.string().max(1024).optional(),
-  /** HL7 v3 ActReason. */
-  purposeOfUse: z.literal("TREAT"),
+  purposeOfUse: z.enum(purposesOfUse),
+  /** Why, in an emergency. */
+  reason: z.string().min(1).max(512).optional(),
 };
 
 /** What entries are chosen by, beside who they are of. */

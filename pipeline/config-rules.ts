@@ -35,13 +35,17 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
       const channel = channels.find((each) => each.name === name);
       if (channel) yield* missingNames(file, channel, own, site);
       else {
-        const known = channels.map((each) => each.name);
-        yield unknown([...at, "run", index], "there is no channel", name, known);
+        const defined = channels.map((each) => each.name);
+        yield unknown([...at, "run", index], "there is no channel", name, defined);
       }
     }
     for (const [system, { mllp, dicom }] of Object.entries(own.systems))
       yield* wires([...at, "systems", system], mllp, dicom);
     yield* samePorts(site, own);
+    for (const [index, { orgs = [] }] of (own.registry?.access ?? []).entries())
+      for (const [n, org] of orgs.entries())
+        if (!known.includes(org))
+          yield unknown([...at, "registry", "access", index, "orgs", n], "there is no partner", org, known);
   }
   for (const channel of channels) yield* channel.kind === "inbound" ? identities(channel) : shadows(channel);
 }

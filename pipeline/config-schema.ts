@@ -1,5 +1,6 @@
 /** The schema of channels.yaml: every key described, defaulted or required. Names (systems, partners, channels) are checked in config.ts. */
 import { z } from "zod";
+import { purposesOfUse } from "../formats/query.ts";
 import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
@@ -61,7 +62,30 @@ const site = z.strictObject({
     .prefault({})
     .describe("Limits over all listeners of the house, beside those of each."),
   repository: service.optional().describe("The house's repository."),
-  registry: service.optional().describe("The registry center, at the one site that is it."),
+  registry: service
+    .extend({
+      access: z
+        .array(
+          z.strictObject({
+            orgs: z.array(name).min(1).optional().describe("These partners; all of them unless said."),
+            forms: z
+              .array(z.string().min(1).max(16))
+              .min(1)
+              .optional()
+              .describe("Entries of these EEC forms, `other` for documents of none; all unless said."),
+            purposes: z
+              .array(z.enum(purposesOfUse))
+              .min(1)
+              .default(["TREAT", "ETREAT"])
+              .describe("Purposes of use (HL7 ActReason) for which they may ask; ETREAT is an emergency."),
+          }),
+        )
+        .min(1)
+        .default([{ purposes: ["TREAT", "ETREAT"] }])
+        .describe("Who is told of which entries: what no rule allows is not shown. A house is always told of its own."),
+    })
+    .optional()
+    .describe("The registry center, at the one site that is it."),
   run: z
     .array(name)
     .max(64)

@@ -59,6 +59,8 @@ export type Config = {
     readonly limits: Site["limits"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
+    /** Who may ask the registry for what. */
+    readonly access: NonNullable<Site["registry"]>["access"];
     readonly systems: Readonly<Record<string, System>>;
     /** In the order of `run`. */
     readonly channels: readonly Channel[];
@@ -182,6 +184,7 @@ function resolved(
       limits: own.limits,
       repository: own.repository?.listen,
       registry: own.registry?.listen,
+      access: own.registry?.access ?? [],
       systems: own.systems,
       channels: own.run.flatMap((name) => channels.filter((channel) => channel.name === name)),
       ...loaded,

@@ -43,6 +43,12 @@ export const auditEvents = {
   },
   query: { id: query, action: "E", type: ihe("ITI-18", "Registry Stored Query"), role: "source" },
   answer: { id: query, action: "E", type: ihe("ITI-18", "Registry Stored Query"), role: "destination" },
+  emergency: {
+    id: dcm("110113", "Security Alert"),
+    action: "E",
+    type: dcm("110127", "Emergency Override Started"),
+    role: "destination",
+  },
   status: { id: query, action: "E", type: own("status", "Message asked for"), role: "destination" },
   disclosure: { id: exporting, action: "R", type: ihe("ITI-43", "Retrieve Document Set"), role: "source" },
   retrieve: { id: importing, action: "C", type: ihe("ITI-43", "Retrieve Document Set"), role: "destination" },

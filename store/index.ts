@@ -8,6 +8,7 @@ import { openAuditLog } from "./audit-log.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
+import { openConsents } from "./consents.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
@@ -106,6 +107,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   messages: openMessages(db, keys),
   entries: openEntries(db, keys),
   merges: openMerges(db, keys),
+  consents: openConsents(db, keys),
   legacy: openLegacy(db),
   steps: openSteps(db),
   alerts: openAlerts(db),

@@ -180,4 +180,10 @@ export const migrations: readonly string[] = [
   CREATE INDEX IF NOT EXISTS arrival_source ON arrival (source, id);
   `,
   foundTables,
+  `
+  CREATE TABLE IF NOT EXISTS consent (
+    n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, patient TEXT NOT NULL, org TEXT NOT NULL, at TEXT NOT NULL, facts BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS consent_patient ON consent (patient, n);
+`,
 ];

@@ -25,6 +25,7 @@ const sealed: readonly Sealed[] = [
   byColumn("delivery", "payload"),
   byColumn("entry", "entry"),
   byColumn("commitment", "request"),
+  byColumn("consent", "facts"),
   {
     table: "evidence",
     key: ["record", "kind", "org"],

@@ -12,6 +12,7 @@ import type { Alerts } from "./alerts.ts";
 import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
+import type { Consents } from "./consents.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
@@ -70,6 +71,7 @@ export type Store = {
   readonly messages: Messages;
   readonly entries: Entries;
   readonly merges: Merges;
+  readonly consents: Consents;
   readonly legacy: Legacy;
   readonly steps: Steps;
   readonly alerts: Alerts;

@@ -1,0 +1,53 @@
+/**
+ * Who is told of an entry: by house, form and purpose of use as the registry's rules say, and by the patient's consent. In an
+ * emergency (HL7 ActReason ETREAT) consent does not count; whoever says so gives a reason, and it is in the audit log as one.
+ */
+import { Fault } from "../errors.ts";
+import type { Command } from "../formats/command.ts";
+import type { PurposeOfUse, Query } from "../formats/query.ts";
+import type { EntryRow, Store } from "../store/store.ts";
+import { tokenOf } from "./patients.ts";
+import { entryOf } from "./query-filters.ts";
+
+/** What houses may ask for; what is left out is all. */
+export type AccessRule = {
+  readonly orgs?: readonly string[] | undefined;
+  readonly forms?: readonly string[] | undefined;
+  readonly purposes: readonly PurposeOfUse[];
+};
+
+/** What a consent says, sealed. */
+export type ConsentFacts = Pick<Extract<Command<"change">, { action: "consent" }>, "decision" | "orgs" | "forms">;
+
+export const emergency: PurposeOfUse = "ETREAT";
+
+/** Whether a house is told of an entry; NOT_PERMITTED when it may not ask for this purpose at all. */
+export function accessOf(
+  store: Store,
+  rules: readonly AccessRule[],
+  org: string,
+  { purposeOfUse, reason }: Pick<Query, "purposeOfUse" | "reason">,
+): (row: EntryRow) => boolean {
+  if (purposeOfUse === emergency && !reason)
+    throw new Fault("QUERY_INVALID", "who asks in an emergency says why; add a reason");
+  const own = rules.filter((rule) => includes(rule.orgs, org) && rule.purposes.includes(purposeOfUse));
+  if (own.length === 0) throw new Fault("NOT_PERMITTED", `the registry does not answer this house for ${purposeOfUse}`);
+  const isWithheld = consents(store, org);
+  return (row) =>
+    row.org === org ||
+    (own.some(({ forms }) => includes(forms, row.form)) && (purposeOfUse === emergency || !isWithheld(row)));
+}
+
+const includes = (list: readonly string[] | undefined, value: string): boolean => list?.includes(value) ?? true;
+
+/** The last consent that speaks of the house and the form decides; without one an entry is shared. */
+function consents(store: Store, org: string): (row: EntryRow) => boolean {
+  const known = new Map<string, readonly ConsentFacts[]>();
+  return (row) => {
+    const tokens = entryOf(row).patientIds.map((id) => tokenOf(store, id));
+    const patient = tokens.join();
+    const said = known.get(patient) ?? (store.consents.of(store.merges.same(tokens)) as readonly ConsentFacts[]);
+    known.set(patient, said);
+    return said.findLast((each) => includes(each.orgs, org) && includes(each.forms, row.form))?.decision === "withhold";
+  };
+}
