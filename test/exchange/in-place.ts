@@ -1,6 +1,6 @@
 /** A program that takes the place of a house, with that house's own keys. */
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import { join } from "node:path";
 import type { RawHeaders } from "../../envelope/headers.ts";
@@ -13,7 +13,8 @@ export type Reply = {
   readonly status: number;
   readonly sealed?: Pick<Sealed, "headers" | "body"> | { readonly headers: RawHeaders; readonly octets: Uint8Array };
 };
-export type Answering = (request: IncomingMessage) => Promise<Reply>;
+/** Undefined: it has written to the response itself. */
+export type Answering = (request: IncomingMessage, response: ServerResponse) => Promise<Reply | undefined>;
 
 /** Listens where the house did, which `stop` ends first; closed by the function that comes back. */
 export async function inPlace(
@@ -27,7 +28,9 @@ export async function inPlace(
   const keys = join(pki, house);
   const tls = { key: read(keys, "tls.key"), cert: read(keys, "tls.crt"), ca: read(pki, "ca.crt"), requestCert: true };
   const server = createServer(tls, async (request, response) => {
-    const { status, sealed } = await answer(request);
+    const reply = await answer(request, response);
+    if (!reply) return;
+    const { status, sealed } = reply;
     response.statusCode = status;
     for (const [name, value] of sealed?.headers ?? []) response.setHeader(name, value);
     if (!sealed) response.end("");
