@@ -111,7 +111,9 @@ export function openDeliveryLoop<T extends Together>(
       else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except.channels);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [store.deliveries.nextDue(now, except), pauses.next()].filter((at) => at !== undefined && at > now);
+    const times = [store.deliveries.nextDue(now, except), pauses.next(now)].filter(
+      (at) => at !== undefined && at > now,
+    );
     const next = Math.min(...(times as number[]), now + maxSleepMs);
     if (times.length > 0) callOff = clock.after(next - now, wake);
   };
@@ -205,8 +207,11 @@ export function openDeliveryLoop<T extends Together>(
     { destination: peer, channel, kind, record, id }: Delivery,
     code: ErrorCode | undefined,
   ): Change[] => {
-    if (pauses.ended(peer, code, clock.now()) !== "is over") return [];
-    log(`${stationOf[kind]}.resumed`, { channel, station: kind, message: record ?? id, peer });
+    const pause = pauses.ended(peer, code, clock.now());
+    const fields = { channel, station: kind, message: record ?? id, peer };
+    if (pause === "began") log(`${stationOf[kind]}.paused`, { ...fields, ...(code ? { code } : {}) }, "warn");
+    if (pause !== "is over") return [];
+    log(`${stationOf[kind]}.resumed`, fields);
     return [step(site, record ?? id, stationOf[kind], "resumed", { peer })];
   };
 
@@ -234,10 +239,9 @@ export function openDeliveryLoop<T extends Together>(
     }
     const goesOn = resumed(delivery, code);
     const now = clock.now();
-    const { retry } = config.delivery;
     const { state, due } = afterFailure(delivery, code, {
       now,
-      retry,
+      retry: config.delivery.retry,
       isHeld: isHeld(delivery),
       random: clock.random(),
     });
