@@ -1,44 +1,11 @@
 /** The store's promises, on the real one: durable, atomic, sealed, one owner, a clock that does not go back. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { arrival, delivery, folder, open, put, store } from "./fresh.ts";
 
 describe("commits", () => {
-  test("many callers share transactions; one that conflicts takes nobody with it", async () => {
-    const good = Array.from({ length: 50 }, () => arrival());
-    const [first] = good;
-    if (!first) throw new Error("none");
-    await store.commit([store.arrivals.add(first)]);
-    const results = await Promise.allSettled(
-      [...good.slice(1), first].map((row) =>
-        store.commit([store.arrivals.add(row), store.messages.took("x", row.id, "")], [{ id: row.id, digest: "00" }]),
-      ),
-    );
-    expect(results.filter(({ status }) => status === "rejected")).toHaveLength(1);
-    expect(results.at(-1)).toMatchObject({ reason: { code: "STORE_CONFLICT" } });
-    expect(store.arrivals.counts()).toEqual({ accepted: 50 });
-  });
-
-  test("a commit is all or nothing", async () => {
-    const row = arrival();
-    await store.commit([store.arrivals.add(row)]);
-    const other = arrival();
-    await expect(store.commit([store.arrivals.add(other), store.arrivals.add(row)])).rejects.toMatchObject({
-      code: "STORE_CONFLICT",
-    });
-    expect(store.arrivals.find(other.id)).toBeUndefined();
-  });
-
-  test("what was committed is there after a restart, facts and all", async () => {
-    const row = arrival();
-    await store.commit([store.arrivals.add(row)], [{ id: row.id, digest: "00" }]);
-    await store.close();
-    await open();
-    expect(store.arrivals.find(row.id)).toEqual(row);
-    expect(store.missing).toEqual([]);
-  });
-
   test("below the disk reserve nothing more is accepted, but what drains still goes", async () => {
     await store.close();
     await open({ minFreeBytes: Number.MAX_SAFE_INTEGER });
@@ -69,6 +36,20 @@ describe("the data folder", () => {
     await expect(open({ key: Buffer.alloc(32, 6) })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await open();
   });
+});
+
+test("a folder of a newer version is refused, with what to do, and left as it is", async () => {
+  await store.close();
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  db.exec("PRAGMA user_version = 1000");
+  await expect(open()).rejects.toMatchObject({
+    code: "CONFIG_INVALID",
+    message: expect.stringMatching(
+      /semrs\.db was made by a newer semrs \(format 1000, this is \d+\); run that version/,
+    ),
+  });
+  expect(db.prepare("PRAGMA user_version").get()).toEqual({ user_version: 1000 });
+  db.close();
 });
 
 test("97 a clock behind the journal: nothing is opened until it has passed the last step again", async () => {
