@@ -10,6 +10,7 @@ const jitter = 0.2;
 const maxDoublings = 30;
 
 /**
+ * What somebody else has committed meanwhile is found by the next attempt, so that a conflict is tried again, too.
  * Tried again with backoff until `retry.for` milliseconds after it was made, else parked; what may have arrived is ambiguous,
  * and parked at once where a person decides (`isHeld`). `attempts` counts this one; `now` and `due` are milliseconds since 1970.
  */
@@ -20,7 +21,7 @@ export function afterFailure(
 ): { readonly state: "queued" | "ambiguous" | "parked"; readonly due: number } {
   const isOver = now - Date.parse(createdAt) > retry.for;
   const isAmbiguous = code === "PEER_AMBIGUOUS";
-  const again = consequenceOf(code).retry && !isOver && !(isAmbiguous && isHeld);
+  const again = (consequenceOf(code).retry || code === "STORE_CONFLICT") && !isOver && !(isAmbiguous && isHeld);
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
   return { state: again ? (isAmbiguous ? "ambiguous" : "queued") : "parked", due: now + pause };
 }

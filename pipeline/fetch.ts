@@ -161,12 +161,17 @@ function askedFor(site: Site, { payload }: Delivery): FetchPayload {
 }
 
 /** Ours, asked for already, or here by another way. */
-function isKnown({ store, config }: Site, { org, manifestSha256, entry }: Registered): boolean {
-  if (org === config.site || store.messages.hasTaken("retrieval", manifestSha256)) return true;
-  return store.records
+function isKnown(site: Site, registered: Registered): boolean {
+  const { org, manifestSha256 } = registered;
+  if (org === site.config.site || site.store.messages.hasTaken("retrieval", manifestSha256)) return true;
+  return isHere(site, registered);
+}
+
+/** Whether the document is kept already, by whatever way it came. */
+export const isHere = ({ store }: Site, { entry }: Registered): boolean =>
+  store.records
     .byKey(store.tokens.of("document", "", entry.uniqueId))
     .some((record) => (record.entry as { hash?: string }).hash === entry.hash);
-}
 
 export function inboundChannel(site: Site, name: string): InboundChannel {
   const channel = site.config.own.channels.find(

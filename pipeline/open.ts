@@ -15,7 +15,7 @@ import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
-import { inboundChannel, type RetrievePayload } from "./fetch.ts";
+import { inboundChannel, isHere, type RetrievePayload } from "./fetch.ts";
 import { begin, identifyHeld } from "./identify.ts";
 import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
@@ -48,6 +48,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   if (!site.store.reserve.hasSpace()) throw belowReserve();
   if (isWithdrawn(site, registered.manifestSha256))
     return { changes: [], event: "dropped", answer: "cancelled by its author" };
+  // Two questions at once may both have been answered with it.
+  if (isHere(site, registered)) return { changes: [], event: "dropped", answer: "here already" };
   const started = performance.now();
   site.log("fetch.requested", { channel: channel.name, message: delivery.id, peer: delivery.destination });
   const command = writeCommand<"retrieve">({

@@ -200,7 +200,7 @@ describe("limits", () => {
   });
 
   test("a quiet connection is closed only where that is asked for", async () => {
-    const { port } = await listening(accepting, { idleSeconds: 0.1 });
+    const { port } = await listening(accepting, { idleSeconds: 1 });
     const { socket, back } = await talk(port);
     socket.write(framed(message("1")));
     await once(socket, "close");

@@ -1,0 +1,55 @@
+/** Questions about one patient at the same time, which are answered with the same entry: its record comes once, and nothing waits for a person. */
+import { afterEach, beforeAll, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
+import { afterFailure } from "../pipeline/delivery-decisions.ts";
+import { cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "./sites.ts";
+
+let pki: string;
+let exchange: TestExchange | undefined;
+beforeAll(async () => {
+  pki = await testPki();
+});
+afterEach(() => exchange?.close());
+
+const report = cda({
+  form: "113",
+  extension: "TWICE.1",
+  patient: chen,
+  code: "1-8",
+  display: "x",
+  title: "t",
+  body: "x",
+});
+type Counts = { readonly deliveries: Record<string, number>; readonly records: Record<string, number> };
+
+test("four questions at once: one record, delivered once", async () => {
+  exchange = await openExchange(pki, { RETRY: "50ms" });
+  const { admin, message, documentsAtB, messagesAtB } = exchange;
+  await message(mdmFor(report, { controlId: "M1" }));
+  const traced = (): Promise<Traced> => admin("hospital-a").get<Traced>("/trace/M1");
+  await until("registered", async () => (await traced()).records.some(({ state }) => state === "registered"));
+  const question = {
+    patientIds: [{ root: "2.16.886.101.20003.20001", extension: chen.national }],
+    patient: { numbers: [{ id: "B1", issuer: "HOSPB", typeCode: "MR" }], familyName: "陳", givenName: "怡君" },
+  };
+  await Promise.all(Array.from({ length: 4 }, () => admin("hospital-b").post("/fetch", question)));
+  await until("at HIS B", () => documentsAtB().has(sha256(report)));
+  const counts = (): Promise<Counts> => admin("hospital-b").get<Counts>("/counts");
+  const isOpen = ([state]: readonly [string, number]): boolean => !["delivered", "discarded"].includes(state);
+  await until("nothing is on its way", async () => {
+    const open = Object.entries((await counts()).deliveries).filter(isOpen);
+    return open.reduce((sum, [, count]) => sum + count, 0) === 0;
+  });
+  expect((await counts()).records).toEqual({ delivered: 1 });
+  expect(await messagesAtB(1)).toHaveLength(1);
+});
+
+test("a conflict is looked at again: what somebody else committed is found then", () => {
+  const at = { now: 1_000, retry: { first: 10, max: 100, for: 1_000 }, isHeld: false, random: 0 };
+  const delivery = { attempts: 1, createdAt: new Date(500).toISOString() };
+  expect(afterFailure(delivery, "STORE_CONFLICT", at)).toEqual({ state: "queued", due: 1_010 });
+  expect(afterFailure(delivery, "PEER_REFUSED", at).state).toBe("parked");
+  // Not for ever: two that can never both be kept are a person's.
+  expect(afterFailure(delivery, "STORE_CONFLICT", { ...at, now: 5_000 }).state).toBe("parked");
+});
