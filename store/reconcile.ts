@@ -83,14 +83,15 @@ export function reconcile({ database, journal, from, outbound }: ReconcileReques
   const db = new DatabaseSync(database, { readOnly: true });
   try {
     db.exec("PRAGMA busy_timeout = 5000");
-    const { late, ...found } = lookUp(db, journal, from);
-    for (const end = Date.now() + lateMs; late.length > 0 && Date.now() < end; ) {
+    const first = lookUp(db, journal, from);
+    let found = first;
+    for (const end = Date.now() + lateMs; found.late.length > 0 && Date.now() < end; ) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookMs);
       const again = lookUp(db, journal, from);
-      if (again.late.length < late.length || again.late[0] !== late[0])
-        return { ...again, channels: sumsOf(db, outbound) };
+      // Those that are under way now and were not then are not late: the next pass looks them up.
+      found = { ...again, late: again.late.filter((id) => first.late.includes(id)) };
     }
-    return { ...found, late, channels: sumsOf(db, outbound) };
+    return { ...found, channels: sumsOf(db, outbound) };
   } finally {
     db.close();
   }
@@ -112,7 +113,8 @@ function lookUp(db: DatabaseSync, journal: string, from: Head): Omit<Reconciliat
     unknown = [];
     ({ head } = next);
   }
-  return { acknowledged, missing, late: unknown, head };
+  // One whose group was committed between its turn and that of the next one is there now.
+  return { acknowledged, missing: missing.filter((id) => known.get(id) === undefined), late: unknown, head };
 }
 
 /** Fates by channel, of what the index has. */
