@@ -36,7 +36,8 @@ export function openNetwork(): Network {
   return {
     his,
     pacs,
-    under: ["ip", "netns", "exec", name],
+    // Not "ip netns exec": that would take a copy of all mounts with it, and keep a disk that is taken away.
+    under: ["nsenter", `--net=/run/netns/${name}`],
     silence: (address) => {
       const rule = ["from", address, "blackhole"] as const;
       inside("rule", "add", ...rule);

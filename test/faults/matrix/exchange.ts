@@ -183,15 +183,18 @@ export async function openExchange(options: ExchangeOptions = {}): Promise<Excha
       const isDone = async () =>
         count(ledgers).lost === 0 && (await waits("hospital-a")) + (await waits("hospital-b")) === 0;
       // What never arrives is a figure of the table, not an error of the trial.
-      await until("drained", isDone, ms).catch(() => undefined);
+      await until("drained", () => isDone().catch(() => false), ms).catch(() => undefined);
       return performance.now() - started;
     },
     log: () => [...earlier, ...[...houses.values()].map((each) => each.log())].join(""),
     figures: async (ledgers, drainedMs, { notes = [], criteria = {} } = {}) => {
       const books = await Promise.all(
         (["hospital-a", "hospital-b"] as const).map(async (site) => {
-          const { holds } = await house(site).admin.get<Balance>("/status");
-          return holds ? [] : [`the books of ${site} do not balance`];
+          const balance = await house(site)
+            .admin.get<Balance>("/status")
+            .catch(() => undefined);
+          if (!balance) return [`${site} does not answer`];
+          return balance.holds ? [] : [`the books of ${site} do not balance`];
         }),
       );
       const unmet = Object.entries(criteria).flatMap(([criterion, holds]) => (holds ? [] : [`not so: ${criterion}`]));

@@ -3,6 +3,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { until } from "../../sites.ts";
 import { openLoad } from "../load.ts";
 import { openExchange } from "./exchange.ts";
+import { orthanc } from "./peer-orthanc.ts";
+import { postgres } from "./peer-postgres.ts";
+import { killed } from "./peers.ts";
 import { openStudies } from "./studies.ts";
 import { mutantMs, type Trial } from "./trial.ts";
 
@@ -17,6 +20,7 @@ export const kill: Trial = {
   fault: `SIGKILL × ${kills} under load, hospital A and B in turn`,
   criterion: "duplicates ≤ on the wire × kills of B; ready < 2 s",
   finds: ["ack-before-commit"],
+  peers: { Orthanc: killed(orthanc, kills), PostgreSQL: killed(postgres, kills) },
   run: async ({ random, env, isMutant, told }) => {
     await using exchange = await openExchange({ env: { "hospital-a": env, "hospital-b": env } });
     const { his } = exchange.house("hospital-a");

@@ -4,6 +4,9 @@ import { until } from "../../sites.ts";
 import { makeDisk } from "../disk.ts";
 import { openLoad } from "../load.ts";
 import { openExchange } from "./exchange.ts";
+import { orthanc } from "./peer-orthanc.ts";
+import { postgres } from "./peer-postgres.ts";
+import { withoutPower } from "./peers.ts";
 import { openStudies } from "./studies.ts";
 import { mutantMs, type Trial } from "./trial.ts";
 
@@ -16,6 +19,7 @@ export const power: Trial = {
   fault: `power cut × ${cuts} under load (ext4 shut down without a log flush)`,
   criterion: "the store opens, chain intact (`semrs verify`)",
   finds: ["ack-before-commit", "synchronous-normal", "synchronous-off"],
+  peers: { Orthanc: withoutPower(orthanc, cuts), PostgreSQL: withoutPower(postgres, cuts) },
   run: async ({ random, env, isMutant, told }) => {
     using disk = makeDisk(mebibytes);
     await using exchange = await openExchange({ data: { "hospital-a": disk.path }, env: { "hospital-a": env } });

@@ -8,7 +8,7 @@ const connections = 4;
 /** Only the first connection's first document says so. */
 const poisoned = "POISON.";
 
-type Line = { readonly id: string };
+type Line = { readonly id: string; readonly kind: string; readonly record: string | null };
 
 export const poison: Trial = {
   id: "F18",
@@ -36,8 +36,12 @@ export const poison: Trial = {
     const ledgers = [bad, load];
     await exchange.drain(ledgers, 60_000);
     return await exchange.figures(ledgers, drainedMs, {
-      notes: [`${parked.length} parked`],
-      criteria: { "others flow": flowing, "it alone is parked": parked.length === 1, "an alarm in the log": alarm },
+      notes: [`parked: ${parked.map(({ kind }) => kind).join(", ")}`],
+      criteria: {
+        "others flow": flowing,
+        "it alone is parked": new Set(parked.map(({ record }) => record)).size === 1,
+        "an alarm in the log": alarm,
+      },
     });
   },
 };
