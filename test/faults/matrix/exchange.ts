@@ -197,7 +197,9 @@ export async function openExchange(options: ExchangeOptions = {}): Promise<Excha
           return balance.holds ? [] : [`the books of ${site} do not balance`];
         }),
       );
-      const unmet = Object.entries(criteria).flatMap(([criterion, holds]) => (holds ? [] : [`not so: ${criterion}`]));
+      const unmet = Object.entries(criteria).flatMap(([criterion, holds]) =>
+        holds ? [] : [`it does not hold that ${criterion}`],
+      );
       return { ...count(ledgers), drainedMs, notes, failures: [...failings, ...books.flat(), ...unmet] };
     },
     [Symbol.asyncDispose]: close,

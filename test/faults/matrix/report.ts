@@ -32,15 +32,14 @@ const repeat = `## To repeat it
 
 \`\`\`
 npm ci
-sudo npm run faults                       # all of them, about half an hour; writes this page
-sudo npm run faults -- --only F2          # one; nothing is written
+sudo npm run faults                       # all of them, about half an hour
+sudo npm run faults -- --only F2          # one
 sudo npm run faults -- --only F2 --seed 7 # other moments: the seed decides when a fault comes
 sudo npm run faults -- --mutants          # broken versions, which have to be found
 sudo npm run faults -- --peers            # Orthanc and PostgreSQL in our place
 \`\`\`
 
-Root is needed for loop-mounted ext4 (power cuts, full disks), network namespaces and control groups. What a machine cannot do is said
-and left out. The faults of the list that belong to every change run with \`npm test\`, smaller.
+Each run puts its figures in the place of the ones it repeats, here and in \`reliability.json\`. Root is needed for loop-mounted ext4 (power cuts, full disks), network namespaces and control groups. The faults of the list that belong to every change run with \`npm test\`, smaller.
 `;
 
 const machine = (): string =>
@@ -91,7 +90,7 @@ F14 of the matrix is of a store that this program does not have; F21 is a simula
     broken
       .map(({ mutant, trial: { id }, figures: { acknowledged, lost, corrupt, failures } }) => {
         const by = [...(lost > 0 ? [`${lost} lost`] : []), ...(corrupt > 0 ? [`${corrupt} corrupt`] : []), ...failures];
-        return `| ${mutant} | ${id} | ${acknowledged} | ${lost} | ${by.join("; ") || "**not found**"} |`;
+        return `| ${mutant} | ${id} | ${acknowledged} | ${lost} | ${by.slice(0, 2).join("; ") || "**not found**"} |`;
       })
       .join("\n"),
     `\n${repeat}`,
