@@ -53,7 +53,7 @@ export function serve(
   const share = budget.open(steer);
   const account = (): void => {
     share.hold(unansweredBytes + framer.held());
-    steer();
+    if (!socket.destroyed) steer();
   };
   const closeWhenAnswered = (): void => {
     answers = answers.then(() => {
@@ -172,7 +172,10 @@ export function serve(
     })
     .on("close", () => {
       clearTimeout(progress);
-      share.close();
+      framer.end();
+      account();
+      // What it has sent is held until it is kept: a flood that hangs up would else be let in at once.
+      void answers.then(() => share.close());
     });
   return {
     drain: () => {

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Deliver, Running } from "../../connectors/connector.ts";
+import type { Deliver, HeldBudget, Running } from "../../connectors/connector.ts";
 import { openBudget } from "../../connectors/mllp/budget.ts";
 import { frameOf } from "../../connectors/mllp/framer.ts";
 import { mllpSource } from "../../connectors/mllp/index.ts";
@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 type Listening = { readonly port: number; readonly log: string[]; readonly source: Running };
-async function listening(deliver: Deliver, options = {}): Promise<Listening> {
+async function listening(deliver: Deliver, options = {}, held?: HeldBudget): Promise<Listening> {
   const log: string[] = [];
   const source = await mllpSource.listen(
     mllpSource.options.parse({ port: 0, ...options }),
@@ -23,7 +23,7 @@ async function listening(deliver: Deliver, options = {}): Promise<Listening> {
       for await (const _ of arrival.body);
       return await deliver(arrival);
     },
-    { log: (event) => void log.push(event), signal: new AbortController().signal },
+    { log: (event) => void log.push(event), signal: new AbortController().signal, ...(held ? { held } : {}) },
   );
   stops.push(() => source.stop());
   return { port: Number(source.address.split(":")[1]), log, source };
@@ -161,6 +161,44 @@ describe("limits", () => {
     two.close();
     one.hold(100);
     expect(one.isOver()).toBe(false);
+  });
+
+  test("what a connection has sent counts until it is kept, though its peer hangs up", async () => {
+    const verdict = Promise.withResolvers<{ accepted: true }>();
+    const taken = Promise.withResolvers<void>();
+    const real = openBudget(1024 * 1024);
+    const calls: string[] = [];
+    const held: HeldBudget = {
+      open: (changed) => {
+        const share = real.open(changed);
+        return {
+          ...share,
+          hold: (bytes) => {
+            calls.push(`hold ${bytes}`);
+            share.hold(bytes);
+          },
+          close: () => {
+            calls.push("close");
+            share.close();
+          },
+        };
+      },
+    };
+    const pending: Deliver = async () => {
+      taken.resolve();
+      return { duplicate: false, answer: verdict.promise };
+    };
+    const { port } = await listening(pending, {}, held);
+    const { socket } = await talk(port);
+    socket.write(framed(message("1")));
+    await taken.promise;
+    const before = calls.length;
+    socket.resetAndDestroy();
+    await until("the reset is seen", () => calls.length > before);
+    expect(calls.slice(before)).toEqual([calls[before - 1]]);
+    verdict.resolve({ accepted: true });
+    await until("nothing is held", () => calls.at(-1) === "close");
+    expect(calls.at(-2)).toBe("hold 0");
   });
 
   test("many connections with large messages share the budget, and every message is answered", async () => {
