@@ -1,19 +1,16 @@
 /** The seven steps of the paper's Figure 1, one after the other, each by what it leaves behind. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
-import { type Asking, askingOf } from "./exchange/asking.ts";
-import { peerOf } from "./exchange/peer.ts";
+import { type Asking, openAsking } from "./exchange/asking.ts";
 import { nationalRoot } from "./fixtures/cda.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { adtFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
-import { dataSetSha256, openExchange, type SiteName, sha256, type TestExchange, testPki, until } from "./sites.ts";
+import { dataSetSha256, type SiteName, sha256, type TestExchange, until } from "./sites.ts";
 
 let exchange: TestExchange;
 let asking: Asking;
 beforeAll(async () => {
-  const pki = await testPki();
-  exchange = await openExchange(pki);
-  asking = askingOf(pki, peerOf(pki, exchange.env.B_PORT), () => exchange.env.REGISTRY_PORT);
+  ({ exchange, asking } = await openAsking());
 });
 afterAll(() => exchange.close());
 

@@ -10,10 +10,9 @@ import { readCommand, writeCommand } from "../../formats/command.ts";
 import type { Found, PatientId } from "../../formats/query.ts";
 import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
-import { openExchange, type TestExchange, testPki } from "../sites.ts";
-import { type Asking, askingOf } from "./asking.ts";
+import type { TestExchange } from "../sites.ts";
+import { type Asking, openAsking } from "./asking.ts";
 import { documentOf, enter, registration } from "./indexed.ts";
-import { peerOf } from "./peer.ts";
 
 describe("rules and consents", () => {
   let store: Store;
@@ -132,9 +131,7 @@ describe("over the wire", () => {
   let exchange: TestExchange;
   let asking: Asking;
   beforeAll(async () => {
-    const pki = await testPki();
-    exchange = await openExchange(pki);
-    asking = askingOf(pki, peerOf(pki, exchange.env.B_PORT), () => exchange.env.REGISTRY_PORT);
+    ({ exchange, asking } = await openAsking());
   });
   afterAll(() => exchange.close());
 

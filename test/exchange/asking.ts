@@ -1,12 +1,11 @@
 /** Any house of a PKI as a program of its own that asks the registry, and opens what it answers. */
 import { join } from "node:path";
-import { pemToDer } from "../../envelope/certificate.ts";
-import { contentOf, open, type Purpose, type Sealed } from "../../envelope/index.ts";
-import { unwrapperFrom } from "../../envelope/keys.ts";
+import { contentOf, type Purpose, type Sealed } from "../../envelope/index.ts";
 import { type Command, commandMediaType, readCommand } from "../../formats/command.ts";
 import type { Found } from "../../formats/query.ts";
 import { bytesOf, wire } from "../envelope/people.ts";
-import { type Answer, type Peer, read } from "./peer.ts";
+import { openExchange, type TestExchange, testPki } from "../sites.ts";
+import { type Answer, openBetween, type Peer, peerOf } from "./peer.ts";
 
 const paths = { register: "/registry/submissions", change: "/registry/changes", query: "/registry/queries" } as const;
 type Asks = keyof typeof paths;
@@ -24,6 +23,14 @@ export type Asking = {
   post(org: string, purpose: Asks, sealed: Sealed): Promise<Said>;
   ask(org: string, purpose: Asks, command: Uint8Array): Promise<Said>;
 };
+
+/** Three sites, and houses that ask the registry. */
+export async function openAsking(): Promise<{ readonly exchange: TestExchange; readonly asking: Asking }> {
+  const pki = await testPki();
+  const exchange = await openExchange(pki);
+  const peer = peerOf(pki, exchange.env.B_PORT);
+  return { exchange, asking: askingOf(pki, peer, () => exchange.env.REGISTRY_PORT) };
+}
 
 export function askingOf(pki: string, peer: Peer, port: () => string | undefined): Asking {
   const asking: Asking = {
@@ -62,19 +69,7 @@ async function opened(
   { id, manifestSha256 }: Sealed,
   { headers, body }: Answer,
 ): Promise<{ readonly purpose: Purpose; readonly bytes: Buffer }> {
-  const keys = join(pki, org);
-  const envelope = headers.filter(([name]) => /^(mime|content-type|x-)/i.test(name));
-  const answer = await open(envelope, wire(body), {
-    self: org,
-    unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
-    trust: {
-      anchors: pemToDer(read(pki, "ca.crt")),
-      crls: pemToDer(read(pki, "ca.crl"), "X509 CRL"),
-      revocation: "require",
-    },
-    now: new Date(),
-    partner: () => ({ org: "registry", profiles: ["semrs-2"] }),
-    hasSeen: () => false,
+  const answer = await openBetween(pki, { from: "registry", to: org }, headers, wire(body), {
     purposes: ["response", "refusal", "receipt"],
     reply: { inReplyTo: id, requestDigest: manifestSha256, from: "registry" },
   });

@@ -108,17 +108,18 @@ export function peerOf(pki: string, port: string | undefined): Peer {
   };
 }
 
-/** Opens what hospital B sends to hospital A; the headers may have others among them. */
-export async function openAtA(
+/** Opens what one house sends to another; the headers may have others among them. */
+export async function openBetween(
   pki: string,
+  { from, to }: { readonly from: string; readonly to: string },
   headers: readonly (readonly [string, string])[],
   body: AsyncIterable<Uint8Array>,
   how: Pick<Opening, "purposes"> & Partial<Opening>,
 ): Promise<Opened> {
-  const keys = join(pki, "hospital-a");
+  const keys = join(pki, to);
   const envelope = headers.filter(([name]) => /^(mime|content-type|x-)/i.test(name));
   return await open(envelope, body, {
-    self: "hospital-a",
+    self: to,
     unwrappers: [unwrapperFrom(read(keys, "decrypt.key"), read(keys, "decrypt.crt"))],
     trust: {
       anchors: pemToDer(read(pki, "ca.crt")),
@@ -126,11 +127,19 @@ export async function openAtA(
       revocation: "require",
     },
     now: new Date(),
-    partner: () => ({ org: "hospital-b", profiles: ["semrs-2"] }),
+    partner: () => ({ org: from, profiles: ["semrs-2"] }),
     hasSeen: () => false,
     ...how,
   });
 }
+
+/** What hospital B sends to hospital A. */
+export const openAtA = (
+  pki: string,
+  headers: readonly (readonly [string, string])[],
+  body: AsyncIterable<Uint8Array>,
+  how: Pick<Opening, "purposes"> & Partial<Opening>,
+): Promise<Opened> => openBetween(pki, { from: "hospital-b", to: "hospital-a" }, headers, body, how);
 
 /** Names and values of raw headers. */
 export const pairsOf = (raw: readonly string[]): readonly (readonly [string, string])[] =>

@@ -1,17 +1,14 @@
 /** The registry over the wire: what is registered in one envelope, what is asked, and what it refuses, signed. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openExchange, type TestExchange, testPki } from "../sites.ts";
-import { type Asking, askingOf } from "./asking.ts";
+import type { TestExchange } from "../sites.ts";
+import { type Asking, openAsking } from "./asking.ts";
 import { documentOf, registration } from "./indexed.ts";
-import { peerOf } from "./peer.ts";
 
 let exchange: TestExchange;
 let asking: Asking;
 
 beforeAll(async () => {
-  const pki = await testPki();
-  exchange = await openExchange(pki);
-  asking = askingOf(pki, peerOf(pki, exchange.env.B_PORT), () => exchange.env.REGISTRY_PORT);
+  ({ exchange, asking } = await openAsking());
 });
 afterAll(() => exchange.close());
 
