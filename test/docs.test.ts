@@ -203,5 +203,5 @@ describe("every page", () => {
         expect(known.get(key), `${file}: semrs ${line}`).toContain("Usage: semrs");
       }
     }
-  });
+  }, 180_000);
 });

@@ -2,15 +2,17 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { sealDigested, segmentBytes } from "../../envelope/part.ts";
-import { octetsOf } from "./files.ts";
+import { emptyRing } from "./ring.ts";
 import type { Encrypted, Encryption } from "./seal-in-place.ts";
 
-const { out, files } = workerData as Encryption;
+const { out, ring, files } = workerData as Encryption;
 const handle = openSync(out, "r+");
 const encrypted: Encrypted[] = [];
-for (const { file, size, places } of files) {
+for (const { size, places } of files) {
   // Its digests are another thread's.
-  const part = sealDigested({ size, sha256: null, segs: null, root: null }, () => octetsOf(file, 0, size));
+  const part = sealDigested({ size, sha256: null, segs: null, root: null }, async function* () {
+    yield* emptyRing(ring, size);
+  });
   let done = 0;
   for await (const chunk of part.cipher()) {
     // Pieces of a quarter of a mebibyte end where it ends.

@@ -1,16 +1,17 @@
 /**
- * Large files into an envelope in one pass each: where their ciphertext will stand follows from sizes alone, so one thread
- * encrypts them straight into the envelope's file while others digest them, and what stands around them is written last.
+ * Large files into an envelope in one pass each: where their ciphertext will stand follows from sizes alone, so this thread
+ * reads and digests them while another encrypts them straight into the envelope's file, and what stands around them is
+ * written last.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Content, RawHeaders, Sealed } from "../../envelope/index.ts";
 import { writeMessage } from "../../envelope/message.ts";
-import { type PartFacts, rootOf, segmentBytes } from "../../envelope/part.ts";
+import { digestPart, type PartFacts, rootOf, segmentBytes } from "../../envelope/part.ts";
 import { Fault } from "../../errors.ts";
-import { changed, digestFile, threadLimits } from "./files.ts";
+import { threadLimits } from "./files.ts";
 import { progress } from "./progress.ts";
+import { fillRing, openRing, type Ring } from "./ring.ts";
 
 /** A file that becomes a part. */
 export type FilePart = {
@@ -21,7 +22,8 @@ export type FilePart = {
 /** What the thread encrypts: `places[n]` is where octet n MiB of a file's ciphertext stands in `out`. */
 export type Encryption = {
   readonly out: string;
-  readonly files: readonly { readonly file: string; readonly size: number; readonly places: readonly number[] }[];
+  readonly ring: Ring;
+  readonly files: readonly { readonly size: number; readonly places: readonly number[] }[];
 };
 /** What it has drawn and computed for each file. */
 export type Encrypted = Pick<PartFacts, "cek" | "nonce" | "tag">;
@@ -30,8 +32,6 @@ export type Encrypted = Pick<PartFacts, "cek" | "nonce" | "tag">;
 const hole = Buffer.allocUnsafeSlow(segmentBytes);
 /** Ciphertext is garbage as soon as it is written: collected less often it costs half of the CPU, and some 45 MB. */
 const limits = { ...threadLimits, maxOldGenerationSizeMb: 96 } as const;
-/** The thread that encrypts takes a processor of its own. */
-const digesters = Math.max(1, availableParallelism() - 1);
 /** A header that nobody reads (RFC 5322 3.6.5) fills up what a signature is shorter than another one. */
 const slackBytes = 64;
 const filler = (octets: number): readonly [string, string] => ["Comments", "-".repeat(octets)];
@@ -52,20 +52,19 @@ export async function sealInPlace(
   const places = (await placesIn(blank)).slice(segmentsOf(size)).map((at) => at + slackBytes);
   const handle = openSync(out, "wx", 0o600);
   try {
-    const encrypting = inThread({
+    const ring = openRing();
+    await using thread = startThread({
       out,
-      files: files.map(({ file, size }) => ({ file, size, places: places.splice(0, segmentsOf(size)) })),
+      ring,
+      files: files.map(({ size }) => ({ size, places: places.splice(0, segmentsOf(size)) })),
     });
-    // Whoever waits for it below hears of a failure.
-    encrypting.catch(() => undefined);
     const contents: Content[] = [document];
     for (const part of files) {
-      const digests = await digestFile(part.file, part.size, digesters, (octets, all) =>
-        progress(octets, "sealed", all),
-      );
+      const octets = progress(fillRing(ring, part.file, part.size, thread.failed), "sealed", part.size);
+      const digests = await digestPart(octets, "segments");
       contents.push(content(part, { ...blankFacts(part.size, "segments"), ...digests }));
     }
-    const encrypted = await encrypting;
+    const encrypted = await thread.ended;
     const sealed = await seal(
       contents.map((each, at) => (at === 0 ? each : { ...each, facts: { ...each.facts, ...encrypted[at - 1] } })),
     );
@@ -121,13 +120,19 @@ async function writeAround(handle: number, { headers, body }: Sealed, total: num
   if (at !== total) throw new Fault("UNEXPECTED", "the envelope is not of the length that was foreseen");
 }
 
-async function inThread(workerData: Encryption): Promise<readonly Encrypted[]> {
-  const worker = new Worker(new URL("./encrypt-worker.ts", import.meta.url), {
-    workerData,
-    resourceLimits: limits,
-  });
+type EncryptThread = AsyncDisposable & { readonly ended: Promise<readonly Encrypted[]>; readonly failed: AbortSignal };
+
+/** The thread that encrypts; it waits for the ring, so it is ended with whoever fills that. */
+function startThread(workerData: Encryption): EncryptThread {
+  const worker = new Worker(new URL("./encrypt-worker.ts", import.meta.url), { workerData, resourceLimits: limits });
   const { promise, resolve, reject } = Promise.withResolvers<readonly Encrypted[]>();
+  const failed = new AbortController();
   worker.once("message", resolve).once("error", reject);
-  worker.once("exit", () => reject(changed(workerData.files.map(({ file }) => file).join(", "))));
-  return await promise;
+  worker.once("exit", () => reject(new Fault("UNEXPECTED", "the thread that encrypts ended before its time")));
+  promise.catch((cause: unknown) => failed.abort(cause));
+  return {
+    ended: promise,
+    failed: failed.signal,
+    [Symbol.asyncDispose]: async () => void (await worker.terminate()),
+  };
 }

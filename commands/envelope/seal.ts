@@ -99,6 +99,9 @@ async function written(out: string, write: (temporary: string) => Promise<void>)
   try {
     await write(temporary);
     renameSync(temporary, out);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "ENOSPC") throw thrown;
+    throw new Fault("STORE_FULL", `the disk of ${out} is full; free space and seal again`, { cause: thrown });
   } finally {
     rmSync(temporary, { force: true });
   }

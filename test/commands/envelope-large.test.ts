@@ -7,6 +7,7 @@ import { beforeAll, expect, test } from "vitest";
 import { readHeaders } from "../../envelope/headers.ts";
 import { readMessage } from "../../envelope/message.ts";
 import { octets } from "../envelope/people.ts";
+import { disks, makeDisk } from "../faults/disk.ts";
 import { peer } from "../peers.ts";
 import { sha256 } from "../sites.ts";
 import { root } from "./cli.ts";
@@ -72,6 +73,19 @@ test("a file that changes meanwhile is refused, and leaves nothing", async () =>
   expect(child.exitCode).toBe(65);
   expect([existsSync(at("never.eml")), existsSync(at("never.eml.partial"))]).toEqual([false, false]);
 });
+
+const disk = disks();
+test.skipIf(!disk.available)(
+  `a disk that is full ends it with one line, and leaves nothing ${disk.reason}`,
+  async () => {
+    using small = makeDisk(48);
+    const out = join(small.path, "never.eml");
+    const { exit, err } = await run(...sealing, ...attached, "--out", out);
+    expect(err).toBe(`semrs seal: the disk of ${out} is full; free space and seal again\n`);
+    expect(exit).toBe(69);
+    expect([existsSync(out), existsSync(`${out}.partial`)]).toEqual([false, false]);
+  },
+);
 
 const script = peer("script");
 test.skipIf(!script.available)(`on a terminal it says how far it is ${script.reason}`, () => {
