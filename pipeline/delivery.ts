@@ -6,6 +6,7 @@ import { deliveryAudited, failing } from "./audited.ts";
 import { afterFailure } from "./delivery-decisions.ts";
 import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
+import { placesOf } from "./places.ts";
 import { pass, type Site, step } from "./site.ts";
 
 /** What to commit together with a delivery's success, and what is told of it. */
@@ -45,8 +46,6 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   message: "deliver",
   study: "deliver",
 };
-/** Deliveries under way to one destination at once; one that is slow or down holds no other up. */
-const maxPerDestination = 4;
 const maxLooked = 64;
 /** Deliveries in one request: each keeps the receipt that names them all. */
 const maxTogether = 32;
@@ -73,12 +72,6 @@ export function openDeliveryLoop<T extends Together>(
   let isStopped = false;
   let isQueued = false;
 
-  /** A HIS gets as many messages at once as it takes connections: one that waits for a connection is not on the wire. */
-  const placesOf = (destination: string): number => {
-    const { mllp, dicom } = config.own.systems[destination] ?? {};
-    return mllp?.connect && !dicom?.connect ? mllp.connections : maxPerDestination;
-  };
-
   const wake: DeliveryLoop["wake"] = (way) => {
     // The request that is under way there takes a look when it ends, and takes all that has come meanwhile with it.
     if (isStopped || isQueued || (way && gathering.has(nameOf(way)))) return;
@@ -91,29 +84,30 @@ export function openDeliveryLoop<T extends Together>(
     if (isStopped) return;
     callOff();
     const now = clock.now();
-    // A destination that is busy is asked for nothing more: its queue would hide the others'.
     const isBusy = (destination: string): boolean =>
-      (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(destination), now);
-    const busyOnes = [...[...load.keys()].filter(isBusy), ...pauses.closed(now), ...site.stopped.paused("system")];
-    const except = {
-      destinations: [...new Set(busyOnes)],
-      channels: site.stopped.paused("channel"),
-      ways: [...gathering.values()],
-    };
-    // Those that were just begun are still due until their mark is committed.
-    const mostPlaces = Math.max(maxPerDestination, ...Object.keys(config.own.systems).map(placesOf));
-    const wanted = Math.min(maxLooked, under.size + mostPlaces);
-    for (const delivery of store.deliveries.due(now, wanted, except)) {
+      (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(config, destination), now);
+    const paused = new Set([...pauses.closed(now), ...site.stopped.paused("system")]);
+    const channels = site.stopped.paused("channel");
+    const ways = store.deliveries
+      .ways(now)
+      .filter((way) => !paused.has(way.destination) && !isBusy(way.destination) && !gathering.has(nameOf(way)));
+    // Of each way as many as it has places, and those that were just begun: they are due until their mark is committed.
+    const due = ways
+      .filter((way) => way.due <= now)
+      .flatMap((way) => {
+        const most = (load.get(way.destination) ?? 0) + placesOf(config, way.destination);
+        return store.deliveries.due(way, now, Math.min(maxLooked, most), channels);
+      })
+      .sort((one, other) => one.due - other.due || (one.id < other.id ? -1 : 1));
+    for (const delivery of due) {
       const { id, kind, destination } = delivery;
       if (under.has(id) || isBusy(destination)) continue;
       const send = together[kind];
       if (!send) begin(destination, [delivery], attempt(delivery));
-      else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except.channels);
+      else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, channels);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [store.deliveries.nextDue(now, except), pauses.next(now)].filter(
-      (at) => at !== undefined && at > now,
-    );
+    const times = [...ways.map(({ next }) => next), pauses.next(now)].filter((at) => at !== undefined && at > now);
     const next = Math.min(...(times as number[]), now + maxSleepMs);
     if (times.length > 0) callOff = clock.after(next - now, wake);
   };
@@ -131,7 +125,7 @@ export function openDeliveryLoop<T extends Together>(
   /** Sends all that are due on a way, and leaves a little time for more to come before it is gone again. */
   const gather = (way: Way, send: SendTogether, channels: readonly string[]): void => {
     const started = clock.now();
-    const all = store.deliveries.due(started, maxTogether, { channels, only: way });
+    const all = store.deliveries.due(way, started, maxTogether, channels);
     gathering.set(nameOf(way), way);
     const leave = (): void => {
       gathering.delete(nameOf(way));

@@ -2,17 +2,36 @@
 import type { StorageKeys } from "./keys.ts";
 import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
-import type { Change, Deliveries, Delivery, DeliveryState, Except } from "./store.ts";
+import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
 export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
 
-const others = `destination NOT IN (SELECT value FROM json_each(?2)) AND channel NOT IN (SELECT value FROM json_each(?3))
-  AND kind || ' ' || destination NOT IN (SELECT value FROM json_each(?4))`;
-const otherThan = ({ destinations = [], channels = [], ways = [] }: Except): readonly string[] =>
-  [destinations, channels, ways.map(({ kind, destination }) => `${kind} ${destination}`)].map((list) =>
-    JSON.stringify(list),
-  );
+const isWaiting = "state IN ('queued', 'ambiguous')";
+/** The first delivery of each way, found in a step of the index each, however long their queues are; ?1 is now. */
+export const waysSql = `
+  WITH RECURSIVE way (id, kind, destination, due) AS (
+    SELECT * FROM (SELECT id, kind, destination, due FROM delivery INDEXED BY delivery_way WHERE ${isWaiting}
+      ORDER BY kind, destination, due LIMIT 1)
+    UNION ALL
+    SELECT next.id, next.kind, next.destination, next.due FROM way JOIN delivery AS next ON next.id = coalesce(
+      (SELECT id FROM delivery INDEXED BY delivery_way WHERE ${isWaiting}
+        AND kind = way.kind AND destination > way.destination ORDER BY destination, due LIMIT 1),
+      (SELECT id FROM delivery INDEXED BY delivery_way WHERE ${isWaiting}
+        AND kind > way.kind ORDER BY kind, destination, due LIMIT 1)))
+  SELECT kind, destination, due, (SELECT min(due) FROM delivery AS later INDEXED BY delivery_way WHERE ${isWaiting}
+    AND later.kind = way.kind AND later.destination = way.destination AND later.due > ?1) AS next FROM way`;
+/**
+ * One that waits for an earlier one of its key and destination is not due, whatever its time says. A fetch has its
+ * patient there to be found by, not to wait: an earlier one may be due in an hour.
+ */
+export const dueSql = `
+  SELECT * FROM delivery AS d INDEXED BY delivery_way
+  WHERE ${isWaiting} AND kind = ?1 AND destination = ?2 AND due <= ?3 AND channel NOT IN (SELECT value FROM json_each(?4))
+    AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
+      SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
+        AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
+  ORDER BY due, id LIMIT ?5`;
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -61,34 +80,15 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db
         .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT ?", order, limit)
         .map(read),
-    // One that waits for an earlier one of its key and destination is not due, whatever its time says. A fetch has its
-    // patient there to be found by, not to wait: an earlier one may be due in an hour.
-    due: (now, limit, except = {}) =>
-      db
-        .all(
-          `SELECT * FROM delivery AS d INDEXED BY delivery_due
-           WHERE state IN ('queued', 'ambiguous') AND due <= ?1 AND ${others}
-             AND (?5 IS NULL OR (kind = ?5 AND destination = ?6))
-             AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
-               SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
-                 AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
-           ORDER BY due, id LIMIT ?7`,
-          now,
-          ...otherThan(except),
-          except.only?.kind ?? null,
-          except.only?.destination ?? null,
-          limit,
-        )
-        .map(read),
-    nextDue: (now, except = {}) => {
-      const row = db.get(
-        `SELECT min(due) AS due FROM delivery INDEXED BY delivery_due
-         WHERE state IN ('queued', 'ambiguous') AND due > ?1 AND ${others}`,
-        now,
-        ...otherThan(except),
-      );
-      return row?.due === null || row === undefined ? undefined : Number(row.due);
-    },
+    ways: (now) =>
+      db.all(waysSql, now).map((row) => ({
+        kind: text(row, "kind") as Delivery["kind"],
+        destination: text(row, "destination"),
+        due: Number(row.due),
+        next: row.next === null ? undefined : Number(row.next),
+      })),
+    due: ({ kind, destination }, now, limit, channels = []) =>
+      db.all(dueSql, kind, destination, now, JSON.stringify(channels), limit).map(read),
     list: ({ state, record, limit }) =>
       (record
         ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT ?", record, limit)

@@ -186,4 +186,9 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX IF NOT EXISTS consent_patient ON consent (patient, n);
 `,
+  // By way, so that a long queue to one destination is not gone through for another.
+  `
+  DROP INDEX IF EXISTS delivery_due;
+  CREATE INDEX IF NOT EXISTS delivery_way ON delivery (kind, destination, due) WHERE state IN ('queued', 'ambiguous');
+`,
 ];

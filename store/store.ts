@@ -254,14 +254,8 @@ export type Delivery = {
 
 /** What is of one kind and goes to one destination. */
 export type Way = Pick<Delivery, "kind" | "destination">;
-/** Deliveries that are not looked for: to these destinations, of these channels, on these ways. */
-export type Except = {
-  readonly destinations?: readonly string[];
-  readonly channels?: readonly string[] | undefined;
-  readonly ways?: readonly Way[];
-  /** None but these are looked for. */
-  readonly only?: Way;
-};
+/** When its first delivery is due that is queued or ambiguous, and the first one behind now. */
+export type WayDue = Way & { readonly due: number; readonly next: number | undefined };
 
 export type Deliveries = {
   add(delivery: Delivery): Change;
@@ -269,10 +263,10 @@ export type Deliveries = {
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];
-  /** Queued and ambiguous ones that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
-  due(now: number, limit: number, except?: Except): readonly Delivery[];
-  /** The earliest `due` behind `now` of what is queued or ambiguous, but for `except`; undefined when nothing is. */
-  nextDue(now: number, except?: Except): number | undefined;
+  /** Ways on which something is queued or ambiguous. */
+  ways(now: number): readonly WayDue[];
+  /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one, none of these channels. */
+  due(way: Way, now: number, limit: number, channels?: readonly string[]): readonly Delivery[];
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];

@@ -104,7 +104,7 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
       await commit([first, second, free].map(deliveries.add));
       const due = (): readonly string[] =>
         store()
-          .deliveries.due(1, 10)
+          .deliveries.due({ kind: "register", destination: "registry" }, 1, 10)
           .map(({ id }) => id);
       expect(due()).toEqual([first.id, free.id]);
       await commit([deliveries.mark(first.id, { state: "inflight", attempts: 1 })]);

@@ -2,13 +2,34 @@
 import { describe, expect, test } from "vitest";
 import { delivery, open, store } from "./fresh.ts";
 
+const register = { kind: "register", destination: "registry" } as const;
+
 describe("deliveries", () => {
+  test("each way has its own queue: a long one hides no other", async () => {
+    const ways = [
+      { kind: "message", destination: "his" },
+      { kind: "message", destination: "ris" },
+      { kind: "push", destination: "his" },
+    ] as const;
+    const rows = ways.flatMap((way, n) => Array.from({ length: 30 }, (_, k) => delivery({ ...way, due: 10 * n + k })));
+    const done = delivery({ kind: "message", destination: "done", state: "delivered" });
+    await store.commit([...rows, done].map(store.deliveries.add));
+    expect(store.deliveries.ways(15)).toEqual(
+      ways.map((way, n) => ({ ...way, due: 10 * n, next: Math.max(16, 10 * n) })),
+    );
+    for (const way of ways) {
+      const ids = rows.filter(({ kind, destination }) => kind === way.kind && destination === way.destination);
+      expect(store.deliveries.due(way, 100, 7)).toEqual(ids.slice(0, 7));
+      expect(store.deliveries.due(way, 100, 7, ["c"])).toEqual([]);
+    }
+  });
+
   test("one that is overdue and waits for an earlier one does not hide when that one is due", async () => {
     const [first, second] = [delivery({ order: "p", due: 5_000 }), delivery({ order: "p", due: 1_000 })];
     await store.commit([first, second].map(store.deliveries.add));
-    expect(store.deliveries.due(2_000, 10)).toEqual([]);
-    expect(store.deliveries.nextDue(2_000)).toBe(5_000);
-    expect(store.deliveries.nextDue(6_000)).toBeUndefined();
+    expect(store.deliveries.due(register, 2_000, 10)).toEqual([]);
+    const next = (now: number) => store.deliveries.ways(now).map(({ next }) => next);
+    expect([next(2_000), next(6_000)]).toEqual([[5_000], [undefined]]);
   });
 
   test("fetches of one patient are found newest first, and never wait for one another", async () => {
@@ -18,15 +39,15 @@ describe("deliveries", () => {
     ];
     await store.commit([first, second].map(store.deliveries.add));
     expect(store.deliveries.fetches("p", 10).map(({ id }) => id)).toEqual([second.id, first.id]);
-    expect(store.deliveries.due(2_000, 10).map(({ id }) => id)).toEqual([second.id]);
+    expect(store.deliveries.due({ ...register, kind: "fetch" }, 2_000, 10).map(({ id }) => id)).toEqual([second.id]);
   });
 
   test("those of one patient to one destination keep their order; others pass", async () => {
     const [first, second, other] = [delivery({ order: "p" }), delivery({ order: "p" }), delivery({ order: "q" })];
     await store.commit([first, second, other].map(store.deliveries.add));
-    expect(store.deliveries.due(1, 10).map(({ id }) => id)).toEqual([first.id, other.id]);
+    expect(store.deliveries.due(register, 1, 10).map(({ id }) => id)).toEqual([first.id, other.id]);
     await store.commit([store.deliveries.mark(first.id, { state: "delivered" })]);
-    expect(store.deliveries.due(1, 10).map(({ id }) => id)).toEqual([second.id, other.id]);
+    expect(store.deliveries.due(register, 1, 10).map(({ id }) => id)).toEqual([second.id, other.id]);
   });
 
   test("what a crash left on the wire is ambiguous after it", async () => {

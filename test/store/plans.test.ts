@@ -8,6 +8,7 @@ import { fillIndex, patientOf } from "../../bench/filled-index.ts";
 import { answerQuery } from "../../exchange/queries.ts";
 import { submitted } from "../../exchange/submission.ts";
 import { readCommand } from "../../formats/command.ts";
+import { dueSql, waysSql } from "../../store/deliveries.ts";
 import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
 import { documentOf, enter, registration } from "../exchange/indexed.ts";
@@ -94,4 +95,20 @@ test("so do registrations, changes and what is moved between the levels", async 
   ] as unknown as readonly { readonly sql: string }[];
   expect(changes.length).toBeGreaterThan(10);
   for (const { sql } of changes) expect(growing(sql), sql).toEqual([]);
+});
+
+test("what is due next is found in a queue of any length without going through it", () => {
+  const [ways, due] = [waysSql, dueSql].map(planOf);
+  const searched = (plan: readonly string[] = []): readonly string[] =>
+    plan.flatMap((step) => /SEARCH .*delivery_\w+ \(.*\)/.exec(step)?.[0] ?? []);
+  expect(searched(ways)).toEqual([
+    "SEARCH delivery USING INDEX delivery_way (kind=? AND destination>?)",
+    "SEARCH delivery USING INDEX delivery_way (kind>?)",
+    "SEARCH later USING INDEX delivery_way (kind=? AND destination=? AND due>?)",
+  ]);
+  expect(searched(due)).toEqual([
+    "SEARCH d USING INDEX delivery_way (kind=? AND destination=? AND due<?)",
+    "SEARCH e USING INDEX delivery_sequence (destination=? AND sequence=? AND id<?)",
+  ]);
+  for (const sql of [waysSql, dueSql]) expect(planOf(sql).join("\n")).not.toContain("TEMP B-TREE");
 });
