@@ -7,7 +7,7 @@ import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
-import { channelOf, partOf, recordOf, succeed } from "./deliver.ts";
+import { channelOf, partOf, recordOf, settled, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
@@ -19,7 +19,8 @@ import type { Site } from "./site.ts";
 /** The images, byte for byte unless this house's identity goes in; what the PACS has taken before a failure is not sent again. */
 export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
-  const { record, facts } = recordOf(site, delivery);
+  const received = recordOf(site, delivery);
+  const { record, facts } = received;
   const dicom = config.own.systems[delivery.destination]?.dicom;
   if (!dicom?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
@@ -62,7 +63,8 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   log("deliver.delivered", { ...fields, bytes, count, ms: Math.round(performance.now() - started) });
   const answer = [...answers].map(([status, each]) => `${each} × ${status}`).join(", ");
   const audit = { patients: recordPatient(site, record), count: wanted.length };
-  return { changes: [], event: "delivered", answer: `${answer || "all taken before"}${proof}`, audit };
+  const changes = settled(site, received, delivery);
+  return { changes, event: "delivered", answer: `${answer || "all taken before"}${proof}`, audit };
 }
 
 type Instances = ReceivedFacts["instances"];

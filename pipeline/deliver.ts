@@ -3,7 +3,7 @@
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
 import { contentOf, type Receipt, signReceipt } from "../envelope/index.ts";
-import { codeOf, Fault } from "../errors.ts";
+import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
@@ -37,9 +37,6 @@ export function deliveriesFor(site: Site, channel: InboundChannel, { record, fac
   });
 }
 
-/** Deliveries of one record, and records under way, that are looked at. */
-const maxDeliveries = 100;
-const maxOpened = 100_000;
 const maxAnswer = 64;
 const triggers = { new: "T02", addendum: "T06", replacement: "T10", cancel: "T11" } as const;
 const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
@@ -47,7 +44,8 @@ const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
 /** The document, byte for byte, in a message that this HIS understands. */
 export async function deliverMessage(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
-  const { record, facts } = recordOf(site, delivery);
+  const received = recordOf(site, delivery);
+  const { record, facts } = received;
   const mllp = config.own.systems[delivery.destination]?.mllp;
   if (!mllp?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
@@ -101,7 +99,8 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     peer: delivery.destination,
   };
   log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
-  const changes = [store.messages.took(delivery.destination, record.key, now().toISOString())];
+  const took = store.messages.took(delivery.destination, record.key, now().toISOString());
+  const changes = [took, ...settled(site, received, delivery)];
   return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
 }
 
@@ -152,31 +151,15 @@ const outcomesOf = (site: Site, record: Id): Receipt["outcomes"] =>
   ].map(([system, answer]) => ({ system, answer: answer.slice(0, maxAnswer) }));
 
 /**
- * Once everything of a record is delivered it is marked so, and its author is told: looked at after each delivery's own
- * commit, since two may end at the same moment. The receipt has the record's id, so that there is one.
+ * What is committed with each delivery of a record: with the last of them, the record is delivered and its author is told.
+ * The writer decides which one is the last. The receipt has the record's id, so that there is one.
  */
-export async function complete(site: Site, id: Id): Promise<void> {
-  const { store } = site;
-  const record = store.records.find(id);
-  if (record?.origin !== "received" || record.state !== "opened") return;
-  const deliveries = store.deliveries.list({ record: id, limit: maxDeliveries });
-  if (deliveries.some(({ state }) => state !== "delivered")) return;
-  if ((record.entry as ReceivedFacts).profile === "semrs-2017") {
-    await store.commit([store.records.mark(id, { state: "delivered" })]);
-    return;
-  }
-  const receipt = { ...newDelivery(site, "receipt", record.channel, record.author), id, record: id };
-  try {
-    await store.commit([store.records.mark(id, { state: "delivered" }), store.deliveries.add(receipt)]);
-    site.wake();
-  } catch (thrown) {
-    if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
-  }
-}
-
-/** What a crash left between the last delivery and its receipt. */
-export async function completeAll(site: Site): Promise<void> {
-  for (const { id } of site.store.records.list({ state: "opened", limit: maxOpened })) await complete(site, id);
+export function settled(site: Site, { record, facts }: Received, { id: last }: Delivery): readonly Change[] {
+  const { records, deliveries } = site.store;
+  const { id, channel, author } = record;
+  if (facts.profile === "semrs-2017") return [records.settle(id, last)];
+  const receipt = { ...newDelivery(site, "receipt", channel, author), id, record: id };
+  return [records.settle(id, last), deliveries.addOnceDelivered(receipt, id)];
 }
 
 /** What the system answered, or the fault that its answer is. */

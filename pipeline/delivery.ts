@@ -54,11 +54,10 @@ const gatherMs = 100;
 const unmarkedMs = 1_000;
 const maxSleepMs = 60_000;
 
-/** Runs until stopped; `wake` says that something was added, `after` is told of each delivery that is committed as delivered. */
+/** Runs until stopped; `wake` says that something was added. */
 export function openDeliveryLoop<T extends Together>(
   site: Site,
   sends: Alone<T>,
-  after: (delivery: Delivery) => Promise<void>,
   together: T,
   clock: Clock = systemClock,
 ): DeliveryLoop {
@@ -155,9 +154,7 @@ export function openDeliveryLoop<T extends Together>(
       if (queued.length > 1 && !consequenceOf(codeOf(thrown)).retry)
         for (const each of queued) await attemptAll([each], send);
       else await Promise.all(deliveries.map((delivery) => fail(delivery, thrown)));
-      return;
     }
-    for (const delivery of deliveries) await follow(delivery);
   };
 
   const attempt = async (queued: Delivery): Promise<void> => {
@@ -174,9 +171,7 @@ export function openDeliveryLoop<T extends Together>(
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (thrown) {
       if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
-      return;
     }
-    await follow(delivery);
   };
 
   const delivered = (delivery: Delivery, sent: Sent, started: number): readonly Change[] => {
@@ -191,11 +186,6 @@ export function openDeliveryLoop<T extends Together>(
       ...resumed(delivery, undefined),
     ];
   };
-  const follow = (delivery: Delivery): Promise<void> =>
-    after(delivery).catch((thrown: unknown) =>
-      log("deliver.unfinished", { message: delivery.id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
-    );
-
   /** The destination took something, or refused it for its own sake: what waited for that goes on. */
   const resumed = (
     { destination: peer, channel, kind, record, id }: Delivery,

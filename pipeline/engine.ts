@@ -12,7 +12,7 @@ import { openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
 import { change, notify, replacementNotices, withdrawIfCancelled } from "./correction.ts";
-import { complete, completeAll, deliverMessage, sendReceipt } from "./deliver.ts";
+import { deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
@@ -49,9 +49,6 @@ const sends: Readonly<Record<Exclude<Delivery["kind"], "register">, Send>> = {
   study: deliverStudy,
 };
 
-/** After one of these a record may be delivered altogether. */
-const settling: ReadonlySet<Delivery["kind"]> = new Set(["identify", "message", "study"]);
-
 export type Engine = {
   /** Addresses as bound: `admin`, and `mllp` or `dicom` of each system that listens. */
   readonly addresses: {
@@ -67,10 +64,7 @@ export type Engine = {
 
 /** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
 export async function startEngine(site: Site, provide: Provide, bind: (wake: Site["wake"]) => void): Promise<Engine> {
-  const settled = async ({ kind, record }: Delivery): Promise<void> => {
-    if (settling.has(kind) && record !== null) await complete(site, record);
-  };
-  const loop = openDeliveryLoop(site, sends, settled, { register: registerAll });
+  const loop = openDeliveryLoop(site, sends, { register: registerAll });
   bind(loop.wake);
   const leave = async (assembled: Assembled): Promise<void> => {
     await outbound(assembled, {
@@ -87,7 +81,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
   const instances = openInstanceIntake(site, room.arrived);
   const commit = openCommit(site, room.complete);
   await messages.resume();
-  await completeAll(site);
   await sealAnew(site);
 
   const health = openHealthChecks(site);

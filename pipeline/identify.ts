@@ -9,7 +9,7 @@ import { readInstancePatient } from "../formats/dicom-file.ts";
 import type { Change, Delivery } from "../store/store.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
-import { channelOf, deliveriesFor, partOf, recordOf } from "./deliver.ts";
+import { channelOf, deliveriesFor, partOf, recordOf, settled } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import { currently } from "./merge.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
@@ -54,7 +54,11 @@ export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
       if (rule.identity === "ours" && site.config.own.systems[rule.to]?.dicom?.connect) numberOf(rule, admission);
     if (!isReleased) await compare(site, received, admission);
   }
-  const changes = [site.store.deliveries.mark(delivery.id, { payload }), ...deliveriesFor(site, channel, received)];
+  const changes = [
+    site.store.deliveries.mark(delivery.id, { payload }),
+    ...deliveriesFor(site, channel, received),
+    ...settled(site, received, delivery),
+  ];
   const whose = admission ? "of the admission" : "as it was sealed";
   return { changes, event: "identified", answer: isReleased ? `${whose}, released` : whose };
 }

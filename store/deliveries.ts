@@ -1,7 +1,7 @@
 /** Deliveries: one row for each thing that has to reach somebody, with what became of every attempt. */
 import type { StorageKeys } from "./keys.ts";
 import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, type Row, update } from "./sqlite.ts";
+import { change, type Database, insert, insertWhere, type Row, update } from "./sqlite.ts";
 import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
@@ -49,23 +49,30 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
     createdAt: text(row, "created_at"),
     payload: openJson(keys, "delivery", text(row, "id"), "payload", row),
   });
+  const rowOf = (delivery: Delivery) => ({
+    id: delivery.id,
+    kind: delivery.kind,
+    channel: delivery.channel,
+    destination: delivery.destination,
+    sequence: delivery.order,
+    record: delivery.record,
+    state: delivery.state,
+    attempts: delivery.attempts,
+    due: Math.round(delivery.due),
+    code: delivery.code,
+    reason: delivery.reason,
+    created_at: delivery.createdAt,
+    payload: sealJson(keys, "delivery", delivery.id, "payload", delivery.payload),
+  });
   return {
-    add: (delivery) =>
-      insert("delivery", {
-        id: delivery.id,
-        kind: delivery.kind,
-        channel: delivery.channel,
-        destination: delivery.destination,
-        sequence: delivery.order,
-        record: delivery.record,
-        state: delivery.state,
-        attempts: delivery.attempts,
-        due: Math.round(delivery.due),
-        code: delivery.code,
-        reason: delivery.reason,
-        created_at: delivery.createdAt,
-        payload: sealJson(keys, "delivery", delivery.id, "payload", delivery.payload),
-      }),
+    add: (delivery) => insert("delivery", rowOf(delivery)),
+    addOnceDelivered: (delivery, record) =>
+      insertWhere(
+        "delivery",
+        rowOf(delivery),
+        "EXISTS (SELECT 1 FROM record WHERE id = ? AND state = 'delivered')",
+        record,
+      ),
     mark: (id, { payload, due, ...columns }) =>
       update("delivery", "id", id, {
         ...columns,

@@ -1,8 +1,12 @@
 /** Sealed records with the receipts that prove where they went. Manifests name digests, so they rest sealed too. */
 import type { StorageKeys } from "./keys.ts";
 import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { type Database, insert, type Row, update } from "./sqlite.ts";
+import { change, type Database, insert, type Row, update } from "./sqlite.ts";
 import type { Evidence, RecordState, Records, StoredRecord } from "./store.ts";
+
+const settleSql = `
+  UPDATE record SET state = 'delivered' WHERE id = ?1 AND origin = 'received' AND state = 'opened'
+    AND NOT EXISTS (SELECT 1 FROM delivery WHERE record = ?1 AND id <> ?2 AND state <> 'delivered')`;
 
 export function openRecords(db: Database, keys: StorageKeys): Records {
   const octets = (id: string, column: string, row: Row): Uint8Array =>
@@ -49,6 +53,7 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
       }),
     ],
     mark: (id, columns) => update("record", "id", id, columns),
+    settle: (id, last) => change(settleSql, id, last),
     find: (id) => one(db.get("SELECT * FROM record WHERE id = ?", id)),
     byKey: (key) => db.all("SELECT * FROM record WHERE key = ? ORDER BY id", key).map(read),
     byManifest: (manifestSha256) => one(db.get("SELECT * FROM record WHERE manifest_sha256 = ?", manifestSha256)),

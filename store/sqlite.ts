@@ -61,6 +61,21 @@ export function insert(table: string, row: Readonly<Record<string, SQLInputValue
   inserts.set(table, { names, conflict, sql });
   return change(sql, ...Object.values(row));
 }
+/** The same where a condition holds, unless a row with this key is there. */
+export function insertWhere(
+  table: string,
+  row: Readonly<Record<string, SQLInputValue>>,
+  condition: string,
+  ...params: SQLInputValue[]
+): Change {
+  const names = Object.keys(row);
+  return change(
+    `INSERT INTO ${table} (${names.join(", ")}) SELECT ${names.map(() => "?").join(", ")} WHERE ${condition} ON CONFLICT DO NOTHING`,
+    ...Object.values(row),
+    ...params,
+  );
+}
+
 /** The last one of each table: rows of a table mostly have the same columns. */
 const inserts = new Map<
   string,

@@ -209,6 +209,8 @@ export type Records = {
   /** `id` is unique. */
   add(record: StoredRecord): readonly Change[];
   mark(id: Id, patch: Partial<Pick<StoredRecord, "state" | "code" | "reason">>): Change;
+  /** Marks a received record as delivered where each of its deliveries is, `last` set aside: it is marked in the same commit. */
+  settle(id: Id, last: Id): Change;
   find(id: Id): StoredRecord | undefined;
   byKey(key: Token): readonly StoredRecord[];
   byManifest(manifestSha256: string): StoredRecord | undefined;
@@ -259,6 +261,8 @@ export type WayDue = Way & { readonly due: number; readonly next: number | undef
 
 export type Deliveries = {
   add(delivery: Delivery): Change;
+  /** Adds it where this record is delivered, unless it is there. */
+  addOnceDelivered(delivery: Delivery, record: Id): Change;
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */

@@ -51,7 +51,7 @@ async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: stri
     message: send,
     study: send,
   };
-  const loop = openDeliveryLoop(site, sends, async () => undefined, {});
+  const loop = openDeliveryLoop(site, sends, {});
   stops.push(() => loop.stop());
   if (store.deliveries.list({ limit: 1 }).length === 0) {
     await store.commit([store.deliveries.add(queued(store, "queued"))]);

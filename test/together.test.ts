@@ -42,7 +42,7 @@ async function loopOver(count: number, register: SendTogether) {
   const kinds = ["change", "push", "notify", "fetch", "retrieve", "identify", "receipt", "message", "study"] as const;
   const sends = Object.fromEntries(kinds.map((kind) => [kind, never])) as Record<(typeof kinds)[number], typeof never>;
   const tried: string[][] = [];
-  const loop = openDeliveryLoop(site, sends, async () => undefined, {
+  const loop = openDeliveryLoop(site, sends, {
     register: (of, deliveries) => {
       tried.push(deliveries.map(({ id }) => id));
       return register(of, deliveries);

@@ -89,7 +89,7 @@ function loopOver(store: Store, send: Send) {
     ...{ signal: new AbortController().signal, stopped: openStopped(store) },
     config: { delivery: { retry }, own: { systems } },
   } as unknown as Site;
-  return openDeliveryLoop(site, { message: send } as unknown as Alone<object>, async () => undefined, {});
+  return openDeliveryLoop(site, { message: send } as unknown as Alone<object>, {});
 }
 
 const done = await works[work]?.();

@@ -131,7 +131,7 @@ export async function openHouse(
     return row.id;
   };
 
-  const loop = openDeliveryLoop(site, sends, async () => undefined, together, life.clock);
+  const loop = openDeliveryLoop(site, sends, together, life.clock);
   wake = loop.wake;
   for (const row of store.arrivals.list({ state: "accepted", limit: 1_000 })) {
     const message = row.facts as Message;

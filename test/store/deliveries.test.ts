@@ -1,5 +1,6 @@
 /** Which delivery is due when, which waits for another, and what a crash makes of one on the wire. */
 import { describe, expect, test } from "vitest";
+import type { StoredRecord } from "../../store/store.ts";
 import { delivery, open, store } from "./fresh.ts";
 
 const register = { kind: "register", destination: "registry" } as const;
@@ -56,5 +57,29 @@ describe("deliveries", () => {
     await store.close();
     await open();
     expect(store.deliveries.find(row.id)?.state).toBe("ambiguous");
+  });
+
+  test("with the last of its deliveries a received record is delivered and something is added, once", async () => {
+    const [id, one, other] = [store.newId(), store.newId(), store.newId()];
+    const record: StoredRecord = {
+      ...{ id, channel: "c", origin: "received", author: "a", manifest: new Uint8Array(), signature: new Uint8Array() },
+      ...{ manifestSha256: "", key: id, parts: [], patients: [], state: "opened", code: null, reason: null },
+      ...{ entry: null, createdAt: "2026" },
+    };
+    const { records, deliveries } = store;
+    const rows = [one, other].map((each) => deliveries.add({ ...delivery({ record: id }), id: each }));
+    await store.commit([...records.add(record), ...rows]);
+    const end = (each: string) =>
+      store.commit([
+        records.settle(id, each),
+        deliveries.addOnceDelivered({ ...delivery({ kind: "receipt", record: id }), id }, id),
+        deliveries.mark(each, { state: "delivered" }),
+      ]);
+    await end(one);
+    expect([records.find(id)?.state, deliveries.find(id)]).toEqual(["opened", undefined]);
+    await end(other);
+    expect([records.find(id)?.state, deliveries.find(id)?.kind]).toEqual(["delivered", "receipt"]);
+    await end(other);
+    expect(deliveries.list({ record: id, limit: 10 })).toHaveLength(3);
   });
 });
