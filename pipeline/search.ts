@@ -1,6 +1,6 @@
 /** Search of the journal by what a person has in hand: control id, patient, accession number, envelope, time or state. */
 import { Fault } from "../errors.ts";
-import type { Way } from "../store/search.ts";
+import type { SearchLine, Way } from "../store/search.ts";
 import type { ArrivalState, Id, Store, Token } from "../store/store.ts";
 
 export const searchedStates = ["accepted", "done", "filtered", "refused"] as const satisfies readonly ArrivalState[];
@@ -18,17 +18,6 @@ export type Searched = {
   /** `next` of the page before. */
   readonly after?: Id | undefined;
   readonly limit: number;
-};
-export type SearchLine = {
-  readonly id: Id;
-  readonly kind: "arrival" | "record";
-  readonly at: string;
-  readonly source: string;
-  readonly channel: string | null;
-  readonly controlId: string | null;
-  readonly state: string;
-  readonly code: string | null;
-  readonly reason: string | null;
 };
 export type SearchPage = { readonly found: readonly SearchLine[]; readonly next: Id | null };
 
@@ -52,7 +41,7 @@ export function searchJournal(store: Store, searched: Searched): SearchPage {
   const found: SearchLine[] = [];
   if (envelope !== undefined) {
     const ids = [envelope, ...store.search.ofRecord(envelope, limit)];
-    return { found: ids.flatMap((id) => lineOf(store, id) ?? []).filter(fits), next: null };
+    return { found: store.search.lines(ids).filter(fits), next: null };
   }
   let [place, looked] = [before, 0];
   while (looked < maxLooked) {
@@ -60,11 +49,12 @@ export function searchJournal(store: Store, searched: Searched): SearchPage {
     // Each way gives its newest; the newest of all of them are a page.
     const ids = ways.flatMap((by) => store.search.find({ by, from, before: place, limit: wanted }));
     const next = [...new Set(ids)].sort().reverse().slice(0, wanted);
+    const lines = new Map(store.search.lines(next).map((line) => [line.id, line]));
     for (const id of next) {
       if (found.length === limit) return { found, next: place };
       place = id;
       looked += 1;
-      const line = lineOf(store, id);
+      const line = lines.get(id);
       if (line && fits(line)) found.push(line);
     }
     if (next.length < wanted) return { found, next: null };
@@ -86,18 +76,6 @@ const tokensOf = ({ tokens, merges }: Store, { accession, patient }: Searched): 
   ...(accession === undefined ? [] : [[tokens.of("reference", "accession", accession)]]),
   ...(patient === undefined ? [] : [merges.same([tokens.of("patient", "", patient)])]),
 ];
-
-function lineOf(store: Store, id: Id): SearchLine | undefined {
-  const arrival = store.arrivals.find(id);
-  if (arrival) {
-    const { source, channel, controlId, state, code, reason, receivedAt } = arrival;
-    return { id, kind: "arrival", at: receivedAt, source, channel, controlId, state, code, reason };
-  }
-  const record = store.records.find(id);
-  if (!record) return undefined;
-  const { author, channel, state, code, reason, createdAt } = record;
-  return { id, kind: "record", at: createdAt, source: author, channel, controlId: null, state, code, reason };
-}
 
 /** Ids begin with their milliseconds. */
 function idAt(time: string | undefined): Id | undefined {

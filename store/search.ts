@@ -1,5 +1,5 @@
 /** Search of the journal: pages of arrivals, and of other houses' records, newest first; each from one index. */
-import { text } from "./rows.ts";
+import { text, textOrNull } from "./rows.ts";
 import type { Database } from "./sqlite.ts";
 import type { ArrivalState, Id, Token } from "./store.ts";
 
@@ -15,11 +15,26 @@ export type SearchQuery = {
   readonly before: Id;
   readonly limit: number;
 };
+/** What a person is shown of an arrival, or of another house's record: nothing that is sealed. */
+export type SearchLine = {
+  readonly id: Id;
+  readonly kind: "arrival" | "record";
+  readonly at: string;
+  /** The system it came from, or the house. */
+  readonly source: string;
+  readonly channel: string | null;
+  readonly controlId: string | null;
+  readonly state: string;
+  readonly code: string | null;
+  readonly reason: string | null;
+};
 export type Search = {
   /** Ids of arrivals (and, by token, of records), newest first. */
   find(query: SearchQuery): readonly Id[];
   /** Whether one of these tokens is of it. */
   has(tokens: readonly Token[], subject: Id): boolean;
+  /** Those of these ids that are arrivals or records, newest first. */
+  lines(ids: readonly Id[]): readonly SearchLine[];
   /** Ids of the arrivals that a record was made of, newest first. */
   ofRecord(record: Id, limit: number): readonly Id[];
 };
@@ -31,6 +46,12 @@ export const searchSql = {
   token: `SELECT subject AS id FROM found WHERE token = ?1 AND subject >= ?2 AND subject < ?3 ORDER BY subject DESC LIMIT ?4`,
   state: `SELECT id FROM arrival WHERE state = ?1 AND id >= ?2 AND id < ?3 ${page}`,
   all: `SELECT id FROM arrival WHERE ?1 IS NOT NULL AND id >= ?2 AND id < ?3 ${page}`,
+  lines: `
+    SELECT arrival.id, 'arrival' AS kind, received_at AS at, source, channel, control_id, state, code, reason
+      FROM json_each(?1) CROSS JOIN arrival ON arrival.id = value
+    UNION ALL
+    SELECT record.id, 'record', created_at, author, channel, NULL, state, code, reason
+      FROM json_each(?1) CROSS JOIN record ON record.id = value`,
   ofRecord: "SELECT DISTINCT arrival AS id FROM item WHERE record = ?1 ORDER BY arrival DESC LIMIT ?2",
 } as const;
 
@@ -39,5 +60,22 @@ export const openSearch = (db: Database): Search => ({
     db.all(searchSql[kind], value, from, before, limit).map((row) => text(row, "id")),
   has: (tokens, subject) =>
     tokens.some((token) => db.get("SELECT 1 FROM found WHERE token = ? AND subject = ?", token, subject) !== undefined),
+  lines: (ids) =>
+    db
+      .all(searchSql.lines, JSON.stringify(ids))
+      .map((row): SearchLine => {
+        return {
+          id: text(row, "id"),
+          kind: text(row, "kind") as SearchLine["kind"],
+          at: text(row, "at"),
+          source: text(row, "source"),
+          channel: textOrNull(row, "channel"),
+          controlId: textOrNull(row, "control_id"),
+          state: text(row, "state"),
+          code: textOrNull(row, "code"),
+          reason: textOrNull(row, "reason"),
+        };
+      })
+      .sort((one, other) => (one.id < other.id ? 1 : -1)),
   ofRecord: (record, limit) => db.all(searchSql.ofRecord, record, limit).map((row) => text(row, "id")),
 });

@@ -1,5 +1,6 @@
 /** `semrs journal list` with something that a person has in hand: finished or not, whatever has it, newest first, in pages. */
-import type { SearchLine, SearchPage } from "../../pipeline/search.ts";
+import type { SearchPage } from "../../pipeline/search.ts";
+import type { SearchLine } from "../../store/search.ts";
 import type { AdminClient } from "../admin-client.ts";
 import { columns, print, say } from "../exit.ts";
 
