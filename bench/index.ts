@@ -62,7 +62,7 @@ const repetitions = Number(values.repetitions ?? (values.quick ? 2 : 5));
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
 const rows: Row[] = [];
 for (const name of wanted) {
-  for (const workload of groups[name]()) {
+  for (const workload of groups[name](values.quick)) {
     const row = await measure(workload, { repetitions, isQuick: values.quick, told });
     rows.push(row);
     told("");

@@ -29,13 +29,22 @@ export const documentMessages = (count: number): readonly Item[] =>
 /** The same, all of one patient. */
 export const documentsOfOne = (count: number): readonly Item[] => documentsOf(count, () => chen);
 
+/** 30 KB of it. */
+export const findings = "血紅素 13.2 g/dL; ".repeat(1_200);
+
 const documentsOf = (count: number, patientOf: () => Patient): readonly Item[] =>
-  Array.from({ length: count }, () => document("血紅素 13.2 g/dL; ".repeat(1_200), patientOf));
+  Array.from({ length: count }, () => document(findings, patientOf));
 
 function document(text: string, patientOf: () => Patient = () => chen): Item {
-  number += 1;
   const patient = patientOf();
-  const report = cda({
+  const report = reportFor(patient, text);
+  return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}`, patient }));
+}
+
+/** A CDA of its own of a patient, some 2 KB longer than its text. */
+export function reportFor(patient: Patient, text: string): Uint8Array {
+  number += 1;
+  return cda({
     form: "113",
     extension: `BENCH.${number}`,
     patient,
@@ -44,7 +53,6 @@ function document(text: string, patientOf: () => Patient = () => chen): Item {
     title: "檢驗報告",
     body: `<paragraph>${text}${number}</paragraph>`,
   });
-  return itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}`, patient }));
 }
 
 /** The same with a CDA of about so many octets. */

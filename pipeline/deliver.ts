@@ -51,7 +51,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
   const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
   const bytes = await clear(site, partOf(record, 1));
-  const { facts: cda } = await examineDocument(bytes, {});
+  const cda = facts.header ?? (await examineDocument(bytes, {})).facts;
   const related = facts.entry.relatedDocuments[0];
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
@@ -65,7 +65,7 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
     controlId: delivery.id.slice(0, 20),
     now: now(),
     timeZone: config.timeZone,
-    charset: charsetNamed(mllp.charset) ?? "utf-8",
+    charset: (mllp.charset !== "from-msh-18" && charsetNamed(mllp.charset)) || "utf-8",
     sendingApplication: "SEMRS",
     sendingFacility: config.site,
     receivingApplication: delivery.destination,

@@ -1,7 +1,7 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import { type Clock, systemClock } from "../store/clock.ts";
-import type { AuditEntry, Change, Delivery, Id, Way } from "../store/store.ts";
+import type { AuditEntry, Change, Delivery, Except, Id, Way } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
 import { afterFailure } from "./delivery-decisions.ts";
 import type { Station } from "./metrics.ts";
@@ -46,7 +46,6 @@ const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   message: "deliver",
   study: "deliver",
 };
-const maxLooked = 64;
 /** Deliveries in one request: each keeps the receipt that names them all. */
 const maxTogether = 32;
 /** Requests that are not full follow one another by this much. */
@@ -65,7 +64,7 @@ export function openDeliveryLoop<T extends Together>(
   const under = new Map<string, Promise<void>>();
   const load = new Map<string, number>();
   /** Ways on which deliveries are gathered: a request is under way, or was a moment ago. */
-  const gathering = new Map<string, Way>();
+  const gathering = new Set<string>();
   const pauses = openPauses(() => config.delivery.retry);
   let callOff = (): void => undefined;
   let isStopped = false;
@@ -83,27 +82,24 @@ export function openDeliveryLoop<T extends Together>(
     if (isStopped) return;
     callOff();
     const now = clock.now();
-    const isBusy = (destination: string): boolean =>
-      (load.get(destination) ?? 0) >= pauses.limit(destination, placesOf(config, destination), now);
+    const free = (destination: string): number =>
+      pauses.limit(destination, placesOf(config, destination), now) - (load.get(destination) ?? 0);
     const paused = new Set([...pauses.closed(now), ...site.stopped.paused("system")]);
-    const channels = site.stopped.paused("channel");
+    const except = { channels: site.stopped.paused("channel"), ids: [...under.keys()] };
     const ways = store.deliveries
       .ways(now)
-      .filter((way) => !paused.has(way.destination) && !isBusy(way.destination) && !gathering.has(nameOf(way)));
-    // Of each way as many as it has places, and those that were just begun: they are due until their mark is committed.
+      .filter((way) => !paused.has(way.destination) && free(way.destination) > 0 && !gathering.has(nameOf(way)));
+    // Of each way as many as there are places: a long queue hides no other.
     const due = ways
       .filter((way) => way.due <= now)
-      .flatMap((way) => {
-        const most = (load.get(way.destination) ?? 0) + placesOf(config, way.destination);
-        return store.deliveries.due(way, now, Math.min(maxLooked, most), channels);
-      })
+      .flatMap((way) => store.deliveries.due(way, now, free(way.destination), except))
       .sort((one, other) => one.due - other.due || (one.id < other.id ? -1 : 1));
     for (const delivery of due) {
-      const { id, kind, destination } = delivery;
-      if (under.has(id) || isBusy(destination)) continue;
+      const { kind, destination } = delivery;
+      if (free(destination) <= 0) continue;
       const send = together[kind];
       if (!send) begin(destination, [delivery], attempt(delivery));
-      else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, channels);
+      else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
     const times = [...ways.map(({ next }) => next), pauses.next(now)].filter((at) => at !== undefined && at > now);
@@ -122,10 +118,10 @@ export function openDeliveryLoop<T extends Together>(
   };
 
   /** Sends all that are due on a way, and leaves a little time for more to come before it is gone again. */
-  const gather = (way: Way, send: SendTogether, channels: readonly string[]): void => {
+  const gather = (way: Way, send: SendTogether, except: Except): void => {
     const started = clock.now();
-    const all = store.deliveries.due(way, started, maxTogether, channels);
-    gathering.set(nameOf(way), way);
+    const all = store.deliveries.due(way, started, maxTogether, except);
+    gathering.add(nameOf(way));
     const leave = (): void => {
       gathering.delete(nameOf(way));
       wake();

@@ -15,7 +15,7 @@ import { documentEntry } from "../formats/document-entry.ts";
 import type { Change, Id, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
-import { pushChannel, type Received, type ReceivedFacts } from "./open.ts";
+import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { type Site, step } from "./site.ts";
 
 /** A document and its images, durable in one commit with the answer to their envelope. What came before, in another one, is not kept twice. */
@@ -37,6 +37,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     entry,
     appends: null,
     profile: "semrs-2017",
+    header: headerOf(cda),
     instances: kept.map(({ part: { n, sop } }) => ({ n, sopInstanceUid: sop })),
   };
   // In the place of a manifest, what is left to prove: the signature is over the digest of the document.

@@ -5,6 +5,7 @@
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
+import type { CdaFacts } from "../formats/cda.ts";
 import { examineDocument } from "../formats/cda-examine.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
@@ -24,6 +25,7 @@ import { pass, type Site, step } from "./site.ts";
 import type { At } from "./validate.ts";
 
 /** What delivery needs to know of a received record, sealed beside it. */
+export type Header = Pick<CdaFacts, "code" | "effectiveTime" | "patientIds" | "patientName" | "birthTime" | "gender">;
 export type ReceivedFacts = {
   readonly entry: DocumentEntry;
   /** Null for a document of its own; else the uniqueId of the document these images belong to. */
@@ -33,6 +35,8 @@ export type ReceivedFacts = {
   readonly profile?: "semrs-2017";
   /** Instances of earlier records that are not to be delivered any more. */
   readonly replaces?: readonly Superseded[];
+  /** What a message to the HIS says of the document; absent where a record was kept without it. */
+  readonly header?: Header;
   /** What travels beside the document, for the HIS. */
   readonly attachments?: readonly { readonly n: number; readonly type: string }[];
 };
@@ -204,13 +208,20 @@ async function entryOf(
     const { entry, appends, replaces } = readCommand("addendum", bytes);
     return { entry: { ...entry, ...extra }, appends, ...(replaces ? { replaces } : {}) };
   }
-  if (registered) return { entry: registered, appends: null };
   const { facts } = await examineDocument(bytes, {});
-  return {
-    entry: documentEntry(facts, { sha256: sha256 ?? "", size, repositoryUniqueId, images: null }),
-    appends: null,
-  };
+  const entry = registered ?? documentEntry(facts, { sha256: sha256 ?? "", size, repositoryUniqueId, images: null });
+  return { entry, appends: null, header: headerOf(facts) };
 }
+
+/** Read once, when the document is opened: a HIS that was away is then sent its queue without reading each again. */
+export const headerOf = ({ code, effectiveTime, patientIds, patientName, birthTime, gender }: CdaFacts): Header => ({
+  code,
+  effectiveTime,
+  patientIds,
+  patientName,
+  birthTime,
+  gender,
+});
 
 const bytesOf = (opened: AnyOpened): number =>
   (opened.origin ?? opened).manifest.parts.reduce((sum, part) => sum + ("size" in part ? part.size : 0), 0);

@@ -1,6 +1,5 @@
 /** Whose identity is delivered (decision 7): what an admission said of its patient, kept sealed until the record is delivered. */
 import { Fault } from "../errors.ts";
-import type { CdaFacts } from "../formats/cda.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DicomIdentity } from "../formats/dicom-splice.ts";
 import type { MdmDraft } from "../formats/hl7.ts";
@@ -8,6 +7,7 @@ import type { AdmittedPatient, PatientNumber } from "../formats/hl7-patient.ts";
 import type { Delivery, Id, StoredRecord } from "../store/store.ts";
 import type { InboundChannel } from "./config.ts";
 import { currently } from "./merge.ts";
+import type { Header } from "./open.ts";
 import type { Site } from "./site.ts";
 
 /** Who asked for a record: the patient as this house knows them. */
@@ -38,7 +38,7 @@ const admissionOf = (site: Site, record: Id): Admission | null => {
 };
 
 /** PID of a message to the HIS: of the admission, or of the document. */
-export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: CdaFacts): MdmDraft["patient"] {
+export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: Header): MdmDraft["patient"] {
   const admission = rule?.identity === "ours" ? admissionOf(site, record) : null;
   if (admission) return admission.patient.written;
   return {

@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 
 const maxPerDestination = 4;
 /** Messages to one HIS that are marked as on the wire and wait for a connection, or for the mark that they have arrived. */
-const maxAhead = 16;
+const maxAhead = 32;
 
 /**
  * A HIS gets as many messages at once as it takes connections: one that waits for a connection is not on the wire. So that

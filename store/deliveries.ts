@@ -27,11 +27,12 @@ export const waysSql = `
  */
 export const dueSql = `
   SELECT * FROM delivery AS d INDEXED BY delivery_way
-  WHERE ${isWaiting} AND kind = ?1 AND destination = ?2 AND due <= ?3 AND channel NOT IN (SELECT value FROM json_each(?4))
+  WHERE ${isWaiting} AND kind = ?1 AND destination = ?2 AND due <= ?3
+    AND channel NOT IN (SELECT value FROM json_each(?4)) AND id NOT IN (SELECT value FROM json_each(?5))
     AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
       SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
         AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
-  ORDER BY due, id LIMIT ?5`;
+  ORDER BY due, id LIMIT ?6`;
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -94,8 +95,8 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         due: Number(row.due),
         next: row.next === null ? undefined : Number(row.next),
       })),
-    due: ({ kind, destination }, now, limit, channels = []) =>
-      db.all(dueSql, kind, destination, now, JSON.stringify(channels), limit).map(read),
+    due: ({ kind, destination }, now, limit, { channels = [], ids = [] } = {}) =>
+      db.all(dueSql, kind, destination, now, JSON.stringify(channels), JSON.stringify(ids), limit).map(read),
     list: ({ state, record, limit }) =>
       (record
         ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT ?", record, limit)

@@ -256,6 +256,8 @@ export type Delivery = {
 
 /** What is of one kind and goes to one destination. */
 export type Way = Pick<Delivery, "kind" | "destination">;
+/** Deliveries that are not looked for: of these channels, with these ids. */
+export type Except = { readonly channels?: readonly string[] | undefined; readonly ids?: readonly Id[] };
 /** When its first delivery is due that is queued or ambiguous, and the first one behind now. */
 export type WayDue = Way & { readonly due: number; readonly next: number | undefined };
 
@@ -269,8 +271,8 @@ export type Deliveries = {
   fetches(order: Token, limit: number): readonly Delivery[];
   /** Ways on which something is queued or ambiguous. */
   ways(now: number): readonly WayDue[];
-  /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one, none of these channels. */
-  due(way: Way, now: number, limit: number, channels?: readonly string[]): readonly Delivery[];
+  /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
+  due(way: Way, now: number, limit: number, except?: Except): readonly Delivery[];
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];

@@ -14,7 +14,7 @@ const systems = {
 const config = { own: { systems } } as unknown as Config;
 
 test.for([
-  ["his", 18, "made ready for connections that are kept open"],
+  ["his", 34, "made ready for connections that are kept open"],
   ["asked", 2, "a person decides about each that may have been on the wire"],
   ["brief", 2, "each has a connection of its own"],
   ["both", 4, "studies go there, too"],

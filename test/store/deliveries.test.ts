@@ -21,7 +21,9 @@ describe("deliveries", () => {
     for (const way of ways) {
       const ids = rows.filter(({ kind, destination }) => kind === way.kind && destination === way.destination);
       expect(store.deliveries.due(way, 100, 7)).toEqual(ids.slice(0, 7));
-      expect(store.deliveries.due(way, 100, 7, ["c"])).toEqual([]);
+      const [first] = ids;
+      expect(store.deliveries.due(way, 100, 7, { ids: first ? [first.id] : [] })).toEqual(ids.slice(1, 8));
+      expect(store.deliveries.due(way, 100, 7, { channels: ["c"] })).toEqual([]);
     }
   });
 

@@ -11,8 +11,8 @@ import { mutantMs, type Trial } from "./trial.ts";
 
 const kills = 15;
 const connections = 8;
-/** What hospital B may have sent without a mark that it arrived: one connection of its HIS and 16 made ready, 4 studies. */
-const onTheWire = 17 + 4;
+/** What hospital B may have sent without a mark that it arrived: one connection of its HIS and 32 made ready, 4 studies. */
+const onTheWire = 33 + 4;
 const readyMs = 2_000;
 
 export const kill: Trial = {
