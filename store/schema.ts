@@ -2,6 +2,7 @@
 
 import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
+import { rowTables } from "./schema-rows.ts";
 
 export const migrations: readonly string[] = [
   `
@@ -191,4 +192,5 @@ export const migrations: readonly string[] = [
   DROP INDEX IF EXISTS delivery_due;
   CREATE INDEX IF NOT EXISTS delivery_way ON delivery (kind, destination, due) WHERE state IN ('queued', 'ambiguous');
 `,
+  rowTables,
 ];
