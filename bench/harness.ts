@@ -36,6 +36,8 @@ export type Workload = {
   /** What ours must reach, of design and measured fact. */
   readonly target?: {
     readonly rate?: number;
+    /** The rate is of something that is to be small. */
+    readonly most?: number;
     readonly cpuMs?: number;
     readonly rssMb?: number;
     readonly tailMs?: number;
@@ -142,6 +144,7 @@ function isMet(target: NonNullable<Workload["target"]>, ours: Measured, peers: R
   const ratios = compared.flatMap((peer) => ("ratio" in peer ? [peer.ratio] : []));
   return (
     ours.rate.median >= rate &&
+    ours.rate.median <= (target.most ?? Number.POSITIVE_INFINITY) &&
     ours.cpuMs.median <= cpuMs &&
     ours.rssMb <= rssMb &&
     (ours.tailMs?.median ?? 0) <= (target.tailMs ?? Number.POSITIVE_INFINITY) &&

@@ -21,6 +21,7 @@ import { registryLarge, registryStore } from "./workloads/registry-store.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
 import { storeLarge } from "./workloads/store-large.ts";
+import { stored } from "./workloads/stored.ts";
 
 const groups = {
   "mllp-accept": mllpAccept,
@@ -35,6 +36,7 @@ const groups = {
   "seal-large": sealLarge,
   "store-accept": storeAccept,
   "store-large": storeLarge,
+  stored,
   "registry-store": registryStore,
   "registry-large": registryLarge,
 } as const;

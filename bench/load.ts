@@ -80,6 +80,16 @@ export function ctInstances(count: number, size = 512): readonly DicomItem[] {
   });
 }
 
+/** A report and its study of CT images of 525 kB, all of one patient. */
+export function imagedReport(count: number): { readonly report: Item; readonly instances: readonly DicomItem[] } {
+  const instances = ctInstances(count);
+  const [uid, accession] = [`2.25.9${number}`, `B${number}`];
+  const study = { uid, accession, series: [`${uid}1`, `${uid}2`], modality: "CT" };
+  const named = { form: "116", extension: `BENCH.${number}`, patient: chen, code: "18782-3", display: "x", title: "x" };
+  const report = cda({ ...named, study, body: "<paragraph>x</paragraph>" });
+  return { report: itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}` })), instances };
+}
+
 /** Sends on so many connections; fails unless every one is acknowledged. `told` hears how long each took, ms. */
 export async function sendMessages(
   items: readonly Item[],

@@ -128,9 +128,10 @@ function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"
 
 export function askedOf(target: Row["target"]): string {
   if (!target) return "";
-  const { rate, cpuMs, rssMb, tailMs, ratio, against } = target;
+  const { rate, most, cpuMs, rssMb, tailMs, ratio, against } = target;
   return [
     rate === undefined ? "" : `≥ ${rate}`,
+    most === undefined ? "" : `≤ ${most}`,
     cpuMs === undefined ? "" : `≤ ${cpuMs} ms`,
     rssMb === undefined ? "" : `≤ ${rssMb} MB`,
     tailMs === undefined ? "" : `99 of 100 ≤ ${tailMs} ms`,

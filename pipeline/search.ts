@@ -22,7 +22,7 @@ export type Searched = {
 export type SearchPage = { readonly found: readonly SearchLine[]; readonly next: Id | null };
 
 /** Rows looked at for one page, where conditions are put together and one of them is rare. */
-const maxLooked = 5_000;
+const maxLooked = 1_000;
 const lastId: Id = "g";
 
 /**

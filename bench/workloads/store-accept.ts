@@ -6,6 +6,7 @@ import { type Accepted, walkJournal } from "../../store/accept-journal.ts";
 import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
 import type { Side, Workload } from "../harness.ts";
+import { postgres } from "../postgres.ts";
 import { fresh } from "../subjects.ts";
 
 const callers = 64;
@@ -20,7 +21,7 @@ export const storeAccept = (): readonly Workload[] => [
     units: 10_000,
     quick: 2_000,
     ours: accepting(1024),
-    peers: [],
+    peers: [postgres(1024, callers)],
   },
   {
     name: `durable accepts of 30 KB, ${callers} callers, less than one sync each`,
@@ -29,7 +30,7 @@ export const storeAccept = (): readonly Workload[] => [
     units: 3_000,
     quick: 600,
     ours: accepting(30 * 1024),
-    peers: [],
+    peers: [postgres(30 * 1024, callers)],
   },
 ];
 
