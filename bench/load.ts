@@ -112,6 +112,34 @@ export async function sendMessages(
   if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
 }
 
+/** As many connections as one address may have. */
+const perAddress = 64;
+
+/** The same from as many addresses of this machine as so many connections need. */
+export async function sendFromMany(items: readonly Item[], port: number, connections: number): Promise<void> {
+  let accepted = 0;
+  const send = async (connection: number): Promise<void> => {
+    const localAddress = `127.0.0.${1 + Math.floor(connection / perAddress)}`;
+    const socket = connect({ host: "127.0.0.1", port, localAddress });
+    socket.setNoDelay(true);
+    await once(socket, "connect");
+    const framer = openFramer(1024 * 1024);
+    for (const item of items.filter((_, n) => n % connections === connection)) {
+      for await (const part of item.body()) socket.write(frameOf(part));
+      for (let isAnswered = false; !isAnswered; ) {
+        const [chunk] = (await once(socket, "data")) as [Buffer];
+        for (const frame of framer.push(chunk)) {
+          isAnswered = true;
+          if (frame.kind === "message" && Buffer.from(frame.bytes).includes("MSA|AA|")) accepted += 1;
+        }
+      }
+    }
+    socket.destroy();
+  };
+  await Promise.all(Array.from({ length: connections }, (_, connection) => send(connection)));
+  if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
+}
+
 /** Sends all on one connection without waiting for answers; ends once every one is acknowledged. */
 export async function sendPipelined(items: readonly Item[], port: number): Promise<void> {
   const socket = connect(port, "127.0.0.1");

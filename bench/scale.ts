@@ -1,8 +1,9 @@
 /** How cost grows: the same work at growing sizes, each size with a check of what came of it, and the exponent of the growth. */
 import type { AdminClient } from "../commands/admin-client.ts";
 import { rssOf } from "./harness.ts";
-import { adtMessages, ctInstances, documentsOfSize, sendInstances, sendMessages } from "./load.ts";
+import { adtMessages, ctInstances, documentsOfSize, sendFromMany, sendInstances, sendMessages } from "./load.ts";
 import { counted, startExchange } from "./subjects.ts";
+import { growingIndex } from "./workloads/registry-store.ts";
 
 export type Curve = {
   readonly name: string;
@@ -25,6 +26,9 @@ type Growth = Omit<Curve, "points" | "exponent"> & {
 };
 
 const mebibyte = 1024 * 1024;
+/** One of 10 million is made in some minutes, and takes 4 GB: only with SCALE_ENTRIES=10000000. */
+const mostEntries = Number(process.env.SCALE_ENTRIES ?? 1_000_000);
+const indexSizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((entries) => entries <= mostEntries);
 
 const growths: readonly Growth[] = [
   {
@@ -65,19 +69,35 @@ const growths: readonly Growth[] = [
     name: "a message of 1 KB acknowledged, one under way on each connection",
     x: "connections",
     unit: "ms a message",
-    // As many as one address may have.
-    sizes: [1, 2, 4, 8, 16, 32, 64],
+    // As many as one system may have, from addresses that each have as many as they may.
+    sizes: [1, 2, 4, 8, 16, 32, 64, 128, 256],
     quick: 3,
     open: () =>
       atHospitalA(async ({ mllp }, a, size) => {
         const items = adtMessages(Math.max(1_000, size * 10));
         const before = await arrivals(a);
         const started = performance.now();
-        await sendMessages(items, mllp, size);
+        await sendFromMany(items, mllp, size);
         const ms = performance.now() - started;
         await counted("arrivals", before + items.length, () => arrivals(a));
         return ms / items.length;
       }),
+  },
+  {
+    name: "a registration in a batch of 50 of 8 callers, durable",
+    x: "entries there",
+    unit: "ms",
+    sizes: indexSizes,
+    quick: 2,
+    open: growingIndex.register,
+  },
+  {
+    name: "a page of 50 of the index, every fourth as deep as it goes",
+    x: "entries there",
+    unit: "ms",
+    sizes: indexSizes,
+    quick: 2,
+    open: growingIndex.page,
   },
 ];
 

@@ -9,13 +9,12 @@ import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
 import { documentOf, registration } from "../../test/exchange/indexed.ts";
 import { type Filled, fillIndex, patientOf } from "../filled-index.ts";
-import type { Done, Side, Workload } from "../harness.ts";
+import type { Done, Side, Subject, Workload } from "../harness.ts";
 import { fresh } from "../subjects.ts";
 
 const batch = 50;
 const callers = 8;
 const pageRows = 50;
-/** An index of 10 million needs 4 GB of disk and some minutes to be made: only where it is named. */
 const sizes = { million: 1_000_000, "10 million": 10_000_000 } as const;
 type Size = keyof typeof sizes;
 
@@ -43,27 +42,48 @@ const rows = (size: Size): readonly Workload[] => [
   },
 ];
 
-const indexed = (size: Size, run: (store: Store, filled: Filled, units: number) => Promise<Done>): Side => ({
-  name: "semrs",
-  start: async () => {
-    const base = fresh("registry");
-    const folder = join(base, "data");
-    mkdirSync(folder);
-    const key = randomBytes(32);
-    const filled = { entries: sizes[size], patients: sizes[size] / 10, most: sizes[size] / 50 };
-    await fillIndex(folder, key, filled);
-    const store = await openStore({ folder, key, now: () => new Date() });
-    const settling = openSettling(store, () => undefined);
-    return {
-      run: (units) => run(store, filled, units),
-      stop: async () => {
-        await settling.stop();
-        await store.close();
-        rmSync(base, { recursive: true });
-      },
-    };
-  },
-});
+type Work = (store: Store, filled: Filled, units: number) => Promise<Done>;
+
+const indexed = (size: Size, run: Work): Side => ({ name: "semrs", start: () => openIndex(sizes[size], run) });
+
+/** An index with so many entries: 10 million take 4 GB of disk and some minutes. */
+async function openIndex(entries: number, run: Work): Promise<Subject> {
+  const base = fresh("registry");
+  const folder = join(base, "data");
+  mkdirSync(folder);
+  const key = randomBytes(32);
+  const filled = { entries, patients: entries / 10, most: entries / 50 };
+  await fillIndex(folder, key, filled);
+  const store = await openStore({ folder, key, now: () => new Date() });
+  const settling = openSettling(store, () => undefined);
+  return {
+    run: (units) => run(store, filled, units),
+    stop: async () => {
+      await settling.stop();
+      await store.close();
+      rmSync(base, { recursive: true });
+    },
+  };
+}
+
+/** One work at one size after the other: milliseconds a unit. The index of a size is made once. */
+const grown = (run: Work, units: number) => async () => {
+  let [at, index]: [number, Subject | undefined] = [0, undefined];
+  return {
+    pid: process.pid,
+    at: async (entries: number): Promise<number> => {
+      if (entries !== at) {
+        await index?.stop();
+        index = await openIndex(entries, run);
+        at = entries;
+      }
+      const { units: done = 1, seconds = 0 } = (await index?.run(units)) ?? {};
+      return (seconds * 1000) / done;
+    },
+    stop: async () => await index?.stop(),
+  };
+};
+export const growingIndex = { register: grown(registering, 1_000), page: grown(paging, 1_000) } as const;
 
 /** Of patients all over the index, each with a document, an accession number and a study that are new. */
 async function registering(store: Store, { patients }: Filled, units: number): Promise<Done> {
