@@ -70,8 +70,13 @@ export type Share = {
   close(): void;
 };
 
-/** Octets that connections may hold together; `changed`: ask again whether to wait. */
-export type HeldBudget = { open(changed: () => void): Share };
+/** Octets that connections may hold together. */
+export type HeldBudget = {
+  /** `changed`: ask again whether to wait. */
+  open(changed: () => void): Share;
+  /** Whether what another connection reads has room. */
+  hasRoom(): boolean;
+};
 
 /** Connections that may be open together. */
 export type Places = {

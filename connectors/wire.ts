@@ -30,8 +30,8 @@ const ciphers = [
   "ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":");
 const handshakeMs = 10_000;
-/** What a connection that is told to wait has read already, and no budget counts: times all connections it has to be little. */
-const readBytes = 65_536;
+/** One read of a connection; one that is told to wait has at most one that nobody has asked for yet. */
+export const readBytes = 65_536;
 
 type Listening = {
   readonly host: string;

@@ -1,48 +1,58 @@
 /**
- * Octets that many connections hold together: over the limit only one reads on, so that it can finish, and those that hold
- * nothing, so that a flood of long messages keeps out no short one. Beyond the limit that is one read a connection.
+ * Octets that many connections hold together, each counted with what it has read ahead; over the limit only one reads on, so
+ * that it can finish, and those that hold nothing, so that a flood of long messages keeps out no short one.
  */
 import type { HeldBudget, Share } from "../connector.ts";
+import { readBytes } from "../wire.ts";
 
-/** Shares of `maxBytes`. The connection that has held something for longest is never told to wait: else none might finish. */
-export function openBudget(maxBytes: number): HeldBudget {
-  const holders = new Map<Share, { bytes: number; readonly changed: () => void }>();
-  const watchers = new Map<Share, () => void>();
+/**
+ * Shares of `maxBytes`. The connection that has held something for longest is never told to wait: else none might finish. One
+ * that reads may have two reads of octets here before anybody can tell it to stop; one that holds nothing and has had a
+ * message to its end is taken at its word.
+ */
+export function openBudget(maxBytes: number, read = readBytes): HeldBudget {
+  const shares = new Map<Share, { held: number; counted: number; readonly changed: () => void }>();
+  /** Those that hold something, in the order in which they began to. */
+  const holders = new Set<Share>();
   let total = 0;
   let wasOver = false;
   let first: Share | undefined;
   const tell = (): void => {
     const isOver = total > maxBytes;
-    const [next] = holders.keys();
+    const [next] = holders;
     if (isOver === wasOver && (!isOver || next === first)) return;
     wasOver = isOver;
     first = next;
-    for (const changed of watchers.values()) changed();
+    for (const { changed } of [...shares.values()]) changed();
   };
   return {
     open: (changed) => {
+      const account = { held: 0, counted: 2 * read, changed };
+      const count = (octets: number): void => {
+        total += octets - account.counted;
+        account.counted = octets;
+      };
       const share: Share = {
         hold: (bytes) => {
-          const before = holders.get(share)?.bytes ?? 0;
-          if (bytes === before) return;
-          total += bytes - before;
-          if (bytes === 0) holders.delete(share);
-          else {
-            const held = holders.get(share);
-            if (held) held.bytes = bytes;
-            else holders.set(share, { bytes, changed });
-          }
+          if (bytes === account.held || !shares.has(share)) return;
+          account.held = bytes;
+          if (bytes > 0) holders.add(share);
+          else holders.delete(share);
+          count(bytes > 0 ? Math.max(bytes, read) + read : 0);
           tell();
         },
-        isOver: () => total > maxBytes && holders.has(share) && holders.keys().next().value !== share,
+        isOver: () => total > maxBytes && holders.has(share) && holders.values().next().value !== share,
         close: () => {
-          share.hold(0);
-          watchers.delete(share);
+          holders.delete(share);
+          count(0);
+          if (shares.delete(share)) tell();
         },
       };
-      watchers.set(share, changed);
+      shares.set(share, account);
+      total += account.counted;
       return share;
     },
+    hasRoom: () => shares.size === 0 || total + 2 * read <= maxBytes,
   };
 }
 
@@ -66,4 +76,5 @@ export const within = (own: HeldBudget, site: HeldBudget | undefined): HeldBudge
             },
           };
         },
+        hasRoom: () => own.hasRoom() && site.hasRoom(),
       };

@@ -1,8 +1,7 @@
 /** MLLP framing (HL7 MLLP release 1): VT, message, FS CR. Correct on every split and coalescing of chunks; never merges two messages. */
+import { giveBack, openFrame } from "./open-frame.ts";
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
-/** Frames over this are put together as they come. */
-const largeBytes = 1024 * 1024;
 const headMsh = Buffer.from("\rMSH");
 
 /** A whole message; or bytes that broke the framing, with what was wrong. */
@@ -13,7 +12,7 @@ export type Frame =
   | { readonly kind: "oversize" };
 
 export type Framer = {
-  /** Frames that this chunk completed. */
+  /** Frames that this chunk completed. The chunk is the framer's: it is given back unless a frame lies in it. */
   push(chunk: Uint8Array): readonly Frame[];
   /** Octets outside frames so far. */
   readonly noise: () => number;
@@ -27,40 +26,17 @@ export type Framer = {
 
 /** A framer for one connection. */
 export function openFramer(maxBytes: number): Framer {
-  let parts: Uint8Array[] = [];
-  /** A large frame's octets, with room behind them: its chunks are not held until it is whole. */
-  let large: Uint8Array | undefined;
-  let size = 0;
+  /** Octets of the open frame, and a whole one that came in one chunk: it is left there. */
+  const open = openFrame();
+  let lone: Uint8Array | undefined;
   let noise = 0;
   let state: "idle" | "open" | "ending" = "idle";
 
+  const held = (): number => lone?.length ?? open.size();
   const take = (): Uint8Array => {
-    const [first] = parts;
-    const bytes = large ? large.subarray(0, size) : parts.length === 1 && first ? first : Buffer.concat(parts, size);
-    forget();
+    const bytes = lone ?? open.take();
+    lone = undefined;
     return bytes;
-  };
-  const forget = (): void => {
-    parts = [];
-    large = undefined;
-    size = 0;
-  };
-  const add = (piece: Uint8Array): void => {
-    const before = size;
-    size += piece.length;
-    if (size > maxBytes) return;
-    if (size <= largeBytes) {
-      parts.push(piece);
-      return;
-    }
-    if (!large || large.length < size) {
-      // Room that is not written to yet takes no memory.
-      const larger = Buffer.allocUnsafeSlow(Math.min(maxBytes, 2 * size));
-      larger.set(large ? large.subarray(0, before) : Buffer.concat(parts, before));
-      large = larger;
-      parts = [];
-    }
-    large.set(piece, before);
   };
   const broken = (reason: string): readonly Frame[] => {
     const bytes = take();
@@ -79,6 +55,7 @@ export function openFramer(maxBytes: number): Framer {
     push: (chunk) => {
       const frames: Frame[] = [];
       let at = 0;
+      let isShared = false;
       while (at < chunk.length) {
         if (state === "idle") {
           const start = chunk.indexOf(vt, at);
@@ -102,11 +79,14 @@ export function openFramer(maxBytes: number): Framer {
           const stop = end < 0 ? chunk.length : end;
           const restart = chunk.subarray(at, stop).indexOf(vt);
           const piece = chunk.subarray(at, restart < 0 ? stop : at + restart);
-          if (piece.length > 0) add(piece);
-          if (size > maxBytes) {
-            forget();
+          if (open.size() + piece.length > maxBytes) {
+            open.forget();
             return [...frames, { kind: "oversize" }];
           }
+          if (end >= 0 && restart < 0 && open.size() === 0) {
+            lone = piece;
+            isShared = true;
+          } else open.add(piece);
           if (restart >= 0) {
             frames.push(...broken("a start block inside an open frame"));
             at += restart + 1;
@@ -116,11 +96,12 @@ export function openFramer(maxBytes: number): Framer {
           }
         }
       }
+      if (!isShared) giveBack(chunk);
       return frames;
     },
     noise: () => noise,
     isOpen: () => state !== "idle",
-    held: () => size,
+    held,
     end: () => {
       state = "idle";
       return broken("the connection ended inside a frame");

@@ -70,6 +70,7 @@ export const mllpSource: Source<typeof options> = {
       const reason = [
         connections > settings.maxConnections ? "connection limit" : "",
         ofAddress > settings.maxPerAddress ? "connection limit of one address" : "",
+        budget.hasRoom() ? "" : "octets in flight",
       ].find((each) => each !== "");
       if (reason) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason }, "warn");

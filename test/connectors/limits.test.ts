@@ -13,8 +13,8 @@ import { until } from "../sites.ts";
 
 describe("octets in flight", () => {
   test("over the site's limit a connection of another listener waits, until the first has finished", () => {
-    const site = openBudget(1000);
-    const [his, ris] = [within(openBudget(10_000), site), within(openBudget(10_000), site)];
+    const site = openBudget(1000, 0);
+    const [his, ris] = [within(openBudget(10_000, 0), site), within(openBudget(10_000, 0), site)];
     let changes = 0;
     const changed = () => {
       changes += 1;
@@ -31,8 +31,8 @@ describe("octets in flight", () => {
   });
 
   test("over both limits there is always one that reads on", () => {
-    const site = openBudget(1000);
-    const listeners = [within(openBudget(500), site), within(openBudget(500), site)];
+    const site = openBudget(1000, 0);
+    const listeners = [within(openBudget(500, 0), site), within(openBudget(500, 0), site)];
     const shares = [0, 1, 0, 1, 1, 0].map((n) => listeners[n]?.open(() => undefined));
     for (const share of shares) share?.hold(400);
     for (let left = shares.length; left > 0; left -= 1) {
@@ -44,7 +44,7 @@ describe("octets in flight", () => {
   });
 
   test("over the limit who holds nothing reads on: a flood of unfinished frames keeps out no short message", () => {
-    const site = openBudget(1000);
+    const site = openBudget(1000, 0);
     const [first, second, third] = [0, 1, 2].map(() => site.open(() => undefined));
     first?.hold(800);
     second?.hold(800);
@@ -69,8 +69,26 @@ describe("octets in flight", () => {
     await running.stop();
   });
 
+  test("what connections may read before they can be told to wait counts; one that has had a message to its end is trusted", () => {
+    const site = openBudget(1000, 100);
+    const shares = [0, 1, 2, 3].map(() => site.open(() => undefined));
+    expect(site.hasRoom()).toBe(true);
+    shares.push(site.open(() => undefined));
+    expect(site.hasRoom()).toBe(false);
+    // Octets that are read are no more than was counted for them.
+    shares[0]?.hold(100);
+    expect([site.hasRoom(), shares[0]?.isOver()]).toEqual([false, false]);
+    shares[1]?.hold(101);
+    expect([shares[0]?.isOver(), shares[1]?.isOver()]).toEqual([false, true]);
+    shares[0]?.hold(0);
+    shares[1]?.hold(0);
+    expect(site.hasRoom()).toBe(true);
+    for (const share of shares) share.close();
+    expect(within(openBudget(1000, 100), site).hasRoom()).toBe(true);
+  });
+
   test("instances that wait for the disk count, too", () => {
-    const site = openBudget(1000);
+    const site = openBudget(1000, 0);
     site.open(() => undefined).hold(900);
     const flow = openFlowBudget(10_000, site);
     flow.take(50);

@@ -147,7 +147,7 @@ describe("batches (HL7 v2.5.1 2.10.3)", () => {
 describe("limits", () => {
   test("over the budget of octets one connection reads on and ends, then the other", async () => {
     const told: string[] = [];
-    const budget = openBudget(100);
+    const budget = openBudget(100, 0);
     const one = budget.open(() => told.push(`one ${one.isOver()}`));
     const two = budget.open(() => told.push(`two ${two.isOver()}`));
     one.hold(60);
@@ -169,6 +169,7 @@ describe("limits", () => {
     const real = openBudget(1024 * 1024);
     const calls: string[] = [];
     const held: HeldBudget = {
+      ...real,
       open: (changed) => {
         const share = real.open(changed);
         return {

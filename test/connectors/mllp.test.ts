@@ -95,7 +95,7 @@ describe("framing", () => {
     for (const name of readdirSync(streams.path).filter((file) => file.endsWith(".mllp"))) {
       const bytes = readFileSync(join(streams.path, name));
       const whole = openFramer(1e7)
-        .push(bytes)
+        .push(Buffer.from(bytes))
         .map(({ kind }) => kind);
       for (let at = 1; at < Math.min(bytes.length, 3_000); at += 1) {
         const framer = openFramer(1e7);

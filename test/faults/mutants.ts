@@ -44,6 +44,7 @@ export const mutants = {
   "no-budget": [
     ["connectors/mllp/budget.ts", "isOver: () => total > maxBytes &&", "isOver: () => false &&"],
     ["connectors/mllp/budget.ts", "const isOver = total > maxBytes;", "const isOver = false;"],
+    ["connectors/mllp/budget.ts", "hasRoom: () => shares.size === 0 ||", "hasRoom: () => true ||"],
   ],
 } as const satisfies Readonly<Record<string, readonly Edit[]>>;
 export type Mutant = keyof typeof mutants;

@@ -7,7 +7,7 @@ import { openExchange } from "./exchange.ts";
 import type { Trial } from "./trial.ts";
 
 const mebibytes = 220;
-const flood = { connections: 400, perAddress: 50, bytes: 900_000, ms: 30_000 };
+const flood = { connections: 400, perAddress: 50, bytes: 900_000, ms: 60_000 };
 /** Messages of good clients in the midst of it. */
 const served = 60;
 const connections = 4;
@@ -44,12 +44,12 @@ export const memory: Trial = {
       const isServed = () => load.acknowledged.size >= before + served;
       await until("served, or ended", () => isServed() || !isAlive(), flood.ms).catch(() => undefined);
       const during = load.acknowledged.size - before;
-      const peak = Math.round(Number(readFileSync(`${group}/memory.max_usage_in_bytes`, "utf8")) / 2 ** 20);
       for (const socket of sockets) socket.destroy();
       if (!isAlive())
         return { ...exchange.count([load]), drainedMs: null, notes: [], failures: [`ended by ${a.signalCode}`] };
       await load.stop();
       const drainedMs = await exchange.drain([load], isMutant ? 20_000 : undefined);
+      const peak = Math.round(Number(readFileSync(`${group}/memory.max_usage_in_bytes`, "utf8")) / 2 ** 20);
       return await exchange.figures([load], drainedMs, {
         notes: [`${peak} MB at most with the page cache, ${during} acknowledged in the midst of it`],
         criteria: { "good clients are served": during >= served },
