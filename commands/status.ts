@@ -27,6 +27,10 @@ export function statusCommand(): Command {
         else print(balanceLines(balance).join("\n"));
         for (const { kind, name, mode, since, left, reason } of balance.stops)
           say(`${kind} ${name} ${mode} since ${since}, ${left} left: ${reason}`);
+        for (const { destination, between, timeZone, opens, left } of balance.windows)
+          say(
+            `${destination} takes deliveries from ${between.join(" to ")} (${timeZone}): ${left} wait, opens at ${opens}`,
+          );
         if (balance.holds) return;
         say(`semrs status: ${balance.failed ?? `${balance.lost} accepted and nowhere to be found; semrs verify`}`);
         process.exitCode = exits.data;

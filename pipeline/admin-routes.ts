@@ -18,12 +18,24 @@ import { searchedStates, searchJournal } from "./search.ts";
 import type { Site } from "./site.ts";
 import { type StopLine, stop, stopLines } from "./stops.ts";
 import { verifyStore } from "./verify.ts";
+import { saysWindow, shutAt } from "./windows.ts";
 
 /** What /status answers. */
 export type Status = Balance & {
   readonly stops: readonly StopLine[];
+  /** Destinations outside their delivery window. */
+  readonly windows: readonly WindowLine[];
   /** Octets of the records that each channel keeps. */
   readonly kept: Readonly<Record<string, number>>;
+};
+
+type WindowLine = {
+  readonly destination: string;
+  readonly between: readonly [string, string];
+  readonly timeZone: string;
+  readonly opens: string;
+  /** Deliveries that wait for it. */
+  readonly left: number;
 };
 
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
@@ -92,14 +104,19 @@ export const routes: readonly Route[] = [
   get("/status", {
     summary: "What was accepted against what became of it, by channel.",
     answer: async ({ running: { site, reconciler } }): Promise<Status> => {
-      return { ...(await reconciler.look()), stops: stopLines(site.store), kept: site.store.kept.bytes() };
+      return {
+        ...(await reconciler.look()),
+        stops: stopLines(site.store),
+        windows: windowLines(site),
+        kept: site.store.kept.bytes(),
+      };
     },
   }),
   get("/counts", { summary: "Rows by state.", answer: ({ running }) => counts(running.site) }),
   get("/journal", {
     summary: "What is not done, or what is in one state.",
     query: listQuery,
-    answer: ({ running, query }) => listJournal(running.site.store, query),
+    answer: ({ running: { site }, query }) => waits(site, listJournal(site.store, query)),
   }),
   post("/journal/search", {
     summary:
@@ -109,7 +126,7 @@ export const routes: readonly Route[] = [
   }),
   get("/trace/{id}", {
     summary: "The way of one message: by an id, the last digits of one, or a control id.",
-    answer: ({ running, id }) => trace(running.site.store, id),
+    answer: ({ running: { site }, id }) => waits(site, trace(site.store, id)),
   }),
   get("/records", { summary: "The newest sealed records.", answer: ({ running }) => records(running.site) }),
   get("/records/{id}/evidence", {
@@ -217,4 +234,19 @@ async function fetchNow(site: Site, { patientIds: ids, patient }: z.output<typeo
   ]);
   site.wake();
   return { channel: channel.name, state: "queued" };
+}
+
+const windowLines = ({ config, store, now }: Site): readonly WindowLine[] =>
+  shutAt(config, now().getTime()).map(({ destination, window, opens }) => {
+    return {
+      destination,
+      ...window,
+      opens: new Date(opens).toISOString(),
+      left: store.stops.left("system", destination),
+    };
+  });
+
+/** A delivery that waits for its destination's window says so. */
+function waits<Told extends { readonly deliveries: Parameters<typeof saysWindow>[1] }>(site: Site, told: Told): Told {
+  return { ...told, deliveries: saysWindow(site.config, told.deliveries, site.now().getTime()) };
 }

@@ -9,6 +9,7 @@ import { type Target, type Told, targetsOf } from "./alert-targets.ts";
 import { certificates } from "./readiness.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
+import { waitingSince } from "./windows.ts";
 
 export type Alerting = { begin(): void; stop(): Promise<void> };
 
@@ -121,7 +122,7 @@ function factsOf(site: Site, reconciler: Reconciler): AlertFacts {
       return [{ system, last, hours }];
     });
   return {
-    queues: store.alerts.queues(at),
+    queues: waitingSince(config, store.alerts.queues(at), at),
     heldSince: store.alerts.heldSince(),
     feeds,
     certificates: certificates(site).flatMap(({ check, days }) =>

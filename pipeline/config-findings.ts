@@ -123,6 +123,11 @@ const table = {
     "A partner is sent and may send semrs-2017: its headers and images are signed by nobody.",
     "Ask it when it will speak semrs-2; its first such envelope ends this for good.",
   ],
+  WINDOW_OUTLIVES_RETRY: [
+    "warn",
+    "A delivery window may be shut for longer than delivery.retry.for: what fails as it opens is parked at once.",
+    "Raise delivery.retry.for to several days.",
+  ],
   LEGACY_INDIRECT: [
     "error",
     "A partner with semrs-2017 shares its TLS certificate with another: what stands between could be either.",

@@ -25,6 +25,10 @@ export function* findDoubts(file: File, channels: readonly Channel[]): Generator
     yield { code: "LEGACY_PARTNER", path: ["partners", name, "profiles"], message };
   }
   const sites = Object.values(file.sites);
+  if (file.delivery.retry.for < dayMs && [file, ...sites].some(hasWindow)) {
+    const message = "what fails when its window opens is parked at once: a window may be shut for longer than this";
+    yield { code: "WINDOW_OUTLIVES_RETRY", path: ["delivery", "retry", "for"], message };
+  }
   for (const channel of channels) {
     const path = ["channels", channel.name];
     if (!sites.some(({ run }) => run.includes(channel.name)))
@@ -32,6 +36,10 @@ export function* findDoubts(file: File, channels: readonly Channel[]): Generator
     yield* channel.kind === "outbound" ? outbound(path, channel, sites) : inbound(path, channel, file);
   }
 }
+
+const dayMs = 86_400_000;
+const hasWindow = (part: File | Site): boolean =>
+  Object.values("systems" in part ? part.systems : part.partners).some(({ window }) => window !== undefined);
 
 const isOutbound = (channel: Channel): channel is OutboundChannel => channel.kind === "outbound";
 

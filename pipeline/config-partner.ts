@@ -1,7 +1,7 @@
 /** The schema of one partner: whom we seal for, whose signatures we accept. */
 import { z } from "zod";
 import { keyTransports } from "../envelope/index.ts";
-import { name } from "./config-values.ts";
+import { name, window } from "./config-values.ts";
 
 export const partner = z.strictObject({
   url: z
@@ -26,4 +26,5 @@ export const partner = z.strictObject({
     .enum(keyTransports)
     .default("rsa-oaep")
     .describe("semrs-2017: how the one-time key is wrapped, both ways."),
+  window,
 });

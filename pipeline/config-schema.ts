@@ -4,15 +4,7 @@ import { purposesOfUse } from "../formats/query.ts";
 import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
-import { lasting, listen, name, oid, size } from "./config-values.ts";
-
-const isTimeZone = (name: string): boolean => {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
-  } catch {
-    return false;
-  }
-};
+import { lasting, listen, name, oid, size, timeZone } from "./config-values.ts";
 
 const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
@@ -96,11 +88,9 @@ const site = z.strictObject({
 
 export const schema = z.strictObject({
   site: name.describe("Which of the sites below this process is."),
-  timeZone: z
-    .string()
+  timeZone: timeZone
     .default("Asia/Taipei")
-    .refine(isTimeZone, "a time zone is an IANA name, for example Asia/Taipei")
-    .describe("Time zone in which our HL7 messages are written."),
+    .describe("Time zone in which our HL7 messages are written, and of delivery windows."),
   identifiers: z
     .record(
       name,

@@ -4,7 +4,7 @@ import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
 import { charsetNamed } from "../formats/charset.ts";
-import { aeTitle, duration, listen, messageType } from "./config-values.ts";
+import { aeTitle, duration, listen, messageType, window } from "./config-values.ts";
 
 const clearText = z
   .string()
@@ -177,6 +177,7 @@ export const system = z.strictObject({
   mllp: mllp.optional().describe("HL7 v2 over MLLP."),
   dicom: dicom.optional().describe("DICOM: C-STORE, C-ECHO and storage commitment."),
   directory: directory.optional().describe("Files in a folder; moved to done/ or refused/."),
+  window,
 });
 
 /** The connectors that a system can have, by their key. */

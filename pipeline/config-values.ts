@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { fieldAddress } from "../formats/hl7-edit.ts";
 import { parseDuration, parseSize } from "./duration.ts";
+import { isTimeZone } from "./windows.ts";
 
 export const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "a name is lower-case letters, digits and hyphens");
 export const oid = z.string().regex(/^[0-2](\.(0|[1-9][0-9]*))+$/, "an OID is digits and dots");
@@ -29,6 +30,26 @@ export const retention = z
   })
   .prefault({})
   .describe("How long records are kept; without a value for good. What is queued, held or parked always stays.");
+export const timeZone = z.string().refine(isTimeZone, "a time zone is an IANA name, for example Asia/Taipei");
+const timeOfDay = z
+  .string()
+  .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, "a time of day is HH:MM from 00:00 to 23:59, in quotes");
+/** When a destination is sent to. */
+export const window = z
+  .strictObject({
+    between: z
+      .tuple([timeOfDay, timeOfDay])
+      .refine(
+        ([from, to]) => from !== to,
+        "a window that ends when it begins is none; leave it out, or pause the system",
+      )
+      .describe("From the first time of day to the second, over midnight where that is earlier."),
+    timeZone: timeZone.optional().describe("Time zone of both; the file's timeZone unless said."),
+  })
+  .optional()
+  .describe(
+    "Delivery window: outside it nothing is sent; what is due waits, and counts neither as failing nor as late.",
+  );
 export const listen = z.string().transform((text, context) => {
   const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
   if (host && Number(port) <= 65_535) return { host, port: Number(port) };

@@ -8,6 +8,7 @@ import type { Station } from "./metrics.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { placesOf } from "./places.ts";
 import { pass, type Site, step } from "./site.ts";
+import { shutAt } from "./windows.ts";
 
 /** What to commit together with a delivery's success, and what is told of it. */
 export type Sent = {
@@ -84,7 +85,12 @@ export function openDeliveryLoop<T extends Together>(
     const now = clock.now();
     const free = (destination: string): number =>
       pauses.limit(destination, placesOf(config, destination), now) - (load.get(destination) ?? 0);
-    const paused = new Set([...pauses.closed(now), ...site.stopped.paused("system")]);
+    const shut = shutAt(config, now);
+    const paused = new Set([
+      ...pauses.closed(now),
+      ...site.stopped.paused("system"),
+      ...shut.map(({ destination }) => destination),
+    ]);
     const except = { channels: site.stopped.paused("channel"), ids: [...under.keys()] };
     const ways = store.deliveries
       .ways(now)
@@ -102,7 +108,9 @@ export function openDeliveryLoop<T extends Together>(
       else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [...ways.map(({ next }) => next), pauses.next(now)].filter((at) => at !== undefined && at > now);
+    const times = [...ways.map(({ next }) => next), pauses.next(now), ...shut.map(({ opens }) => opens)].filter(
+      (at) => at !== undefined && at > now,
+    );
     const next = Math.min(...(times as number[]), now + maxSleepMs);
     if (times.length > 0) callOff = clock.after(next - now, wake);
   };

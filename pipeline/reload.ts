@@ -20,6 +20,7 @@ const live: Readonly<Record<keyof System, readonly string[]>> = {
   ],
   dicom: ["associations", "proof", "proofSeconds", "connectSeconds", "responseSeconds"],
   directory: [],
+  window: ["between", "timeZone"],
 };
 
 /** CONFIG_INVALID with a line for each problem, and its place; else what has changed. */
@@ -61,7 +62,13 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   put(["site"], site);
   for (const key of ["keys", "data", "admin", "disk", "limits", "repository", "registry"] as const)
     put([...at, key], own[key]);
-  for (const key of ["timeZone", "identifiers", "partners", "trust", "registryPartner", "delivery"] as const)
+  const partners = Object.entries(config.partners);
+  put(
+    ["partners"],
+    partners.map(([name, { window: _live, ...partner }]) => [name, partner]),
+  );
+  for (const [name, { window }] of partners) put(["partners", name, "window"], window);
+  for (const key of ["timeZone", "identifiers", "trust", "registryPartner", "delivery"] as const)
     put([key], config[key]);
   for (const [name, system] of Object.entries(own.systems))
     for (const [protocol, options] of Object.entries(system))
@@ -84,7 +91,7 @@ const differing = (now: ReadonlyMap<string, string>, then: ReadonlyMap<string, s
     (path) => (now.get(path) ?? "null") !== (then.get(path) ?? "null"),
   );
 
-const livePaths = /^(timeZone|identifiers|delivery|channels\.[^.]+|sites\.[^.]+\.run)$/;
+const livePaths = /^(timeZone|identifiers|delivery|partners\.[^.]+\.window|channels\.[^.]+|sites\.[^.]+\.run)$/;
 
 function isLive(path: string): boolean {
   const [, protocol, key] = /^sites\.[^.]+\.systems\.[^.]+\.([^.]+)\.([^.]+)$/.exec(path) ?? [];
