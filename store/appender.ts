@@ -73,8 +73,9 @@ export function openAppender(
     append: (accepted) => {
       if (accepted.length > 0) {
         callOff();
-        const [at, group] = [clock.now(), seq + 1];
-        add(accepted.map(({ id, digest }, n) => ({ seq: group + n, at, id, digest, group })));
+        // A confirmation that was not synced yet is of this group: a power cut may leave the rest of it and not that.
+        const [at, first, group] = [clock.now(), seq + 1, synced.seq + 1];
+        add(accepted.map(({ id, digest }, n) => ({ seq: first + n, at, id, digest, group })));
         isConfirmed = false;
       }
       if (synced.offset === offset) return undefined;

@@ -112,3 +112,29 @@ test("the writing end: groups, one taken back, room that is given back, and all 
   expect([...walkJournal(path)].map(({ id }) => id)).toEqual(["a", "d"]);
   expect(missing(path, [])).toEqual(["a", "d"]);
 });
+
+test("a group behind a confirmation that a power cut lost is a torn end: both waited for the same sync", async () => {
+  const path = join(mkdtempSync(join(tmpdir(), "semrs-journal-")), "accept.journal");
+  let confirm = (): void => undefined;
+  const clock = {
+    now: () => 0,
+    after: (_ms: number, work: () => void) => {
+      confirm = work;
+      return () => undefined;
+    },
+  };
+  const accepting = openAppender(openJournalFile(path, "append"), emptyHead, clock);
+  accepting.reserve();
+  await accepting.append([{ id: "a", digest: "00" }]);
+  confirm();
+  await accepting.append([{ id: "b", digest: "00" }]);
+  const [a, lost] = [frame({ seq: 1, at: 0, id: "a", digest: "00", group: 1 }, emptyHead.chain)].flatMap((each) => [
+    each,
+    frame({ seq: 2, at: 0 }, each.chain),
+  ]);
+  const bytes = readFileSync(path);
+  const end = a?.bytes.length ?? 0;
+  writeFileSync(path, bytes.fill(0, end, end + (lost?.bytes.length ?? 0)));
+  expect(missing(path, ["a"])).toEqual([]);
+  expect(statSync(path).size).toBe(end);
+});
