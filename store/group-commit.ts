@@ -57,8 +57,7 @@ export function openGroupCommit(index: Index, accepting: Appender, owed: readonl
     let synced: Promise<void> | undefined;
     try {
       if (still.length > 0 || group.some(({ accepted }) => accepted.length > 0)) accepting.reserve();
-      index.exec("BEGIN IMMEDIATE");
-      results = group.map((commit) => apply(index, commit));
+      results = applyAll(index, group);
       const accepted = [...still, ...group.flatMap((commit, n) => (results[n]?.error ? [] : commit.accepted))];
       index.run({ sql: checkpoint, params: [accepting.checkpoint(accepted)] });
       synced = accepting.append(accepted);
@@ -99,6 +98,23 @@ export function openGroupCommit(index: Index, accepting: Appender, owed: readonl
       index.run({ sql: checkpoint, params: [accepting.checkpoint([])] });
     },
   };
+}
+
+/**
+ * Begins a transaction with the changes of all. A savepoint costs a copy of every page that is changed after it, more than the
+ * change itself: only when some commit conflicts is all done anew with one for each.
+ */
+function applyAll(index: Index, group: readonly Commit[]): readonly Committed[] {
+  index.exec("BEGIN IMMEDIATE");
+  try {
+    for (const { statements } of group) for (const statement of statements) index.run(statement);
+    return group.map(({ n }) => ({ n }));
+  } catch (thrown) {
+    if (kindOf(thrown) !== "conflict") throw thrown;
+    index.exec("ROLLBACK");
+    index.exec("BEGIN IMMEDIATE");
+    return group.map((commit) => apply(index, commit));
+  }
 }
 
 /** One caller's changes: all or none, whatever the others of the group do. */
