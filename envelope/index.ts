@@ -14,6 +14,7 @@ export {
   type PartFacts,
   type SealedPart,
   sealDigested,
+  sealOctets,
   sealPart,
   sealWhole,
   segmentBytes,

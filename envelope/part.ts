@@ -3,7 +3,7 @@
  * indefinite-length BER. The ciphertext rests as it is; head and tail are written around it whenever it is sent, so one
  * ciphertext serves any number of envelopes. Only the digests prove anything: a past recipient knows the key.
  */
-import { createHash, createSecretKey, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
+import { createHash, createSecretKey, hash, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
 import { gcmCipher, gcmDecipher } from "./primitives.ts";
@@ -83,7 +83,7 @@ export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; r
   const encryption = gcmCipher(cek, nonce);
   const cipher = encryption.update(octets);
   encryption.final();
-  const sha256 = createHash("sha256").update(octets).digest("hex");
+  const sha256 = hash("sha256", octets);
   const facts = { size: octets.length, sha256, segs: null, root: null, cek, nonce, tag: encryption.getAuthTag() };
   return { cipher, facts };
 }

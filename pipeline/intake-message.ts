@@ -1,7 +1,6 @@
 /** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer (decision 1). */
 import { createHash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
-import { openCipher, sealWhole } from "../envelope/index.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import { patientsNamed } from "../formats/hl7-merge.ts";
@@ -10,6 +9,7 @@ import { arrivalRow, takenIn } from "./arrival-row.ts";
 import { namedPatient } from "./audited.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
+import { collect, readMessage, stageMessage } from "./message-blob.ts";
 import { openPace } from "./pace.ts";
 import { openPatientOrder, type Turn } from "./patient-order.ts";
 import { pass, type Site } from "./site.ts";
@@ -159,7 +159,7 @@ export function openMessageIntake(
       verdicts.judgeLater(message, async () => {
         const blob = store.arrivals.find(message.id)?.blob;
         if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
-        return await readBlob(site, blob);
+        return await readMessage(store, blob);
       });
       return { accepted: true };
     }
@@ -235,8 +235,7 @@ export function openMessageIntake(
     sha256: string,
     changes: readonly Change[],
   ): Promise<void> => {
-    const part = sealWhole(bytes);
-    const blob = await store.blobs.put(part.cipher, part.facts);
+    const blob = await stageMessage(store, row.id, bytes);
     const added = store.arrivals.add({ ...row, blob: blob.name });
     await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }]);
   };
@@ -262,7 +261,7 @@ export function openMessageIntake(
   };
   const takeUp = async (row: ArrivalRow): Promise<void> => {
     if (row.blob === null || row.mediaType !== "application/hl7-v2") return;
-    const bytes = await readBlob(site, row.blob);
+    const bytes = await readMessage(store, row.blob);
     const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
     if (head instanceof Fault) {
       const facts = { controlId: row.controlId } as MessageFacts;
@@ -278,22 +277,5 @@ export function openMessageIntake(
 /** Larger ones are looked for before they are encrypted. */
 const maxOptimisticBytes = 64 * 1024;
 const maxResumed = 100_000;
-/** Whole messages are held while they are read; the connector's own limit is lower. */
-const maxMessageBytes = 256 * 1024 * 1024;
-
-async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of body) {
-    size += part.length;
-    if (size > maxMessageBytes) throw new Fault("TOO_LARGE", `the message is over ${maxMessageBytes} octets`);
-    parts.push(part);
-  }
-  return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, size);
-}
-
 const readHead = (bytes: Uint8Array, charset: string): MessageFacts | Fault =>
   orFault(() => readMsh(bytes, charset === "from-msh-18" ? {} : { charset }));
-
-const readBlob = ({ store }: Site, name: string): Promise<Uint8Array> =>
-  collect(openCipher(store.blobs.read(name), store.blobs.facts(name)));

@@ -1,10 +1,10 @@
 /** What becomes of a spooled message: its verdict, kept with its arrival in one commit with whatever the corridor made of it. */
 import type { Verdict } from "../connectors/connector.ts";
-import { sealWhole } from "../envelope/index.ts";
 import { codeOf, consequence, reasonOf } from "../errors.ts";
 import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
 import type { ArrivalRow, BlobName, Change, Id } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
+import { stageMessage } from "./message-blob.ts";
 import type { Pace } from "./pace.ts";
 import type { Turn } from "./patient-order.ts";
 import { type Site, step } from "./site.ts";
@@ -152,8 +152,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   const instead = async (id: Id, frame: Uint8Array): Promise<{ changes: readonly Change[]; blob?: BlobName }> => {
     const spooled = store.arrivals.find(id)?.blob;
     if (!spooled) return { changes: [] };
-    const part = sealWhole(frame);
-    const blob = await store.blobs.put(part.cipher, part.facts);
+    const blob = await stageMessage(store, store.newId(), frame);
     const dropped = blob.name === spooled ? [] : [store.blobs.drop(spooled)];
     return { changes: [blob.change, ...dropped], blob: blob.name };
   };

@@ -13,6 +13,7 @@ const readBytes = 1024 * 1024;
 // A descriptor in place of a file handle: two turns of the thread pool a small file, not five.
 const disk = { open: promisify(open), read: promisify(read) } as const;
 const sweepLimit = 10_000_000;
+const cekBytes = 32;
 /** Asked only of a blob that is damaged: it goes through every row. */
 const usedBySql = `
   SELECT 'arrival' AS kind, id, control_id FROM arrival WHERE blob = ?1
@@ -68,6 +69,12 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         throw thrown;
       }
     },
+    own: (name, cipher, facts) => ({
+      name,
+      digest: facts.sha256 ?? facts.root ?? "",
+      fresh: true,
+      change: insertBlob(name, facts, keys, cipher, null),
+    }),
     facts: (name) => factsOf(row(name, factColumns), keys),
     read: (name) => {
       const found = row(name);
@@ -100,21 +107,28 @@ function insertBlob(
   file: string | null,
 ) {
   const { size, sha256, segs, root, cek, nonce, tag } = facts;
-  // Digests of clear text would confirm to a thief what the blob holds: sealed.
+  // Digests of clear text would confirm to a thief what the blob holds: sealed, and its key with them.
   const digests = keys.seal(
-    `blob\0${name}\0digests`,
-    Buffer.concat([Buffer.from(sha256 ?? root ?? "", "hex"), segs ?? new Uint8Array()]),
+    `blob\0${name}\0key`,
+    Buffer.concat([cek, Buffer.from(sha256 ?? root ?? "", "hex"), segs ?? nothing]),
   );
   const form = sha256 === null ? "segments" : "whole";
-  const row = { name, form, size, digests, cek: keys.wrap(cek), nonce, tag, inline, file };
+  const row = { name, form, size, digests, cek: nothing, nonce, tag, inline, file };
   return insert("blob", row, " ON CONFLICT (name) DO UPDATE SET size = excluded.size");
 }
+
+const nothing = new Uint8Array();
 
 /** Without the ciphertext, which an inline blob has in the same row. */
 const factColumns = "name, form, size, digests, cek, nonce, tag";
 
 function factsOf(row: Row, keys: StorageKeys): BlobFacts {
-  const digests = keys.open(`blob\0${String(row.name)}\0digests`, row.digests as Uint8Array);
+  const wrapped = row.cek as Uint8Array;
+  // Rows of before have their key wrapped beside their digests.
+  const [cek, digests] =
+    wrapped.length > 0
+      ? [keys.unwrap(wrapped), keys.open(`blob\0${String(row.name)}\0digests`, row.digests as Uint8Array)]
+      : splitAt(keys.open(`blob\0${String(row.name)}\0key`, row.digests as Uint8Array), cekBytes);
   const digest = Buffer.from(digests.subarray(0, 32)).toString("hex");
   const isWhole = row.form === "whole";
   return {
@@ -122,11 +136,16 @@ function factsOf(row: Row, keys: StorageKeys): BlobFacts {
     sha256: isWhole ? digest : null,
     segs: isWhole ? null : digests.subarray(32),
     root: isWhole ? null : digest,
-    cek: keys.unwrap(row.cek as Uint8Array),
+    cek,
     nonce: row.nonce as Uint8Array,
     tag: row.tag as Uint8Array,
   };
 }
+
+const splitAt = (bytes: Uint8Array, at: number): readonly [Uint8Array, Uint8Array] => [
+  bytes.subarray(0, at),
+  bytes.subarray(at),
+];
 
 async function* readFile(path: string, size: number, name: BlobName): AsyncGenerator<Uint8Array> {
   const damaged = (what: string) =>

@@ -111,7 +111,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   legacy: openLegacy(db),
   steps: openSteps(db),
   alerts: openAlerts(db),
-  ...openAudit(db, openPatientKeys(db, keys), now),
+  ...openAudit(db, openPatientKeys(db, keys, idSource(now)), now),
   stops: openStops(db),
   search: openSearch(db),
 });

@@ -1,12 +1,13 @@
 /**
  * Keys of patients, one each, wrapped under the site's: to erase a patient's is to erase whatever was sealed under it. What is
- * sealed names the key by a random id, which says nothing of the patient once the key's row has gone.
+ * sealed names the key by an id, which says nothing of the patient once the key's row has gone.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
+import { drawn as drawnAhead } from "./drawn.ts";
 import type { StorageKeys } from "./keys.ts";
 import { text } from "./rows.ts";
 import { change, type Database, type Row } from "./sqlite.ts";
-import type { Change, Token } from "./store.ts";
+import type { Change, Id, Token } from "./store.ts";
 
 export type PatientKeys = {
   /** AES-256-GCM under the patient's key, `where` authenticated. `changes` are committed with what was sealed: they keep a new key. */
@@ -28,14 +29,14 @@ type Key = { readonly id: string; readonly key: KeyObject; readonly fresh: Chang
 const [nonceBytes, tagBytes, keyBytes, wrappedBytes] = [12, 16, 32, 40];
 const maxCached = 10_000;
 
-export function openPatientKeys(db: Database, keys: StorageKeys): PatientKeys {
+export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id): PatientKeys {
   const cached = new Map<Token, Key>();
   // Drawn and not yet seen in the index: whoever seals meanwhile uses the same one.
   const drawn = new Map<Token, Key>();
   const secretOf = (row: Row): KeyObject => createSecretKey(keys.unwrap(row.key as Uint8Array));
 
   const draw = (patient: Token): Key => {
-    const [id, secret] = [randomBytes(16).toString("hex"), randomBytes(keyBytes)];
+    const [id, secret] = [newId(), randomBytes(keyBytes)];
     const fresh = change(
       "INSERT INTO patient_key (patient, id, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
       patient,
@@ -64,7 +65,7 @@ export function openPatientKeys(db: Database, keys: StorageKeys): PatientKeys {
   return {
     seal: (patient, where, clear) => {
       const { id, key, fresh } = keyOf(patient);
-      const nonce = randomBytes(nonceBytes);
+      const nonce = drawnAhead(nonceBytes);
       const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
       cipher.setAAD(Buffer.from(`${where}\0${id}`));
       const sealed = Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);

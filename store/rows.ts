@@ -6,13 +6,18 @@ import type { Id } from "./store.ts";
 
 const utf8 = new TextDecoder();
 
-/** A value as sealed JSON. */
+/** A value as sealed JSON; nothing is no octets. */
 export const sealJson = (keys: StorageKeys, table: string, id: string, column: string, value: unknown): Uint8Array =>
-  keys.seal(`${table}\0${id}\0${column}`, Buffer.from(JSON.stringify(value ?? null)));
+  value === null || value === undefined
+    ? nothing
+    : keys.seal(`${table}\0${id}\0${column}`, Buffer.from(JSON.stringify(value)));
+const nothing = new Uint8Array();
 
 /** What `sealJson` sealed. */
-export const openJson = (keys: StorageKeys, table: string, id: string, column: string, row: Row): unknown =>
-  JSON.parse(utf8.decode(keys.open(`${table}\0${id}\0${column}`, row[column] as Uint8Array)));
+export const openJson = (keys: StorageKeys, table: string, id: string, column: string, row: Row): unknown => {
+  const sealed = row[column] as Uint8Array;
+  return sealed.length === 0 ? null : JSON.parse(utf8.decode(keys.open(`${table}\0${id}\0${column}`, sealed)));
+};
 
 export const text = (row: Row, column: string): string => String(row[column]);
 export const textOrNull = (row: Row, column: string): string | null =>

@@ -66,8 +66,10 @@ export function* openSealed(db: Database, keys: StorageKeys): Generator<readonly
 }
 
 function opens(keys: StorageKeys, place: string, value: Row[string] | undefined): boolean {
+  const octets = value as Uint8Array;
+  if (octets.length === 0) return true;
   try {
-    keys.open(place, value as Uint8Array);
+    keys.open(place, octets);
     return true;
   } catch {
     return false;

@@ -124,6 +124,11 @@ export type Blobs = {
    * copy is dropped and `fresh` is false. An iterable that throws leaves nothing behind.
    */
   put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
+  /**
+   * A body that never comes twice, up to 64 KiB, inline under a name that is an id: those that come together lie together, where
+   * names made of digests are all over the index.
+   */
+  own(name: Id, cipher: Uint8Array, facts: BlobFacts): StagedBlob;
   facts(name: BlobName): BlobFacts;
   /** The ciphertext from the first octet, in chunks of at most 1 MiB; STORE_DAMAGED when the file is short or missing. */
   read(name: BlobName): AsyncIterable<Uint8Array>;

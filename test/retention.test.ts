@@ -168,17 +168,20 @@ test("somebody who begins to wait meanwhile keeps it", async () => {
   expect(isShredded(id)).toBe(false);
 });
 
-test("the wrapped key of a shredded blob is nowhere in the data folder any more", async () => {
+test("the sealed key of a shredded blob is nowhere in the data folder any more", async () => {
   const { name: blob } = await put(octets(3_000, 12));
   await record({ days: 40, blob });
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  const { cek } = db.prepare("SELECT cek FROM blob WHERE name = ?").get(blob) as { cek: Uint8Array };
+  // Key and digests are sealed together.
+  const { digests: sealed } = db.prepare("SELECT digests FROM blob WHERE name = ?").get(blob) as {
+    digests: Uint8Array;
+  };
   db.close();
   const file = (): Buffer => Buffer.concat(["semrs.db", "semrs.db-wal"].map((each) => readIfThere(join(folder, each))));
-  expect(file().includes(Buffer.from(cek))).toBe(true);
+  expect(file().includes(Buffer.from(sealed))).toBe(true);
   await retentionOf({ for: dayMs }).look();
   await store.close();
-  expect(file().includes(Buffer.from(cek))).toBe(false);
+  expect(file().includes(Buffer.from(sealed))).toBe(false);
   await open();
 });
 

@@ -3,9 +3,10 @@ import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
-import { sealPart } from "../../envelope/index.ts";
+import { sealOctets, sealPart } from "../../envelope/index.ts";
+import { storageKeys } from "../../store/keys.ts";
 import { octets, wire } from "../envelope/people.ts";
-import { clear, folder, open, put, store } from "./fresh.ts";
+import { clear, folder, key, open, put, store } from "./fresh.ts";
 import { beforeTwoLevels } from "./rows.ts";
 
 describe("blobs", () => {
@@ -74,4 +75,30 @@ test("bodies of the fourth format, inline and in files, are read after the start
     expect(Buffer.compare(await clear(names[n] ?? ""), bytes), String(n)).toBe(0);
   expect((await put(bodies[0] ?? octets(1, 1))).name).toBe(names[0]);
   expect(store.blobs.names("", 10)).toEqual([...names].sort());
+});
+
+test("a body under an id of its own comes back as it was", async () => {
+  const bytes = octets(1_000, 5);
+  const { cipher, facts } = sealOctets(bytes);
+  const { name, change } = store.blobs.own(store.newId(), cipher, facts);
+  await store.commit([change]);
+  expect(Buffer.compare(await clear(name), bytes)).toBe(0);
+});
+
+test("a row of before, with its key wrapped beside its digests, opens", async () => {
+  const bytes = octets(3_000_000, 6);
+  const { name } = await put(bytes);
+  const { cek, segs, root } = store.blobs.facts(name);
+  await store.close();
+  const keys = storageKeys(key);
+  const digests = Buffer.concat([Buffer.from(root ?? "", "hex"), segs ?? new Uint8Array()]);
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  db.prepare("UPDATE blob SET cek = ?, digests = ? WHERE name = ?").run(
+    keys.wrap(cek),
+    keys.seal(`blob\0${name}\0digests`, digests),
+    name,
+  );
+  db.close();
+  await open();
+  expect(Buffer.compare(await clear(name), bytes)).toBe(0);
 });

@@ -1,0 +1,33 @@
+/** The octets of a message: gathered from the wire, kept sealed beside its row, and read again. */
+import { openCipher, sealOctets, sealWhole } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import type { BlobName, Id, StagedBlob, Store } from "../store/store.ts";
+
+/** Whole messages are held while they are read; the connector's own limit is lower. */
+const maxMessageBytes = 256 * 1024 * 1024;
+/** What the store keeps with its row; more is a file. */
+const maxOwnBytes = 64 * 1024;
+
+export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of body) {
+    size += part.length;
+    if (size > maxMessageBytes) throw new Fault("TOO_LARGE", `the message is over ${maxMessageBytes} octets`);
+    parts.push(part);
+  }
+  return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, size);
+}
+
+/** Sealed for the store, under this id where it is small: no two messages are alike. */
+export async function stageMessage({ blobs }: Pick<Store, "blobs">, id: Id, bytes: Uint8Array): Promise<StagedBlob> {
+  if (bytes.length <= maxOwnBytes) {
+    const { cipher, facts } = sealOctets(bytes);
+    return blobs.own(id, cipher, facts);
+  }
+  const part = sealWhole(bytes);
+  return await blobs.put(part.cipher, part.facts);
+}
+
+export const readMessage = ({ blobs }: Pick<Store, "blobs">, name: BlobName): Promise<Uint8Array> =>
+  collect(openCipher(blobs.read(name), blobs.facts(name)));
