@@ -32,9 +32,14 @@ export type Verdict = { readonly accepted: boolean; readonly code?: ErrorCode; r
 
 /**
  * Resolves once the arrival is safe on disk (`stored`); `answer` resolves with the verdict the channel was
- * configured to give. A source answers its peer from nothing else. Rejects with a `Fault`.
+ * configured to give. A source answers its peer from nothing else. Rejects with a `Fault`. `done` resolves when nobody reads
+ * the octets of the body any more; without it nobody can tell.
  */
-export type Deliver = (arrival: Arrival) => Promise<{ readonly duplicate: boolean; readonly answer: Promise<Verdict> }>;
+export type Deliver = (arrival: Arrival) => Promise<{
+  readonly duplicate: boolean;
+  readonly answer: Promise<Verdict>;
+  readonly done?: Promise<unknown>;
+}>;
 
 /** A request for storage commitment (PS3.4 J.3.2): what a peer wants to be answerable for no longer. */
 export type Commitment = {

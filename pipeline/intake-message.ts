@@ -134,7 +134,10 @@ export function openMessageIntake(
     log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
     known?.begin();
     if (known) turn.leave();
-    return { duplicate: false, answer: known ? Promise.resolve(known.verdict) : judge(message) };
+    return {
+      duplicate: false,
+      ...(known ? { answer: Promise.resolve(known.verdict), done: nothing } : judge(message)),
+    };
   };
 
   /**
@@ -151,7 +154,7 @@ export function openMessageIntake(
   const turnOf = (bytes: Uint8Array, facts: MessageFacts): Turn => order.enter(patientsNamed(bytes, facts));
 
   /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
-  const judge = async (message: SpooledMessage): Promise<Verdict> => {
+  const judge = (message: SpooledMessage): Omit<Awaited<ReturnType<Deliver>>, "duplicate"> => {
     const mllp = config.own.systems[message.system]?.mllp;
     // Without an application acknowledgement nobody would hear the verdict (HL7 v2.5.1 2.9.3).
     const { application } = acksOf(message.facts);
@@ -161,7 +164,7 @@ export function openMessageIntake(
         if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
         return await readMessage(store, blob);
       });
-      return { accepted: true };
+      return { answer: Promise.resolve({ accepted: true }), done: nothing };
     }
     let isAnswered = !application(false);
     let timer: NodeJS.Timeout | undefined;
@@ -175,7 +178,8 @@ export function openMessageIntake(
       clearTimeout(timer);
       return isAnswered;
     });
-    return await Promise.race([verdict, late]).finally(() => clearTimeout(timer));
+    const answer = Promise.race([verdict, late]).finally(() => clearTimeout(timer));
+    return { answer, done: verdict.catch(() => undefined) };
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
@@ -277,5 +281,6 @@ export function openMessageIntake(
 /** Larger ones are looked for before they are encrypted. */
 const maxOptimisticBytes = 64 * 1024;
 const maxResumed = 100_000;
+const nothing = Promise.resolve();
 const readHead = (bytes: Uint8Array, charset: string): MessageFacts | Fault =>
   orFault(() => readMsh(bytes, charset === "from-msh-18" ? {} : { charset }));

@@ -59,7 +59,7 @@ export type Verdicts = {
    * it an alarm; if not, the sender gets this verdict and no other.
    */
   judge(message: SpooledMessage, isAnswered?: () => boolean): Promise<Verdict>;
-  /** Judges after its answer, one message after the other; `read` gets the octets again when too many wait to be held. */
+  /** Judges after its answer, a few at a time; `read` gets the octets of a large one again, and when too many wait to be held. */
   judgeLater(message: SpooledMessage, read: () => Promise<Uint8Array>): void;
   refuse(
     message: Omit<SpooledMessage, "bytes" | "sender" | "turn">,
@@ -71,6 +71,8 @@ export type Verdicts = {
 
 /** Octets of messages that were answered and wait for their verdict; beyond this they are read again from the store. */
 const maxHeldBytes = 64 * 1024 * 1024;
+/** A larger one is read again in any case: its memory is given back with its answer. */
+const maxHeldEachBytes = 1024 * 1024;
 
 const maxLater = 4;
 
@@ -207,8 +209,9 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     },
     judgeLater: (message, read) => {
       const { id, bytes, ...head } = message;
-      const isHeld = held + bytes.length <= maxHeldBytes;
-      if (isHeld) held += bytes.length;
+      const size = bytes.length;
+      const isHeld = size <= maxHeldEachBytes && held + size <= maxHeldBytes;
+      if (isHeld) held += size;
       let kept = isHeld ? bytes : undefined;
       // Its turn first, then one of the few places: who waits for another must not stand in its way.
       const verdict = message.turn.ready
@@ -220,7 +223,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
             if (site.signal.aborted) return { accepted: true };
             return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
           } finally {
-            if (isHeld) held -= bytes.length;
+            if (isHeld) held -= size;
             kept = undefined;
             leave();
           }

@@ -65,7 +65,8 @@ function answersOfMessage(frame: Taken, { peer, charset, release, deliver }: Ans
     let verdict: Verdict;
     let isStored = false;
     try {
-      const { answer: later } = await delivered;
+      const { answer: later, done } = await delivered;
+      if (frame.kind === "message" && frame.release) void done?.then(frame.release);
       isStored = true;
       if (release === 2) yield Uint8Array.of(commitByte);
       if (due.commit(true)) yield buildAck(facts, answerOf("CA"));

@@ -2,11 +2,16 @@
 import { giveBack, openFrame } from "./open-frame.ts";
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
+/** The memory of larger messages is given back with their answer. */
+const largeBytes = 1024 * 1024;
 const headMsh = Buffer.from("\rMSH");
 
-/** A whole message; or bytes that broke the framing, with what was wrong. */
+/**
+ * A whole message; or bytes that broke the framing, with what was wrong. `release` gives the memory of a large one back now, and
+ * not at a collection: its bytes are empty then.
+ */
 export type Frame =
-  | { readonly kind: "message"; readonly bytes: Uint8Array }
+  | { readonly kind: "message"; readonly bytes: Uint8Array; readonly release?: () => void }
   | { readonly kind: "broken"; readonly bytes: Uint8Array; readonly reason: string }
   /** Over the limit: nothing is kept, and nothing after it can be trusted. */
   | { readonly kind: "oversize" };
@@ -48,7 +53,9 @@ export function openFramer(maxBytes: number): Framer {
     const isOne = bytes[0] === headMsh[1];
     if (isOne && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(headMsh) >= 0)
       return { kind: "broken", bytes, reason: "two messages in one frame" };
-    return { kind: "message", bytes };
+    return bytes.length > largeBytes
+      ? { kind: "message", bytes, release: () => giveBack(bytes) }
+      : { kind: "message", bytes };
   };
 
   return {

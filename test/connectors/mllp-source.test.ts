@@ -264,3 +264,24 @@ test("at a stop what was taken is answered, and the connection closed", async ()
   await until("closed", () => socket.closed || socket.readableEnded);
   expect(codes(back())).toEqual(["AA 1"]);
 });
+
+test("the octets of a large message are given back when nobody reads them any more, and not before", async () => {
+  const pieces: Uint8Array[] = [];
+  const { promise: done, resolve: end } = Promise.withResolvers<void>();
+  const source = await mllpSource.listen(
+    mllpSource.options.parse({ port: 0 }),
+    async ({ body }) => {
+      for await (const piece of body) pieces.push(piece);
+      return { duplicate: false, answer: Promise.resolve({ accepted: true }), done };
+    },
+    { log: () => undefined, signal: new AbortController().signal },
+  );
+  stops.push(() => source.stop());
+  const { socket, back } = await talk(Number(source.address.split(":")[1]));
+  const text = `${message("L1")}NTE|1||${"x".repeat(20_000_000)}\r`;
+  socket.write(framed(text));
+  await until("it is answered", () => back().includes("MSA|AA|L1"));
+  expect(Buffer.concat(pieces).toString("latin1") === text).toBe(true);
+  end();
+  await until("they are given back", () => pieces.every(({ length }) => length === 0));
+});
