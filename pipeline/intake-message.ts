@@ -30,8 +30,11 @@ type Keeping = {
   readonly named: readonly string[];
 };
 
-/** Messages under way at once: of one connection, and together. More of one would only wait in the store's writer. */
-const lanesOf = { perSender: 16, total: 128 } as const;
+/**
+ * Messages under way at once: of one connection, of one beside others (a live message waits for as many of a batch), and
+ * together. More of one would only wait in the store's writer.
+ */
+const lanesOf = { perSender: 16, beside: 4, total: 128 } as const;
 
 /**
  * Accepts messages; `resume` takes up those that a crash left between spool and verdict, `again` one that was refused or

@@ -5,30 +5,39 @@ export type Lanes = {
   enter(sender: string): Promise<() => void>;
 };
 
+export type LaneLimits = { readonly perSender: number; readonly beside?: number; readonly total: number };
+
+/** How many pieces in a row come of one sender until it counts as alone. */
+const aloneAfter = 256;
+
 /**
- * A sender never has more than `perSender` pieces under way, all together never more than `total`. Who waits is served by
- * turns, so that a backlog of one sender delays another by one turn and not by its length.
+ * A sender never has more than `perSender` pieces under way, no more than `beside` while others come too, all together never
+ * more than `total`. Who waits is served by turns, so that a backlog of one sender delays another by one turn and not by its length.
  */
-export function openLanes({ perSender, total }: { readonly perSender: number; readonly total: number }): Lanes {
+export function openLanes({ perSender, beside = perSender, total }: LaneLimits): Lanes {
   const lanes = new Map<string, { busy: number; readonly waiting: (() => void)[] }>();
   let busy = 0;
+  let last = "";
+  let inRow = 0;
+  const most = (): number => (inRow < aloneAfter ? beside : perSender);
 
   const serveNext = (): void => {
-    if (busy >= total) return;
     for (const [sender, lane] of lanes) {
-      if (lane.busy >= perSender) continue;
+      if (busy >= total) return;
+      if (lane.busy >= most()) continue;
       const next = lane.waiting.shift();
       if (!next) continue;
-      // To the end of the line: its turn comes again after everybody else's.
+      // To the end of the line, where this loop comes by again: its turn is after everybody else's.
       lanes.delete(sender);
       lanes.set(sender, lane);
       next();
-      if (busy >= total) return;
     }
   };
 
   return {
     enter: (sender) => {
+      inRow = sender === last ? inRow + 1 : 0;
+      last = sender;
       const lane = lanes.get(sender) ?? { busy: 0, waiting: [] };
       lanes.set(sender, lane);
       let isLeft = false;
@@ -44,7 +53,7 @@ export function openLanes({ perSender, total }: { readonly perSender: number; re
         busy += 1;
         lane.busy += 1;
       };
-      if (busy < total && lane.busy < perSender && lane.waiting.length === 0) {
+      if (busy < total && lane.busy < most() && lane.waiting.length === 0) {
         take();
         return Promise.resolve(leave);
       }

@@ -24,6 +24,27 @@ test("a live message overtakes a night batch of 50,000 of another connection", a
   expect(order.filter((name) => name !== "live")).toEqual(Array.from({ length: 50_000 }, (_, n) => `night ${n}`));
 });
 
+test("beside others a sender has fewer under way, and all of its own again once it is alone", async () => {
+  const lanes = openLanes({ perSender: 16, beside: 4, total: 128 });
+  let [underWay, most] = [0, 0];
+  const work = async (sender: string): Promise<void> => {
+    const leave = await lanes.enter(sender);
+    underWay += 1;
+    most = Math.max(most, underWay);
+    await settled();
+    underWay -= 1;
+    leave();
+  };
+  for (let n = 0; n < 20; n += 1) {
+    const batch = Array.from({ length: 20 }, () => work("night"));
+    await work("live");
+    await Promise.all(batch);
+  }
+  expect(most).toBe(5);
+  await Promise.all(Array.from({ length: 600 }, () => work("night")));
+  expect(most).toBe(16);
+});
+
 test("with all places taken the senders come by turns", async () => {
   const lanes = openLanes({ perSender: 16, total: 1 });
   const first = await lanes.enter("a");
