@@ -5,6 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { openLocations } from "../exchange/locations.ts";
 import { messageStatus } from "../exchange/message-status.ts";
 import { openRegistry } from "../exchange/registry.ts";
 import { openRepository, type Repository } from "../exchange/repository.ts";
@@ -166,7 +167,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
   };
   const { passed } = site.metrics;
   const spools = openSpools(join(config.own.data, "spool"));
-  const exchange: Exchange = { identity, store, spools, tls: keys.tls, now, log, passed };
+  const locations = openLocations(join(config.own.data, "retrievals"), now);
+  const exchange: Exchange = { identity, store, spools, locations, tls: keys.tls, now, log, passed };
   const repository: Repository = openRepository(
     exchange,
     (opened, { changes }) => receivePush(site, opened, changes),

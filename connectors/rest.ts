@@ -29,15 +29,19 @@ export type RestResponse = {
   readonly isEncrypted: boolean;
 };
 
+type Headers = readonly (readonly [string, string])[];
+
 export type Rest = {
   /** Sends one body; resolves when the answer's head is here. PEER_UNREACHABLE before anything was sent, PEER_AMBIGUOUS after. */
   post(
     path: string,
-    headers: readonly (readonly [string, string])[],
+    headers: Headers,
     body: AsyncIterable<Uint8Array>,
     contentLength: number,
     signal: AbortSignal,
   ): Promise<RestResponse>;
+  /** Asks for what is under a path; faults as `post`. */
+  get(path: string, headers: Headers, signal: AbortSignal): Promise<RestResponse>;
   close(): void;
 };
 
@@ -74,47 +78,56 @@ export function openRest({
       return checkServerIdentity(host, peer);
     },
   });
+  const exchange = async (
+    method: "GET" | "POST",
+    path: string,
+    headers: Headers,
+    body: AsyncIterable<Uint8Array> | readonly [],
+    signal: AbortSignal,
+  ): Promise<RestResponse> => {
+    const outgoing = request(new URL(path, base), {
+      method,
+      agent,
+      maxHeaderSize: maxHeaderBytes,
+      timeout: timeoutMs,
+      signal,
+      headers: Object.fromEntries(headers),
+    });
+    let sent = false;
+    outgoing.once("socket", (socket) => {
+      // A connection that is used again has shaken hands before: what is written to it is sent.
+      if (outgoing.reusedSocket) sent = true;
+      else socket.once("secureConnect", () => (sent = true));
+    });
+    outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
+    const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
+    const failure = Promise.withResolvers<never>();
+    const sending = pipeline(Readable.from(body, { objectMode: false }), outgoing).catch((cause: unknown) => {
+      // A fault of the body is ours; a broken pipe may hide an answer that came early.
+      if (cause instanceof Fault) failure.reject(cause);
+    });
+    failure.promise.catch(() => undefined);
+    try {
+      const [response] = await Promise.race([answered, failure.promise]);
+      void sending;
+      // There is nothing to read, so nobody reads it; the connection is free for the next request only when somebody has.
+      if (response.statusCode === 204 || response.statusCode === 202) response.resume();
+      return {
+        status: response.statusCode ?? 0,
+        headers: pairs(response.rawHeaders),
+        isEncrypted: (response.socket as TLSSocket).encrypted === true,
+        body: bodyOf(response, base.host),
+      };
+    } catch (cause) {
+      outgoing.destroy();
+      if (cause instanceof Fault) throw cause;
+      throw faultOf(cause, base.host, sent || outgoing.reusedSocket);
+    }
+  };
   return {
-    post: async (path, headers, body, contentLength, signal) => {
-      const outgoing = request(new URL(path, base), {
-        method: "POST",
-        agent,
-        maxHeaderSize: maxHeaderBytes,
-        timeout: timeoutMs,
-        signal,
-        headers: { ...Object.fromEntries(headers), "Content-Length": contentLength },
-      });
-      let sent = false;
-      outgoing.once("socket", (socket) => {
-        // A connection that is used again has shaken hands before: what is written to it is sent.
-        if (outgoing.reusedSocket) sent = true;
-        else socket.once("secureConnect", () => (sent = true));
-      });
-      outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
-      const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
-      const failure = Promise.withResolvers<never>();
-      const sending = pipeline(Readable.from(body, { objectMode: false }), outgoing).catch((cause: unknown) => {
-        // A fault of the body is ours; a broken pipe may hide an answer that came early.
-        if (cause instanceof Fault) failure.reject(cause);
-      });
-      failure.promise.catch(() => undefined);
-      try {
-        const [response] = await Promise.race([answered, failure.promise]);
-        void sending;
-        // There is nothing to read, so nobody reads it; the connection is free for the next request only when somebody has.
-        if (response.statusCode === 204) response.resume();
-        return {
-          status: response.statusCode ?? 0,
-          headers: pairs(response.rawHeaders),
-          isEncrypted: (response.socket as TLSSocket).encrypted === true,
-          body: bodyOf(response, base.host),
-        };
-      } catch (cause) {
-        outgoing.destroy();
-        if (cause instanceof Fault) throw cause;
-        throw faultOf(cause, base.host, sent || outgoing.reusedSocket);
-      }
-    },
+    post: (path, headers, body, contentLength, signal) =>
+      exchange("POST", path, [...headers, ["Content-Length", String(contentLength)]], body, signal),
+    get: (path, headers, signal) => exchange("GET", path, headers, [], signal),
     close: () => agent.destroy(),
   };
 }

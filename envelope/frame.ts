@@ -76,8 +76,11 @@ export async function* framed(
 ): AsyncGenerator<Uint8Array> {
   yield head;
   yield* segments(cipher, size);
-  yield Buffer.concat([endOfContent, typeof tag === "function" ? tag() : tag, endOfPart]);
+  yield partTail(typeof tag === "function" ? tag() : tag);
 }
+
+/** What stands behind the ciphertext. */
+export const partTail = (tag: Uint8Array): Uint8Array => Buffer.concat([endOfContent, tag, endOfPart]);
 
 /** Octets as OCTET STRINGs of one segment each; STORE_DAMAGED when they are not of the size that was promised. */
 export async function* segments(octets: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {

@@ -2,6 +2,7 @@
 export { type AnyOpened, maxBetweenHouses, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
 export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
+export { type Run, readRuns } from "./laid-out.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
 export { type Message, readMessage, writeMessage } from "./message.ts";
 export { type Opened, type Opening, open, type VerifiedSender } from "./open.ts";
@@ -23,7 +24,17 @@ export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
 export { keptReceipt, type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
-export { type Content, contentOf, type Draft, type Origin, type Sealed, type Signed, seal, sign } from "./seal.ts";
+export {
+  type Content,
+  contentOf,
+  type Draft,
+  type Origin,
+  type Sealed,
+  type SealedRuns,
+  type Signed,
+  seal,
+  sign,
+} from "./seal.ts";
 export { type KeyTransport, keyTransports } from "./semrs2017-algorithms.ts";
 export {
   checkSeparate,

@@ -2,9 +2,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
-import { framed, framedLength, keyHead, partHead } from "./frame.ts";
+import { framed, framedLength, keyHead, partHead, partTail, segments } from "./frame.ts";
 import { headerKey, type RawHeaders, sealHeaders } from "./headers.ts";
 import type { Signer } from "./keys.ts";
+import type { Run } from "./laid-out.ts";
 import { type Manifest, type Purpose, readManifest, writeManifest } from "./manifest.ts";
 import { manifestOf } from "./manifest-of.ts";
 import { closing, opening } from "./mime.ts";
@@ -61,9 +62,17 @@ export type Sealed = {
   body(): AsyncIterable<Uint8Array>;
 };
 
+/** An envelope of semrs-2, which can be laid out. */
+export type SealedRuns = Sealed & {
+  /** The same body as it lies, for whoever hands it out again and again; every part's tag has to be known. */
+  runs(): Promise<readonly Run[]>;
+};
+
 export const dayMs = 24 * 3600 * 1000;
 const maxLifetimeMs = 7 * dayMs;
 const oneTimeKeyBytes = 32;
+/** Parts 2 to 4. */
+const ownParts = 3;
 
 /** A draft that is signed and not yet sealed for anybody: what an own repository keeps. */
 export type Signed = Pick<Sealed, "id" | "manifest" | "signature" | "manifestSha256">;
@@ -100,7 +109,7 @@ export function drawLife(
 }
 
 /** Signs, draws the one-time key and wraps it for each recipient. CERTIFICATE_INVALID for a certificate that cannot be read. */
-export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<Sealed> {
+export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs = dayMs): Promise<SealedRuns> {
   const { signed, headers } = await signedWithHeaders(draft, signer, now, lifetimeMs);
   const { id, manifest: octets, signature } = signed;
   const oneTimeKey = randomBytes(oneTimeKeyBytes);
@@ -130,6 +139,7 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
     ],
     contentLength: bodyLength(parts, boundary),
     body: () => bodyOf(parts, boundary),
+    runs: () => runsOf(parts, boundary),
   };
 }
 
@@ -149,6 +159,21 @@ async function* bodyOf(parts: readonly Framed[], boundary: string): AsyncGenerat
     yield* framed(head, cipher(), facts.size, () => facts.tag);
   }
   yield closing(boundary);
+}
+
+/** Parts 2 to 4 are of this envelope alone and stand as octets; the others rest where their content does. */
+async function runsOf(parts: readonly Framed[], boundary: string): Promise<readonly Run[]> {
+  const runs: Run[] = [];
+  let octets: Uint8Array[] = [];
+  for (const [at, { head, facts, cipher }] of parts.entries()) {
+    octets.push(opening(boundary, at), head);
+    if (at === 0 || at > ownParts) {
+      runs.push({ octets: Buffer.concat(octets) }, { index: at === 0 ? 0 : at - ownParts, size: facts.size });
+      octets = [];
+    } else octets.push(...(await Array.fromAsync(segments(cipher(), facts.size))));
+    octets.push(partTail(facts.tag));
+  }
+  return [...runs, { octets: Buffer.concat([...octets, closing(boundary)]) }];
 }
 
 /** What the own reader refuses is not sent: it would be refused at the other end, after the bulk was. */

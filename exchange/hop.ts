@@ -5,9 +5,13 @@ import type { Identity, Partner } from "../envelope/identity.ts";
 
 const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
+/** SHA-256 (hex) of the TLS certificate at the other end. */
+export const certificateOf = (request: Request): string | undefined =>
+  (request.socket as TLSSocket).getPeerCertificate()?.fingerprint256?.replaceAll(":", "").toLowerCase();
+
 /** The partner, or ourselves, whose certificate it is. */
 export function tlsPeer(identity: Identity, request: Request): Partner | undefined {
-  const sha256 = (request.socket as TLSSocket).getPeerCertificate()?.fingerprint256?.replaceAll(":", "").toLowerCase();
+  const sha256 = certificateOf(request);
   if (sha256 === identity.self.tls) return identity.self;
   for (const partner of identity.partners.values()) if (partner.tls === sha256) return partner;
   return undefined;

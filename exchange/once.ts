@@ -6,7 +6,8 @@ import { type AnyOpened, contentDigest, contentOf, keptReceipt, signReceipt } fr
 import { Fault } from "../errors.ts";
 import { maxCommandBytes, receiptMediaType } from "../formats/command.ts";
 import type { AuditEntry, Change, Store } from "../store/store.ts";
-import type { Answer, Exchange } from "./server.ts";
+import type { Answer } from "./answers.ts";
+import type { Exchange } from "./server.ts";
 
 /** How long a replay row is kept beyond the envelope's own expiry. */
 const replayGraceMs = 24 * 3600 * 1000;

@@ -5,10 +5,11 @@ import { Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
 import type { AuditedPatient, Change, Store } from "../store/store.ts";
 import { type AccessRule, accessOf, type ConsentFacts, emergency } from "./access.ts";
+import type { Answer } from "./answers.ts";
 import { answerOnce, part1, seen } from "./once.ts";
 import { type MergedIds, tokenOf } from "./patients.ts";
 import { answerQuery } from "./queries.ts";
-import type { Answer, Exchange, Resource } from "./server.ts";
+import type { Exchange, Resource } from "./server.ts";
 import { keyOf, submitted } from "./submission.ts";
 
 /** Whether an organisation gives the patient ids under a root. */

@@ -22,12 +22,11 @@ import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
 import type { BlobName, Change, StoredRecord } from "../store/store.ts";
+import type { Answer } from "./answers.ts";
+import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
 import { answerOnce, type Kept, part1, seen } from "./once.ts";
-import type { Answer, Exchange, Resource } from "./server.ts";
-
-/** Code of a record whose report was cancelled: it is handed to nobody any more. */
-const withdrawn = "CANCELLED";
+import type { Exchange, Resource } from "./server.ts";
 
 /** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
 export type Provided = Omit<StoredRecord, "origin" | "author" | "manifestSha256" | "state" | "code" | "reason"> & {
@@ -73,6 +72,7 @@ export function openRepository(
         path: "/repository/retrievals",
         purposes: ["retrieve"],
         event: "disclosure",
+        holds: true,
         answer: (opened) => retrieve(exchange, opened),
       },
       {
@@ -229,6 +229,7 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
     messageType: manifest.headers["X-EEC-MessageType"],
     content,
     origin: { manifest: octets, signature, marks },
+    resting: { record: record.id, blobs: record.parts.map(({ blob }) => blob) },
   };
 }
 

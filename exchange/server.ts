@@ -5,31 +5,22 @@
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import express, { type Request, type Response } from "express";
-import { type Identity, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
-import {
-  type AnyOpened,
-  type Content,
-  contentOf,
-  openAs,
-  type Purpose,
-  type Spool,
-  sealAs,
-  type VerifiedSender,
-} from "../envelope/index.ts";
+import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
+import { type AnyOpened, openAs, type Purpose, type Spool, type VerifiedSender } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
-import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { AuditEvent, Store } from "../store/store.ts";
+import { type Answer, answer, refuse } from "./answers.ts";
 import { auditRefusal } from "./audited.ts";
 import { envelopeHeaders, tlsPeer } from "./hop.ts";
+import { openLater } from "./later.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
+import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
-import { refusalStatus, refuseInClear, tick } from "./problem.ts";
+import { refuseInClear, tick } from "./problem.ts";
 import type { Spools } from "./spool.ts";
 
 const maxHeaderBytes = 65_536;
@@ -43,6 +34,7 @@ export type Exchange = {
   readonly identity: Identity;
   readonly store: Store;
   readonly spools: Spools;
+  readonly locations: Locations;
   readonly tls: { readonly key: string; readonly certificate: string; readonly ca: string };
   readonly now: () => Date;
   readonly log: Log;
@@ -51,22 +43,6 @@ export type Exchange = {
   /** One pass of a station: for the site's metrics. */
   passed(station: "repository" | "registry", channel: string, outcome: string, ms: number): void;
 };
-
-export type Answer =
-  | { readonly status: 204 }
-  | {
-      readonly status: 200 | 201;
-      readonly purpose: Purpose;
-      readonly messageType: string;
-      readonly content: readonly Content[];
-      /** It was given before, to the same message. */
-      readonly isRepeated?: boolean;
-      readonly origin?: {
-        readonly manifest: Uint8Array;
-        readonly signature: Uint8Array;
-        readonly marks: readonly Uint8Array[];
-      };
-    };
 
 export type Resource = {
   readonly station: "repository" | "registry";
@@ -81,6 +57,8 @@ export type Resource = {
   /** Takes documents of semrs-2017; no other resource takes anything of it. */
   readonly legacy?: TakeLegacy;
   answer(opened: AnyOpened): Promise<Answer>;
+  /** Whether answers may be fetched later, under a Location below its path. */
+  readonly holds?: boolean;
 };
 
 export type Serving = { readonly address: string; isListening(): boolean; stop(): Promise<void> };
@@ -100,7 +78,15 @@ export async function serve(
     (_request, response) => void response.status(ready() ? 200 : 503).json({ ready: ready() }),
   );
   const limits = peerLimits();
+  const later = openLater(exchange);
   for (const resource of resources) {
+    if (resource.holds)
+      app.get(`/semrs/v1${resource.path}/:location`, (request, response, next) =>
+        later(resource, request, response).then(
+          (isFound) => (isFound ? undefined : next()),
+          (thrown: unknown) => refuseInClear(response, thrown),
+        ),
+      );
     app.post(`/semrs/v1${resource.path}`, (request, response) =>
       exchange.spools.within((spool) => respond(resource, exchange, { limits, spool }, request, response)),
     );
@@ -188,11 +174,10 @@ async function respond(
     admitted.verified();
     await endLegacy(exchange, peer, opened);
     if (resource.takesIn && !exchange.store.reserve.hasSpace()) throw belowReserve();
-    const answer = await resource.answer(opened);
+    const answered = await resource.answer(opened);
     admitted.opened();
     if (!request.complete) await drain(body);
-    if (answer.status === 204) response.status(204).end();
-    else await send(exchange, response, answer.status, opened, answer);
+    await answer(exchange, { request, response }, opened, answered);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (thrown) {
     admitted?.left();
@@ -242,56 +227,4 @@ function opening({ purposes, isReceipted }: Resource, { identity, store, now }: 
     peer: peer.org,
     hasSeen: (org, id) => !isReceipted && store.messages.hasSeen(org, id),
   });
-}
-
-/** Seals an answer to the one who asked, bound to the request, and streams it. */
-async function send(
-  { identity, store, now }: Exchange,
-  response: Response,
-  status: number,
-  opened: VerifiedSender,
-  answer: Exclude<Answer, { status: 204 }>,
-): Promise<void> {
-  const asker = identity.partners.get(opened.org) ?? identity.self;
-  const sealed = await sealAs(
-    opened.manifest.profile,
-    {
-      purpose: answer.purpose,
-      message: store.newId(),
-      sender: identity.org,
-      messageType: answer.messageType,
-      to: [receiverOf(asker)],
-      content: answer.content,
-      inReplyTo: opened.manifest.id,
-      requestDigest: opened.manifestSha256,
-      ...(answer.origin ? { origin: answer.origin } : {}),
-      log: store.audit.head(),
-    },
-    identity.signer,
-    now(),
-  );
-  response.status(status);
-  if (answer.isRepeated) response.setHeader("Idempotent-Replayed", "true");
-  for (const [name, value] of sealed.headers) response.setHeader(name, value);
-  response.setHeader("Content-Length", sealed.contentLength);
-  await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
-}
-
-async function refuse(exchange: Exchange, response: Response, to: VerifiedSender, thrown: unknown): Promise<void> {
-  const status = refusalStatus(thrown);
-  const code = codeOf(thrown);
-  const refusal = {
-    command: "refusal",
-    type: `urn:semrs:problem:${code}`,
-    title: reasonOf(thrown),
-    status,
-    code,
-  } as const;
-  const content = [await contentOf(writeCommand<"refusal">(refusal), "command", commandMediaType)];
-  await send(exchange, response, status, to, {
-    status: 200,
-    purpose: "refusal",
-    messageType: "refusal",
-    content,
-  }).catch(() => response.destroy());
 }

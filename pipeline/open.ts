@@ -68,6 +68,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     messageType: "retrieve",
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["response"],
+    isLarge: true,
   });
   const origin = answer?.origin;
   // The registry's entry names the author's manifest: the answer must be that record, signed by who registered it.

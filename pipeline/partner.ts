@@ -14,6 +14,7 @@ import type { SignedManifest } from "../envelope/signed-manifest.ts";
 import { consequenceOf, type ErrorCode, errorCodes, Fault } from "../errors.ts";
 import { maxCommandBytes, readCommand } from "../formats/command.ts";
 import type { Change } from "../store/store.ts";
+import { type Resuming, resumable } from "./resumed.ts";
 import type { Site } from "./site.ts";
 
 /** Room for a command in base64, its signature and certificates. */
@@ -29,7 +30,12 @@ export type Request = {
   readonly content: readonly Content[];
   /** What the answer may be. */
   readonly answers: readonly Purpose[];
+  /** Whether it may be large: then it is fetched later, and goes on where a connection broke. */
+  readonly isLarge?: boolean;
 };
+
+/** RFC 7240 4.1 */
+const preferLater = ["Prefer", "respond-async"] as const;
 
 export type Asked = {
   /** Undefined when the partner answered 204. */
@@ -66,15 +72,17 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
     identity.signer,
     now(),
   );
-  const rest = site.rest(org);
-  const response = await rest.post(
-    `/semrs/v1${path}`,
-    sealed.headers,
-    sealed.body(),
-    sealed.contentLength,
-    site.signal,
-  );
-  site.metrics.exchanged(sealed.contentLength, response.isEncrypted);
+  const posted = await site
+    .rest(org)
+    .post(
+      `/semrs/v1${path}`,
+      request.isLarge ? [...sealed.headers, preferLater] : sealed.headers,
+      sealed.body(),
+      sealed.contentLength,
+      site.signal,
+    );
+  site.metrics.exchanged(sealed.contentLength, posted.isEncrypted);
+  const response = posted.status === 202 && request.isLarge ? await resumable(posted, resumingOf(site, org)) : posted;
   const { manifest, signature, manifestSha256, contentLength: bytes } = sealed;
   const sent = { manifestSha256, bytes, request: { manifest, signature } };
   if (response.status === 204) return { answer: undefined, ...sent, kept: [] };
@@ -97,6 +105,13 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   if (answer.manifest.purpose === "refusal") throw await refused(org, answer);
   return { answer, ...sent, kept: store.witnesses.saw(org, answer.manifest.log) };
 }
+
+const resumingOf = (site: Site, org: string): Resuming => ({
+  org,
+  signal: site.signal,
+  rest: () => site.rest(org),
+  resumed: (bytes) => site.log("fetch.resumed", { peer: org, bytes }, "warn"),
+});
 
 /** The first profile that this partner was configured for; what is re-addressed is semrs-2 in any case. */
 function profileFor({ org, profiles }: Partner, purpose: Purpose): WholeProfile {

@@ -76,10 +76,11 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       change: insertBlob(name, facts, keys, cipher, null),
     }),
     facts: (name) => factsOf(row(name, factColumns), keys),
-    read: (name) => {
+    read: (name, from = 0) => {
       const found = row(name);
       const inline = found.inline as Uint8Array | null;
-      return inline ? once(inline) : readFile(pathOf(root, String(found.file)), Number(found.size), name);
+      if (inline) return once(inline.subarray(from));
+      return readFile(pathOf(root, String(found.file)), { from, size: Number(found.size) }, name);
     },
     drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
     has,
@@ -147,14 +148,18 @@ const splitAt = (bytes: Uint8Array, at: number): readonly [Uint8Array, Uint8Arra
   bytes.subarray(at),
 ];
 
-async function* readFile(path: string, size: number, name: BlobName): AsyncGenerator<Uint8Array> {
+async function* readFile(
+  path: string,
+  { from, size }: { readonly from: number; readonly size: number },
+  name: BlobName,
+): AsyncGenerator<Uint8Array> {
   const damaged = (what: string) =>
     new Fault("STORE_DAMAGED", `blob ${name.slice(0, 8)} is ${what}; restore the data folder from a backup`);
   const descriptor = await disk.open(path, "r").catch(() => undefined);
   if (descriptor === undefined) throw damaged("missing");
   try {
     if (fstatSync(descriptor).size !== size) throw damaged("of another size than its index row says");
-    for (let at = 0; at < size; ) {
+    for (let at = from; at < size; ) {
       const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at));
       const { bytesRead } = await disk.read(descriptor, buffer, 0, buffer.length, at);
       if (bytesRead === 0) throw damaged("shorter than its index row says");

@@ -130,8 +130,8 @@ export type Blobs = {
    */
   own(name: Id, cipher: Uint8Array, facts: BlobFacts): StagedBlob;
   facts(name: BlobName): BlobFacts;
-  /** The ciphertext from the first octet, in chunks of at most 1 MiB; STORE_DAMAGED when the file is short or missing. */
-  read(name: BlobName): AsyncIterable<Uint8Array>;
+  /** The ciphertext from an octet on (the first), in chunks of at most 1 MiB; STORE_DAMAGED when the file is short or missing. */
+  read(name: BlobName, from?: number): AsyncIterable<Uint8Array>;
   /** Drops the index row; the file goes with the next sweep. */
   drop(name: BlobName): Change;
   has(name: BlobName): boolean;

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import type { Identity, Partner } from "../../envelope/identity.ts";
 import { unwrapperFrom } from "../../envelope/keys.ts";
+import { openLocations } from "../../exchange/locations.ts";
 import { paced } from "../../exchange/pace.ts";
 import { openRepository } from "../../exchange/repository.ts";
 import { type Exchange, type Serving, serve } from "../../exchange/server.ts";
@@ -114,6 +115,7 @@ describe("a repository", () => {
       identity,
       store,
       spools: openSpools(join(folder, "spool")),
+      locations: openLocations(join(folder, "retrievals"), now),
       tls: { key: read(keys, "tls.key"), certificate: read(keys, "tls.crt"), ca: read(pki, "ca.crt") },
       now,
       log: (_event, fields) => void reasons.push(fields?.reason ?? ""),
