@@ -41,10 +41,10 @@ test("any span of the runs is that span of the body; ciphertext is read from the
         return wire(ciphers[index]?.subarray(start) ?? Buffer.alloc(0), 100_000);
       }),
     );
-  expect(await span(0, body.length)).toEqual(body);
+  expect((await span(0, body.length)).equals(body)).toBe(true);
   const second = firstOf[1] ?? 0;
   asked.length = 0;
-  expect(await span(second + mebibyte, body.length)).toEqual(body.subarray(second + mebibyte));
+  expect((await span(second + mebibyte, body.length)).equals(body.subarray(second + mebibyte))).toBe(true);
   expect(asked).toEqual([
     [1, mebibyte],
     [2, 0],
