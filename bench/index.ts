@@ -18,6 +18,7 @@ import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
 import { nightBatch } from "./workloads/night-batch.ts";
 import { registryLarge, registryStore } from "./workloads/registry-store.ts";
+import { retrieval } from "./workloads/retrieve.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
 import { storeLarge } from "./workloads/store-large.ts";
@@ -33,6 +34,7 @@ const groups = {
   "envelope-parts": envelopeParts,
   cda,
   corridor,
+  retrieval,
   "seal-large": sealLarge,
   "store-accept": storeAccept,
   "store-large": storeLarge,

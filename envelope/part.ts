@@ -101,7 +101,12 @@ async function* pieces(octets: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */
 export async function* openCipher(cipher: AsyncIterable<Uint8Array>, facts: PartFacts): AsyncGenerator<Uint8Array> {
-  for await (const { clear } of verified(cipher, facts, () => facts.tag)) yield clear;
+  yield* verified(
+    cipher,
+    facts,
+    () => facts.tag,
+    ({ clear }) => clear,
+  );
 }
 
 /** Ciphertext of a part on its way to a store: handed on only after the digest of its clear text matched. */
@@ -110,7 +115,7 @@ export async function* verifiedCipher(
   facts: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
 ): AsyncGenerator<Uint8Array> {
-  for await (const segment of verified(cipher, facts, tag)) yield segment.cipher;
+  yield* verified(cipher, facts, tag, ({ cipher }) => cipher);
 }
 
 /** Clear text of a part as it comes: a segment only after its digest matched, the last one only after the tag held too. */
@@ -119,25 +124,26 @@ export async function* verifiedClear(
   facts: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
 ): AsyncGenerator<Uint8Array> {
-  for await (const segment of verified(cipher, facts, tag)) yield segment.clear;
+  yield* verified(cipher, facts, tag, ({ clear }) => clear);
 }
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
 
-/** What is held until its digest matched: ciphertext and its clear text, piece by piece. */
+/** Ciphertext and its clear text, of which one is held until its digest matched, piece by piece. */
 type Piece = { readonly cipher: Uint8Array; readonly clear: Uint8Array };
 
 async function* verified(
   source: AsyncIterable<Uint8Array>,
   { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
-): AsyncGenerator<Piece> {
+  wanted: (piece: Piece) => Uint8Array,
+): AsyncGenerator<Uint8Array> {
   const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
   const unit = segs ? segmentBytes : maxWholeBytes;
   if (expected.length !== digestBytes * Math.ceil(size / unit)) throw refuse("its digests do not fit its size");
   const decipher = gcmDecipher(cek, nonce);
   let hash = createHash("sha256");
-  let held: Piece[] = [];
+  let held: Uint8Array[] = [];
   let seen = 0;
   for await (let chunk of coalesced(source)) {
     while (chunk.length > 0) {
@@ -146,7 +152,7 @@ async function* verified(
       const cipher = chunk.subarray(0, left);
       const clear = decipher.update(cipher);
       hash.update(clear);
-      held.push({ cipher, clear });
+      held.push(wanted({ cipher, clear }));
       seen += cipher.length;
       chunk = chunk.subarray(cipher.length);
       if (cipher.length < left) continue;

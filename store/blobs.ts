@@ -9,7 +9,7 @@ import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { BlobFacts, BlobName, Blobs, StagedBlob } from "./store.ts";
 
-const readBytes = 1024 * 1024;
+const readBytes = 256 * 1024;
 // A descriptor in place of a file handle: two turns of the thread pool a small file, not five.
 const disk = { open: promisify(open), read: promisify(read) } as const;
 const sweepLimit = 10_000_000;
