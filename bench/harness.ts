@@ -20,6 +20,8 @@ export type Done = {
   readonly rssMb?: number;
   /** What 99 of 100 units took at most. */
   readonly tailMs?: number;
+  /** What else was seen; the last run's is told. */
+  readonly note?: string;
 };
 
 export type Side = {
@@ -58,6 +60,7 @@ export type Measured = {
   readonly cpuMs: Figures;
   readonly rssMb: number;
   readonly tailMs?: Figures;
+  readonly note?: string;
 };
 export type Row = {
   readonly name: string;
@@ -108,6 +111,7 @@ type Sample = {
   readonly cpuMs: number;
   readonly rssMb: number;
   readonly tailMs: number | undefined;
+  readonly note: string | undefined;
 };
 
 async function sample(subject: Subject, units: number): Promise<Sample> {
@@ -117,7 +121,7 @@ async function sample(subject: Subject, units: number): Promise<Sample> {
   const seconds = done.seconds ?? (performance.now() - started) / 1000;
   const cpuMs = done.cpuMs ?? (subject.pid === undefined ? 0 : cpuOf(subject.pid) - before);
   const rssMb = done.rssMb ?? (subject.pid === undefined ? 0 : rssOf(subject.pid));
-  return { rate: done.units / seconds, cpuMs: cpuMs / done.units, rssMb, tailMs: done.tailMs };
+  return { rate: done.units / seconds, cpuMs: cpuMs / done.units, rssMb, tailMs: done.tailMs, note: done.note };
 }
 
 function rowOf(
@@ -154,7 +158,9 @@ function isMet(target: NonNullable<Workload["target"]>, ours: Measured, peers: R
 
 function measuredOf(samples: readonly Sample[]): Measured {
   const tails = samples.flatMap(({ tailMs }) => (tailMs === undefined ? [] : [tailMs]));
+  const note = samples.at(-1)?.note;
   return {
+    ...(note === undefined ? {} : { note }),
     rate: figures(samples.map(({ rate }) => rate)),
     cpuMs: figures(samples.map(({ cpuMs }) => cpuMs)),
     rssMb: Math.max(0, ...samples.map(({ rssMb }) => rssMb)),

@@ -18,6 +18,7 @@ import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
 import { nightBatch } from "./workloads/night-batch.ts";
 import { registryLarge, registryStore } from "./workloads/registry-store.ts";
+import { registryWire } from "./workloads/registry-wire.ts";
 import { retrieval } from "./workloads/retrieve.ts";
 import { sealLarge, sealOpen } from "./workloads/seal-open.ts";
 import { storeAccept } from "./workloads/store-accept.ts";
@@ -40,6 +41,7 @@ const groups = {
   "store-large": storeLarge,
   stored,
   "registry-store": registryStore,
+  "registry-wire": registryWire,
   "registry-large": registryLarge,
 } as const;
 
@@ -103,6 +105,7 @@ function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string
   return [
     `${name}${met === null ? "" : `  [${met ? "met" : "MISSED"}: ${askedOf(target)}]`}`,
     `  semrs            ${text(ours, unit)}`,
+    ...(ours.note === undefined ? [] : [`  ${ours.note}`]),
     ...peers.map((peer) => {
       const remark = peer.remark ? ` (${peer.remark})` : "";
       if ("missing" in peer) return `  ${peer.name.padEnd(16)} missing: ${peer.missing}`;

@@ -26,6 +26,8 @@ export type ReportRow = {
   readonly target: Row["target"];
   readonly met: boolean | null;
   readonly repetitions: number;
+  /** What else was seen of ours. */
+  readonly note?: string;
   /** When it was measured: a run of some rows leaves the others as they are. */
   readonly date: string;
 };
@@ -60,6 +62,7 @@ export function reportRow({ name, unit, ours, peers, target, met, repetitions }:
     target,
     met,
     repetitions,
+    ...(ours.note === undefined ? {} : { note: ours.note }),
     date,
   };
 }
@@ -90,7 +93,8 @@ export function tableOf({ date, machine, versions, rows, curves }: Report): stri
     const ours = [`${row.ours} ${row.unit} (${row.oursSpread.join("–")})`, row.cpuMs === null ? "" : `${row.cpuMs} ms`];
     const memory = row.rssMb === null ? "" : `${row.rssMb} MB`;
     const verdict = row.met === null ? "" : row.met ? "met" : "**missed**";
-    const name = row.date === date ? row.name : `${row.name} (${row.date})`;
+    const what = row.note === undefined ? row.name : `${row.name}; ${row.note}`;
+    const name = row.date === date ? what : `${what} (${row.date})`;
     return `| ${[name, ...ours, memory, row.peers.map(besideOf).join("; "), askedOf(row.target), verdict].join(" | ")} |`;
   });
   const who = Object.entries(versions).map(([name, version]) => `${name} ${version}`);

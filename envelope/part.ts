@@ -101,42 +101,31 @@ async function* pieces(octets: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */
 export async function* openCipher(cipher: AsyncIterable<Uint8Array>, facts: PartFacts): AsyncGenerator<Uint8Array> {
-  yield* verified(
-    cipher,
-    facts,
-    () => facts.tag,
-    ({ clear }) => clear,
-  );
+  yield* verified(cipher, facts, () => facts.tag, "clear");
 }
 
 /** Ciphertext of a part on its way to a store: handed on only after the digest of its clear text matched. */
-export async function* verifiedCipher(
+export const verifiedCipher = (
   cipher: AsyncIterable<Uint8Array>,
   facts: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
-): AsyncGenerator<Uint8Array> {
-  yield* verified(cipher, facts, tag, ({ cipher }) => cipher);
-}
+): AsyncGenerator<Uint8Array> => verified(cipher, facts, tag, "cipher");
 
 /** Clear text of a part as it comes: a segment only after its digest matched, the last one only after the tag held too. */
-export async function* verifiedClear(
+export const verifiedClear = (
   cipher: AsyncIterable<Uint8Array>,
   facts: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
-): AsyncGenerator<Uint8Array> {
-  yield* verified(cipher, facts, tag, ({ clear }) => clear);
-}
+): AsyncGenerator<Uint8Array> => verified(cipher, facts, tag, "clear");
 
 const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
 
-/** Ciphertext and its clear text, of which one is held until its digest matched, piece by piece. */
-type Piece = { readonly cipher: Uint8Array; readonly clear: Uint8Array };
-
+/** What is wanted of each piece is held until its digest matched. */
 async function* verified(
   source: AsyncIterable<Uint8Array>,
   { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
   tag: () => Uint8Array | undefined,
-  wanted: (piece: Piece) => Uint8Array,
+  wanted: "cipher" | "clear",
 ): AsyncGenerator<Uint8Array> {
   const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
   const unit = segs ? segmentBytes : maxWholeBytes;
@@ -152,7 +141,7 @@ async function* verified(
       const cipher = chunk.subarray(0, left);
       const clear = decipher.update(cipher);
       hash.update(clear);
-      held.push(wanted({ cipher, clear }));
+      held.push(wanted === "cipher" ? cipher : clear);
       seen += cipher.length;
       chunk = chunk.subarray(cipher.length);
       if (cipher.length < left) continue;
