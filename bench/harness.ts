@@ -175,8 +175,13 @@ function figures(values: readonly number[]): Figures {
 }
 
 /** CPU time of a process so far, milliseconds (proc(5): utime and stime). */
-export function cpuOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+export const cpuOf = (pid: number): number => cpuIn(`/proc/${pid}/stat`);
+
+/** The same of its main thread. */
+export const mainCpuOf = (pid: number): number => cpuIn(`/proc/${pid}/task/${pid}/stat`);
+
+function cpuIn(file: string): number {
+  const stat = readFileSync(file, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return ((Number(fields[11]) + Number(fields[12])) * 1000) / clockTicks;
 }

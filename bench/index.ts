@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: every workload, ours and its peers in the same run. --only NAME, --quick, --json, --repetitions N; --write
- * keeps what was measured in docs/benchmarks.json, in the table of docs/benchmarks.md and in the chart.
+ * `npm run bench`: every workload, ours and its peers in the same run. --only NAME, --quick, --json, --repetitions N,
+ * --seconds N (of nation); --write keeps what was measured in docs/benchmarks.json, in the table of docs/benchmarks.md and in the chart.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +16,7 @@ import { dicomAccept } from "./workloads/dicom-accept.ts";
 import { dicomSend } from "./workloads/dicom-send.ts";
 import { envelopeParts } from "./workloads/envelope-parts.ts";
 import { mllpAccept, mllpLimits } from "./workloads/mllp-accept.ts";
+import { nation } from "./workloads/nation.ts";
 import { nightBatch } from "./workloads/night-batch.ts";
 import { registryLarge, registryStore } from "./workloads/registry-store.ts";
 import { registryWire } from "./workloads/registry-wire.ts";
@@ -43,6 +44,7 @@ const groups = {
   "registry-store": registryStore,
   "registry-wire": registryWire,
   "registry-large": registryLarge,
+  nation,
 } as const;
 
 const { values } = parseArgs({
@@ -51,12 +53,13 @@ const { values } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     repetitions: { type: "string" },
+    seconds: { type: "string" },
     write: { type: "boolean", default: false },
   },
 });
 /** Curves, which are no rows: only when they are named. */
 const scale = "scale";
-const named = values.only ?? Object.keys(groups).filter((name) => !name.endsWith("-large"));
+const named = values.only ?? Object.keys(groups).filter((name) => !name.endsWith("-large") && name !== "nation");
 const unknown = named.filter((name) => !(name in groups) && name !== scale);
 if (unknown.length > 0) {
   process.stderr.write(`${unknown.join(", ")}: there is ${[...Object.keys(groups), scale].join(", ")}\n`);
@@ -68,7 +71,10 @@ const repetitions = Number(values.repetitions ?? (values.quick ? 2 : 5));
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
 const rows: Row[] = [];
 for (const name of wanted) {
-  for (const workload of groups[name](values.quick)) {
+  for (const workload of groups[name]({
+    isQuick: values.quick,
+    ...(values.seconds && { seconds: Number(values.seconds) }),
+  })) {
     const row = await measure(workload, { repetitions, isQuick: values.quick, told });
     rows.push(row);
     told("");

@@ -1,9 +1,11 @@
 /** What the registry answers over the wire: envelopes, TLS, one commit each, asked by houses on the same machine that verify its answers. */
 import { randomUUID } from "node:crypto";
 import { readCommand } from "../../formats/command.ts";
+import type { DocumentEntry } from "../../formats/document-entry.ts";
+import type { Found } from "../../formats/query.ts";
 import { documentOf, registration } from "../../test/exchange/indexed.ts";
-import { cpuOf, type Done, rssOf, type Side, type Workload } from "../harness.ts";
-import { type Nation, openNation } from "../nation.ts";
+import { cpuOf, type Done, mainCpuOf, rssOf, type Side, type Workload } from "../harness.ts";
+import { type Caller, type Nation, openNation } from "../nation.ts";
 
 const houses = 8;
 const batch = 50;
@@ -42,38 +44,37 @@ export const registryWire = (): readonly Workload[] => [
   },
 ];
 
-export const patientOf = (n: number) => ({ root: "2.16.886.101", extension: `W${n % patients}` });
+export const patientOf = (n: number) => ({ root: "2.16.886.101", extension: `W${n}` });
 
-/** Entries of new documents, of one patient after the other. */
-export function submission(org: string, first: number, count: number): Uint8Array {
-  const entries = Array.from({ length: count }, (_, at) => {
-    const name = randomUUID();
-    const patientIds = [patientOf(first + at)];
-    return documentOf(name, { patientIds, referenceIdList: [`A${name}`], repositoryUniqueId: org });
-  });
-  return registration(entries, randomUUID().replaceAll("-", ""));
+/** A new document of a patient. */
+export function documentFor(org: string, patient: number): DocumentEntry {
+  const name = randomUUID();
+  const patientIds = [patientOf(patient)];
+  return documentOf(name, { patientIds, referenceIdList: [`A${name}`], repositoryUniqueId: org });
 }
 
-export const question = (n: number): Uint8Array =>
-  Buffer.from(
-    JSON.stringify({
-      ...{ command: "query", query: "findDocuments", purposeOfUse: "TREAT", limit: 50, forms: ["113"] },
-      patientIds: [patientOf(n)],
-    }),
-  );
+/** They are one submission set. */
+export const registrationOf = (documents: readonly DocumentEntry[]): Uint8Array =>
+  registration(documents, randomUUID().replaceAll("-", ""));
+
+/** What the registry answers to a query. */
+export async function found(caller: Caller, query: Readonly<Record<string, unknown>>): Promise<Found> {
+  const command = { command: "query", purposeOfUse: "TREAT", limit: 100, ...query };
+  return readCommand("found", await caller.ask("query", Buffer.from(JSON.stringify(command))));
+}
 
 async function register({ callers }: Nation, n: number, count: number): Promise<void> {
   const caller = callers[n % callers.length];
   if (!caller) throw new Error("no houses");
-  const receipt = await caller.ask("register", submission(caller.org, n * count, count));
-  if (receipt.length === 0) throw new Error("no receipt");
+  const documents = Array.from({ length: count }, (_, at) => documentFor(caller.org, (n * count + at) % patients));
+  await caller.ask("register", registrationOf(documents));
 }
 
 async function query({ callers }: Nation, n: number): Promise<void> {
-  const { entries } = readCommand(
-    "found",
-    (await callers[n % callers.length]?.ask("query", question(n))) ?? Buffer.of(),
-  );
+  const caller = callers[n % callers.length];
+  if (!caller) throw new Error("no houses");
+  const patientIds = [patientOf(n % patients)];
+  const { entries } = await found(caller, { query: "findDocuments", forms: ["113"], patientIds });
   if (entries.length === 0) throw new Error("a patient without documents");
 }
 
@@ -105,9 +106,10 @@ function registryOf(size: number, ask: Ask, prepare: (nation: Nation) => Promise
         stop: nation.stop,
         run: async (units): Promise<Done> => {
           if (note === undefined) {
-            const [cpu, ended] = [cpuOf(pid), await nation.profile()];
+            const [all, main, ended] = [cpuOf(pid), mainCpuOf(pid), await nation.profile()];
             const done = await load(units);
-            note = noteOf(await ended(), cpuOf(pid) - cpu, done);
+            const shares = await ended();
+            note = noteOf(shares, { main: mainCpuOf(pid) - main, all: cpuOf(pid) - all }, done);
             return { units: done };
           }
           const started = performance.now();
@@ -119,10 +121,13 @@ function registryOf(size: number, ask: Ask, prepare: (nation: Nation) => Promise
   };
 }
 
-/** Milliseconds of the registry a unit, by what its main thread did; the rest of its CPU time is other threads': writer, pool, collector. */
-function noteOf(ms: Readonly<Record<string, number>>, cpuMs: number, units: number): string {
-  const main = Object.values(ms).reduce((sum, each) => sum + each, 0);
-  const all = { ...ms, "other threads (writer, pool, garbage)": Math.max(0, cpuMs - main) };
-  const parts = Object.entries(all).map(([kind, each]) => `${kind} ${(each / units).toFixed(2)}`);
-  return `ms of the registry each, profiled: ${parts.join(", ")}`;
+/** Milliseconds of CPU of the registry a unit: those of its main thread by what a profile of it saw, those of the others together. */
+function noteOf(
+  seen: Readonly<Record<string, number>>,
+  { main, all }: { readonly main: number; readonly all: number },
+  units: number,
+): string {
+  const sum = Object.values(seen).reduce((total, each) => total + each, 0);
+  const parts = Object.entries(seen).map(([kind, each]) => `${kind} ${((each / sum) * (main / units)).toFixed(2)}`);
+  return `ms CPU of the registry each, while profiled: ${parts.sort().join(", ")}, its other threads (writer, pool, garbage) ${((all - main) / units).toFixed(2)}`;
 }

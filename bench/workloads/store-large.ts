@@ -16,7 +16,7 @@ const patients = 1_000;
 const text = (count: number): string => count.toLocaleString("en");
 
 /** Filled in some four minutes; `isQuick`: with a twentieth of it. */
-export const storeLarge = (isQuick = false): readonly Workload[] => {
+export const storeLarge = ({ isQuick }: { readonly isQuick: boolean }): readonly Workload[] => {
   const [arrivals, queued, hour] = [1_000_000, 100_000, 360_000].map((count) => (isQuick ? count / 20 : count));
   return workloads(arrivals ?? 0, queued ?? 0, hour ?? 0);
 };
