@@ -17,7 +17,7 @@ import { type Log, openLog } from "../log.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
-import { startEngine } from "../pipeline/engine.ts";
+import { type Bound, startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
 import { ownerOf } from "../pipeline/identifiers.ts";
 import { loadKeys } from "../pipeline/identity.ts";
@@ -132,7 +132,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
 
   const stopping = new AbortController();
   const rests = new Map<string, Rest>();
-  let wake: Site["wake"] = () => undefined;
+  let bound: Bound = { wake: () => undefined, doubt: () => undefined };
   const site: Site = {
     config,
     identity,
@@ -161,7 +161,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       }
       return differing.map(({ org }) => org);
     },
-    wake: (way) => wake(way),
+    wake: (way) => bound.wake(way),
+    doubt: (org) => bound.doubt(org),
     stopped: openStopped(store),
     events,
   };
@@ -178,8 +179,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
 
   let serving: Serving | undefined;
   try {
-    const engine = await startEngine(site, repository.provide, (bound) => {
-      wake = bound;
+    const engine = await startEngine(site, repository.provide, (made) => {
+      bound = made;
     });
     const listen = config.own.repository ?? config.own.registry;
     if (listen) {

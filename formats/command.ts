@@ -14,6 +14,10 @@ export const eecForms: readonly string[] = ["113", "114", "115", "116", "121"];
 export const maxCommandBytes = 16 * 1024 * 1024;
 export { maxPatientIds, type PatientId, type Registered } from "./query.ts";
 
+/** Heads of a log in one question. */
+export const maxHeads = 1000;
+const auditHead = z.strictObject({ seq: z.int().min(0), head: hex64 });
+
 const maxEntries = 200;
 const maxReplaced = 50_000;
 
@@ -79,9 +83,17 @@ const schemas = {
     manifestSha256: hex64,
     by: registrationSchema.nullable(),
   }),
-  /** Whether a message of the sender's own got through; the answer is its receipt, or `unknown`. */
-  status: z.strictObject({ command: z.literal("status"), message: hex32 }),
+  /**
+   * Whether a message of the sender's own got through; the answer is its receipt, or `unknown`. Or which of these heads, newest
+   * first, the audit log of who is asked still has; the answer is `holds`.
+   */
+  status: z.union([
+    z.strictObject({ command: z.literal("status"), message: hex32 }),
+    z.strictObject({ command: z.literal("status"), heads: z.array(auditHead).min(1).max(maxHeads) }),
+  ]),
   unknown: z.strictObject({ command: z.literal("unknown"), message: hex32 }),
+  /** The first of the heads that the log has; null: none. */
+  holds: z.strictObject({ command: z.literal("holds"), head: auditHead.nullable() }),
   /** A signed refusal (RFC 9457 members). */
   refusal: z.strictObject({
     command: z.literal("refusal"),

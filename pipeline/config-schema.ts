@@ -130,6 +130,10 @@ export const schema = z.strictObject({
         })
         .prefault({})
         .describe("Attempts."),
+      recall: lasting(
+        "1h",
+        "How often the registry is asked whether it still has what it has signed; what it has lost is registered again.",
+      ),
       order: z
         .enum(["patient", "none"])
         .default("patient")

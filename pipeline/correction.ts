@@ -236,7 +236,6 @@ export async function notify(site: Site, delivery: Delivery): Promise<Sent> {
 /** What is not registered yet cannot be changed there, nor found by others: it waits its turn. */
 function registeredRecord(site: Site, delivery: Delivery): StoredRecord {
   const record = recordOf(site, delivery);
-  const isRegistered = site.store.records.evidence(record.id).some(({ kind }) => kind === "registered");
-  if (!isRegistered) throw new Fault("PEER_BUSY", "the record is not registered yet; this follows it");
+  if (record.state !== "registered") throw new Fault("PEER_BUSY", "the record is not registered yet; this follows it");
   return record;
 }

@@ -28,6 +28,7 @@ import { outbound } from "./outbound.ts";
 import { openPledges } from "./pledges.ts";
 import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
+import { openRecall } from "./recall.ts";
 import { openReconciler } from "./reconcile.ts";
 import { type Reloaded, reload } from "./reload.ts";
 import { openRetention } from "./retention.ts";
@@ -62,10 +63,14 @@ export type Engine = {
   stop(): Promise<void>;
 };
 
-/** Starts the corridors of a site. `bind` receives the wake-up of the delivery loop. */
-export async function startEngine(site: Site, provide: Provide, bind: (wake: Site["wake"]) => void): Promise<Engine> {
+/** What stations of a site are told through it. */
+export type Bound = Pick<Site, "wake" | "doubt">;
+
+/** Starts the corridors of a site. `bind` receives who is woken and who doubts. */
+export async function startEngine(site: Site, provide: Provide, bind: (bound: Bound) => void): Promise<Engine> {
   const loop = openDeliveryLoop(site, sends, { register: registerAll });
-  bind(loop.wake);
+  const recall = openRecall(site);
+  bind({ wake: loop.wake, doubt: recall.doubt });
   const leave = async (assembled: Assembled): Promise<void> => {
     await outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
@@ -150,6 +155,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
         reconciler.begin();
         alerting.begin();
         retention.begin();
+        recall.begin();
       },
       stop: async () => {
         await Promise.all(listeners.map((listener) => listener.stop()));
@@ -161,6 +167,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
         await alerting.stop();
         await reconciler.stop();
         await retention.stop();
+        await recall.stop();
       },
     };
   } catch (thrown) {
@@ -172,6 +179,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (wake: Sit
     await alerting.stop();
     await reconciler.stop();
     await retention.stop();
+    await recall.stop();
     throw thrown;
   }
 }

@@ -72,6 +72,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
     identity.signer,
     now(),
   );
+  const before = store.witnesses.standing(org, 1)[0]?.seq ?? 0;
   const posted = await site
     .rest(org)
     .post(
@@ -103,6 +104,8 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   };
   const answer = await openAs([profile], headers, response.body, opening);
   if (answer.manifest.purpose === "refusal") throw await refused(org, answer);
+  // Signed after what we had before we asked: a log that has become shorter is another one.
+  if ((answer.manifest.log?.seq ?? before) < before) site.doubt(org);
   return { answer, ...sent, kept: store.witnesses.saw(org, answer.manifest.log) };
 }
 

@@ -26,6 +26,8 @@ export type Site = {
   renew(partners: Identity["partners"]): readonly string[];
   /** Deliveries were added: look now. `way` is theirs, if all of them have one. */
   wake(way?: Way): void;
+  /** A partner's audit log has become shorter. */
+  doubt(org: string): void;
   readonly events: Events;
   /** What a person has paused or is draining. */
   readonly stopped: Stopped;

@@ -49,6 +49,12 @@ export const auditEvents = {
     type: dcm("110127", "Emergency Override Started"),
     role: "destination",
   },
+  loss: {
+    id: dcm("110113", "Security Alert"),
+    action: "E",
+    type: own("loss", "Registry lost what it had signed"),
+    role: "source",
+  },
   status: { id: query, action: "E", type: own("status", "Message asked for"), role: "destination" },
   disclosure: { id: exporting, action: "R", type: ihe("ITI-43", "Retrieve Document Set"), role: "source" },
   retrieve: { id: importing, action: "C", type: ihe("ITI-43", "Retrieve Document Set"), role: "destination" },

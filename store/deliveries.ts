@@ -34,6 +34,15 @@ export const dueSql = `
         AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
   ORDER BY due, id LIMIT ?6`;
 
+/** A merge is told of at an arrival: all of them that are young enough count as answered since. */
+const answeredSql = `
+  SELECT d.* FROM delivery AS d INDEXED BY delivery_state LEFT JOIN record ON record.id = d.record
+  WHERE d.state = 'delivered' AND d.id > ?3 AND d.kind IN ('register', 'change') AND d.destination = ?1
+    AND (d.record IS NULL OR (record.parts <> '[]'
+      AND EXISTS (SELECT 1 FROM step WHERE subject = d.record AND step.peer = ?1 AND step.at >= ?2)
+      AND NOT EXISTS (SELECT 1 FROM delivery AS n WHERE n.record = d.record AND n.kind = d.kind AND n.id > d.id)))
+  ORDER BY d.id LIMIT ?4`;
+
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
     id: text(row, "id"),
@@ -104,6 +113,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT ?", state, limit)
           : db.all("SELECT * FROM delivery ORDER BY id LIMIT ?", limit)
       ).map(read),
+    answered: ({ registry, since, from, limit }) => db.all(answeredSql, registry, since, from, limit).map(read),
     parked: (kind, limit) =>
       db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT ?", kind, limit).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM delivery GROUP BY state")),

@@ -279,6 +279,16 @@ export type Deliveries = {
   /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
   due(way: Way, now: number, limit: number, except?: Except): readonly Delivery[];
   list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
+  /**
+   * Registrations and changes that a registry has answered since a time (ISO 8601), oldest first, behind one; none that was made
+   * anew since, and none of a record whose retention is over. `from`: an id before that of the first that may be among them.
+   */
+  answered(of: {
+    readonly registry: string;
+    readonly since: string;
+    readonly from: Id;
+    readonly limit: number;
+  }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
   counts(): Readonly<Record<string, number>>;

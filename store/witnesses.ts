@@ -4,7 +4,7 @@
  */
 import type { AuditHead } from "./audit-chain.ts";
 import { text } from "./rows.ts";
-import { change, type Database } from "./sqlite.ts";
+import { change, type Database, type Row } from "./sqlite.ts";
 import type { Change } from "./store.ts";
 
 export type HeldHead = AuditHead & {
@@ -17,6 +17,10 @@ export type Witnesses = {
   saw(org: string, head: AuditHead | null): readonly Change[];
   /** What is held of a partner, oldest first. */
   of(org: string): readonly HeldHead[];
+  /** Those that the partner has not disowned, newest first. */
+  standing(org: string, limit: number, offset?: number): readonly HeldHead[];
+  /** The partner's log has nothing above this any more: such heads stay held against it, and count no more for where it stands. */
+  disown(org: string, seq: number): Change;
 };
 
 const hourDigits = "YYYY-MM-DDTHH".length;
@@ -39,10 +43,22 @@ export const openWitnesses = (db: Database, now: () => Date): Witnesses => ({
     ];
   },
   of: (org) => headsOf(db, org),
+  standing: (org, limit, offset = 0) =>
+    db
+      .all(
+        `SELECT seq, head, at FROM witness WHERE ${standing} ORDER BY hour DESC LIMIT ? OFFSET ?`,
+        org,
+        limit,
+        offset,
+      )
+      .map(read),
+  disown: (org, seq) => change(`UPDATE witness SET hour = at WHERE ${standing} AND seq > ?`, org, seq),
 });
+
+/** The hour of a head that was disowned is its whole time: the hour is free for what comes. */
+const standing = `org = ? AND length(hour) = ${hourDigits}`;
+const read = (row: Row): HeldHead => ({ seq: Number(row.seq), head: text(row, "head"), at: text(row, "at") });
 
 /** The same of a database that somebody else writes. */
 export const headsOf = (db: Pick<Database, "all">, org: string): readonly HeldHead[] =>
-  db.all("SELECT seq, head, at FROM witness WHERE org = ? ORDER BY hour", org).map((row) => {
-    return { seq: Number(row.seq), head: text(row, "head"), at: text(row, "at") };
-  });
+  db.all("SELECT seq, head, at FROM witness WHERE org = ? ORDER BY hour", org).map(read);

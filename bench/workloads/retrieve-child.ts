@@ -158,7 +158,7 @@ async function fetchRecord(): Promise<void> {
   const site: Site = {
     ...{ config, identity, tls, store, now, signal: stopping.signal, metrics: openMetrics(config.site, store) },
     ...openEvents(quiet, now),
-    ...{ rest: () => rest, renew: () => [], wake: quiet, stopped: openStopped(store) },
+    ...{ rest: () => rest, renew: () => [], wake: quiet, doubt: quiet, stopped: openStopped(store) },
   };
   const payload = { registered, admission: null };
   await timed(async () => {

@@ -54,6 +54,7 @@ async function open(quiet: string): Promise<void> {
       throw new Error("nothing is sent here");
     },
     wake: () => undefined,
+    doubt: () => undefined,
     stopped: openStopped(store),
     events: openEvents(
       () => undefined,
