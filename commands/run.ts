@@ -148,7 +148,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       const partner = config.partners[org];
       if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
       const pinned = (partners.get(org) ?? keys.identity.self).tls;
-      const rest = openRest({ url: partner.url, ...keys.tls, expectCertificateSha256: pinned });
+      const { url, silence: timeoutMs } = partner;
+      const rest = openRest({ url, ...keys.tls, expectCertificateSha256: pinned, timeoutMs });
       rests.set(org, rest);
       return rest;
     },

@@ -1,7 +1,7 @@
 /** The schema of one partner: whom we seal for, whose signatures we accept. */
 import { z } from "zod";
 import { keyTransports } from "../envelope/index.ts";
-import { name, window } from "./config-values.ts";
+import { lasting, name, window } from "./config-values.ts";
 
 export const partner = z.strictObject({
   url: z
@@ -9,6 +9,10 @@ export const partner = z.strictObject({
     .regex(/^https:\/\/[^/]+$/, "an URL is https://host:port")
     .describe("Where its REST service is."),
   certificates: z.string().min(1).describe("Folder with its sign.crt, decrypt.crt and tls.crt."),
+  silence: lasting(
+    "60s",
+    "A connection to it that is silent for so long is given up; what was sent is asked for again.",
+  ),
   profiles: z
     .array(z.enum(["semrs-2", "smime-4", "semrs-2017"]))
     .min(1)

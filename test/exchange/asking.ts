@@ -7,7 +7,12 @@ import { bytesOf, wire } from "../envelope/people.ts";
 import { openExchange, type TestExchange, testPki } from "../sites.ts";
 import { type Answer, openBetween, type Peer, peerOf } from "./peer.ts";
 
-const paths = { register: "/registry/submissions", change: "/registry/changes", query: "/registry/queries" } as const;
+const paths = {
+  register: "/registry/submissions",
+  change: "/registry/changes",
+  query: "/registry/queries",
+  status: "/registry/status",
+} as const;
 type Asks = keyof typeof paths;
 
 export type Said = Answer & {
@@ -18,7 +23,8 @@ export type Said = Answer & {
 };
 
 export type Asking = {
-  seal(org: string, purpose: Asks, command: Uint8Array): Promise<Sealed>;
+  /** Under the next message id unless one is given. */
+  seal(org: string, purpose: Asks, command: Uint8Array, message?: string): Promise<Sealed>;
   /** Posts it over a connection of the house, and opens the answer with its keys. */
   post(org: string, purpose: Asks, sealed: Sealed): Promise<Said>;
   ask(org: string, purpose: Asks, command: Uint8Array): Promise<Said>;
@@ -34,9 +40,10 @@ export async function openAsking(): Promise<{ readonly exchange: TestExchange; r
 
 export function askingOf(pki: string, peer: Peer, port: () => string | undefined): Asking {
   const asking: Asking = {
-    seal: async (org, purpose, command) =>
+    seal: async (org, purpose, command, message) =>
       await peer.push(
         {
+          ...(message ? { message } : {}),
           purpose,
           sender: org,
           messageType: purpose,

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { startReceivers } from "../../commands/demo/receivers.ts";
 import { ports } from "../../commands/demo/sites.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
-import { sampleMessage } from "../fixtures/documents.ts";
+import { cda, chen, mdmFor, sampleMessage } from "../fixtures/documents.ts";
 import { dataSetSha256, openExchange, type TestExchange, testPki, until } from "../sites.ts";
 
 let pki: string;
@@ -50,6 +50,39 @@ describe("down and back", () => {
       await until("registered", async () => (await waiting(exchange, "hospital-a")) === 0);
       await exchange.message(sampleMessage("adt-a01"), "B_ADT");
       await arrived(exchange);
+    } finally {
+      await exchange.close();
+    }
+  });
+
+  test("the registry for as long as it takes: what is accepted meanwhile waits, over a restart, and is registered once", async () => {
+    const exchange = await openExchange(pki, fast);
+    const attempts = (): number => exchange.log.filter(({ event }) => event === "route.deferred").length;
+    try {
+      await exchange.stop("registry");
+      for (const n of Array(20).keys()) {
+        const report = {
+          form: "113",
+          extension: `HOUR.${n}`,
+          code: "11502-2",
+          display: "x",
+          title: "t",
+          body: "x",
+        } as const;
+        await exchange.message(mdmFor(cda({ ...report, patient: chen }), { controlId: `HOUR.${n}` }));
+        if (n === 10) {
+          await until("it was tried for some time", () => attempts() >= 30);
+          await exchange.stop("hospital-a");
+          await exchange.start("hospital-a");
+        }
+      }
+      await until("all wait", async () => (await waiting(exchange, "hospital-a")) === 20);
+      await exchange.start("registry");
+      await exchange.registered(20);
+      await until("nothing waits", async () => (await waiting(exchange, "hospital-a")) === 0);
+      expect(await deliveries(exchange, "hospital-a", "parked")).toBe(0);
+      const registered = exchange.log.filter(({ event }) => event === "registry.registered");
+      expect(registered.reduce((sum, { fields }) => sum + (fields.count ?? 0), 0)).toBe(20);
     } finally {
       await exchange.close();
     }

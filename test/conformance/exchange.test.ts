@@ -1,0 +1,61 @@
+/** What is done to a registry and a repository, sentence by sentence, each with the test that does it over the wire. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const sentences: Readonly<Record<string, readonly (readonly [file: string, name: string])[]>> = {
+  "a replay": [
+    ["exchange/repeated.test.ts", "78 a question is answered once"],
+    ["exchange/repeated.test.ts", "78 the same headers with other octets"],
+    ["exchange/attacks.test.ts", "replayed: by the sender it changes nothing"],
+  ],
+  "an answer that is lost behind the commit": [
+    ["exchange/lost-answers.test.ts", "an answer that is lost behind the commit"],
+    ["exchange/message-status.test.ts", "an outbox that lost the answer to a push asks first"],
+  ],
+  "two registrations with one message id": [
+    ["exchange/lost-answers.test.ts", "two registrations under one message id"],
+    ["exchange/repeated.test.ts", "93 the same message sealed anew"],
+  ],
+  "an answer to another request": [
+    ["exchange/attacks.test.ts", "an answer without its origin, and the answer to another question"],
+    ["exchange/imposter.test.ts", "92 an answer of the right house"],
+  ],
+  "a query with an unknown field": [["exchange/registry.test.ts", "an unknown field, a forged cursor"]],
+  "a forged cursor": [["exchange/registry.test.ts", "an unknown field, a forged cursor"]],
+  "a cursor of another house": [["exchange/registry.test.ts", "and another house's cursor are refused"]],
+  "a document of somebody else's repository": [
+    ["exchange/refusals.test.ts", "89 a house registers what its own repository holds"],
+    ["exchange/registry.test.ts", "201 entries, one document twice, and one of another's"],
+  ],
+  "a change without authority": [["exchange/refusals.test.ts", "90 an entry is deprecated by who registered it"]],
+  "a merge without authority": [["merges.test.ts", "who does not give the ids is refused by the registry"]],
+  "a sender that is not admitted for its TLS certificate": [
+    ["exchange/framing.test.ts", "a TLS certificate of the same authority that no partner has"],
+    ["exchange/refusals.test.ts", "signed by hospital A but sent over the registry's connection"],
+  ],
+  "a request that has expired": [["exchange/refusals.test.ts", "79 an envelope that has expired"]],
+  "25,001 parts": [["exchange/framing.test.ts", "in the manifest, which is signed as it should be"]],
+  "a Content-Length that is too short": [["exchange/framing.test.ts", "shorter than the envelope"]],
+  "a Content-Length that is too long": [["exchange/framing.test.ts", "longer than the envelope"]],
+  "a slow body": [["exchange/pace.test.ts", "17 an envelope that stops"]],
+  "a registry that is down": [
+    ["faults/down.test.ts", "the registry for as long as it takes"],
+    ["exchange/bad-answers.test.ts", "none of its answers is a receipt"],
+  ],
+  "a registry that was restored from yesterday's backup": [
+    ["exchange/restored.test.ts", "the next answer shows a log that has become shorter"],
+    ["exchange/restored.test.ts", "a log that has grown beyond what it was"],
+  ],
+  "a partner that never answers": [
+    ["exchange/lost-answers.test.ts", "a partner that takes everything and never answers"],
+  ],
+};
+
+test.each(Object.entries(sentences))("%s", (_sentence, shown) => {
+  for (const [file, name] of shown) {
+    const text = readFileSync(join(import.meta.dirname, "..", file), "utf8");
+    const named = text.split("\n").some((line) => line.includes(name));
+    expect(named, `${file}: ${name}`).toBe(true);
+  }
+});
