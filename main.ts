@@ -40,6 +40,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   resume: async () => (await import("./commands/stops.ts")).stopCommand("resume"),
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
   audit: async () => (await import("./commands/audit/index.ts")).auditCommand(),
+  log: async () => (await import("./commands/log/index.ts")).logCommand(),
   evidence: async () => (await import("./commands/evidence.ts")).evidenceCommand(),
   backup: async () => (await import("./commands/backup.ts")).backupCommand(),
   restore: async () => (await import("./commands/backup.ts")).restoreCommand(),

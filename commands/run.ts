@@ -14,6 +14,7 @@ import { type Exchange, type Serving, serve } from "../exchange/server.ts";
 import { openSettling } from "../exchange/settling.ts";
 import { openSpools } from "../exchange/spool.ts";
 import { type Log, openLog } from "../log.ts";
+import { openCheckpoints } from "../pipeline/checkpoints.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
@@ -202,6 +203,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       );
     }
     await store.commit(store.audit.add({ event: "start" }));
+    const checkpoints = openCheckpoints(site);
+    checkpoints.begin();
     const settling = config.own.registry ? openSettling(store, log) : undefined;
     engine.opened(serving ? [{ name: "rest", ...serving }] : []);
     const addresses = { ...engine.addresses, rest: serving?.address ?? null };
@@ -221,6 +224,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
         for (const rest of rests.values()) rest.close();
         await revocation.stop();
         await store.commit(store.audit.add({ event: "stop" })).catch(() => undefined);
+        await checkpoints.stop();
         await store.close();
         log("engine.stopped");
       },

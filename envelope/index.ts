@@ -1,5 +1,6 @@
 /** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
 export { type AnyOpened, maxBetweenHouses, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
+export { type Checkpoint, readCheckpoint, signCheckpoint } from "./checkpoint.ts";
 export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { type Run, readRuns } from "./laid-out.ts";
@@ -23,7 +24,7 @@ export {
 export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
-export { keptReceipt, type Receipt, signReceipt, verifyReceipt } from "./receipt.ts";
+export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export {
   type Content,
   contentOf,

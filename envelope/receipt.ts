@@ -67,23 +67,24 @@ export function verifyReceipt(
   bytes: Uint8Array,
   { trust, now, partner }: ReceiptChecks,
 ): { readonly receipt: Receipt; readonly org: string } {
-  const { receipt, signer, certificates } = read(bytes);
+  const { receipt, signer, certificates } = readReceipt(bytes);
   const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, partner });
   if (receipt.from !== owner.org) throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
   return { receipt, org: owner.org };
 }
 
 /** What a receipt says that we made and kept ourselves: it stays true when the certificate of its day has ended. */
-export const keptReceipt = (bytes: Uint8Array): Receipt => read(bytes).receipt;
+export const keptReceipt = (bytes: Uint8Array): Receipt => readReceipt(bytes).receipt;
 
-function read(bytes: Uint8Array) {
+/** What it says, and the certificate (DER) that signed it: whose that is, is still to be asked. */
+export function readReceipt(bytes: Uint8Array) {
   if (bytes.length > maxReceiptBytes) throw new Fault("ENVELOPE_NOT_OPENED", `receipt: over ${maxReceiptBytes} octets`);
-  const { content, signer, certificates } = verifySignedData(bytes, receiptContentType);
+  const { content, ...signed } = verifySignedData(bytes, receiptContentType);
   const parsed = schema.safeParse(readStrictJson(content, "receipt"));
   if (!parsed.success)
     throw new Fault(
       "ENVELOPE_NOT_OPENED",
       `receipt: not valid at ${parsed.error.issues[0]?.path.join(".") || "its top"}`,
     );
-  return { receipt: parsed.data, signer, certificates };
+  return { receipt: parsed.data, ...signed };
 }

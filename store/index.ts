@@ -23,6 +23,7 @@ import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
 import { openSearch } from "./search.ts";
+import { openSignedHeads } from "./signed-heads.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
@@ -120,6 +121,7 @@ const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => (
   audit: openAuditLog(db, patientKeys, now),
   patientKeys,
   witnesses: openWitnesses(db, now),
+  signedHeads: openSignedHeads(db),
 });
 
 /** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */

@@ -193,4 +193,5 @@ export const migrations: readonly string[] = [
   CREATE INDEX IF NOT EXISTS delivery_way ON delivery (kind, destination, due) WHERE state IN ('queued', 'ambiguous');
 `,
   rowTables,
+  "CREATE TABLE IF NOT EXISTS signed_head (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, signed BLOB NOT NULL) STRICT",
 ];

@@ -23,6 +23,7 @@ import type { Messages } from "./messages.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Search } from "./search.ts";
+import type { SignedHeads } from "./signed-heads.ts";
 import type { Steps } from "./steps.ts";
 import type { Stops } from "./stops.ts";
 import type { Studies } from "./studies.ts";
@@ -78,6 +79,7 @@ export type Store = {
   readonly audit: AuditLog;
   readonly patientKeys: PatientKeys;
   readonly witnesses: Witnesses;
+  readonly signedHeads: SignedHeads;
   readonly stops: Stops;
   readonly search: Search;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */

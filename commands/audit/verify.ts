@@ -1,46 +1,84 @@
-/** `semrs audit verify` and `heads`: the chain of the own log, and what is held of partners' logs. */
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { z } from "zod";
+/** `semrs audit verify` and `heads`, `semrs log verify`: the chain of the own log, and what is held of partners' logs. */
+import type { z } from "zod";
 import { Fault } from "../../errors.ts";
-import { loadConfig } from "../../pipeline/config.ts";
-import { checkAudit, headsHeld } from "../../store/audit-check.ts";
-import type { WitnessedHead } from "../../store/store.ts";
+import { type Config, loadConfig } from "../../pipeline/config.ts";
+import { checkAudit, checkpointsHeld, entryOf, forgotten, headsHeld, tallyOf } from "../../store/audit-check.ts";
+import type { AuditCheck } from "../../store/store.ts";
 import { exits, print, say } from "../exit.ts";
+import { type heldFile, ownCheckpoints, witnessesIn } from "./witnesses.ts";
 
 export type VerifyFlags = { readonly config: string; readonly json?: boolean; readonly witness?: string };
 export type HeadsFlags = { readonly config: string; readonly partner: string };
 
-const maxFileBytes = 64 * 1024 * 1024;
-const maxFiles = 1000;
-
-/** What `heads` writes and `verify --witness` reads: heads of one site's log that another one holds. */
-const heldFile = z.strictObject({
-  of: z.string().min(1).max(256),
-  by: z.string().min(1).max(256),
-  heads: z
-    .array(
-      z.strictObject({
-        seq: z.int().min(0),
-        head: z.string().regex(/^[0-9a-f]{64}$/),
-        at: z.string().max(64).optional(),
-      }),
-    )
-    .max(1_000_000),
-});
-
 /** Tells the first entry that does not hold; exit 1 when there is one. */
-export function verifyAudit({ config: file, json, witness }: VerifyFlags): void {
-  const { own, site } = loadConfig(file, process.env);
-  const witnesses = witness === undefined ? [] : witnessesIn(witness, site);
-  const { entries, head, witnessed, broken } = checkAudit(own.data, witnesses);
-  if (json) print(JSON.stringify({ entries, head, witnessed, broken }));
-  if (broken) {
-    if (!json) say(`entry ${broken.seq} ${broken.reason}`);
-    process.exitCode = exits.failed;
-    return;
+export function verifyAudit(flags: VerifyFlags): void {
+  const { entries, head, witnessed, checkpoints, broken } = examined(flags);
+  if (flags.json) print(JSON.stringify({ entries, head, witnessed, checkpoints, broken }));
+  else if (broken) say(`entry ${broken.seq} ${broken.reason}`);
+  else
+    print(`${entries} entries, ${checkpoints} checkpoints, ${witnessed} heads of partners, whole; head ${head.head}`);
+  if (broken) process.exitCode = exits.failed;
+}
+
+/** The same in the registry's words: what it has registered, changed and refused, and of whom the entry is that does not hold. */
+export function verifyLog(flags: VerifyFlags): void {
+  const { config, entries, head, witnessed, checkpoints, broken } = examined(flags);
+  const counts = countsOf(config.own.data);
+  if (flags.json) print(JSON.stringify({ entries, ...counts, head, witnessed, checkpoints, broken }));
+  else {
+    print(
+      Object.entries(counts)
+        .map(([what, count]) => `${count} ${what}`)
+        .join(", "),
+    );
+    print(`${entries} entries, ${checkpoints} checkpoints, ${witnessed} heads of partners`);
+    const entry = broken && entryOf(config.own.data, broken.seq);
+    const told = entry ? ` (${entry.event} of ${entry.peer}, ${entry.at})` : "";
+    if (broken) say(`entry ${broken.seq}${told} ${broken.reason}`);
+    else print(`whole; head ${head.head}`);
   }
-  if (!json) print(`${entries} entries, ${witnessed} heads of partners, whole; head ${head.head}`);
+  if (broken) process.exitCode = exits.failed;
+}
+
+type Examined = AuditCheck & { readonly config: Config; readonly checkpoints: number };
+
+/** Chain, checkpoints and witnesses together; then whether every message that a receipt tells of is still known. */
+function examined({ config: file, witness }: VerifyFlags): Examined {
+  const config = loadConfig(file, process.env);
+  const { data } = config.own;
+  const others = witness === undefined ? undefined : witnessesIn(witness, config);
+  const own = ownCheckpoints(checkpointsHeld(data), config);
+  const check = checkAudit(data, [...(others?.heads ?? []), ...own.heads]);
+  const [lost] = forgotten(data, others?.receipts ?? []);
+  const gone = lost && {
+    seq: check.head.seq,
+    reason: `is the last, and message ${lost.message} is gone: ${lost.to} holds a receipt for it`,
+  };
+  const checkpoints = own.heads.length;
+  // Those of the site itself are counted apart; where something is broken, not all of them were reached.
+  const witnessed = Math.max(0, check.witnessed - checkpoints);
+  return { ...check, config, witnessed, checkpoints, broken: check.broken ?? own.broken ?? gone ?? null };
+}
+
+const words = {
+  registrations: ["registration done"],
+  changes: ["amendment done"],
+  questions: ["answer done", "emergency done"],
+  refusals: ["registration refused", "amendment refused", "answer refused", "status refused"],
+} as const;
+
+function countsOf(data: string): Readonly<Record<keyof typeof words, number>> {
+  const tally = tallyOf(data);
+  const count = (kinds: readonly string[]): number =>
+    tally
+      .filter(({ event, outcome }) => kinds.includes(`${event} ${outcome}`))
+      .reduce((sum, { count: n }) => sum + n, 0);
+  return {
+    registrations: count(words.registrations),
+    changes: count(words.changes),
+    questions: count(words.questions),
+    refusals: count(words.refusals),
+  };
 }
 
 /** Prints what this site holds of a partner, for that partner to verify its log with. */
@@ -52,39 +90,4 @@ export function heads({ config: file, partner }: HeadsFlags): void {
       typeof heldFile
     >),
   );
-}
-
-/** Of a file, or of every .json file in a folder, what is about this site. A witness that says nothing of it is an error. */
-function witnessesIn(path: string, site: string): readonly WitnessedHead[] {
-  const files = filesAt(path);
-  const found = files
-    .map(readHeld)
-    .filter(({ of }) => of === site)
-    .flatMap(({ by, heads }) => heads.map(({ seq, head }) => ({ seq, head, by })));
-  if (found.length > 0) return found;
-  throw new Fault(
-    "CONFIG_INVALID",
-    `${path} holds no head of ${site}; have partners write semrs audit heads --partner ${site}`,
-  );
-}
-
-function filesAt(path: string): readonly string[] {
-  try {
-    if (!statSync(path).isDirectory()) return [path];
-    const names = readdirSync(path).filter((name) => name.endsWith(".json"));
-    if (names.length > maxFiles) throw new Fault("TOO_LARGE", `${path} holds over ${maxFiles} files`);
-    return names.map((name) => join(path, name));
-  } catch (cause) {
-    if (cause instanceof Fault) throw cause;
-    throw new Fault("CONFIG_INVALID", `${path} cannot be read; name a file or a folder`, { cause });
-  }
-}
-
-function readHeld(file: string): z.output<typeof heldFile> {
-  try {
-    if (statSync(file).size > maxFileBytes) throw new Error("too large");
-    return heldFile.parse(JSON.parse(readFileSync(file, "utf8")));
-  } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `${file} is not what semrs audit heads writes`, { cause });
-  }
 }
