@@ -1,11 +1,8 @@
 /** The command line: names the verbs and gives the word to one of them. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { version } from "./commands/version.ts";
 
 const exitUsage = 64;
-
-const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "package.json"), "utf8")) as { version: string };
 
 /** A wrong use ends with 64 at every depth; commander's own exit code is 1. */
 function overridden(command: Command): void {
@@ -48,6 +45,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   seal: async () => (await import("./commands/envelope/seal.ts")).sealCommand(),
   open: async () => (await import("./commands/envelope/open.ts")).openCommand(),
   inspect: async () => (await import("./commands/envelope/inspect.ts")).inspectCommand(),
+  participants: async () => (await import("./commands/participants/index.ts")).participantsCommand(),
   pki: async () => (await import("./commands/pki/index.ts")).pkiCommand(),
   completion: async () => (await import("./commands/completion.ts")).completionCommand(() => program),
 };

@@ -18,6 +18,7 @@ import { openCheckpoints } from "../pipeline/checkpoints.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
+import { publishedBy } from "../pipeline/directory.ts";
 import { type Bound, startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
 import { ownerOf } from "../pipeline/identifiers.ts";
@@ -31,6 +32,7 @@ import { openStopped } from "../pipeline/stops.ts";
 import { openStore } from "../store/index.ts";
 import type { Store } from "../store/store.ts";
 import { exitOf, say } from "./exit.ts";
+import { version } from "./version.ts";
 
 export type Started = {
   readonly addresses: {
@@ -195,7 +197,9 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
             ]
           : []),
       ];
-      serving = await serve(listen, resources, exchange, () => !stopping.signal.aborted).catch(
+      const told = resources.map(({ path, purposes }) => ({ path, purposes: [...purposes] }));
+      const published = publishedBy(site, { version, resources: told });
+      serving = await serve(listen, resources, { ...exchange, published }, () => !stopping.signal.aborted).catch(
         async (thrown: unknown) => {
           await engine.stop();
           throw thrown;

@@ -58,6 +58,7 @@ export const oids = {
 /** RFC 5652 content types of our own: what a signature is over. */
 export const manifestContentType = "2.25.96336484010172277342143383645198142346";
 export const receiptContentType = "2.25.95693706148271057819259906025020423311";
+export const directoryContentType = "2.25.218162349746324154088541025206332616301";
 export const checkpointContentType = "2.25.170918403178919881259516078109722346814";
 
 /** Signature algorithms of a semrs-2 signer, with the digest that goes with each. */

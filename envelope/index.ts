@@ -1,6 +1,15 @@
 /** The sealed envelope: what the rest of the project uses of it. The format is specified in SPEC.md. */
 export { type AnyOpened, maxBetweenHouses, openAs, sealAs, type WholeProfile } from "./by-profile.ts";
 export { type Checkpoint, readCheckpoint, signCheckpoint } from "./checkpoint.ts";
+export {
+  maxDirectoryBytes,
+  type Participant,
+  type PublicDocument,
+  type PublicName,
+  readPublic,
+  signPublic,
+  writePublic,
+} from "./directory.ts";
 export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { type Run, readRuns } from "./laid-out.ts";

@@ -21,6 +21,7 @@ import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 import { refuseInClear, tick } from "./problem.ts";
+import { type Published, publish } from "./published.ts";
 import type { Spools } from "./spool.ts";
 
 const maxHeaderBytes = 65_536;
@@ -38,6 +39,7 @@ export type Exchange = {
   readonly tls: { readonly key: string; readonly certificate: string; readonly ca: string };
   readonly now: () => Date;
   readonly log: Log;
+  readonly published?: readonly Published[];
   /** The least a peer sends; `slowest` unless a test is impatient. */
   readonly pace?: Pace;
   /** One pass of a station: for the site's metrics. */
@@ -72,11 +74,7 @@ export async function serve(
 ): Promise<Serving> {
   const app = express();
   app.disable("x-powered-by");
-  app.get("/semrs/v1/health/live", (_request, response) => void response.json({ live: true }));
-  app.get(
-    "/semrs/v1/health/ready",
-    (_request, response) => void response.status(ready() ? 200 : 503).json({ ready: ready() }),
-  );
+  publish(app, exchange.published ?? [], ready);
   const limits = peerLimits();
   const later = openLater(exchange);
   for (const resource of resources) {

@@ -18,7 +18,8 @@ export { maxPatientIds, type PatientId, type Registered } from "./query.ts";
 export const maxHeads = 1000;
 const auditHead = z.strictObject({ seq: z.int().min(0), head: hex64 });
 
-const maxEntries = 200;
+/** Entries of one submission. */
+export const maxEntries = 200;
 const maxReplaced = 50_000;
 
 const schemas = {

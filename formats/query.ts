@@ -10,7 +10,7 @@ export const maxPatientIds = 64;
 /** Documents in one query that names them. */
 const maxNamed = 200;
 /** Rows of one page. */
-const maxPage = 1000;
+export const maxPage = 1000;
 const defaultPage = 100;
 const maxValues = 64;
 

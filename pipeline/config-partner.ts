@@ -8,6 +8,7 @@ export const partner = z.strictObject({
     .string()
     .regex(/^https:\/\/[^/]+$/, "an URL is https://host:port")
     .describe("Where its REST service is."),
+  name: z.string().min(1).max(256).optional().describe("Its name as people write it, for the directory."),
   certificates: z.string().min(1).describe("Folder with its sign.crt, decrypt.crt and tls.crt."),
   silence: lasting(
     "60s",

@@ -150,7 +150,7 @@ function checkDirect(partners: readonly Partner[]): void {
 }
 
 /** Those in one of a partner's files, at least one. */
-function certificatesOf(org: string, folder: string, name: string): readonly Uint8Array[] {
+export function certificatesOf(org: string, folder: string, name: string): readonly Uint8Array[] {
   const file = join(folder, `${name}.crt`);
   const all = pemToDer(text(file));
   if (all.length === 0)

@@ -1,5 +1,6 @@
 /** `semrs doctor`: everything that can be wrong with a house and its machine, one line each, and what to do about it. */
 import { Command } from "commander";
+import { reasonOf } from "../../errors.ts";
 import { type Config, readConfig } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, meaningOf } from "../../pipeline/config-findings.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
@@ -7,6 +8,7 @@ import type { Check, CheckState } from "../../pipeline/readiness.ts";
 import { checkEnvironment } from "../check/environment.ts";
 import { checkPeers } from "../check/peers.ts";
 import { exits, guarded, print, say } from "../exit.ts";
+import { compared, fetchPublic } from "../participants/directory.ts";
 import { clocksOf, type Diagnosis, descriptorsOf, spaceOf, storeOf, syncOf } from "./machine.ts";
 
 type Options = { readonly site?: string; readonly json?: boolean };
@@ -50,10 +52,42 @@ async function examine(config: Config): Promise<readonly Diagnosis[]> {
     rows.push(syncOf(config), spaceOf(config), ...descriptorsOf(config), storeOf(config));
   // Without keys nobody can be asked.
   if (!environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error")) {
-    rows.push(...grouped(["peers"], await checkPeers(config)), ...(await clocksOf(config, loadKeys(config))));
+    rows.push(
+      ...grouped(["peers"], await checkPeers(config)),
+      ...(await clocksOf(config, loadKeys(config))),
+      ...(await listed(config)),
+    );
   }
   rows.push(...(await running(config)));
   return rows;
+}
+
+/** What the registry's directory knows otherwise than channels.yaml. */
+async function listed(config: Config): Promise<readonly Diagnosis[]> {
+  const check = "directory";
+  if (config.registryPartner === config.site || !(config.registryPartner in config.partners)) return [];
+  try {
+    const { document } = await fetchPublic(config, loadKeys(config), config.registryPartner, "participants");
+    const differing = compared(config, document).filter(({ state }) => state === "differs");
+    if (differing.length === 0) return [{ check, state: "pass", says: "knows the same certificates as channels.yaml" }];
+    const next =
+      "Ask the house which one is right, over another way than this; then semrs pki trust, and semrs reload.";
+    return differing.map(({ org, certificate, says }) => ({
+      check,
+      state: "warn",
+      says: `${certificate}.crt of ${org}: ${says}`,
+      next,
+    }));
+  } catch (thrown) {
+    return [
+      {
+        check,
+        state: "warn",
+        says: reasonOf(thrown),
+        next: "See the line of this peer; an older registry publishes none.",
+      },
+    ];
+  }
 }
 
 const areas = {

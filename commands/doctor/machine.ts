@@ -1,6 +1,5 @@
 /** What only the machine itself can tell: whether a sync reaches the disk and how fast, free space, clocks, what the store holds. */
 import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
-import { request } from "node:https";
 import { join } from "node:path";
 import { reasonOf } from "../../errors.ts";
 import type { Config } from "../../pipeline/config.ts";
@@ -8,6 +7,7 @@ import type { Keys } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
 import { emptyHead } from "../../store/accept-journal.ts";
 import { reconcile } from "../../store/reconcile.ts";
+import { getFrom } from "../partner-get.ts";
 
 /** A row of the doctor: a check, and what to do where it does not pass. */
 export type Diagnosis = Check & { readonly next?: string };
@@ -97,7 +97,6 @@ export function descriptorsOf({ own: { data, limits } }: Config): readonly Diagn
 const skewWarnMs = 60_000;
 /** What envelopes are allowed (SPEC.md, "Verification order"). */
 const skewFailMs = 5 * 60_000;
-const answerMs = 5_000;
 
 /** Each partner's clock against ours, from the Date of its answer (to a second). */
 export async function clocksOf(config: Config, { tls, identity }: Keys): Promise<readonly Diagnosis[]> {
@@ -116,33 +115,14 @@ export async function clocksOf(config: Config, { tls, identity }: Keys): Promise
   );
 }
 
-const dateAt = (url: string, { key, certificate, ca }: Keys["tls"], pinned: string | undefined) =>
-  new Promise<{ theirs: number; ours: number }>((resolve, reject) => {
-    const started = Date.now();
-    const asking = request(
-      `${url}/semrs/v1/health/live`,
-      {
-        key,
-        cert: certificate,
-        ca,
-        agent: false,
-        timeout: answerMs,
-        checkServerIdentity: (_host, { fingerprint256 }) =>
-          fingerprint256.replaceAll(":", "").toLowerCase() === pinned ? undefined : new Error("another certificate"),
-      },
-      (response) => {
-        response.resume();
-        const theirs = Date.parse(response.headers.date ?? "");
-        if (Number.isNaN(theirs)) reject(new Error("no date"));
-        // The header is cut to the second before.
-        else resolve({ theirs: theirs + 500, ours: (started + Date.now()) / 2 });
-      },
-    );
-    asking
-      .on("timeout", () => asking.destroy(new Error("no answer")))
-      .on("error", reject)
-      .end();
-  });
+/** The header is cut to the second before. */
+async function dateAt(url: string, tls: Keys["tls"], pinned: string | undefined) {
+  const started = Date.now();
+  const { headers } = await getFrom(url, "/semrs/v1/health/live", tls, { pinned, maxBytes: maxHealthBytes });
+  const theirs = Date.parse(String(headers.date));
+  return Number.isNaN(theirs) ? undefined : { theirs: theirs + 500, ours: (started + Date.now()) / 2 };
+}
+const maxHealthBytes = 64 * 1024;
 
 /** The accept journal from the first line on, each in the index, and all that was accepted accounted for; a running site is not disturbed. */
 export function storeOf({ own: { data, channels } }: Config): Diagnosis {
