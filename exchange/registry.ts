@@ -165,8 +165,13 @@ async function query(exchange: Exchange, rules: readonly AccessRule[], opened: A
   const audit = { event: "answer", peer: opened.org, manifest: opened.manifestSha256, count, patients } as const;
   const isEmergency = asked.purposeOfUse === emergency;
   // One to be looked at by a person afterwards.
-  const broken = { ...audit, event: "emergency", reason: asked.reason ?? null } as const;
-  await store.commit([...seen(store, opened), ...store.audit.add(isEmergency ? broken : audit)]);
+  const id = store.newId();
+  const broken = { ...audit, event: "emergency", subject: id, reason: asked.reason ?? null } as const;
+  await store.commit([
+    ...seen(store, opened),
+    ...store.audit.add(isEmergency ? broken : audit),
+    ...(isEmergency ? [store.emergencies.add({ id, org: opened.org, at: exchange.now().toISOString() })] : []),
+  ]);
   if (isEmergency) log("registry.emergency", { peer: opened.org, message: opened.manifest.message, count }, "warn");
   log("registry.answered", { peer: opened.org, message: opened.manifest.message, count });
   return {

@@ -6,6 +6,7 @@ import { writtenPatient } from "../formats/hl7-patient.ts";
 import { openRoutes } from "./admin-health.ts";
 import { get, post, type Route } from "./admin-route.ts";
 import { readAudit } from "./audit.ts";
+import { findings, listEmergencies, reviewEmergency } from "./emergencies.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
 import { evidenceOf } from "./evidence.ts";
 import { request } from "./fetch.ts";
@@ -45,6 +46,14 @@ const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
 });
 const auditBody = z.strictObject({ after: z.int().min(0).default(0), reason: z.string().max(512).default("") });
+const emergenciesQuery = z.strictObject({
+  all: z
+    .enum(["true", "false"])
+    .default("false")
+    .transform((said) => said === "true"),
+  limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
+});
+const reviewBody = reasonBody.extend({ by: z.string().min(1).max(128), finding: z.enum(findings) });
 const short = z.string().max(64);
 const id = z.string().regex(/^[0-9a-f]{32}$/, "an id is 32 lower-case hex digits");
 /** In the body: no address carries a patient's number. */
@@ -201,6 +210,16 @@ export const routes: readonly Route[] = [
         if (!response.write(`${JSON.stringify(entry)}\n`)) await once(response, "drain");
       response.end();
     },
+  }),
+  get("/emergencies", {
+    summary: "Accesses in an emergency that nobody has reviewed, oldest first; all of them, newest first.",
+    query: emergenciesQuery,
+    answer: ({ running: { site }, query }) => listEmergencies(site, query),
+  }),
+  post("/emergencies/{id}/review", {
+    summary: "An access in an emergency was looked at: by whom, what was found, and why; kept in the audit log.",
+    body: reviewBody,
+    answer: ({ running: { site }, id, body }) => reviewEmergency(site, id, body),
   }),
   post("/fetch", {
     summary: "Asks for a patient's records, where a channel fetches on request.",

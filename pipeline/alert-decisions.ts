@@ -2,6 +2,7 @@
 export const alertKinds = [
   "queue-age",
   "held-age",
+  "emergency",
   "silent-feed",
   "certificate",
   "disk",
@@ -19,6 +20,8 @@ export type AlertFacts = {
   readonly queues: readonly { readonly destination: string; readonly since: number }[];
   /** The oldest thing that waits for a person: held, or parked. */
   readonly heldSince: number | null;
+  /** The oldest access in an emergency that nobody has reviewed. */
+  readonly emergencySince: number | null;
   /** When each feed sent last, and in which of the hours before that (newest first) it sent anything. */
   readonly feeds: readonly { readonly system: string; readonly last: number; readonly hours: readonly boolean[] }[];
   /** Days that each certificate is good for; below zero it is over. */
@@ -29,7 +32,12 @@ export type AlertFacts = {
   /** Acknowledged, and not in the index. */
   readonly missing: number;
 };
-export type AlertLimits = { readonly queueAge: number; readonly heldAge: number; readonly silent: boolean };
+export type AlertLimits = {
+  readonly queueAge: number;
+  readonly heldAge: number;
+  readonly emergencyAge: number;
+  readonly silent: boolean;
+};
 
 const [minuteMs, hourMs] = [60_000, 3_600_000];
 /** Days before the end at which it is told again (reliability.md, "Security"). */
@@ -39,7 +47,7 @@ const minHours = 24;
 
 /** What holds now. */
 export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): readonly Alert[] {
-  const { queues, heldSince, feeds, certificates, disk, isBalanced, missing } = facts;
+  const { queues, heldSince, emergencySince, feeds, certificates, disk, isBalanced, missing } = facts;
   return [
     ...queues
       .filter(({ since }) => now - since > limits.queueAge)
@@ -52,6 +60,15 @@ export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): r
             "held-age",
             "",
             `something waits for a person for ${minutes(now - heldSince)}; semrs journal list --held`,
+          ),
+        ]
+      : []),
+    ...(emergencySince !== null && now - emergencySince > limits.emergencyAge
+      ? [
+          alert(
+            "emergency",
+            "",
+            `an access in an emergency has not been reviewed for ${minutes(now - emergencySince)}; semrs emergency list`,
           ),
         ]
       : []),

@@ -124,6 +124,7 @@ function factsOf(site: Site, reconciler: Reconciler): AlertFacts {
   return {
     queues: waitingSince(config, store.alerts.queues(at), at),
     heldSince: store.alerts.heldSince(),
+    emergencySince: store.emergencies.waiting().since,
     feeds,
     certificates: certificates(site).flatMap(({ check, days }) =>
       days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days }],

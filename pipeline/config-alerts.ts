@@ -9,6 +9,10 @@ export const alerts = z
     every: lasting("15s", "How often it is looked."),
     queueAge: lasting("15m", "A delivery that is due waits for longer than this."),
     heldAge: lasting("4h", "Something held or parked waits for a person for longer than this."),
+    emergencyAge: lasting(
+      "3d",
+      "At the registry: an access in an emergency has not been reviewed for longer than this.",
+    ),
     silent: z
       .boolean()
       .default(true)

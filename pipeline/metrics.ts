@@ -79,6 +79,23 @@ export function openMetrics(site: string, store: Store): Metrics {
   gauge("semrs_items", "Documents and instances by state.", () => store.items.counts());
   gauge("semrs_records", "Sealed records by state.", () => store.records.counts());
   gauge("semrs_deliveries", "Deliveries by state.", () => store.deliveries.counts());
+  new Gauge({
+    name: "semrs_emergencies_unreviewed",
+    help: "Accesses in an emergency that nobody has reviewed.",
+    registers,
+    collect() {
+      this.set(store.emergencies.waiting().count);
+    },
+  });
+  new Gauge({
+    name: "semrs_emergency_oldest_seconds",
+    help: "Age of the oldest of them; 0: there is none.",
+    registers,
+    collect() {
+      const { since } = store.emergencies.waiting();
+      this.set(since === null ? 0 : Math.max(0, (Date.now() - since) / 1000));
+    },
+  });
   bytes.inc({ tls: "true" }, 0);
   bytes.inc({ tls: "false" }, 0);
   return {

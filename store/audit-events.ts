@@ -55,6 +55,7 @@ export const auditEvents = {
     type: own("loss", "Registry lost what it had signed"),
     role: "source",
   },
+  review: { id: record, action: "U", type: own("review", "Emergency access reviewed"), role: "application" },
   status: { id: query, action: "E", type: own("status", "Message asked for"), role: "destination" },
   disclosure: { id: exporting, action: "R", type: ihe("ITI-43", "Retrieve Document Set"), role: "source" },
   retrieve: { id: importing, action: "C", type: ihe("ITI-43", "Retrieve Document Set"), role: "destination" },

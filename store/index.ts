@@ -10,6 +10,7 @@ import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
 import { openConsents } from "./consents.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
+import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { openKept } from "./kept.ts";
@@ -112,6 +113,7 @@ export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => 
   legacy: openLegacy(db),
   steps: openSteps(db),
   alerts: openAlerts(db),
+  emergencies: openEmergencies(db),
   ...openAudit(db, openPatientKeys(db, keys, idSource(now)), now),
   stops: openStops(db),
   search: openSearch(db),

@@ -1,5 +1,6 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
+import { emergencyTable } from "./schema-emergency.ts";
 import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
 import { rowTables } from "./schema-rows.ts";
@@ -194,4 +195,5 @@ export const migrations: readonly string[] = [
 `,
   rowTables,
   "CREATE TABLE IF NOT EXISTS signed_head (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, signed BLOB NOT NULL) STRICT",
+  emergencyTable,
 ];

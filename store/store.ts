@@ -13,6 +13,7 @@ import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Consents } from "./consents.ts";
+import type { Emergencies } from "./emergencies.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
@@ -73,6 +74,7 @@ export type Store = {
   readonly entries: Entries;
   readonly merges: Merges;
   readonly consents: Consents;
+  readonly emergencies: Emergencies;
   readonly legacy: Legacy;
   readonly steps: Steps;
   readonly alerts: Alerts;

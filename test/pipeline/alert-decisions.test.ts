@@ -4,10 +4,11 @@ import { type AlertFacts, type AlertLimits, alertsIn, turnsOf, usualSilence } fr
 
 const now = Date.parse("2026-11-28T12:00:00Z");
 const [minuteMs, hourMs] = [60_000, 3_600_000];
-const limits: AlertLimits = { queueAge: 15 * minuteMs, heldAge: 4 * hourMs, silent: true };
+const limits: AlertLimits = { queueAge: 15 * minuteMs, heldAge: 4 * hourMs, emergencyAge: 72 * hourMs, silent: true };
 const well: AlertFacts = {
   queues: [{ destination: "registry", since: now - 15 * minuteMs }],
   heldSince: now - 4 * hourMs,
+  emergencySince: now - 72 * hourMs,
   feeds: [],
   certificates: [{ name: "sign", days: 60 }],
   disk: { freeBytes: 2, minFreeBytes: 2 },
@@ -26,6 +27,8 @@ test.each<[string, Partial<AlertFacts>, readonly string[]]>([
     ["queue-age his"],
   ],
   ["something held", { heldSince: now - 4 * hourMs - 1 }, ["held-age"]],
+  ["an access in an emergency that nobody has reviewed", { emergencySince: now - 72 * hourMs - 1 }, ["emergency"]],
+  ["none of them", { emergencySince: null }, []],
   ["nothing held", { heldSince: null }, []],
   ["a certificate below 60 days", { certificates: [{ name: "tls", days: 59 }] }, ["certificate tls 60"]],
   [
