@@ -99,7 +99,16 @@ function cpuOfAll(pid: number): number {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ended = (Number(fields[13]) + Number(fields[14])) * msPerTick;
   const living = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return living.reduce((sum, each) => sum + (each === "" ? 0 : cpuOf(Number(each))), cpuOf(pid) + ended);
+  return living.reduce((sum, each) => sum + (each === "" ? 0 : cpuIfAlive(Number(each))), cpuOf(pid) + ended);
+}
+
+/** One that has just ended is counted with its server's. */
+function cpuIfAlive(pid: number): number {
+  try {
+    return cpuOf(pid);
+  } catch {
+    return 0;
+  }
 }
 
 async function stopped(server: ChildProcess): Promise<void> {

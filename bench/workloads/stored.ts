@@ -29,7 +29,7 @@ const row = (name: string, payload: number, [units, quick]: readonly [number, nu
   peers: [],
 });
 
-const [adt, mdm, ct] = [1_000, 41_000, 525_000] as const;
+const [adt, mdm, ct] = [1_000, 37_000, 525_000] as const;
 
 export const stored = (): readonly Workload[] => [
   row("an ADT of 1 KB", adt, [10_000, 2_000], async (exchange, units) => {
@@ -37,12 +37,12 @@ export const stored = (): readonly Workload[] => [
     await counted("arrivals", units, async () => sum((await counts(exchange.a)).arrivals));
     return { messages: units, house: "hospital-a" };
   }),
-  row("an MDM of 41 KB (a CDA of 30 KB), registered", mdm, [1_000, 100], async (exchange, units) => {
+  row("an MDM of 37 KB (a CDA of 30 KB), registered", mdm, [1_000, 100], async (exchange, units) => {
     await register(exchange, documentMessages(units));
     return { messages: units, house: "hospital-a" };
   }),
   row(
-    "an MDM of 41 KB at the house that has fetched it, delivered",
+    "an MDM of 37 KB at the house that has fetched it, delivered",
     mdm,
     [fetched, fetched],
     async (exchange, units) => {
