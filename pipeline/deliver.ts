@@ -42,7 +42,7 @@ const triggers = { new: "T02", addendum: "T06", replacement: "T10", cancel: "T11
 const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
 
 /** The document, byte for byte, in a message that this HIS understands. */
-export async function deliverMessage(site: Site, delivery: Delivery): Promise<Sent> {
+export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: () => Promise<void>): Promise<Sent> {
   const { store, config, log, now } = site;
   const received = recordOf(site, delivery);
   const { record, facts } = received;
@@ -83,7 +83,11 @@ export async function deliverMessage(site: Site, delivery: Delivery): Promise<Se
   });
   const message = await deliveredMessage(site, delivery.channel, built, bytes);
   const started = performance.now();
-  const item: Item = { controlId: delivery.id.slice(0, 20), size: message.length, body: () => chunks(message) };
+  const item: Item = {
+    controlId: delivery.id.slice(0, 20),
+    size: message.length,
+    body: () => announced(onTheWire, message),
+  };
   let outcome: Outcome | undefined;
   await mllpDestination.send(
     mllpDestination.options.parse({ ...mllp, ...mllp.connect, ...tlsOf(config, site.tls, mllp.tls) }),
@@ -192,6 +196,12 @@ export const partOf = (record: StoredRecord, n: number): BlobName => {
   if (!part) throw new Fault("STORE_DAMAGED", `part ${n} of a record is missing; restore the store from a backup`);
   return part.blob;
 };
+
+/** A connector asks for octets once it has a connection: a crash before leaves nothing on the wire. */
+async function* announced(onTheWire: () => Promise<void>, message: Uint8Array): AsyncGenerator<Uint8Array> {
+  await onTheWire();
+  yield* chunks(message);
+}
 
 async function* one<T>(value: T): AsyncGenerator<T> {
   yield value;

@@ -1,8 +1,28 @@
 /** What becomes of a delivery whose attempt failed: decided from what is given, for the loop and for its simulation. */
 import { consequenceOf, type ErrorCode } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
+import type { Station } from "./metrics.ts";
 
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
+
+export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
+  register: "route",
+  change: "route",
+  push: "route",
+  notify: "route",
+  fetch: "fetch",
+  retrieve: "open",
+  identify: "deliver",
+  receipt: "deliver",
+  message: "deliver",
+  study: "deliver",
+};
+
+/**
+ * Kinds whose sender says when the first octet goes out: until then a crash, or a connection that does not come, leaves them
+ * queued. All others are marked when their attempt begins, since sent twice they are told once (decision 15).
+ */
+export const saysWhenSent: ReadonlySet<Delivery["kind"]> = new Set(["message"]);
 
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;

@@ -3,8 +3,7 @@ import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../error
 import { type Clock, systemClock } from "../store/clock.ts";
 import type { AuditEntry, Change, Delivery, Except, Id, Way } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
-import { afterFailure } from "./delivery-decisions.ts";
-import type { Station } from "./metrics.ts";
+import { afterFailure, saysWhenSent, stationOf } from "./delivery-decisions.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { placesOf } from "./places.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -23,7 +22,8 @@ export type Sent = {
   /** How it ended where it was not delivered: there was nothing left to send. */
   readonly ended?: { readonly state: "discarded"; readonly code: string; readonly reason: string };
 };
-export type Send = (site: Site, delivery: Delivery) => Promise<Sent>;
+/** `onTheWire` is called before the first octet of what `saysWhenSent`: it rejects when it is not to be sent any more. */
+export type Send = (site: Site, delivery: Delivery, onTheWire: () => Promise<void>) => Promise<Sent>;
 /** Sends several deliveries of one kind to one destination, all or none of them, however often: it is told once. */
 export type SendTogether = (site: Site, deliveries: readonly Delivery[]) => Promise<readonly Sent[]>;
 
@@ -35,18 +35,6 @@ export type DeliveryLoop = { wake: Site["wake"]; stop(): Promise<void> };
 
 const nameOf = ({ kind, destination }: Way): string => `${kind} ${destination}`;
 
-const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
-  register: "route",
-  change: "route",
-  push: "route",
-  notify: "route",
-  fetch: "fetch",
-  retrieve: "open",
-  identify: "deliver",
-  receipt: "deliver",
-  message: "deliver",
-  study: "deliver",
-};
 /** Deliveries in one request: each keeps the receipt that names them all. */
 const maxTogether = 32;
 /** Requests that are not full follow one another by this much. */
@@ -169,13 +157,22 @@ export function openDeliveryLoop<T extends Together>(
       // A crash left it on the wire: as little is known of it as of one that was not answered.
       if (queued.state === "ambiguous" && isHeld(delivery))
         throw new Fault("PEER_AMBIGUOUS", "nobody knows whether the system has it; ask there, then resend or discard");
-      await store.commit([store.deliveries.mark(id, { state: "inflight", attempts })]);
+      const mark = (): Promise<void> => onTheWire(id, attempts);
+      if (!saysWhenSent.has(delivery.kind)) await mark();
       const send = sends[delivery.kind as keyof typeof sends];
-      const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () => send(site, delivery));
+      const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () => send(site, delivery, mark));
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (thrown) {
-      if (!isStopped || !site.signal.aborted) await fail(delivery, thrown);
+      const isEnded = store.deliveries.find(id)?.state === "discarded";
+      if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
     }
+  };
+
+  /** Who discards it before it is on the wire is in time. */
+  const onTheWire = async (id: Id, attempts: number): Promise<void> => {
+    await store.commit([store.deliveries.take(id, attempts)]);
+    if (store.deliveries.find(id)?.state !== "inflight")
+      throw new Fault("STORE_CONFLICT", "it was discarded meanwhile");
   };
 
   const delivered = (delivery: Delivery, sent: Sent, started: number): readonly Change[] => {

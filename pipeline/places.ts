@@ -2,7 +2,7 @@
 import type { Config } from "./config.ts";
 
 const maxPerDestination = 4;
-/** Messages to one HIS that are marked as on the wire and wait for a connection, or for the mark that they have arrived. */
+/** Messages to one HIS that are made ready and wait for a connection, or for the mark that they have arrived. */
 const maxAhead = 32;
 
 /**

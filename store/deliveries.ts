@@ -89,6 +89,12 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         ...(due === undefined ? {} : { due: Math.round(due) }),
         ...(payload === undefined ? {} : { payload: sealJson(keys, "delivery", id, "payload", payload) }),
       }),
+    take: (id, attempts) =>
+      change(
+        "UPDATE delivery SET state = 'inflight', attempts = ? WHERE id = ? AND state IN ('queued', 'ambiguous')",
+        attempts,
+        id,
+      ),
     find: (id) => {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;

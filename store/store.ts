@@ -275,6 +275,8 @@ export type Deliveries = {
   /** Adds it where this record is delivered, unless it is there. */
   addOnceDelivered(delivery: Delivery, record: Id): Change;
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
+  /** On the wire from now on; nothing happens to one that is over meanwhile. */
+  take(id: Id, attempts: number): Change;
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];

@@ -18,9 +18,16 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: string[]): Promise<Store> {
+type Connecting = (onTheWire: () => Promise<void>) => Promise<void>;
+
+async function loopWith(
+  ambiguous: "hold" | "retry",
+  folder: string,
+  tried: string[],
+  connecting?: Connecting,
+): Promise<Store> {
   const store = await openStore({ folder, key: new Uint8Array(32), now: () => new Date() });
-  stops.push(() => store.close());
+  stops.push(() => store.close().catch(() => undefined));
   const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), { SITE: "hospital-b" });
   const his = config.own.systems.his;
   const systems = { his: { ...his, mllp: { ...his?.mllp, ambiguous } } };
@@ -34,7 +41,12 @@ async function loopWith(ambiguous: "hold" | "retry", folder: string, tried: stri
     signal: new AbortController().signal,
     stopped: openStopped(store),
   } as unknown as Site;
-  const send = async (_site: Site, { id }: Delivery) => {
+  const send = async (_site: Site, { id }: Delivery, onTheWire: () => Promise<void>) => {
+    if (connecting) {
+      await connecting(onTheWire);
+      return { changes: [], event: "delivered" };
+    }
+    await onTheWire();
     tried.push(id);
     if (tried.length < 3) throw new Fault("PEER_AMBIGUOUS", "no acknowledgement within 30 s");
     return { changes: [], event: "delivered" };
@@ -91,6 +103,44 @@ test("hold: parked after one attempt", async () => {
   await until("parked", () => stateOf(store) === "parked");
   expect(tried).toHaveLength(1);
   expect(store.deliveries.list({ limit: 1 })[0]?.code).toBe("PEER_AMBIGUOUS");
+});
+
+test("hold: a crash before the first octet leaves it queued, and it is sent as if nothing had been", async () => {
+  const path = folder();
+  const begun = Promise.withResolvers<() => Promise<void>>();
+  const before = await loopWith("hold", path, [], async (onTheWire) => {
+    begun.resolve(onTheWire);
+    return await new Promise<never>(() => undefined);
+  });
+  await begun.promise;
+  expect(stateOf(before)).toBe("queued");
+  // It never stops in good order.
+  stops.pop();
+  await before.close();
+  const sent: string[] = [];
+  const after = await loopWith("hold", path, sent, async (mark) => {
+    await mark();
+    sent.push(stateOf(after) ?? "");
+  });
+  await until("delivered", () => stateOf(after) === "delivered");
+  expect(sent).toEqual(["inflight"]);
+});
+
+test("who discards it while it waits for a connection is in time", async () => {
+  const begun = Promise.withResolvers<() => Promise<void>>();
+  const go = Promise.withResolvers<void>();
+  const store = await loopWith("retry", folder(), [], async (onTheWire) => {
+    begun.resolve(onTheWire);
+    await go.promise;
+    await onTheWire();
+  });
+  const onTheWire = await begun.promise;
+  const [delivery] = store.deliveries.list({ limit: 1 });
+  await store.commit([store.deliveries.mark(delivery?.id ?? "", { state: "discarded" })]);
+  await expect(onTheWire()).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  go.resolve();
+  await stops.pop()?.();
+  expect(stateOf(store)).toBe("discarded");
 });
 
 test("hold: what a crash left on the wire is parked, not sent again", async () => {

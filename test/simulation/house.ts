@@ -43,6 +43,7 @@ export type Watch = {
 };
 /** How long a verdict takes at most. */
 const judgingMs = 400;
+const connectingMs = 100;
 
 export async function openHouse(
   world: World,
@@ -65,7 +66,10 @@ export async function openHouse(
     stopped: openStopped(store),
     wake: () => wake(),
   } as unknown as Site;
-  const send: Send = async (_site, delivery) => {
+  const send: Send = async (_site, delivery, onTheWire) => {
+    // As long as a connection takes: a crash meanwhile is no reason for it to come twice.
+    await new Promise<void>((go) => void life.clock.after(world.chance(connectingMs), go));
+    await onTheWire();
     const [sent] = await network.send(life, [delivery]);
     return sent ?? { changes: [], event: "delivered" };
   };

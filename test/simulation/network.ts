@@ -28,7 +28,11 @@ const onTheWireSql =
   "SELECT id FROM delivery WHERE state = 'inflight' OR (kind = 'register' AND state IN ('queued', 'ambiguous'))";
 
 /** Checks at each arrival: nothing twice without a fault, and after all earlier ones of its key but those a person decides about. */
-export function openNetwork(world: World, isExcepted: (id: Id) => boolean): Network {
+export function openNetwork(
+  world: World,
+  isExcepted: (id: Id) => boolean,
+  isShut: (destination: string) => boolean,
+): Network {
   const { chance } = world;
   const taken = new Set<Id>();
   const excused = new Set<Id>();
@@ -68,6 +72,7 @@ export function openNetwork(world: World, isExcepted: (id: Id) => boolean): Netw
     const longAgo = new Date(world.now() - graceMs).toISOString();
     if (world.statement(pausedSql).get(destination, channel, longAgo))
       world.fail(`something is sent to ${destination} in spite of a pause`);
+    if (isShut(destination)) world.fail(`something is sent to ${destination} outside its window`);
     wire.add(deliveries);
     await pause(50);
     life.touch();

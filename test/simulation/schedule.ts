@@ -1,6 +1,7 @@
 /** One schedule of a seed: senders, a person, faults and crashes, and what must hold at every step and at the end. */
 import { codeOf } from "../../errors.ts";
 import type { Config } from "../../pipeline/config.ts";
+import { shutAt } from "../../pipeline/windows.ts";
 import { emptyHead, walkFile } from "../../store/accept-journal.ts";
 import { sumsOf } from "../../store/reconcile.ts";
 import type { Id } from "../../store/store.ts";
@@ -26,11 +27,12 @@ export async function runSchedule(seed: number): Promise<World> {
   const states = new Map<Id, string>();
   const judged = new Map<string, Id>();
   const judging = new Set<string>();
+  const config = configOf(world);
   const network = openNetwork(
     world,
     (id) => decided.has(id) || stateOf(id) === "parked" || stateOf(id) === "discarded",
+    (destination) => shutAt(config, world.now()).some((shut) => shut.destination === destination),
   );
-  const config = configOf(world);
   let house: House | undefined;
   let current: Life | undefined;
   let isCalm = false;
@@ -217,6 +219,7 @@ function configOf({ chance }: World): Config {
     site: "a",
     delivery: { retry: { first: 100, max: 5_000, for: 14 * 86_400_000 }, order: "patient" },
     own: { systems: { his: { mllp } }, channels: [{ name: channel, kind: "outbound" }] },
-    partners: { registry: {} },
+    timeZone: "UTC",
+    partners: { registry: chance(4) === 0 ? { window: { between: ["00:01", "23:59"] } } : {} },
   } as unknown as Config;
 }
