@@ -60,7 +60,9 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
   const tellAll = async ({ name, tell }: Target): Promise<void> => {
     for (;;) {
       const next = store.alerts.first().find(({ target }) => target === name);
-      if (!next || next.due > Date.now() || stopping.signal.aborted) return;
+      // No notice waits for longer than the longest pause, or it was put off by a clock that was wrong.
+      const wait = (next?.due ?? 0) - Date.now();
+      if (!next || (wait > 0 && wait <= maxPauseMs) || stopping.signal.aborted) return;
       try {
         // What is under way at a stop may finish: cut off, it would be told twice.
         await tell(next.body, AbortSignal.any([site.signal, AbortSignal.timeout(tellMs)]));

@@ -1,6 +1,7 @@
 /** What becomes of a delivery whose attempt failed: decided from what is given, for the loop and for its simulation. */
 import { consequenceOf, type ErrorCode } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
+import type { Config } from "./config.ts";
 import type { Station } from "./metrics.ts";
 
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
@@ -32,16 +33,25 @@ const maxDoublings = 30;
 /**
  * What somebody else has committed meanwhile is found by the next attempt, so that a conflict is tried again, too.
  * Tried again with backoff until `retry.for` milliseconds after it was made, else parked; what may have arrived is ambiguous,
- * and parked at once where a person decides (`isHeld`). `attempts` counts this one; `now` and `due` are milliseconds since 1970.
+ * and parked at once where a person decides (`isHeld`). `attempts` counts this one; `now` and `due` are milliseconds since 1970, `age` those since it was made.
  */
 export function afterFailure(
-  { attempts, createdAt }: Pick<Delivery, "attempts" | "createdAt">,
+  { attempts }: Pick<Delivery, "attempts">,
   code: ErrorCode,
-  { now, retry, isHeld, random }: { now: number; retry: Retry; isHeld: boolean; random: number },
+  { now, age, retry, isHeld, random }: { now: number; age: number; retry: Retry; isHeld: boolean; random: number },
 ): { readonly state: "queued" | "ambiguous" | "parked"; readonly due: number } {
-  const isOver = now - Date.parse(createdAt) > retry.for;
+  const isOver = age > retry.for;
   const isAmbiguous = code === "PEER_AMBIGUOUS";
   const again = (consequenceOf(code).retry || code === "STORE_CONFLICT") && !isOver && !(isAmbiguous && isHeld);
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
   return { state: again ? (isAmbiguous ? "ambiguous" : "queued") : "parked", due: now + pause };
 }
+
+/** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */
+export const longestWait = ({ delivery, own }: Pick<Config, "delivery" | "own">): number =>
+  Math.max(
+    delivery.retry.max * (1 + jitter),
+    ...own.channels.flatMap((channel) =>
+      channel.kind === "inbound" ? channel.fetch.when.flatMap((when) => ("admission" in when ? when.again : [])) : [],
+    ),
+  );

@@ -1,36 +1,17 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import { type Clock, systemClock } from "../store/clock.ts";
-import type { AuditEntry, Change, Delivery, Except, Id, Way } from "../store/store.ts";
+import type { Change, Delivery, Except, Id, Way } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
-import { afterFailure, saysWhenSent, stationOf } from "./delivery-decisions.ts";
+import { openJumps } from "./clock-jumps.ts";
+import { afterFailure, longestWait, saysWhenSent, stationOf } from "./delivery-decisions.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { placesOf } from "./places.ts";
+import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
 import { shutAt } from "./windows.ts";
 
-/** What to commit together with a delivery's success, and what is told of it. */
-export type Sent = {
-  readonly changes: readonly Change[];
-  /** What happened, and to which record where the delivery has none of its own. */
-  readonly event: string;
-  readonly subject?: Id;
-  /** What the other side answered. */
-  readonly answer?: string;
-  /** What else the audit log keeps of it. */
-  readonly audit?: Pick<AuditEntry, "patients" | "manifest" | "count">;
-  /** How it ended where it was not delivered: there was nothing left to send. */
-  readonly ended?: { readonly state: "discarded"; readonly code: string; readonly reason: string };
-};
-/** `onTheWire` is called before the first octet of what `saysWhenSent`: it rejects when it is not to be sent any more. */
-export type Send = (site: Site, delivery: Delivery, onTheWire: () => Promise<void>) => Promise<Sent>;
-/** Sends several deliveries of one kind to one destination, all or none of them, however often: it is told once. */
-export type SendTogether = (site: Site, deliveries: readonly Delivery[]) => Promise<readonly Sent[]>;
-
-/** Every kind is sent alone, or together with others of its kind. */
-type Together = Partial<Record<Delivery["kind"], SendTogether>>;
-export type Alone<T extends Together> = Readonly<Record<Exclude<Delivery["kind"], keyof T>, Send>>;
-
+export type { Alone, Send, SendTogether, Sent } from "./sends.ts";
 export type DeliveryLoop = { wake: Site["wake"]; stop(): Promise<void> };
 
 const nameOf = ({ kind, destination }: Way): string => `${kind} ${destination}`;
@@ -55,6 +36,7 @@ export function openDeliveryLoop<T extends Together>(
   /** Ways on which deliveries are gathered: a request is under way, or was a moment ago. */
   const gathering = new Set<string>();
   const pauses = openPauses(() => config.delivery.retry);
+  const jumps = openJumps({ wall: clock.now(), steady: clock.steady() });
   let callOff = (): void => undefined;
   let isStopped = false;
   let isQueued = false;
@@ -70,12 +52,13 @@ export function openDeliveryLoop<T extends Together>(
     isQueued = false;
     if (isStopped) return;
     callOff();
-    const now = clock.now();
+    const [now, steady] = [clock.now(), clock.steady()];
+    if (jumps.look({ wall: now, steady }) < 0) setRight();
     const free = (destination: string): number =>
-      pauses.limit(destination, placesOf(config, destination), now) - (load.get(destination) ?? 0);
+      pauses.limit(destination, placesOf(config, destination), steady) - (load.get(destination) ?? 0);
     const shut = shutAt(config, now);
     const paused = new Set([
-      ...pauses.closed(now),
+      ...pauses.closed(steady),
       ...site.stopped.paused("system"),
       ...shut.map(({ destination }) => destination),
     ]);
@@ -96,11 +79,22 @@ export function openDeliveryLoop<T extends Together>(
       else if (!gathering.has(nameOf(delivery))) gather({ kind, destination }, send, except);
     }
     // What is due and not begun waits for a place, whose end wakes this loop, or for the end of a pause.
-    const times = [...ways.map(({ next }) => next), pauses.next(now), ...shut.map(({ opens }) => opens)].filter(
-      (at) => at !== undefined && at > now,
+    const waits = [
+      ...ways.map(({ next }) => (next ?? now) - now),
+      (pauses.next(steady) ?? steady) - steady,
+      ...shut.map(({ opens }) => opens - now),
+    ].filter((ms) => ms > 0);
+    if (waits.length > 0) callOff = clock.after(Math.min(...waits, maxSleepMs), wake);
+  };
+
+  /** The clock was wrong, perhaps while no process ran: what was put off by it until years from now goes on. */
+  const setRight = (): void => {
+    const now = clock.now();
+    const nearer = store.deliveries.nearer(now, now + longestWait(config));
+    void store.commit([nearer]).then(
+      () => wake(),
+      () => log("deliver.unmarked", { code: "STORE_FULL" }, "error"),
     );
-    const next = Math.min(...(times as number[]), now + maxSleepMs);
-    if (times.length > 0) callOff = clock.after(next - now, wake);
   };
 
   const begin = (destination: string, deliveries: readonly Delivery[], attempted: Promise<void>): void => {
@@ -192,7 +186,7 @@ export function openDeliveryLoop<T extends Together>(
     { destination: peer, channel, kind, record, id }: Delivery,
     code: ErrorCode | undefined,
   ): Change[] => {
-    const pause = pauses.ended(peer, code, clock.now());
+    const pause = pauses.ended(peer, code, clock.steady());
     const fields = { channel, station: kind, message: record ?? id, peer };
     if (pause === "began") log(`${stationOf[kind]}.paused`, { ...fields, ...(code ? { code } : {}) }, "warn");
     if (pause !== "is over") return [];
@@ -219,13 +213,14 @@ export function openDeliveryLoop<T extends Together>(
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
     const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
     if (isPausing(code)) {
-      const began = pauses.ended(delivery.destination, code, clock.now()) === "began";
+      const began = pauses.ended(delivery.destination, code, clock.steady()) === "began";
       return await rejected(delivery, thrown, began);
     }
     const goesOn = resumed(delivery, code);
     const now = clock.now();
     const { state, due } = afterFailure(delivery, code, {
       now,
+      age: jumps.age(Date.parse(delivery.createdAt), { wall: now, steady: clock.steady() }),
       retry: config.delivery.retry,
       isHeld: isHeld(delivery),
       random: clock.random(),
@@ -273,6 +268,7 @@ export function openDeliveryLoop<T extends Together>(
     }
   };
 
+  setRight();
   wake();
   return {
     wake,

@@ -4,6 +4,7 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { KeptRecord } from "../store/kept.ts";
 import type { Item, StoredRecord } from "../store/store.ts";
+import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { type Site, step } from "./site.ts";
@@ -25,15 +26,29 @@ const youngestMs = 3_600_000;
 const pinnedMs = 90 * 86_400_000;
 /** Files go later than their rows: whoever reads one, and a backup that is under way, may finish. */
 const removedAfterMs = 3_600_000;
+/** A clock that was set ahead by more than this while the house ran makes nothing old enough to go: that could not be taken back. */
+const aheadMs = 86_400_000;
 
-/** Runs about once a minute from `begin` on. */
-export function openRetention(site: Site): Retention {
+/** Runs about once a minute from `begin` on. `steady` is a clock that nobody can set. */
+export function openRetention(site: Site, steady = (): number => performance.now()): Retention {
   const { store, config, log } = site;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> = Promise.resolve();
   let isStopped = false;
   let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
   const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
+
+  const jumps = openJumps({ wall: site.now().getTime(), steady: steady() });
+  let ahead = 0;
+  /** Until the clock is set right, or a new process believes it. */
+  const isAhead = (): boolean => {
+    const before = ahead;
+    ahead += jumps.look({ wall: site.now().getTime(), steady: steady() });
+    const reason =
+      "the clock was set ahead while the house ran: set it right, or restart the house where it is right now";
+    if (ahead > aheadMs && before <= aheadMs) log("retention.waits", { reason }, "error");
+    return ahead > aheadMs;
+  };
 
   const count = async (): Promise<void> => {
     for (let changes = store.kept.count(page); changes.length > 0 && !isStopped; changes = store.kept.count(page))
@@ -81,6 +96,7 @@ export function openRetention(site: Site): Retention {
 
   const pass = async (): Promise<number> => {
     await count();
+    if (isAhead()) return 0;
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
     const due = leaving.filter(({ at }) => at <= site.now().getTime());

@@ -2,6 +2,8 @@
 export type Clock = {
   /** Milliseconds since 1970. */
   now(): number;
+  /** Milliseconds since some moment, which nobody can set. */
+  steady(): number;
   /** Runs `work` once after so many milliseconds; the function it returns calls it off. */
   after(ms: number, work: () => void): () => void;
   /** Runs `work` in the next turn of the loop. */
@@ -12,6 +14,7 @@ export type Clock = {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  steady: () => performance.now(),
   after: (ms, work) => {
     const timer = setTimeout(work, ms);
     return () => clearTimeout(timer);

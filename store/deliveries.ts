@@ -95,6 +95,12 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         attempts,
         id,
       ),
+    nearer: (now, latest) =>
+      change(
+        "UPDATE delivery SET due = ? WHERE state IN ('queued', 'ambiguous') AND due > ?",
+        Math.round(now),
+        Math.round(latest),
+      ),
     find: (id) => {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;

@@ -277,6 +277,8 @@ export type Deliveries = {
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
   /** On the wire from now on; nothing happens to one that is over meanwhile. */
   take(id: Id, attempts: number): Change;
+  /** Those that are due after `latest` are due at `now`. */
+  nearer(now: number, latest: number): Change;
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];

@@ -14,12 +14,12 @@ import { arrival, clear, delivery, folder, open, put, store } from "./store/fres
 const dayMs = 86_400_000;
 const name = "陳怡君";
 const daysAgo = (days: number): string => new Date(Date.now() - days * dayMs).toISOString();
-const retentionOf = (retention: { for?: number; size?: number }, told: string[] = []) =>
+const retentionOf = (retention: { for?: number; size?: number }, told: string[] = [], now = () => new Date()) =>
   openRetention({
     store,
     config: { own: { channels: [{ name: "documents", retention }] } },
     log: (event: string) => told.push(event),
-    now: () => new Date(),
+    now,
   } as unknown as Site);
 
 type Kept = { days: number; blob: string; delivered?: Delivery["state"]; state?: RecordState };
@@ -192,3 +192,21 @@ function readIfThere(path: string): Buffer {
     return Buffer.alloc(0);
   }
 }
+
+test("a clock that is set ahead by years while a house runs makes nothing old enough to go", async () => {
+  const id = await record({ days: 1, blob: (await put(octets(3_000, 91))).name });
+  const told: string[] = [];
+  let ahead = 0;
+  const retention = retentionOf({ for: 30 * dayMs }, told, () => new Date(Date.now() + ahead));
+  await retention.look();
+  ahead = 365 * dayMs;
+  expect([await retention.look(), await retention.look()]).toEqual([0, 0]);
+  expect([isShredded(id), told]).toEqual([false, ["retention.waits"]]);
+  ahead = 0;
+  await retention.look();
+  // A house that starts with that clock believes it.
+  expect(await retentionOf({ for: 30 * dayMs }, [], () => new Date(Date.now() + 365 * dayMs)).look()).toBeGreaterThan(
+    0,
+  );
+  expect(isShredded(id)).toBe(true);
+});

@@ -118,6 +118,7 @@ export function openWorld(seed: number): World {
         },
         clock: {
           now: () => now,
+          steady: () => now,
           after: (ms, work) => world.after(ms, guarded(work)),
           soon: (work) => void world.after(0, guarded(work)),
           random: () => chance(1000) / 1000,

@@ -1,0 +1,40 @@
+/** A wall clock that somebody sets, by years perhaps: by how much, as a clock tells that only goes on. Decided from what is given. */
+
+/** What both clocks show at a moment, milliseconds. */
+export type Moment = { readonly wall: number; readonly steady: number };
+
+export type Jumps = {
+  /** By how many milliseconds the wall clock was set since the last look: 0 for what is no more than drift. */
+  look(now: Moment): number;
+  /** How long ago the wall clock showed `made`: the last time it did; 0 where it never has, which a clock before the start did. */
+  age(made: number, now: Moment): number;
+};
+
+/** Less is drift, or a clock that is slewed. */
+const leastMs = 60_000;
+/** Times that the clock was set; older ones are forgotten. */
+const maxSettings = 100;
+
+export function openJumps(start: Moment): Jumps {
+  /** Whenever it was set, newest first; before the start it went on as it does after. */
+  let settings: readonly Moment[] = [start];
+  return {
+    look: (now) => {
+      const [last = start] = settings;
+      const by = now.wall - last.wall - (now.steady - last.steady);
+      if (Math.abs(by) < leastMs) return 0;
+      settings = [now, ...settings].slice(0, maxSettings);
+      return by;
+    },
+    age: (made, now) => {
+      let end = now;
+      for (const [n, from] of settings.entries()) {
+        const isOldest = n === settings.length - 1;
+        const shown = from.wall + end.steady - from.steady;
+        if (made <= shown && (made >= from.wall || isOldest)) return now.steady - from.steady - (made - from.wall);
+        end = from;
+      }
+      return 0;
+    },
+  };
+}
