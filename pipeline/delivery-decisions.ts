@@ -21,7 +21,7 @@ export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
 
 /**
  * Kinds whose sender says when the first octet goes out: until then a crash, or a connection that does not come, leaves them
- * queued. All others are marked when their attempt begins, since sent twice they are told once (decision 15).
+ * queued. All others are marked when their attempt begins, since sent twice they are told once (decision 19).
  */
 export const saysWhenSent: ReadonlySet<Delivery["kind"]> = new Set(["message"]);
 
