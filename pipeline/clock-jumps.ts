@@ -6,6 +6,8 @@ export type Moment = { readonly wall: number; readonly steady: number };
 export type Jumps = {
   /** By how many milliseconds the wall clock was set since the last look: 0 for what is no more than drift. */
   look(now: Moment): number;
+  /** Whether it is not where it would be had nobody set it since the start. */
+  isOff(now: Moment): boolean;
   /** How long ago the wall clock showed `made`: the last time it did; 0 where it never has, which a clock before the start did. */
   age(made: number, now: Moment): number;
 };
@@ -26,6 +28,7 @@ export function openJumps(start: Moment): Jumps {
       settings = [now, ...settings].slice(0, maxSettings);
       return by;
     },
+    isOff: ({ wall, steady }) => Math.abs(wall - start.wall - (steady - start.steady)) >= leastMs,
     age: (made, now) => {
       let end = now;
       for (const [n, from] of settings.entries()) {

@@ -4,6 +4,9 @@ import type { Delivery } from "../store/store.ts";
 import type { Config } from "./config.ts";
 import type { Station } from "./metrics.ts";
 
+/** What a clock that is wrong makes of certificates, signatures and times: tried again as long as it was set while the house ran. */
+const timed: ReadonlySet<ErrorCode> = new Set(["ENVELOPE_NOT_OPENED", "ENVELOPE_EXPIRED", "CERTIFICATE_INVALID"]);
+
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
 
 export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
@@ -25,6 +28,15 @@ export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
  */
 export const saysWhenSent: ReadonlySet<Delivery["kind"]> = new Set(["message"]);
 
+type Circumstances = {
+  readonly now: number;
+  readonly age: number;
+  readonly isClockOff: boolean;
+  readonly retry: Retry;
+  readonly isHeld: boolean;
+  readonly random: number;
+};
+
 /** A random share of the pause, so that what failed together does not come back together. */
 const jitter = 0.2;
 /** Doublings of the first pause; any more would only overflow. */
@@ -38,11 +50,12 @@ const maxDoublings = 30;
 export function afterFailure(
   { attempts }: Pick<Delivery, "attempts">,
   code: ErrorCode,
-  { now, age, retry, isHeld, random }: { now: number; age: number; retry: Retry; isHeld: boolean; random: number },
+  { now, age, isClockOff, retry, isHeld, random }: Circumstances,
 ): { readonly state: "queued" | "ambiguous" | "parked"; readonly due: number } {
   const isOver = age > retry.for;
   const isAmbiguous = code === "PEER_AMBIGUOUS";
-  const again = (consequenceOf(code).retry || code === "STORE_CONFLICT") && !isOver && !(isAmbiguous && isHeld);
+  const mayPass = consequenceOf(code).retry || code === "STORE_CONFLICT" || (isClockOff && timed.has(code));
+  const again = mayPass && !isOver && !(isAmbiguous && isHeld);
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
   return { state: again ? (isAmbiguous ? "ambiguous" : "queued") : "parked", due: now + pause };
 }

@@ -218,9 +218,11 @@ export function openDeliveryLoop<T extends Together>(
     }
     const goesOn = resumed(delivery, code);
     const now = clock.now();
+    const moment = { wall: now, steady: clock.steady() };
     const { state, due } = afterFailure(delivery, code, {
       now,
-      age: jumps.age(Date.parse(delivery.createdAt), { wall: now, steady: clock.steady() }),
+      age: jumps.age(Date.parse(delivery.createdAt), moment),
+      isClockOff: jumps.isOff(moment),
       retry: config.delivery.retry,
       isHeld: isHeld(delivery),
       random: clock.random(),

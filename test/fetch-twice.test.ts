@@ -49,10 +49,20 @@ test("four questions at once: one record, delivered once", async () => {
 });
 
 test("a conflict is looked at again: what somebody else committed is found then", () => {
-  const at = { now: 1_000, age: 500, retry: { first: 10, max: 100, for: 1_000 }, isHeld: false, random: 0 };
+  const at = {
+    now: 1_000,
+    age: 500,
+    isClockOff: false,
+    retry: { first: 10, max: 100, for: 1_000 },
+    isHeld: false,
+    random: 0,
+  };
   const delivery = { attempts: 1 };
   expect(afterFailure(delivery, "STORE_CONFLICT", at)).toEqual({ state: "queued", due: 1_010 });
   expect(afterFailure(delivery, "PEER_REFUSED", at).state).toBe("parked");
+  // A clock that was set meanwhile makes a certificate look expired.
+  expect(afterFailure(delivery, "ENVELOPE_NOT_OPENED", at).state).toBe("parked");
+  expect(afterFailure(delivery, "ENVELOPE_NOT_OPENED", { ...at, isClockOff: true }).state).toBe("queued");
   // Not for ever: two that can never both be kept are a person's.
   expect(afterFailure(delivery, "STORE_CONFLICT", { ...at, age: 4_500 }).state).toBe("parked");
 });

@@ -43,10 +43,7 @@ export const clock: Trial = {
         "/journal?state=parked",
       );
       return await exchange.figures([load], drainedMs, {
-        notes: [
-          `acknowledged meanwhile: ${during.join(", ")}`,
-          `${parked.length} parked for a person: another house's signature looks expired from there`,
-        ],
+        notes: [`acknowledged meanwhile: ${during.join(", ")}`, `${parked.length} parked for a person`],
         criteria: {
           "it accepts throughout": during.every((count) => count > 0),
           "the process goes on": a.exitCode === null,
