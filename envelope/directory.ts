@@ -1,6 +1,6 @@
 /**
  * Who takes part, and what a house says of itself: public documents, each an attached SignedData, so that what was fetched once can be
- * verified by anybody with OpenSSL, later and without us (decision 0015).
+ * verified by anybody with OpenSSL, later and without us (decision 18).
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
