@@ -124,6 +124,12 @@ export function openDeliveryLoop<T extends Together>(
     begin(way.destination, all, sent);
   };
 
+  /** What is not begun now stays queued. */
+  const isHalted = ({ destination, channel }: Delivery): boolean =>
+    site.stopped.paused("system").includes(destination) ||
+    site.stopped.paused("channel").includes(channel) ||
+    shutAt(config, clock.now()).some((shut) => shut.destination === destination);
+
   /** No mark says before that they are on the wire: sent again after a crash they are told once, too. */
   const attemptAll = async (queued: readonly Delivery[], send: SendTogether): Promise<void> => {
     const deliveries = queued.map((each) => ({ ...each, attempts: each.attempts + 1 }));
@@ -136,9 +142,9 @@ export function openDeliveryLoop<T extends Together>(
       await commitWaiting(first.id, changes);
     } catch (thrown) {
       if (isStopped && site.signal.aborted) return;
-      // What is wrong with one of them is no reason to refuse the others: each is sent by itself.
+      // What is wrong with one of them is no reason to refuse the others: each is sent by itself, unless somebody paused meanwhile.
       if (queued.length > 1 && !consequenceOf(codeOf(thrown)).retry)
-        for (const each of queued) await attemptAll([each], send);
+        for (const each of queued) await attemptAll(isHalted(each) ? [] : [each], send);
       else await Promise.all(deliveries.map((delivery) => fail(delivery, thrown)));
     }
   };
