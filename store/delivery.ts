@@ -1,0 +1,74 @@
+/** Deliveries: what has to reach somebody, and what can be asked of those rows. */
+import type { Change, Id, Token } from "./store.ts";
+
+/** queued → inflight → delivered | parked (a person decides) | held; `ambiguous` after a crash or a lost answer. */
+export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | "parked" | "discarded";
+
+export type Delivery = {
+  readonly id: Id;
+  readonly kind:
+    | "register"
+    | "change"
+    | "push"
+    | "notify"
+    | "fetch"
+    | "retrieve"
+    | "identify"
+    | "receipt"
+    | "message"
+    | "study";
+  readonly channel: string;
+  /** A system, or a partner. */
+  readonly destination: string;
+  /** Deliveries to one destination with the same key go one after the other, in order of `id`, but for fetches; null: no order. */
+  readonly order: Token | null;
+  readonly record: Id | null;
+  readonly state: DeliveryState;
+  readonly attempts: number;
+  /** Milliseconds since 1970: not before. */
+  readonly due: number;
+  readonly code: string | null;
+  readonly reason: string | null;
+  readonly createdAt: string;
+  /** Sealed at rest. */
+  readonly payload: unknown;
+};
+
+/** What is of one kind and goes to one destination. */
+export type Way = Pick<Delivery, "kind" | "destination">;
+/** Deliveries that are not looked for: of these channels, with these ids. */
+export type Except = { readonly channels?: readonly string[] | undefined; readonly ids?: readonly Id[] };
+/** When its first delivery is due that is queued or ambiguous, and the first one behind now. */
+export type WayDue = Way & { readonly due: number; readonly next: number | undefined };
+
+export type Deliveries = {
+  add(delivery: Delivery): Change;
+  /** Adds it where this record is delivered, unless it is there. */
+  addOnceDelivered(delivery: Delivery, record: Id): Change;
+  mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
+  /** On the wire from now on; nothing happens to one that is over meanwhile. */
+  take(id: Id, attempts: number): Change;
+  /** Those that are due after `latest` are due at `now`. */
+  nearer(now: number, latest: number): Change;
+  find(id: Id): Delivery | undefined;
+  /** Fetches for one patient, newest first. */
+  fetches(order: Token, limit: number): readonly Delivery[];
+  /** Ways on which something is queued or ambiguous. */
+  ways(now: number): readonly WayDue[];
+  /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
+  due(way: Way, now: number, limit: number, except?: Except): readonly Delivery[];
+  list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
+  /**
+   * Registrations and changes that a registry has answered since a time (ISO 8601), oldest first, behind one; none that was made
+   * anew since, and none of a record whose retention is over. `from`: an id before that of the first that may be among them.
+   */
+  answered(of: {
+    readonly registry: string;
+    readonly since: string;
+    readonly from: Id;
+    readonly limit: number;
+  }): readonly Delivery[];
+  /** Parked ones of a kind, oldest first. */
+  parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
+  counts(): Readonly<Record<string, number>>;
+};
