@@ -5,26 +5,29 @@ import { ports, type SiteProcess, startSiteProcess } from "../commands/demo/site
 import { initPki } from "../commands/pki/index.ts";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
-import { contentOf, open, type Purpose, seal } from "../envelope/index.ts";
+import { contentOf, open, seal } from "../envelope/index.ts";
 import { signerFrom, unwrapperFrom } from "../envelope/keys.ts";
+import { codeOf } from "../errors.ts";
 import { commandMediaType } from "../formats/command.ts";
 import { openProfile } from "./profiled.ts";
 import { fresh } from "./subjects.ts";
 
 const root = join(import.meta.dirname, "..");
-const paths: Partial<Record<Purpose, string>> = {
+const paths = {
   register: "/registry/submissions",
   query: "/registry/queries",
   retrieve: "/repository/retrievals",
-};
+} as const satisfies Record<Asks, string>;
 const portNames = ["REGISTRY_PORT", "REGISTRY_ADMIN", "A_PORT", "A_ADMIN", "A_HIS", "A_PACS", "B_PORT"] as const;
 const envelopeHeader = /^(mime-version|content-type|x-(semrs|eec)-)/i;
+
+type Asks = "register" | "query" | "retrieve";
 
 /** One house: asks over its own TLS connection, signs with its own key, and believes no answer that it has not verified to its end. */
 export type Caller = {
   readonly org: string;
   /** Octets of part 1 of the answer. */
-  ask(purpose: "register" | "query" | "retrieve", command: Uint8Array): Promise<Uint8Array>;
+  ask(purpose: Asks, command: Uint8Array): Promise<Uint8Array>;
 };
 
 export type Nation = {
@@ -96,30 +99,35 @@ function callerOf(pki: string, org: string, env: Readonly<Record<string, string>
   const registry = towards("registry", env.REGISTRY_PORT);
   const repository = towards("hospital-a", env.A_PORT);
   const { signal } = new AbortController();
-  let message = 0;
+  let asked = 0;
+  const ask = async (purpose: Asks, command: Uint8Array, message: string): Promise<Uint8Array> => {
+    const { peer, rest, to } = purpose === "retrieve" ? repository : registry;
+    const content = [await contentOf(command, "command", commandMediaType)];
+    const draft = { purpose, to, sender: org, messageType: purpose, message, content };
+    const now = new Date();
+    const sealed = await seal(draft, signer, now);
+    const path = `/semrs/v1${paths[purpose]}`;
+    const response = await rest.post(path, sealed.headers, sealed.body(), sealed.contentLength, signal);
+    const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
+    const opened = await open(headers, response.body, {
+      ...{ self: org, unwrappers, trust, now, partner, peer, hasSeen: () => false },
+      purposes: ["receipt", "response"],
+      reply: { inReplyTo: sealed.id, requestDigest: sealed.manifestSha256, from: peer },
+    });
+    let first: Uint8Array | undefined;
+    for await (const part of opened.parts()) first ??= await part.bytes(16_000_000);
+    return first ?? new Uint8Array();
+  };
   return {
     org,
     ask: async (purpose, command) => {
-      const { peer, rest, to } = purpose === "retrieve" ? repository : registry;
-      message += 1;
-      const draft = {
-        ...{ purpose, to, sender: org, messageType: purpose },
-        message: Buffer.from(org).toString("hex") + message.toString(16).padStart(24, "0"),
-        content: [await contentOf(command, "command", commandMediaType)],
-      };
-      const now = new Date();
-      const sealed = await seal(draft, signer, now);
-      const path = `/semrs/v1${paths[purpose]}`;
-      const response = await rest.post(path, sealed.headers, sealed.body(), sealed.contentLength, signal);
-      const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
-      const opened = await open(headers, response.body, {
-        ...{ self: org, unwrappers, trust, now, partner, peer, hasSeen: () => false },
-        purposes: ["receipt", "response"],
-        reply: { inReplyTo: sealed.id, requestDigest: sealed.manifestSha256, from: peer },
+      asked += 1;
+      const message = Buffer.from(org).toString("hex") + asked.toString(16).padStart(24, "0");
+      // A connection may be closed at the moment it is used: as a house does, once more under the same message.
+      return await ask(purpose, command, message).catch((thrown: unknown) => {
+        if (codeOf(thrown) !== "PEER_AMBIGUOUS") throw thrown;
+        return ask(purpose, command, message);
       });
-      let first: Uint8Array | undefined;
-      for await (const part of opened.parts()) first ??= await part.bytes(16_000_000);
-      return first ?? new Uint8Array();
     },
   };
 }

@@ -27,6 +27,8 @@ import type { Spools } from "./spool.ts";
 const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
 const handshakeMs = 10_000;
+/** A house that asks now and then keeps its connection: another handshake costs both sides more than most questions. Node's own is 5 s. */
+const idleMs = 30_000;
 const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
@@ -111,6 +113,7 @@ export async function serve(
   );
   server.headersTimeout = headersTimeoutMs;
   server.requestTimeout = 0;
+  server.keepAliveTimeout = idleMs;
   server.listen(listen.port, listen.host);
   await once(server, "listening").catch((cause: unknown) => {
     throw new Fault(
