@@ -102,6 +102,14 @@ describe("the file", () => {
       [["    seal: { profile: semrs-2 }\n", "    transform: [{ use: ./none.ts }]\n    seal: { profile: semrs-2 }\n"]],
       ["CONFIG_TRANSFORM"],
     ],
+    [
+      "a window that may be shut for longer than is tried",
+      [
+        [partnerB, `${partnerB}, window: { between: ["22:00", "06:00"] }`],
+        ["for: 14d", "for: 12h"],
+      ],
+      ["WINDOW_OUTLIVES_RETRY"],
+    ],
     ["a relay that is not there", [[partnerB, `${partnerB}, relays: [hub]`]], ["CONFIG_NAME"]],
     ["semrs-2017", [[partnerB, `${partnerB}, profiles: [semrs-2017], allowLegacy: true`]], ["LEGACY_PARTNER"]],
     ["semrs-2017 that nobody allowed", [[partnerB, `${partnerB}, profiles: [semrs-2017]`]], ["CONFIG_LEGACY"]],
