@@ -73,11 +73,7 @@ describe("the file", () => {
       [["documents: [113, 114, 115, 121, other], processingId", "documents: [113], processingId"]],
       ["FILTER_DROPS_DOCUMENT"],
     ],
-    [
-      "a Schematron that is not there",
-      [["schema: skip,", "schema: skip, schematron: nowhere,"]],
-      ["CONFIG_SCHEMATRON"],
-    ],
+    ["a missing Schematron", [["schema: skip,", "schema: skip, schematron: nowhere,"]], ["CONFIG_SCHEMATRON"]],
     ["a mismatch that passes", [["patient: hold", "patient: warn"]], ["PATIENT_MISMATCH_PASSES"]],
     ["an authority that is mapped to nothing", [[his, `${his}, authorities: [OTHER]`]], ["AUTHORITY_UNMAPPED"]],
     ["an authority of the PACS that no system writes", [[noReason, ", authority: HOSPX"]], ["AUTHORITY_UNMAPPED"]],
@@ -87,11 +83,7 @@ describe("the file", () => {
       [["run: [imaging, documents] ", "run: [documents] "]],
       ["CHANNEL_NOT_RUN", "FILTER_DROPS_DOCUMENT", "SYSTEM_UNUSED"],
     ],
-    [
-      "a study channel without a PACS",
-      [["source: [his, pacs]", "source: [his]"]],
-      ["STUDY_WITHOUT_SOURCE", "SYSTEM_UNUSED"],
-    ],
+    ["studies without PACS", [["source: [his, pacs]", "source: [his]"]], ["STUDY_WITHOUT_SOURCE", "SYSTEM_UNUSED"]],
     [
       "nothing to fetch",
       [["rules: [{ documents: [113, 114, 115, 116, 121, other], since: 180d, latest: 50 }]", "rules: []"]],
