@@ -1,5 +1,5 @@
 /** The registry's log, rewritten by somebody who can write its data folder: convicted by its checkpoints, and by what houses hold. */
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -96,6 +96,21 @@ test("one row rewritten, with the chain made anew: its own checkpoint convicts i
   // The next receipt was signed over a log that ended with the entry before it: that one.
   expect(Number(convicted)).toBe(seq);
   expect(byReceipt.err).toMatch(/a receipt that hospital-a has of 2\S+ holds another head/);
+});
+
+test("checkpoints kept elsewhere are never written over: another one of the same entry is told", async () => {
+  meddled(() => undefined);
+  const elsewhere = join(exchange.folder, "never-over");
+  const keep = () => log("checkpoints", "--out", elsewhere);
+  expect(await keep()).toMatchObject({ exit: 0 });
+  expect(await keep()).toMatchObject({ exit: 0 });
+  const [name = ""] = readdirSync(elsewhere);
+  const file = join(elsewhere, name);
+  writeFileSync(file, "of before");
+  const { exit, err } = await keep();
+  expect(exit).toBe(65);
+  expect(err).toMatch(/is another checkpoint than the log holds now; leave it, and run semrs log verify/);
+  expect(readFileSync(file, "utf8")).toBe("of before");
 });
 
 test("the tail cut off, and its checkpoints with it: receipts convict it, or checkpoints that were kept elsewhere", async () => {

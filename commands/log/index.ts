@@ -1,5 +1,5 @@
 /** `semrs log`: the registry's log of what it has registered, changed and refused; whole or not, and its signed checkpoints. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
@@ -44,6 +44,16 @@ function writeCheckpoints({ config: file, out, after }: CheckpointFlags): void {
   const { own, site } = loadConfig(file, process.env);
   const kept = checkpointsHeld(own.data, Number(after));
   mkdirSync(out, { recursive: true });
-  for (const { seq, signed } of kept) writeFileSync(join(out, `${site}-${seq}.p7m`), signed);
+  for (const { seq, signed } of kept) keepElsewhere(join(out, `${site}-${seq}.p7m`), signed);
   print(`${kept.length} checkpoints in ${out}, the last of entry ${kept.at(-1)?.seq ?? 0}`);
+}
+
+/** What was kept before is the evidence: never written over, and another checkpoint of the same entry is told. */
+function keepElsewhere(file: string, signed: Uint8Array): void {
+  if (!existsSync(file)) writeFileSync(file, signed, { flag: "wx" });
+  else if (!readFileSync(file).equals(signed))
+    throw new Fault(
+      "STORE_DAMAGED",
+      `${file} is another checkpoint than the log holds now; leave it, and run semrs log verify --witness with its folder`,
+    );
 }
