@@ -8,7 +8,7 @@ import { rootOf } from "../../envelope/part.ts";
 import { forge } from "../envelope/forge.ts";
 import { bytesOf } from "../envelope/people.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
-import { type Peer, peerOf, read } from "./peer.ts";
+import { type Peer, peerOf, read, recordsAtB } from "./peer.ts";
 
 let pki: string;
 let exchange: TestExchange;
@@ -20,10 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => exchange.close());
 
-const records = async (): Promise<number> =>
-  Object.values(
-    (await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts")).records,
-  ).reduce((sum, count) => sum + count, 0);
+const records = (): Promise<number> => recordsAtB(exchange);
 let before = 0;
 beforeEach(async () => {
   before = await records();

@@ -7,6 +7,7 @@ import { type Draft, type Opened, type Opening, open, type Sealed, seal } from "
 import { type Signer, signerFrom, unwrapperFrom } from "../../envelope/keys.ts";
 import { contentFrom, octets, wire } from "../envelope/people.ts";
 import { cda, chen } from "../fixtures/documents.ts";
+import type { TestExchange } from "../sites.ts";
 
 export type Answer = {
   readonly status: number;
@@ -144,3 +145,9 @@ export const openAtA = (
 /** Names and values of raw headers. */
 export const pairsOf = (raw: readonly string[]): readonly (readonly [string, string])[] =>
   raw.flatMap((name, at) => (at % 2 === 0 ? [[name, raw[at + 1] ?? ""] as const] : []));
+
+/** How many records house B has, in whatever state. */
+export async function recordsAtB({ admin }: TestExchange): Promise<number> {
+  const { records } = await admin("hospital-b").get<{ records: Record<string, number> }>("/counts");
+  return Object.values(records).reduce((sum, count) => sum + count, 0);
+}

@@ -5,7 +5,7 @@ import { commandMediaType, writeCommand } from "../../formats/command.ts";
 import { forge } from "../envelope/forge.ts";
 import { bytesOf } from "../envelope/people.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
-import { type Peer, peerOf } from "./peer.ts";
+import { type Peer, peerOf, recordsAtB } from "./peer.ts";
 
 let exchange: TestExchange;
 let peer: Peer;
@@ -17,10 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => exchange.close());
 
-const records = async (): Promise<number> =>
-  Object.values(
-    (await exchange.admin("hospital-b").get<{ records: Record<string, number> }>("/counts")).records,
-  ).reduce((sum, count) => sum + count, 0);
+const records = (): Promise<number> => recordsAtB(exchange);
 const messageOf = (manifest: Uint8Array): string =>
   (JSON.parse(Buffer.from(manifest).toString("utf8")) as { message: string }).message;
 const hasLogged = (code: string): boolean => exchange.log.some(({ fields }) => fields.code === code);
