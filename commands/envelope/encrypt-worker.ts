@@ -1,26 +1,39 @@
 /** The thread of `sealInPlace` that encrypts: each file under a key that is drawn here, its ciphertext where the envelope has it. */
+import { once } from "node:events";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { parentPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { sealDigested, segmentBytes } from "../../envelope/part.ts";
-import { emptyRing } from "./ring.ts";
-import type { Encrypted, Encryption } from "./seal-in-place.ts";
+import { emptyRing, helpDigest } from "./ring.ts";
+import type { Encrypted, Encryption, Placed } from "./seal-in-place.ts";
 
-const { out, ring, files } = workerData as Encryption;
+/** More at once leaves the processor's cache before it is written. */
+const pieceBytes = 1 << 18;
+
+const { ring, sizes } = workerData as Encryption;
+const [{ out, places }] = (await once(parentPort as MessagePort, "message")) as [Placed];
 const handle = openSync(out, "r+");
 const encrypted: Encrypted[] = [];
-for (const { size, places } of files) {
-  // Its digests are another thread's.
+let segment = 0;
+for (const size of sizes) {
+  const from = segment;
+  segment += Math.ceil(size / segmentBytes);
+  // Its digests are taken beside.
   const part = sealDigested({ size, sha256: null, segs: null, root: null }, async function* () {
-    yield* emptyRing(ring, size);
+    for (const octets of emptyRing(ring, from, segment))
+      for (let at = 0; at < octets.length; at += pieceBytes) yield octets.subarray(at, at + pieceBytes);
   });
   let done = 0;
   for await (const chunk of part.cipher()) {
     // Pieces of a quarter of a mebibyte end where it ends.
-    writeSync(handle, chunk, 0, chunk.length, (places[Math.floor(done / segmentBytes)] ?? 0) + (done % segmentBytes));
+    const place = (places[from + Math.floor(done / segmentBytes)] ?? 0) + (done % segmentBytes);
     done += chunk.length;
+    for (let at = 0; at < chunk.length; ) at += writeSync(handle, chunk, at, chunk.length - at, place + at);
+    // Given back at once: waiting for collections cost a seventh of all time.
+    (chunk.buffer as ArrayBuffer).transfer(0);
   }
   const { cek, nonce, tag } = part.facts;
   encrypted.push({ cek, nonce, tag });
 }
+helpDigest(ring);
 closeSync(handle);
 parentPort?.postMessage(encrypted);
