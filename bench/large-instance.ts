@@ -16,7 +16,7 @@ import { readMsh } from "../formats/hl7.ts";
 import { multiFrame } from "../test/fixtures/dicom.ts";
 import { sampleMessage } from "../test/fixtures/documents.ts";
 import { rssOf } from "./harness.ts";
-import { sendMessages } from "./load.ts";
+import { sendMessages } from "./mllp-load.ts";
 import { counted, fresh, startPeer } from "./subjects.ts";
 
 const root = join(import.meta.dirname, "..");

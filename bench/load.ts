@@ -1,10 +1,6 @@
 /** What is sent: messages and instances that never come twice, made before the clock starts. */
-import { once } from "node:events";
-import { connect } from "node:net";
 import type { Item } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
-import { frameOf, openFramer } from "../connectors/mllp/framer.ts";
-import { mllpDestination } from "../connectors/mllp/index.ts";
 import { readHead } from "../formats/dicom.ts";
 import type { Patient } from "../test/fixtures/cda.ts";
 import { ctStudy } from "../test/fixtures/dicom.ts";
@@ -88,75 +84,6 @@ export function imagedReport(count: number): { readonly report: Item; readonly i
   const named = { form: "116", extension: `BENCH.${number}`, patient: chen, code: "18782-3", display: "x", title: "x" };
   const report = cda({ ...named, study, body: "<paragraph>x</paragraph>" });
   return { report: itemOf(`B${number}`, mdmFor(report, { controlId: `B${number}` })), instances };
-}
-
-/** Sends on so many connections; fails unless every one is acknowledged. `told` hears how long each took, ms. */
-export async function sendMessages(
-  items: readonly Item[],
-  port: number,
-  connections: number,
-  told: (ms: number) => void = () => undefined,
-): Promise<void> {
-  const options = mllpDestination.options.parse({ host: "127.0.0.1", port });
-  let accepted = 0;
-  const send = async (connection: number): Promise<void> => {
-    let last = performance.now();
-    const count = (_item: Item, { state }: { state: string }): void => {
-      if (state === "delivered") accepted += 1;
-      told(performance.now() - last);
-      last = performance.now();
-    };
-    await mllpDestination.send(options, each(items.filter((_, n) => n % connections === connection)), count, context);
-  };
-  await Promise.all(Array.from({ length: connections }, (_, connection) => send(connection)));
-  if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
-}
-
-/** As many connections as one address may have. */
-const perAddress = 64;
-
-/** The same from as many addresses of this machine as so many connections need. */
-export async function sendFromMany(items: readonly Item[], port: number, connections: number): Promise<void> {
-  let accepted = 0;
-  const send = async (connection: number): Promise<void> => {
-    const localAddress = `127.0.0.${1 + Math.floor(connection / perAddress)}`;
-    const socket = connect({ host: "127.0.0.1", port, localAddress });
-    socket.setNoDelay(true);
-    await once(socket, "connect");
-    const framer = openFramer(1024 * 1024);
-    for (const item of items.filter((_, n) => n % connections === connection)) {
-      for await (const part of item.body()) socket.write(frameOf(part));
-      for (let isAnswered = false; !isAnswered; ) {
-        const [chunk] = (await once(socket, "data")) as [Buffer];
-        for (const frame of framer.push(chunk)) {
-          isAnswered = true;
-          if (frame.kind === "message" && Buffer.from(frame.bytes).includes("MSA|AA|")) accepted += 1;
-        }
-      }
-    }
-    socket.destroy();
-  };
-  await Promise.all(Array.from({ length: connections }, (_, connection) => send(connection)));
-  if (accepted !== items.length) throw new Error(`${accepted} of ${items.length} messages were acknowledged`);
-}
-
-/** Sends all on one connection without waiting for answers; ends once every one is acknowledged. */
-export async function sendPipelined(items: readonly Item[], port: number): Promise<void> {
-  const socket = connect(port, "127.0.0.1");
-  const framer = openFramer(1024 * 1024);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let accepted = 0;
-  socket.on("data", (chunk: Buffer) => {
-    for (const frame of framer.push(chunk))
-      if (frame.kind === "message" && Buffer.from(frame.bytes).includes("MSA|AA|")) accepted += 1;
-    if (accepted === items.length) resolve();
-  });
-  socket.on("error", reject).on("close", () => reject(new Error(`${accepted} of ${items.length} were acknowledged`)));
-  await once(socket, "connect");
-  for (const item of items) {
-    for await (const part of item.body()) if (!socket.write(frameOf(part))) await once(socket, "drain");
-  }
-  await promise.finally(() => socket.destroy());
 }
 
 /** Sends on so many associations; fails unless every one is answered Success. */

@@ -1,7 +1,8 @@
 /** How cost grows: the same work at growing sizes, each size with a check of what came of it, and the exponent of the growth. */
 import type { AdminClient } from "../commands/admin-client.ts";
 import { rssOf } from "./harness.ts";
-import { adtMessages, ctInstances, documentsOfSize, sendFromMany, sendInstances, sendMessages } from "./load.ts";
+import { adtMessages, ctInstances, documentsOfSize, sendInstances } from "./load.ts";
+import { sendFromMany, sendMessages } from "./mllp-load.ts";
 import { counted, startExchange } from "./subjects.ts";
 import { growingIndex } from "./workloads/registry-store.ts";
 

@@ -2,7 +2,8 @@
 import { readdirSync } from "node:fs";
 import { adtFor, chen } from "../../test/fixtures/documents.ts";
 import type { Side, Workload } from "../harness.ts";
-import { documentMessages, documentsOfOne, sendMessages } from "../load.ts";
+import { documentMessages, documentsOfOne } from "../load.ts";
+import { sendMessages } from "../mllp-load.ts";
 import { counted, startExchange } from "../subjects.ts";
 
 const connections = 8;

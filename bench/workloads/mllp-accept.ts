@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { ports } from "../../commands/demo/sites.ts";
 import type { Item } from "../../connectors/connector.ts";
 import type { Side, Workload } from "../harness.ts";
-import { adtMessages, documentMessages, documentsOfOne, sendMessages, sendPipelined } from "../load.ts";
+import { adtMessages, documentMessages, documentsOfOne } from "../load.ts";
+import { sendMessages, sendPipelined } from "../mllp-load.ts";
 import { type PeerName, peerNames } from "../mllp-peers.ts";
 import { counted, fresh, missing, startExchange, startPeer } from "../subjects.ts";
 

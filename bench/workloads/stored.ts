@@ -5,7 +5,8 @@ import type { AdminClient } from "../../commands/admin-client.ts";
 import type { Item } from "../../connectors/connector.ts";
 import { adtFor, chen } from "../../test/fixtures/documents.ts";
 import type { Side, Workload } from "../harness.ts";
-import { adtMessages, documentMessages, documentsOfOne, imagedReport, sendInstances, sendMessages } from "../load.ts";
+import { adtMessages, documentMessages, documentsOfOne, imagedReport, sendInstances } from "../load.ts";
+import { sendMessages } from "../mllp-load.ts";
 import { counted, type Exchange, startExchange } from "../subjects.ts";
 
 const connections = 8;
