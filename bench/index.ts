@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { chartOf } from "./chart.ts";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
-import { curveLines, measureScale } from "./scale.ts";
+import { curveLines, measureScale, scaleNames } from "./scale.ts";
 import { machine, versions } from "./versions.ts";
 import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
@@ -61,16 +61,15 @@ const { values } = parseArgs({
 /** Of these the first row: messages, instances, sealing, documents, the way to the registry and the disk. */
 const quickest = ["mllp-accept", "dicom-accept", "seal-open", "envelope-parts", "cda", "corridor", "store-accept"];
 const isOverview = values.quick && !values.only;
-/** Curves, which are no rows: only when they are named. */
-const scale = "scale";
 const all = Object.keys(groups).filter((name) => !name.endsWith("-large") && name !== "nation");
 const named = values.only ?? (values.quick ? quickest : all);
-const unknown = named.filter((name) => !(name in groups) && name !== scale);
+/** Curves are no rows: only when they are named. */
+const unknown = named.filter((name) => !(name in groups) && !scaleNames.includes(name));
 if (unknown.length > 0) {
-  process.stderr.write(`${unknown.join(", ")}: there is ${[...Object.keys(groups), scale].join(", ")}\n`);
+  process.stderr.write(`${unknown.join(", ")}: there is ${[...Object.keys(groups), ...scaleNames].join(", ")}\n`);
   process.exit(64);
 }
-const wanted = named.filter((name): name is keyof typeof groups => name !== scale);
+const wanted = named.filter((name): name is keyof typeof groups => name in groups);
 
 const repetitions = Number(values.repetitions ?? (values.quick ? 1 : 5));
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
@@ -84,7 +83,7 @@ for (const name of wanted) {
     if (!values.json) process.stdout.write(`${linesOf(row).join("\n")}\n\n`);
   }
 }
-const curves = named.includes(scale) ? await measureScale(values.quick ? 1 : repetitions, values.quick, told) : [];
+const curves = await measureScale(named, values.quick ? 1 : repetitions, values.quick, told);
 told("");
 if (!values.json) for (const curve of curves) process.stdout.write(`${curveLines(curve).join("\n")}\n\n`);
 const date = new Date().toISOString().slice(0, 10);

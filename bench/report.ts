@@ -77,14 +77,16 @@ const sums = ({ rate, cpuMs, rssMb }: Measured) => ({
 /** Three digits that count: more would say more than a repetition does. */
 export const rounded = (value: number): number => Number(value.toPrecision(3));
 
-/** Rows of this run in the place of those of the same name; the others stay, as they were measured before. */
+/** Rows and curves of this run in the place of those of the same name; the others stay, as they were measured before. */
 export function merged(before: Report | undefined, now: Report): Report {
   if (!before) return now;
-  const fresh = new Map(now.rows.map((row) => [row.name, row]));
-  const kept = before.rows.map((row) => fresh.get(row.name) ?? row);
-  const known = new Set(before.rows.map(({ name }) => name));
-  const curves = now.curves.length > 0 ? now.curves : before.curves;
-  return { ...now, curves, rows: [...kept, ...now.rows.filter(({ name }) => !known.has(name))] };
+  return { ...now, curves: inPlace(before.curves, now.curves), rows: inPlace(before.rows, now.rows) };
+}
+
+function inPlace<T extends { readonly name: string }>(before: readonly T[], now: readonly T[]): readonly T[] {
+  const fresh = new Map(now.map((one) => [one.name, one]));
+  const known = new Set(before.map(({ name }) => name));
+  return [...before.map((one) => fresh.get(one.name) ?? one), ...now.filter(({ name }) => !known.has(name))];
 }
 
 /** The table of docs/benchmarks.md. */

@@ -19,6 +19,8 @@ export type Curve = {
 export type Point = { readonly x: number; readonly value: number; readonly rssMb: number };
 
 type Growth = Omit<Curve, "points" | "exponent"> & {
+  /** `--only scale-ID` draws it alone. */
+  readonly id: string;
   readonly sizes: readonly number[];
   /** Sizes with --quick. */
   readonly quick: number;
@@ -33,6 +35,7 @@ const indexSizes = [10_000, 100_000, 1_000_000, 10_000_000].filter((entries) => 
 
 const growths: readonly Growth[] = [
   {
+    id: "documents",
     name: "a document accepted and validated",
     x: "octets",
     unit: "ms",
@@ -50,6 +53,7 @@ const growths: readonly Growth[] = [
       }),
   },
   {
+    id: "studies",
     name: "a study of instances of 10 kB received on one association",
     x: "instances",
     unit: "ms",
@@ -67,6 +71,7 @@ const growths: readonly Growth[] = [
       }),
   },
   {
+    id: "connections",
     name: "a message of 1 KB acknowledged, one under way on each connection",
     x: "connections",
     unit: "ms a message",
@@ -85,6 +90,7 @@ const growths: readonly Growth[] = [
       }),
   },
   {
+    id: "registrations",
     name: "a registration in a batch of 50 of 8 callers, durable",
     x: "entries there",
     unit: "ms",
@@ -93,6 +99,7 @@ const growths: readonly Growth[] = [
     open: growingIndex.register,
   },
   {
+    id: "pages",
     name: "a page of 50 of the index, every fourth as deep as it goes",
     x: "entries there",
     unit: "ms",
@@ -117,14 +124,19 @@ const sum = (counts: Record<string, number>): number => Object.values(counts).re
 const arrivals = async (a: AdminClient): Promise<number> => sum((await a.get<Counts>("/counts")).arrivals);
 const waiting = async (a: AdminClient): Promise<number> => (await a.get<Counts>("/counts")).items.waiting ?? 0;
 
-/** Every curve, each in a house of its own: the median of so many runs at each size, after one that warms it up. */
+/** What `--only` knows of curves: all of them, or one. */
+export const scaleNames: readonly string[] = ["scale", ...growths.map(({ id }) => `scale-${id}`)];
+
+/** Curves, each in a house of its own: the median of so many runs at each size, after one that warms it up. */
 export async function measureScale(
+  names: readonly string[],
   repetitions: number,
   isQuick: boolean,
   told: (text: string) => void,
 ): Promise<readonly Curve[]> {
   const curves: Curve[] = [];
-  for (const { name, x, unit, sizes, quick, open } of growths) {
+  for (const { id, name, x, unit, sizes, quick, open } of growths) {
+    if (!names.includes("scale") && !names.includes(`scale-${id}`)) continue;
     const subject = await open();
     const points: Point[] = [];
     try {
