@@ -125,7 +125,7 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
       return { seq: Number(row.seq), head: hex(row) };
     },
     after: (seq, limit) =>
-      db.all("SELECT * FROM audit WHERE seq > max(?, 0) ORDER BY seq LIMIT ?", seq, limit).map(read),
+      db.all("SELECT * FROM audit WHERE seq > max(?, 0) ORDER BY seq LIMIT +?", seq, limit).map(read),
     chainAt: (seq) => {
       const row = db.get("SELECT chain FROM audit WHERE seq = ?", seq);
       return row && hex(row);
@@ -140,7 +140,7 @@ const hex = ({ chain }: Row): string => Buffer.from(chain as Uint8Array).toStrin
 /** All rows, from the empty one on, a page at a time. */
 export function* auditRows(db: Pick<Database, "all">): Generator<AuditRow> {
   for (let last = -1; ; ) {
-    const rows = db.all("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", last, pageRows);
+    const rows = db.all("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT +?", last, pageRows);
     for (const row of rows) yield { seq: Number(row.seq), body: text(row, "body"), chain: row.chain as Uint8Array };
     if (rows.length < pageRows) return;
     last = Number(rows.at(-1)?.seq);

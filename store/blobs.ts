@@ -85,7 +85,9 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
     has,
     names: (after, limit) =>
-      db.all("SELECT name FROM blob WHERE name > ? ORDER BY name LIMIT ?", after, limit).map((row) => String(row.name)),
+      db
+        .all("SELECT name FROM blob WHERE name > ? ORDER BY name LIMIT +?", after, limit)
+        .map((row) => String(row.name)),
     usedBy: (name) =>
       db.all(usedBySql, name).map((row) => ({
         kind: String(row.kind) as "arrival" | "item" | "record",

@@ -36,7 +36,7 @@ const danglingSql = `
     SELECT id, blob FROM arrival WHERE blob IS NOT NULL
     UNION ALL SELECT id, blob FROM item WHERE blob <> ''
     UNION ALL SELECT record.id, part.value ->> 'blob' FROM record, json_each(record.parts) AS part)
-  WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT ?`;
+  WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT +?`;
 
 /** What can be checked of the store in a folder. */
 export function openChecks(db: Database, keys: StorageKeys, folder: string): Checks {

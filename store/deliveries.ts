@@ -32,7 +32,7 @@ export const dueSql = `
     AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
       SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
         AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
-  ORDER BY due, id LIMIT ?6`;
+  ORDER BY due, id LIMIT +?6`;
 
 /** A merge is told of at an arrival: all of them that are young enough count as answered since. */
 const answeredSql = `
@@ -41,7 +41,7 @@ const answeredSql = `
     AND (d.record IS NULL OR (record.parts <> '[]'
       AND EXISTS (SELECT 1 FROM step WHERE subject = d.record AND step.peer = ?1 AND step.at >= ?2)
       AND NOT EXISTS (SELECT 1 FROM delivery AS n WHERE n.record = d.record AND n.kind = d.kind AND n.id > d.id)))
-  ORDER BY d.id LIMIT ?4`;
+  ORDER BY d.id LIMIT +?4`;
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -107,7 +107,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
     },
     fetches: (order, limit) =>
       db
-        .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT ?", order, limit)
+        .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)
         .map(read),
     ways: (now) =>
       db.all(waysSql, now).map((row) => ({
@@ -120,14 +120,14 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db.all(dueSql, kind, destination, now, JSON.stringify(channels), JSON.stringify(ids), limit).map(read),
     list: ({ state, record, limit }) =>
       (record
-        ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT ?", record, limit)
+        ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT +?", record, limit)
         : state
-          ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT ?", state, limit)
-          : db.all("SELECT * FROM delivery ORDER BY id LIMIT ?", limit)
+          ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT +?", state, limit)
+          : db.all("SELECT * FROM delivery ORDER BY id LIMIT +?", limit)
       ).map(read),
     answered: ({ registry, since, from, limit }) => db.all(answeredSql, registry, since, from, limit).map(read),
     parked: (kind, limit) =>
-      db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT ?", kind, limit).map(read),
+      db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT +?", kind, limit).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM delivery GROUP BY state")),
   };
 }

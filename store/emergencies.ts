@@ -43,8 +43,8 @@ export function openEmergencies(db: Database): Emergencies {
       db
         .all(
           all
-            ? "SELECT * FROM emergency ORDER BY at DESC LIMIT ?"
-            : "SELECT * FROM emergency WHERE reviewed_at IS NULL ORDER BY at LIMIT ?",
+            ? "SELECT * FROM emergency ORDER BY at DESC LIMIT +?"
+            : "SELECT * FROM emergency WHERE reviewed_at IS NULL ORDER BY at LIMIT +?",
           limit,
         )
         .map(read),

@@ -15,7 +15,7 @@ const kinds = { document: 0, patient: 1, reference: 2, related: 3, submission: 4
 
 /** One level of pairs, newest first. */
 const levelSql = (table: "lookup" | "lookup_recent"): string =>
-  `SELECT seq FROM ${table} WHERE kind = ?1 AND token = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4`;
+  `SELECT seq FROM ${table} WHERE kind = ?1 AND token = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT +?4`;
 
 export function openEntries(db: Database, keys: StorageKeys): Entries {
   /** Rows of any of these tokens, newest first, none twice. The small level is read first: what is moved meanwhile is seen in both. */
@@ -127,7 +127,7 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     contents: (submission, { moment, below, limit }) =>
       db
         .all(
-          "SELECT * FROM entry WHERE submission = ? AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+          "SELECT * FROM entry WHERE submission = ? AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT +?",
           ...[submission, moment, below ?? moment + 1, limit],
         )
         .map((row) => read(row, moment)),
@@ -171,13 +171,13 @@ function settling(db: Database): Entries["settle"] {
   let [place, isSweeping] = [start, false];
   return ({ rows, least }) => {
     if (!isSweeping) {
-      const { n } = db.get("SELECT count(*) AS n FROM (SELECT 1 FROM lookup_recent LIMIT ?)", least) ?? {};
+      const { n } = db.get("SELECT count(*) AS n FROM (SELECT 1 FROM lookup_recent LIMIT +?)", least) ?? {};
       if (Number(n) < least) return [];
       [place, isSweeping] = [start, true];
     }
     const end = db.get(
       `SELECT kind, token, seq FROM (
-        SELECT * FROM lookup_recent WHERE (kind, token, seq) > (?, ?, ?) ORDER BY kind, token, seq LIMIT ?
+        SELECT * FROM lookup_recent WHERE (kind, token, seq) > (?, ?, ?) ORDER BY kind, token, seq LIMIT +?
       ) ORDER BY kind DESC, token DESC, seq DESC LIMIT 1`,
       ...place,
       rows,

@@ -54,8 +54,8 @@ export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): 
       map(db.get("SELECT * FROM arrival WHERE repetition = ? AND received_at >= ?", token, before(now)), read),
     list: ({ state, after = "", limit }) =>
       (state
-        ? db.all("SELECT * FROM arrival WHERE state = ? AND id > ? ORDER BY id LIMIT ?", state, after, limit)
-        : db.all("SELECT * FROM arrival WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        ? db.all("SELECT * FROM arrival WHERE state = ? AND id > ? ORDER BY id LIMIT +?", state, after, limit)
+        : db.all("SELECT * FROM arrival WHERE id > ? ORDER BY id LIMIT +?", after, limit)
       ).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM arrival GROUP BY state")),
   };
@@ -74,7 +74,7 @@ const joinedSql = `
 /** The bare columns are of the row with the least id (SQLite's rule for min). */
 const mattersSql = `
   SELECT *, min(id) AS first, count(*) AS n FROM item WHERE state = ?
-  GROUP BY CASE kind WHEN 'document' THEN id ELSE joins END, channel, code ORDER BY kind, first LIMIT ?`;
+  GROUP BY CASE kind WHEN 'document' THEN id ELSE joins END, channel, code ORDER BY kind, first LIMIT +?`;
 
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
@@ -112,8 +112,8 @@ export function openItems(db: Database, keys: StorageKeys): Items {
     joined: (kind, joins) => db.all(joinedSql, JSON.stringify(joins), kind).map(read),
     list: ({ state, kind, limit }) =>
       (kind
-        ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT ?", state, kind, limit)
-        : db.all("SELECT * FROM item WHERE state = ? ORDER BY kind, id LIMIT ?", state, limit)
+        ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT +?", state, kind, limit)
+        : db.all("SELECT * FROM item WHERE state = ? ORDER BY kind, id LIMIT +?", state, limit)
       ).map(read),
     matters: ({ state, limit }) =>
       db.all(mattersSql, state, limit).map((row) => ({ item: read(row), count: Number(row.n) })),

@@ -54,7 +54,7 @@ const isOpen = (record: string): string =>
 export const finishedSql = `
   SELECT record, channel, at, bytes FROM kept INDEXED BY kept_order
   WHERE channel = ?1 AND at < ?2 AND (at, record) > (?3, ?4) AND bytes IS NOT NULL AND NOT ${isOpen("kept.record")}
-  ORDER BY at, record LIMIT ?5`;
+  ORDER BY at, record LIMIT +?5`;
 
 /** Fails where it finds a row: a name may not be null. */
 const guardSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE ${isOpen("?1")}`;
@@ -165,4 +165,4 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
 
 const uncountedSql = `SELECT kept.record, kept.channel, kept.at, (SELECT coalesce(sum(size), 0) FROM json_each(record.parts) AS part
     JOIN blob ON blob.name = part.value ->> 'blob') AS bytes
-  FROM kept INDEXED BY kept_uncounted JOIN record ON record.id = kept.record WHERE kept.bytes IS NULL LIMIT ?`;
+  FROM kept INDEXED BY kept_uncounted JOIN record ON record.id = kept.record WHERE kept.bytes IS NULL LIMIT +?`;

@@ -59,8 +59,8 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
     byManifest: (manifestSha256) => one(db.get("SELECT * FROM record WHERE manifest_sha256 = ?", manifestSha256)),
     list: ({ state, limit }) =>
       (state
-        ? db.all("SELECT * FROM record WHERE state = ? ORDER BY id DESC LIMIT ?", state, limit)
-        : db.all("SELECT * FROM record ORDER BY id DESC LIMIT ?", limit)
+        ? db.all("SELECT * FROM record WHERE state = ? ORDER BY id DESC LIMIT +?", state, limit)
+        : db.all("SELECT * FROM record ORDER BY id DESC LIMIT +?", limit)
       ).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM record GROUP BY state")),
     attach: (id, { kind, from, receipt }) => {

@@ -39,11 +39,11 @@ export type Search = {
   ofRecord(record: Id, limit: number): readonly Id[];
 };
 
-const page = "ORDER BY id DESC LIMIT ?4";
+const page = "ORDER BY id DESC LIMIT +?4";
 /** ?1 what is looked for, ?2 from, ?3 before, ?4 how many. */
 export const searchSql = {
   controlId: `SELECT id FROM arrival WHERE control_id = ?1 AND id >= ?2 AND id < ?3 ${page}`,
-  token: `SELECT subject AS id FROM found WHERE token = ?1 AND subject >= ?2 AND subject < ?3 ORDER BY subject DESC LIMIT ?4`,
+  token: `SELECT subject AS id FROM found WHERE token = ?1 AND subject >= ?2 AND subject < ?3 ORDER BY subject DESC LIMIT +?4`,
   state: `SELECT id FROM arrival WHERE state = ?1 AND id >= ?2 AND id < ?3 ${page}`,
   all: `SELECT id FROM arrival WHERE ?1 IS NOT NULL AND id >= ?2 AND id < ?3 ${page}`,
   lines: `
@@ -52,7 +52,7 @@ export const searchSql = {
     UNION ALL
     SELECT record.id, 'record', created_at, author, channel, NULL, state, code, reason
       FROM json_each(?1) CROSS JOIN record ON record.id = value`,
-  ofRecord: "SELECT DISTINCT arrival AS id FROM item WHERE record = ?1 ORDER BY arrival DESC LIMIT ?2",
+  ofRecord: "SELECT DISTINCT arrival AS id FROM item WHERE record = ?1 ORDER BY arrival DESC LIMIT +?2",
 } as const;
 
 export const openSearch = (db: Database): Search => ({

@@ -90,6 +90,8 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
   migrate(reader, path);
   reader.exec("PRAGMA query_only = 1");
   const prepared = new Map<string, StatementSync>();
+  // A statement says `LIMIT +?`: of a bare parameter there SQLite looks at the value when it plans, and compiles the whole
+  // statement anew at every use, which takes longer than the search.
   const statement = (sql: string): StatementSync => {
     const known = prepared.get(sql);
     if (known) return known;

@@ -46,7 +46,7 @@ export const openWitnesses = (db: Database, now: () => Date): Witnesses => ({
   standing: (org, limit, offset = 0) =>
     db
       .all(
-        `SELECT seq, head, at FROM witness WHERE ${standing} ORDER BY hour DESC LIMIT ? OFFSET ?`,
+        `SELECT seq, head, at FROM witness WHERE ${standing} ORDER BY hour DESC LIMIT +? OFFSET +?`,
         org,
         limit,
         offset,
