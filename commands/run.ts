@@ -199,7 +199,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       ];
       const told = resources.map(({ path, purposes }) => ({ path, purposes: [...purposes] }));
       const published = publishedBy(site, { version, resources: told });
-      serving = await serve(listen, resources, { ...exchange, published }, () => !stopping.signal.aborted).catch(
+      const limited = { ...exchange, published, ...engine.limits };
+      serving = await serve(listen, resources, limited, () => !stopping.signal.aborted).catch(
         async (thrown: unknown) => {
           await engine.stop();
           throw thrown;

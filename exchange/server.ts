@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import express, { type Request, type Response } from "express";
 import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
 import { type AnyOpened, openAs, type Purpose, type Spool, type VerifiedSender } from "../envelope/index.ts";
@@ -14,12 +14,14 @@ import { belowReserve } from "../store/reserve.ts";
 import type { AuditEvent, Store } from "../store/store.ts";
 import { type Answer, answer, refuse } from "./answers.ts";
 import { auditRefusal } from "./audited.ts";
+import { type HeldBudget, type Holding, openHolding } from "./held.ts";
 import { envelopeHeaders, tlsPeer } from "./hop.ts";
 import { openLater } from "./later.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
+import { countConnections, type Places } from "./places.ts";
 import { refuseInClear, tick } from "./problem.ts";
 import { type Published, publish } from "./published.ts";
 import type { Spools } from "./spool.ts";
@@ -44,6 +46,9 @@ export type Exchange = {
   readonly published?: readonly Published[];
   /** The least a peer sends; `slowest` unless a test is impatient. */
   readonly pace?: Pace;
+  /** Octets and connections of all listeners of the site, where it limits them. */
+  readonly held?: HeldBudget;
+  readonly places?: Places;
   /** One pass of a station: for the site's metrics. */
   passed(station: "repository" | "registry", channel: string, outcome: string, ms: number): void;
 };
@@ -76,6 +81,10 @@ export async function serve(
 ): Promise<Serving> {
   const app = express();
   app.disable("x-powered-by");
+  let isTooMany = (_socket: Socket): boolean => false;
+  app.use((request, response, next) =>
+    isTooMany(request.socket) ? turnAway(exchange, request, response) : void next(),
+  );
   publish(app, exchange.published ?? [], ready);
   const limits = peerLimits();
   const later = openLater(exchange);
@@ -111,6 +120,7 @@ export async function serve(
     },
     app,
   );
+  if (exchange.places) isTooMany = countConnections(server, exchange.places);
   server.headersTimeout = headersTimeoutMs;
   server.requestTimeout = 0;
   server.keepAliveTimeout = idleMs;
@@ -153,13 +163,17 @@ async function respond(
   let opened: AnyOpened | undefined;
   let sender: VerifiedSender | undefined;
   let admitted: Admitted | undefined;
+  let holding: Holding | undefined;
   try {
     if (!peer)
       throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
     admitted = limits.admit(peer.org, exchange.now());
+    holding = openHolding(exchange.held, request, spool);
     const headers = envelopeHeaders(request);
+    const counted = holding.counted(admitted.counted(body));
     if (resource.legacy && isLegacy(headers)) {
-      await resource.legacy(headers, admitted.counted(body), { peer, spool });
+      await resource.legacy(headers, counted, { peer, spool: holding.spool });
+      holding.left();
       admitted.verified();
       admitted.opened();
       await tick();
@@ -170,18 +184,21 @@ async function respond(
     const verified = (signer: VerifiedSender): void => {
       sender = signer;
     };
-    const circumstances = { ...opening(resource, exchange, peer), spool, verified };
-    opened = await openAs(peer.profiles, headers, admitted.counted(body), circumstances);
+    const circumstances = { ...opening(resource, exchange, peer), spool: holding.spool, verified };
+    opened = await openAs(peer.profiles, headers, counted, circumstances);
     admitted.verified();
+    holding.verified();
     await endLegacy(exchange, peer, opened);
     if (resource.takesIn && !exchange.store.reserve.hasSpace()) throw belowReserve();
     const answered = await resource.answer(opened);
+    holding.left();
     admitted.opened();
     if (!request.complete) await drain(body);
     await answer(exchange, { request, response }, opened, answered);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (thrown) {
     admitted?.left();
+    holding?.left();
     const isTold = sender?.org === peer?.org && (opened ? !isUnopened(thrown) : isOfSender(thrown));
     if (isTold) admitted?.opened();
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
@@ -195,6 +212,20 @@ async function respond(
     else if (sender && isTold) await refuse(exchange, response, sender, thrown);
     else await refuseInClear(response, thrown);
   }
+}
+
+/** On a connection too many: come again, on another one. */
+async function turnAway(exchange: Exchange, request: Request, response: Response): Promise<void> {
+  const { identity, log, pace = slowest } = exchange;
+  const busy = new Fault("PEER_BUSY", "as many connections as limits.connections allows");
+  log(
+    "rest.refused",
+    { peer: tlsPeer(identity, request)?.org ?? "unknown", code: busy.code, reason: busy.message },
+    "warn",
+  );
+  response.setHeader("Connection", "close");
+  await drain(paced(unread(request), pace).body);
+  await refuseInClear(response, busy);
 }
 
 /** The body, left open when it is not read to its end: the answer still has to go out on its connection. */

@@ -38,7 +38,7 @@ const site = z.strictObject({
     .strictObject({
       held: size(
         "512MiB",
-        "Octets of messages and instances that all connections together may hold before they are on the disk; beyond it one reads on at a time.",
+        "Octets of messages, instances and envelopes that all connections together may hold before they are on the disk; beyond it one reads on at a time.",
       ),
       instance: size(
         "64GiB",
@@ -49,7 +49,7 @@ const site = z.strictObject({
         .min(1)
         .max(65_535)
         .default(1024)
-        .describe("Connections of all systems together; beyond it a new one is told to come again."),
+        .describe("Connections of all systems and partners together; beyond it a new one is told to come again."),
     })
     .prefault({})
     .describe("Limits over all listeners of the house, beside those of each."),

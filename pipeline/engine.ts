@@ -1,6 +1,6 @@
 /** One running site's pipeline: opens its listeners, its waiting room, its delivery loop and its admin port, and stops them in order. */
 import { dirname, resolve } from "node:path";
-import type { Running } from "../connectors/connector.ts";
+import type { Context, Running } from "../connectors/connector.ts";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { directorySource } from "../connectors/directory.ts";
 import { openBudget } from "../connectors/mllp/budget.ts";
@@ -56,6 +56,8 @@ export type Engine = {
     readonly admin: string;
     readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
   };
+  /** Octets and connections of all listeners of the site. */
+  readonly limits: Required<Pick<Context, "held" | "places">>;
   /** Everything listens: `others` beside the engine's own. */
   opened(others: readonly Listener[]): void;
   /** Reads the configuration anew; CONFIG_INVALID when that changes nothing. */
@@ -104,7 +106,8 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const readiness = openReadiness(site, reconciler);
   const alerting = openAlerting(site, reconciler);
   const { held, connections } = site.config.own.limits;
-  const context = { ...site, commit, held: openBudget(held), places: openPlaces(connections) };
+  const limits = { held: openBudget(held), places: openPlaces(connections) };
+  const context = { ...site, commit, ...limits };
   const listeners: Running[] = [];
   const named: Listener[] = [];
   const listens = (name: string, running: Running): void => {
@@ -149,6 +152,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
     const admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew, health: health.now });
     return {
       addresses: { admin: admin.address, systems },
+      limits,
       reload: renew,
       opened: (others) => {
         readiness.opened([...named, ...others]);
