@@ -52,7 +52,9 @@ export async function openNation(count: number, isWhole = false): Promise<Nation
   const configured = (shipped: string): string => {
     const file = join(folder, shipped.replace("/", "-"));
     const others = names.map((name) => `  ${name}: { url: "https://127.0.0.1:9", certificates: "${pki}/${name}" }\n`);
-    writeFileSync(file, readFileSync(join(root, shipped), "utf8").replace("\nsites:", `${others.join("")}\nsites:`));
+    const yaml = readFileSync(join(root, shipped), "utf8").replace("\nsites:", `${others.join("")}\nsites:`);
+    // Each house opens as many as it has requests at once, 16 at most.
+    writeFileSync(file, yaml.replaceAll("\n    data:", `\n    limits: { connections: ${16 * count} }\n    data:`));
     return file;
   };
   const quiet = (): void => undefined;
