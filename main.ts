@@ -38,6 +38,8 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   journal: async () => (await import("./commands/journal/index.ts")).journalCommand(),
   audit: async () => (await import("./commands/audit/index.ts")).auditCommand(),
   log: async () => (await import("./commands/log/index.ts")).logCommand(),
+  consent: async () => (await import("./commands/consent.ts")).consentCommand(),
+  fetch: async () => (await import("./commands/fetch.ts")).fetchCommand(),
   emergency: async () => (await import("./commands/emergency/index.ts")).emergencyCommand(),
   evidence: async () => (await import("./commands/evidence.ts")).evidenceCommand(),
   backup: async () => (await import("./commands/backup.ts")).backupCommand(),

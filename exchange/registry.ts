@@ -133,13 +133,18 @@ function merged({ store, now }: Exchange, owns: Owns, org: string, { merges }: C
 
 /** What a patient withholds or shares, said by who gives the id. */
 function consented(
-  { store, now }: Exchange,
+  { store, now, identity }: Exchange,
   owns: Owns,
   org: string,
   { patientIds, decision, orgs, forms }: ChangeOf<"consent">,
 ): readonly Change[] {
   if (!patientIds.every(({ root }) => owns(org, root)))
     throw new Fault("NOT_PERMITTED", "a consent is told by who gives the patient's id; name the owner of its root");
+  if (!(orgs ?? []).every((each) => identity.partners.has(each) || each === identity.org))
+    throw new Fault(
+      "RECIPIENT_UNKNOWN",
+      "a consent names a house that takes no part; semrs participants list tells who does",
+    );
   const facts: ConsentFacts = { decision, orgs, forms };
   return patientIds.flatMap((id) =>
     store.consents.add({ id: store.newId(), patient: tokenOf(store, id), org, at: now().toISOString(), facts }),

@@ -1,16 +1,13 @@
 /** What the admin port can be asked: one table, which serves the requests and is told as OpenAPI (`/openapi.json`). */
 import { once } from "node:events";
 import { z } from "zod";
-import { Fault } from "../errors.ts";
-import { writtenPatient } from "../formats/hl7-patient.ts";
 import { openRoutes } from "./admin-health.ts";
+import { patientRoutes } from "./admin-patients.ts";
 import { get, post, type Route } from "./admin-route.ts";
 import { readAudit } from "./audit.ts";
 import { findings, listEmergencies, reviewEmergency } from "./emergencies.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
 import { evidenceOf } from "./evidence.ts";
-import { request } from "./fetch.ts";
-import { identifyHeld } from "./identify.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, release, resend, reveal } from "./journal-actions.ts";
 import { describeRoutes } from "./openapi.ts";
@@ -68,34 +65,6 @@ const searchBody = z.strictObject({
   after: id.optional().describe("next of the page before."),
   limit: z.int().min(1).max(maxListed).default(100),
 });
-/** The patient as this house knows them, where a channel delivers with identity: ours. */
-const toldPatient = z.strictObject({
-  numbers: z
-    .array(
-      z.strictObject({
-        id: short.min(1),
-        issuer: short.nullable().default(null),
-        typeCode: short.nullable().default(null),
-      }),
-    )
-    .min(1)
-    .max(64),
-  familyName: z.string().max(256).default(""),
-  givenName: z.string().max(256).default(""),
-  birthDate: short.default(""),
-  sex: short.default(""),
-  patientClass: short.default(""),
-  visitNumber: short.default(""),
-  accessionNumber: z.string().max(16).nullable().default(null),
-});
-const fetchBody = z.strictObject({
-  patientIds: z
-    .array(z.strictObject({ root: z.string().max(256), extension: z.string().max(256) }))
-    .min(1)
-    .max(64),
-  patient: toldPatient.optional(),
-});
-
 export const routes: readonly Route[] = [
   ...openRoutes,
   get("/openapi.json", {
@@ -221,12 +190,7 @@ export const routes: readonly Route[] = [
     body: reviewBody,
     answer: ({ running: { site }, id, body }) => reviewEmergency(site, id, body),
   }),
-  post("/fetch", {
-    summary: "Asks for a patient's records, where a channel fetches on request.",
-    status: 202,
-    body: fetchBody,
-    answer: ({ running: { site }, body }) => fetchNow(site, body),
-  }),
+  ...patientRoutes,
 ];
 
 const counts = ({ store }: Site) => ({
@@ -238,22 +202,6 @@ const counts = ({ store }: Site) => ({
 
 const records = (site: Site) =>
   site.store.records.list({ limit: maxListed }).map((record) => recordLine(site.store, record));
-
-/** `fetch: { request: api }`: another program asks for a patient's records. */
-async function fetchNow(site: Site, { patientIds: ids, patient }: z.output<typeof fetchBody>) {
-  const channel = site.config.own.channels.find(
-    (each) => each.kind === "inbound" && each.fetch.when.some((when) => "request" in when),
-  );
-  if (channel?.kind !== "inbound")
-    throw new Fault("NOT_PERMITTED", "no channel of this site fetches on request; add { request: api }");
-  const admission = patient ? { ids, patient: writtenPatient(patient) } : null;
-  await site.store.commit([
-    ...request(site, channel, { patientIds: ids, admission }, []),
-    ...(admission ? identifyHeld(site, admission) : []),
-  ]);
-  site.wake();
-  return { channel: channel.name, state: "queued" };
-}
 
 const windowLines = ({ config, store, now }: Site): readonly WindowLine[] =>
   shutAt(config, now().getTime()).map(({ destination, window, opens }) => {

@@ -9,6 +9,7 @@ import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, StoredRecord } from "../store/store.ts";
+import { isConsenting, isOvertaken, overtaken, toldOfConsent } from "./consents.ts";
 import type { Sent } from "./delivery.ts";
 import { isMerging, type ToldChange, toldOfMerge } from "./merge.ts";
 import { ask } from "./partner.ts";
@@ -188,9 +189,14 @@ function notices(
   );
 }
 
-/** Tells the registry what has changed: an entry is deprecated (only by who registered it), or two ids are one patient's. */
+/** Tells the registry what has changed: an entry is deprecated (only by who registered it), two ids are one patient's, or what a patient allows. */
 export async function change(site: Site, delivery: Delivery): Promise<Sent> {
-  const { command, named, ...told } = isMerging(delivery) ? toldOfMerge(delivery) : deprecation(site, delivery);
+  if (isConsenting(delivery) && isOvertaken(site, delivery)) return overtaken;
+  const { command, named, ...told } = isMerging(delivery)
+    ? toldOfMerge(delivery)
+    : isConsenting(delivery)
+      ? toldOfConsent(site, delivery)
+      : deprecation(site, delivery);
   const asked = await ask(site, delivery.destination, {
     path: "/registry/changes",
     purpose: "change",

@@ -25,7 +25,12 @@ import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 /** What a query asks for, sealed in its delivery. */
-type FetchPayload = { readonly patientIds: readonly PatientId[]; readonly admission: Admission | null };
+export type FetchPayload = {
+  readonly patientIds: readonly PatientId[];
+  readonly admission: Admission | null;
+  /** Why it is asked past consent, where it is. */
+  readonly emergency?: string;
+};
 /** What a retrieval asks for, sealed in its delivery. */
 export type RetrievePayload = { readonly registered: Registered; readonly admission: Admission | null };
 
@@ -77,13 +82,13 @@ export function cancelAdmission(site: Site, message: SpooledMessage): readonly C
     ]);
 }
 
-/** Queries for one patient, with who asks where somebody said so: now and after each of `again` (milliseconds). */
-export function request(
+/** Queries for one patient: now and after each of `again` (milliseconds). */
+function request(
   site: Site,
   channel: InboundChannel,
   payload: FetchPayload,
   again: readonly number[],
-  order: Token | null = null,
+  order: Token,
 ): readonly Change[] {
   return [0, ...again].map((later) => {
     const delivery = newDelivery(site, "fetch", channel.name, site.config.registryPartner);
@@ -94,7 +99,7 @@ export function request(
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
 export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, log, now } = site;
-  const { patientIds, admission } = askedFor(site, delivery);
+  const { patientIds, admission, emergency } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
@@ -109,7 +114,9 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       forms: [...rule.documents],
       registered: { from: since },
       limit: rule.latest,
-      purposeOfUse: channel.fetch.purpose,
+      ...(emergency === undefined
+        ? { purposeOfUse: channel.fetch.purpose }
+        : { purposeOfUse: "ETREAT", reason: emergency }),
     });
     log("fetch.queried", {
       channel: channel.name,
@@ -156,10 +163,10 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
 
 /** As the delivery says, with the ids of the patient into whom theirs was merged since. */
 function askedFor(site: Site, { payload }: Delivery): FetchPayload {
-  const { patientIds, admission } = payload as FetchPayload;
+  const { patientIds, admission, ...asked } = payload as FetchPayload;
   const all = [...patientIds, ...(admission ? currently(site, admission).ids : [])];
   const distinct = new Map(all.map((id) => [`${id.root}^${id.extension}`, id])).values();
-  return { patientIds: [...distinct].slice(0, maxPatientIds), admission };
+  return { patientIds: [...distinct].slice(0, maxPatientIds), admission, ...asked };
 }
 
 /** Ours, asked for already, or here by another way. */

@@ -1,4 +1,5 @@
 /** How one patient is named on different wires: PID-3 authorities to OIDs, by the configuration's `identifiers` (decision 6). */
+import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { PatientIdentifier } from "../formats/hl7.ts";
 import type { Config } from "./config.ts";
@@ -30,6 +31,32 @@ const rootsOf = (config: Config, authority: string | null): readonly string[] =>
   authority === null
     ? []
     : (config.identifiers.find(({ authorities }) => authorities.includes(authority))?.roots ?? []);
+
+/**
+ * A patient as a person writes them: ROOT^NUMBER, NAME^NUMBER with a name under `identifiers` or an authority of PID-3.4, or a
+ * number that this house gives. QUERY_INVALID, without the number, for what is none of these, or could be several.
+ */
+export function writtenId(config: () => Config, written: string): PatientId {
+  const [, name, extension = ""] = /^(?:([^^]+)\^)?([^^]+)$/.exec(written.trim()) ?? [];
+  if (extension === "" || written.length > maxWritten)
+    throw notNamed("ROOT^NUMBER, NAME^NUMBER or a number of this house");
+  if (name !== undefined && rootForm.test(name)) return { root: name, extension };
+  const { identifiers, site } = config();
+  const roots = identifiers
+    .filter((each) =>
+      name === undefined ? each.owner === site : each.name === name || each.authorities.includes(name),
+    )
+    .flatMap((each) => each.roots);
+  const [root, ...more] = roots;
+  if (root === undefined)
+    throw notNamed(
+      name === undefined ? "with its root: this house gives no ids" : "with a root or name that identifiers has",
+    );
+  if (more.length > 0) throw notNamed("with its root: several would fit");
+  return { root, extension };
+}
+const maxWritten = 256;
+const notNamed = (how: string): Fault => new Fault("QUERY_INVALID", `name the patient ${how}`);
 
 /** The organisation that gives the ids under a root; undefined where nobody in the exchange does. */
 export const ownerOf = (config: Config, root: string): string | undefined =>

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { type PatientId, writeCommand } from "../formats/command.ts";
 import { mergesIn } from "../formats/hl7-merge.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
-import type { Change, Delivery, Id, Item, Store, Token } from "../store/store.ts";
+import type { AuditedPatient, Change, Delivery, Id, Item, Store, Token } from "../store/store.ts";
 import { anotherPatient } from "./assemble.ts";
 import { ownerOf, patientIdsOf } from "./identifiers.ts";
 import type { Admission, IdentifyPayload } from "./patient.ts";
@@ -159,4 +159,5 @@ export type ToldChange = {
   readonly named: string;
   readonly event: string;
   readonly subject?: Id;
+  readonly audit?: { readonly patients: readonly AuditedPatient[] };
 };

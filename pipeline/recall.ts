@@ -6,7 +6,7 @@
 import { contentOf } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, maxHeads, readCommand, writeCommand } from "../formats/command.ts";
-import type { AuditHead, Change, Delivery } from "../store/store.ts";
+import type { AuditHead, Change, Delivery, Token } from "../store/store.ts";
 import type { HeldHead } from "../store/witnesses.ts";
 import { ask, partOne } from "./partner.ts";
 import { newDelivery } from "./route.ts";
@@ -120,15 +120,28 @@ async function heldOf(site: Site, heads: readonly HeldHead[]): Promise<Held> {
 async function again(site: Site, since: string): Promise<number> {
   const { store, config } = site;
   const oldest = Math.max(0, Date.parse(since) - config.delivery.retry.for);
+  const before = store.newId();
+  const orders = new Set<Token>();
   let [count, from] = [0, oldest.toString(16).padStart(12, "0")];
   for (;;) {
     const deliveries = store.deliveries.answered({ registry: config.registryPartner, since, from, limit: page });
     await store.commit(deliveries.flatMap((delivery) => madeAnew(site, delivery)));
+    for (const { kind, order } of deliveries) if (kind === "change" && order) orders.add(order);
     count += deliveries.length;
     from = deliveries.at(-1)?.id ?? from;
-    if (deliveries.length < page) return count;
+    if (deliveries.length < page) break;
   }
+  // Of consents the last one told decides: what waited when they were lost is told once more, behind them.
+  const waiting = [...orders].flatMap((order) =>
+    store.deliveries
+      .changes(order, page)
+      .filter(({ id, state }) => id < before && isWaiting.has(state))
+      .toReversed(),
+  );
+  await store.commit(waiting.flatMap((delivery) => madeAnew(site, delivery)));
+  return count;
 }
+const isWaiting: ReadonlySet<Delivery["state"]> = new Set(["queued", "inflight", "ambiguous"]);
 
 function madeAnew(site: Site, { kind, channel, destination, record, order, payload }: Delivery): readonly Change[] {
   const anew = newDelivery(site, kind, channel, destination);

@@ -55,6 +55,13 @@ export const auditEvents = {
     type: own("loss", "Registry lost what it had signed"),
     role: "source",
   },
+  urgency: {
+    id: query,
+    action: "E",
+    type: own("urgency", "Asked for in an emergency by a person"),
+    role: "application",
+  },
+  consent: { id: record, action: "U", type: own("consent", "Consent told by a person"), role: "application" },
   review: { id: record, action: "U", type: own("review", "Emergency access reviewed"), role: "application" },
   status: { id: query, action: "E", type: own("status", "Message asked for"), role: "destination" },
   disclosure: { id: exporting, action: "R", type: ihe("ITI-43", "Retrieve Document Set"), role: "source" },

@@ -109,6 +109,10 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db
         .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)
         .map(read),
+    changes: (order, limit) =>
+      db
+        .all("SELECT * FROM delivery WHERE kind = 'change' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)
+        .map(read),
     ways: (now) =>
       db.all(waysSql, now).map((row) => ({
         kind: text(row, "kind") as Delivery["kind"],

@@ -53,6 +53,8 @@ export type Deliveries = {
   find(id: Id): Delivery | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];
+  /** Changes at the registry with this key, newest first. */
+  changes(order: Token, limit: number): readonly Delivery[];
   /** Ways on which something is queued or ambiguous. */
   ways(now: number): readonly WayDue[];
   /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */

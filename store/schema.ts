@@ -196,4 +196,5 @@ export const migrations: readonly string[] = [
   rowTables,
   "CREATE TABLE IF NOT EXISTS signed_head (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, signed BLOB NOT NULL) STRICT",
   emergencyTable,
+  "CREATE INDEX IF NOT EXISTS delivery_change ON delivery (sequence, id) WHERE kind = 'change' AND sequence IS NOT NULL",
 ];

@@ -189,11 +189,11 @@ describe("every page", () => {
     const known = new Map<string, string>();
     for (const file of [...pages.map((page) => `docs/${page}`), "README.md", "README.zh-Hant.md"]) {
       for (const [, line = ""] of readFileSync(join(root, file), "utf8").matchAll(
-        /(?:^\$ |`|^)(?:npx )?semrs ((?:check|demo|init|test|run|send|echo|journal|pki|completion|status|doctor|backup|restore|reload|pause|drain|resume|verify|seal|open|inspect)[^`\n|&]*)/gm,
+        /(?:^\$ |`|^)(?:npx )?semrs ((?:check|demo|init|test|run|send|echo|journal|pki|completion|status|doctor|backup|restore|reload|pause|drain|resume|verify|seal|open|inspect|consent|fetch|emergency)[^`\n|&]*)/gm,
       )) {
         const words = line.trim().split(/\s+/);
         const path =
-          ["send", "journal", "pki"].includes(words[0] ?? "") && /^[a-z]+$/.test(words[1] ?? "")
+          ["send", "journal", "pki", "consent", "emergency"].includes(words[0] ?? "") && /^[a-z]+$/.test(words[1] ?? "")
             ? words.slice(0, 2)
             : words.slice(0, 1);
         const key = path.join(" ");

@@ -6,6 +6,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
+import type { ConsentLine } from "../../pipeline/consents.ts";
 import { backUp, restore } from "../../store/backup.ts";
 import { adtFor, cancelFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
@@ -108,4 +109,39 @@ test("a log that has grown beyond what it was is found out by the question for i
     .split("\n")
     .filter((line) => line.includes('"event":"loss"'));
   expect(losses.map((line) => JSON.parse(line))).toMatchObject([{ peer: "registry", outcome: "failed", count: 1 }]);
+});
+
+test("consents that were lost are told again, and behind them the one that waited: the last that was said decides", async () => {
+  await send("PRIVATE");
+  await registered("PRIVATE");
+  backUp(data(), backup, "registry", new Date());
+  const patientIds = [{ root: "2.16.886.104.100565", extension: chen.chart }];
+  const tell = (decision: string) =>
+    exchange.admin("hospital-a").post("/consents", { patientIds, decision, reason: "a test" });
+  const states = async (): Promise<readonly string[]> =>
+    (await exchange.admin("hospital-a").post<readonly ConsentLine[]>("/consents/search", { patientIds })).map(
+      ({ state, decision }) => `${decision} ${state}`,
+    );
+  const are = (...expected: readonly string[]): Promise<void> =>
+    until(expected.join(), async () => (await states()).join() === expected.join());
+  await tell("share");
+  await are("share delivered");
+  const stop = (verb: string) => exchange.admin("hospital-a").post(`/stops/registry/${verb}`, { reason: "a test" });
+  await stop("pause");
+  await tell("withhold");
+  await are("withhold queued", "share delivered");
+  await yesterdays();
+  await exchange.stop("hospital-a");
+  await exchange.start("hospital-a");
+  await until("found out", () => logged("hospital-a", "route.lost") === 1);
+  await are("withhold queued", "share queued", "withhold queued", "share delivered");
+  await stop("resume");
+  await until("all are told", async () => (await states()).every((each) => each.endsWith("delivered")));
+  await admit("ADT_LATER");
+  await until("answered", () =>
+    exchange.log.some(
+      ({ site, event, fields }) => site === "hospital-b" && event === "fetch.answered" && fields.count === 0,
+    ),
+  );
+  expect(atB("PRIVATE")).toBe(false);
 });

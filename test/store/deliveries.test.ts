@@ -45,6 +45,13 @@ describe("deliveries", () => {
     expect(store.deliveries.due({ ...register, kind: "fetch" }, 2_000, 10).map(({ id }) => id)).toEqual([second.id]);
   });
 
+  test("changes with one key are found newest first, whatever became of them", async () => {
+    const [first, second] = [delivery({ kind: "change", order: "p" }), delivery({ kind: "change", order: "p" })];
+    await store.commit([first, second, delivery({ order: "p" })].map(store.deliveries.add));
+    await store.commit([store.deliveries.mark(first.id, { state: "delivered" })]);
+    expect(store.deliveries.changes("p", 10).map(({ id }) => id)).toEqual([second.id, first.id]);
+  });
+
   test("those of one patient to one destination keep their order; others pass", async () => {
     const [first, second, other] = [delivery({ order: "p" }), delivery({ order: "p" }), delivery({ order: "q" })];
     await store.commit([first, second, other].map(store.deliveries.add));
