@@ -36,12 +36,13 @@ export function signerFrom(keyPem: string, certificatesPem: string): Signer {
   const { key, certificate } = pair(keyPem, leaf);
   const algorithm = algorithmOf(key);
   const parameters = {
-    "ecdsa-p256-sha256": { hash: "sha256", key: { key, dsaEncoding: "der" } },
+    // DER without options, which `isSignedBy` does without, too.
+    "ecdsa-p256-sha256": { hash: "sha256", key },
     "rsa-pss-sha256": {
       hash: "sha256",
       key: { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes },
     },
-    ed25519: { hash: null, key: { key } },
+    ed25519: { hash: null, key },
   } as const;
   const { hash, key: options } = parameters[algorithm];
   return {

@@ -11,6 +11,7 @@ import {
   createSecretKey,
   type DecipherGCM,
   diffieHellman,
+  generateKeyPairSync,
   type KeyObject,
   privateDecrypt,
   publicEncrypt,
@@ -74,6 +75,15 @@ export function agreeOn(privateKey: KeyObject, point: Uint8Array): Uint8Array {
   return diffieHellman({ privateKey, publicKey });
 }
 
+/** ECDH on P-256 of a key pair that is drawn for it with a public key: the secret, and the drawn key's uncompressed point. */
+export function agreeOnce(publicKey: KeyObject): { readonly secret: Uint8Array; readonly point: Uint8Array } {
+  // A pair is drawn in less time than a thread of the pool is asked for one.
+  const drawn = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const { x = "", y = "" } = drawn.publicKey.export({ format: "jwk" });
+  const point = Buffer.concat([Uint8Array.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
+  return { secret: diffieHellman({ privateKey: drawn.privateKey, publicKey }), point };
+}
+
 /** Whether this is a signature by this key: DER for ECDSA, a salt of 32 octets for RSA-PSS. */
 export function isSignedBy(
   algorithm: SignatureAlgorithm,
@@ -81,8 +91,8 @@ export function isSignedBy(
   signature: Uint8Array,
   publicKey: KeyObject,
 ): boolean {
-  if (algorithm === "ecdsa-p256-sha256")
-    return verify("sha256", signed, { key: publicKey, dsaEncoding: "der" }, signature);
+  // DER is what ECDSA has without options; a key within options is told from one by errors that node:crypto throws and catches.
+  if (algorithm === "ecdsa-p256-sha256") return verify("sha256", signed, publicKey, signature);
   if (algorithm === "ed25519") return verify(null, signed, publicKey, signature);
   const { modulusLength = 0 } = publicKey.asymmetricKeyDetails ?? {};
   if (modulusLength < rsaBits.min || modulusLength > rsaBits.max) return false;

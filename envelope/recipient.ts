@@ -2,8 +2,7 @@
  * RecipientInfos of part 4: RSAES-OAEP with SHA-256 (RFC 5652 6.2.1, RFC 8017), or ECDH P-256 with
  * dhSinglePass-stdDH-sha256kdf and AES-256 key wrap (RFC 5652 6.2.2, RFC 5753). The reader accepts exactly these.
  */
-import { createHash, generateKeyPair, type KeyObject } from "node:crypto";
-import { promisify } from "node:util";
+import { createHash, type KeyObject } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { oids, rsaBits } from "./algorithms.ts";
 import { readCertificate } from "./certificate.ts";
@@ -22,9 +21,8 @@ import {
   tag,
   tlv,
 } from "./cms/der.ts";
-import { agreeOn, oaepDecrypt, oaepEncrypt, unwrapKey, wrapKey } from "./primitives.ts";
+import { agreeOn, agreeOnce, oaepDecrypt, oaepEncrypt, unwrapKey, wrapKey } from "./primitives.ts";
 
-const generate = promisify(generateKeyPair);
 const keyBytes = 32;
 const sha256Algorithm = sequence(oid(oids.sha256));
 /** RSAES-OAEP-params: SHA-256, MGF1 with SHA-256, no label. */
@@ -55,9 +53,9 @@ export async function wrapFor(certificate: Uint8Array, key: Uint8Array): Promise
     const wrapped = oaepEncrypt(publicKey, key);
     return sequence(integer(2), tlv(context(0, false), skiOctets), oaepAlgorithm, octetString(wrapped));
   }
-  const ephemeral = await generate("ec", { namedCurve: "prime256v1" });
-  const wrapped = wrapKey(derived(agreeOn(ephemeral.privateKey, pointOf(publicKey))), key);
-  const originator = tlv(context(0), tlv(context(1), ecAlgorithm, bitString(pointOf(ephemeral.publicKey))));
+  const { secret, point } = agreeOnce(publicKey);
+  const wrapped = wrapKey(derived(secret), key);
+  const originator = tlv(context(0), tlv(context(1), ecAlgorithm, bitString(point)));
   const recipient = sequence(tlv(context(0), octetString(skiOctets)), octetString(wrapped));
   return tlv(context(1), integer(3), originator, agreementAlgorithm, sequence(recipient));
 }
@@ -90,11 +88,6 @@ const derived = (secret: Uint8Array): Uint8Array =>
     .update(Uint8Array.of(0, 0, 0, 1))
     .update(sharedInfo)
     .digest();
-
-function pointOf(publicKey: KeyObject): Uint8Array {
-  const { x = "", y = "" } = publicKey.export({ format: "jwk" });
-  return Buffer.concat([Uint8Array.of(4), Buffer.from(x, "base64url"), Buffer.from(y, "base64url")]);
-}
 
 const kinds = new WeakMap<KeyObject, "rsa" | "ec">();
 

@@ -15,7 +15,6 @@ export type Paced = { readonly body: AsyncIterable<Uint8Array>; isTooSlow(): boo
  */
 export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Paced {
   let [waited, taken, isTooSlow] = [0, 0, false];
-  const tooSlow = new Fault("ENVELOPE_MALFORMED", `the body comes too slowly: less than ${bytes} octets in ${ms} ms`);
   async function* pieces(): AsyncGenerator<Uint8Array> {
     const iterator = body[Symbol.asyncIterator]();
     try {
@@ -33,7 +32,7 @@ export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Pac
       // What is still awaited cannot be returned to: whoever owns the connection closes it.
       if (!isTooSlow) await iterator.return?.();
     }
-    throw tooSlow;
+    throw new Fault("ENVELOPE_MALFORMED", `the body comes too slowly: less than ${bytes} octets in ${ms} ms`);
   }
   return { body: { [Symbol.asyncIterator]: pieces }, isTooSlow: () => isTooSlow };
 }
