@@ -9,7 +9,7 @@ import { lengthOctets } from "./cms/der.ts";
 import { envelopeKey, type PartFacts, segmentBytes } from "./part.ts";
 import { unwrapKey, wrapKey } from "./primitives.ts";
 
-const hex = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(" ", ""), "hex");
+const hex = (digits: string): Buffer => Buffer.from(digits.replaceAll(" ", ""), "hex");
 
 /** ContentInfo { id-ct-authEnvelopedData, [0] AuthEnvelopedData { version 0, … */
 const before = hex("3080 060b2a864886f70d0109100117 a080 3080 020100");
@@ -29,6 +29,12 @@ const wrappedBytes = 40;
 const nonceBytes = 12;
 const tagBytes = 16;
 const tagOf = { set: 0x31, octetString: 0x04, endOfContents: 0x00 } as const;
+/** Up to the key identifier all parts of all envelopes are the same. */
+const partBefore = Buffer.concat([
+  before,
+  Uint8Array.of(tagOf.set, kekBefore.length + kekIdBytes + kekAfter.length + wrappedBytes),
+  kekBefore,
+]);
 const maxRecipientsBytes = 256 * 1024;
 const maxRecipients = 64;
 
@@ -78,6 +84,14 @@ export async function* framed(
   yield* segments(cipher, size);
   yield partTail(typeof tag === "function" ? tag() : tag);
 }
+
+/** The same of octets that are at hand, one segment at most: the pieces of the whole part. */
+export const framedOctets = (head: Uint8Array, octets: Uint8Array, tag: Uint8Array): readonly Uint8Array[] => [
+  head,
+  Uint8Array.of(tagOf.octetString, ...lengthOctets(octets.length)),
+  octets,
+  partTail(tag),
+];
 
 /** What stands behind the ciphertext. */
 export const partTail = (tag: Uint8Array): Uint8Array => Buffer.concat([endOfContent, tag, endOfPart]);
@@ -132,13 +146,7 @@ export async function unframe(
   id: string,
 ): Promise<Unframed & { readonly cek: Uint8Array }> {
   const source = puller(part);
-  await literally(source, before, "AuthEnvelopedData of version 0");
-  await literally(
-    source,
-    Uint8Array.of(tagOf.set, kekBefore.length + kekIdBytes + kekAfter.length + wrappedBytes),
-    "one RecipientInfo",
-  );
-  await literally(source, kekBefore, "a KEKRecipientInfo of version 4");
+  await literally(source, partBefore, "AuthEnvelopedData of version 0 with one KEKRecipientInfo of version 4");
   await literally(source, hex(id), "the envelope's id as key identifier");
   await literally(source, kekAfter, "id-aes256-wrap of a key of 32 octets");
   const wrapped = Uint8Array.from(await source.exactly(wrappedBytes));
@@ -158,8 +166,8 @@ export async function unframeKey(
   return { ...(await content(source)), recipients };
 }
 
-async function literally(source: Puller, expected: Uint8Array, what: string): Promise<void> {
-  if (!Buffer.from(expected).equals(await source.exactly(expected.length))) throw malformed(`${what} expected`);
+async function literally(source: Puller, expected: Buffer, what: string): Promise<void> {
+  if (!expected.equals(await source.exactly(expected.length))) throw malformed(`${what} expected`);
 }
 
 async function content(source: Puller): Promise<Unframed> {

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
-import { framed, framedLength, keyHead, partHead, partTail, segments } from "./frame.ts";
+import { framed, framedLength, framedOctets, keyHead, partHead, partTail, segments } from "./frame.ts";
 import { headerKey, type RawHeaders, sealHeaders } from "./headers.ts";
 import type { Signer } from "./keys.ts";
 import type { Run } from "./laid-out.ts";
@@ -22,6 +22,8 @@ export type Content = {
   readonly sop?: string;
   readonly facts: PartFacts;
   cipher(): AsyncIterable<Uint8Array>;
+  /** The ciphertext where it is at hand, one segment at most: it goes out in one piece. */
+  readonly octets?: Uint8Array;
 };
 
 /** The author's own manifest and signature, and the registry receipts that date it: what a repository hands on (paper step 7). */
@@ -143,7 +145,7 @@ export async function seal(draft: Draft, signer: Signer, now: Date, lifetimeMs =
   };
 }
 
-type Encrypted = Pick<Content, "facts" | "cipher">;
+type Encrypted = Pick<Content, "facts" | "cipher" | "octets">;
 type Framed = Encrypted & { readonly head: Uint8Array };
 
 function bodyLength(parts: readonly Framed[], boundary: string): number {
@@ -153,12 +155,19 @@ function bodyLength(parts: readonly Framed[], boundary: string): number {
   return lengths.reduce((sum, length) => sum + length, closing(boundary).length);
 }
 
+/** What is at hand goes out in one piece up to the next part that is not. */
 async function* bodyOf(parts: readonly Framed[], boundary: string): AsyncGenerator<Uint8Array> {
-  for (const [index, { head, facts, cipher }] of parts.entries()) {
-    yield opening(boundary, index);
-    yield* framed(head, cipher(), facts.size, () => facts.tag);
+  let ready: Uint8Array[] = [];
+  for (const [index, { head, facts, cipher, octets }] of parts.entries()) {
+    ready.push(opening(boundary, index));
+    if (octets) ready.push(...framedOctets(head, octets, facts.tag));
+    else {
+      yield Buffer.concat(ready);
+      ready = [];
+      yield* framed(head, cipher(), facts.size, () => facts.tag);
+    }
   }
-  yield closing(boundary);
+  yield Buffer.concat([...ready, closing(boundary)]);
 }
 
 /** Parts 2 to 4 are of this envelope alone and stand as octets; the others rest where their content does. */
@@ -194,7 +203,7 @@ export async function contentOf(bytes: Uint8Array, role: "command", type: string
 function encrypted(octets: Uint8Array): Encrypted {
   const { cipher, facts } = sealOctets(octets);
   const pieces = chunks(cipher);
-  return { facts, cipher: () => each(pieces) };
+  return { facts, cipher: () => each(pieces), ...(pieces.length === 1 && { octets: cipher }) };
 }
 
 function chunks(bytes: Uint8Array): readonly Uint8Array[] {

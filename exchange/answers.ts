@@ -1,6 +1,6 @@
 /** What a resource answers: sealed for the one who asked, bound to the request, streamed or to be fetched later. */
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import type { Request, Response } from "express";
 import { receiverOf } from "../envelope/identity.ts";
 import {
@@ -17,6 +17,9 @@ import { commandMediaType, writeCommand } from "../formats/command.ts";
 import { holdAnswer, isForLater, type Resting } from "./later.ts";
 import { refusalStatus } from "./problem.ts";
 import type { Exchange } from "./server.ts";
+
+/** A body of so many octets at most is sent at once. */
+const maxGatheredBytes = 64 * 1024;
 
 export type Answer =
   | { readonly status: 204 }
@@ -89,7 +92,11 @@ async function send(
   response.status(status);
   for (const [name, value] of sealed.headers) response.setHeader(name, value);
   response.setHeader("Content-Length", sealed.contentLength);
-  await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
+  if (sealed.contentLength > maxGatheredBytes)
+    return await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
+  // One write and one TLS record, in place of a stream between.
+  response.end(Buffer.concat(await Array.fromAsync(sealed.body())));
+  await finished(response);
 }
 
 function draftOf({ identity, store }: Exchange, opened: VerifiedSender, answered: Sending): Draft {
