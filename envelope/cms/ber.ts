@@ -43,6 +43,11 @@ export function puller(stream: AsyncIterable<Uint8Array>): Puller {
     }
   }
   async function exactly(count: number): Promise<Uint8Array> {
+    if (chunk.length >= count) {
+      const whole = chunk.subarray(0, count);
+      chunk = chunk.subarray(count);
+      return whole;
+    }
     const pieces: Uint8Array[] = [];
     for await (const piece of streamed(count)) pieces.push(piece);
     return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, count);
