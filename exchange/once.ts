@@ -62,7 +62,7 @@ export async function answerOnce(
     at,
   );
   const changes = [
-    store.messages.add({ org: opened.org, message, digest, receipt, at: at.toISOString() }),
+    ...store.messages.add({ org: opened.org, message, digest, receipt, at: at.toISOString() }),
     ...seen(store, opened),
     ...store.audit.add({ peer: opened.org, manifest: manifestSha256, ...audit }),
   ];

@@ -119,8 +119,8 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
       code: null,
       reason: null,
     }),
-    store.records.attach(record.id, { kind: "stored", from, receipt }),
-    store.messages.add({ org: from, message, digest: contentDigest(manifest), receipt, at: at.toISOString() }),
+    ...store.records.attach(record.id, { kind: "stored", from, receipt }),
+    ...store.messages.add({ org: from, message, digest: contentDigest(manifest), receipt, at: at.toISOString() }),
     ...also,
   ]);
   log("repository.stored", { message, channel: record.channel, count: record.parts.length });
@@ -203,7 +203,7 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   const at = now().toISOString();
   await store.commit([
     ...seen(store, opened),
-    store.records.attach(record.id, {
+    ...store.records.attach(record.id, {
       kind: "request",
       from: opened.org,
       receipt: packSigned({ manifest: opened.manifestBytes, signature: opened.signature }),
@@ -255,7 +255,7 @@ async function receive(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
   }
   await store.commit([
-    store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
+    ...store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
     ...seen(store, opened),
     store.steps.add({
       subject: record.id,

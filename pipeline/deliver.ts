@@ -139,7 +139,7 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent>
     answers: ["response"],
   });
   log("deliver.receipted", { channel: delivery.channel, message, peer: delivery.destination });
-  const changes = [site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
+  const changes = [...site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
   return { changes, event: "receipted", answer: "proof of delivery" };
 }
 

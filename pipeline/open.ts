@@ -46,7 +46,10 @@ export type Received = At<"opened", { readonly record: StoredRecord; readonly fa
 
 /** Steps 6 and 7: one record asked of its repository, and kept. */
 export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
-  const { registered, admission } = delivery.payload as RetrievePayload;
+  const payload = (delivery.payload ?? {}) as Partial<RetrievePayload>;
+  // One that has brought its record keeps nothing of what it asked for.
+  if (!payload.registered) return { changes: [], event: "dropped", answer: "here already" };
+  const { registered, admission = null } = payload;
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
   if (!site.store.reserve.hasSpace()) throw belowReserve();
@@ -84,8 +87,9 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const response = packSigned({ manifest: answer.manifestBytes, signature: answer.signature });
   const changes = [
     ...(await keep(site, channel, answer, registered.entry, admission)),
-    attach(message, { kind: "request", from: site.config.site, receipt: packSigned(request) }),
-    attach(message, { kind: "response", from: answer.org, receipt: response }),
+    site.store.deliveries.mark(delivery.id, { payload: null }),
+    ...attach(message, { kind: "request", from: site.config.site, receipt: packSigned(request) }),
+    ...attach(message, { kind: "response", from: answer.org, receipt: response }),
   ];
   const fields = { channel: channel.name, message: origin.manifest.message, peer: delivery.destination };
   site.log("open.opened", {

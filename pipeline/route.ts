@@ -110,7 +110,7 @@ export async function registerAll(site: Site, deliveries: readonly Delivery[]): 
     log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
     const changes = [
       ...(n === 0 ? asked.kept : []),
-      store.records.attach(id, { kind: "registered", from: peer, receipt }),
+      ...store.records.attach(id, { kind: "registered", from: peer, receipt, isOfSeveral: records.length > 1 }),
       store.records.mark(id, { state: "registered" }),
     ];
     const audit = { patients: recordPatient(site, { entry }), manifest: asked.manifestSha256 };
@@ -150,7 +150,7 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     ms: since(started),
   });
   const attached = store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt });
-  const changes = [...asked.kept, attached];
+  const changes = [...asked.kept, ...attached];
   const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
   return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified", audit };
 }

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { Fault } from "../errors.ts";
 import { emptyHead, walkJournal } from "./accept-journal.ts";
 import type { StorageKeys } from "./keys.ts";
+import type { Patterns } from "./patterns.ts";
 import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
 import { openSealed, type Unopened } from "./sealed.ts";
 import type { Database } from "./sqlite.ts";
@@ -39,7 +40,7 @@ const danglingSql = `
   WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT +?`;
 
 /** What can be checked of the store in a folder. */
-export function openChecks(db: Database, keys: StorageKeys, folder: string): Checks {
+export function openChecks(db: Database, keys: StorageKeys, patterns: Patterns, folder: string): Checks {
   const journal = join(folder, "accept.journal");
   const missing = new Set<Id>();
   // The first pass goes through the journal from its first line on, the others through what came since.
@@ -51,7 +52,7 @@ export function openChecks(db: Database, keys: StorageKeys, folder: string): Che
         .all("PRAGMA integrity_check(100)")
         .map((row) => String(row.integrity_check))
         .filter((line) => line !== "ok"),
-    unopened: () => openSealed(db, keys),
+    unopened: () => openSealed(db, keys, patterns),
     acceptances: () => walkJournal(journal),
     dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
     reconcile: async (outbound, signal) => {

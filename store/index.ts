@@ -20,6 +20,7 @@ import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
 import { openMessages } from "./messages.ts";
 import { openPatientKeys, type PatientKeys } from "./patient-keys.ts";
+import { openPatterns, type Patterns } from "./patterns.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
@@ -64,7 +65,8 @@ export async function openStore({
     db = openDatabase(folder, reserve);
     const isNew = checkKey(db, keys, folder);
     const blobs = openBlobs(folder, db, keys);
-    const tables = openTables(db, keys, now);
+    const patterns = openPatterns(db, keys, now);
+    const tables = openTables(db, keys, now, patterns);
     const { arrivals } = tables;
     const isKept = (id: string): boolean => arrivals.find(id) !== undefined;
     const { missing, owed, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
@@ -81,7 +83,7 @@ export async function openStore({
       blobs,
       ...tables,
       kept: openKept(db, keys, folder),
-      checks: openChecks(db, keys, folder),
+      checks: openChecks(db, keys, patterns, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
@@ -98,15 +100,20 @@ export async function openStore({
 }
 
 /** What the rows of a database are to the rest: everything of a store that is neither a file nor a thread. */
-export const openTables = (db: Database, keys: StorageKeys, now: () => Date) => ({
+export const openTables = (
+  db: Database,
+  keys: StorageKeys,
+  now: () => Date,
+  patterns: Patterns = openPatterns(db, keys, now),
+) => ({
   tokens: keys.tokens,
   arrivals: openArrivals(db, keys, now),
   items: openItems(db, keys),
   studies: openStudies(db),
   commitments: openCommitments(db, keys),
-  records: openRecords(db, keys),
+  records: openRecords(db, keys, patterns),
   deliveries: openDeliveries(db, keys),
-  messages: openMessages(db, keys),
+  messages: openMessages(db, keys, patterns),
   entries: openEntries(db, keys),
   merges: openMerges(db, keys),
   consents: openConsents(db, keys),

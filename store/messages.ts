@@ -1,5 +1,6 @@
 /** What was seen: messages with their receipts, replays, the delivery ledger. */
 import type { StorageKeys } from "./keys.ts";
+import type { Patterns } from "./patterns.ts";
 import { text } from "./rows.ts";
 import { change, type Database, insert } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
@@ -12,7 +13,7 @@ export type Messages = {
     readonly digest: string;
     readonly receipt: Uint8Array;
     readonly at: string;
-  }): Change;
+  }): readonly Change[];
   find(org: string, message: Id): { readonly digest: string; readonly receipt: Uint8Array } | undefined;
   /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
   saw(org: string, id: Id, until: number): Change;
@@ -26,16 +27,19 @@ export type Messages = {
   hasTaken(destination: string, key: string): boolean;
 };
 
-export function openMessages(db: Database, keys: StorageKeys): Messages {
+export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns): Messages {
   return {
-    add: ({ org, message, digest, receipt, at }) =>
-      insert("message", { org, message, digest, receipt: keys.seal(`message\0${org}\0${message}`, receipt), at }),
+    add: ({ org, message, digest, receipt, at }) => {
+      const { octets, changes } = patterns.pack(`receipt ${org}`, receipt);
+      const sealed = keys.seal(`message\0${org}\0${message}`, octets);
+      return [...changes, insert("message", { org, message, digest, receipt: sealed, at })];
+    },
     find: (org, message) => {
       const row = db.get("SELECT * FROM message WHERE org = ? AND message = ?", org, message);
       if (!row) return undefined;
       return {
         digest: text(row, "digest"),
-        receipt: keys.open(`message\0${org}\0${message}`, row.receipt as Uint8Array),
+        receipt: patterns.unpack(keys.open(`message\0${org}\0${message}`, row.receipt as Uint8Array)),
       };
     },
     saw: (org, id, until) => insert("replay", { org, id, until: Math.round(until) }),

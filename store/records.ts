@@ -1,5 +1,6 @@
 /** Sealed records with the receipts that prove where they went. Manifests name digests, so they rest sealed too. */
 import type { StorageKeys } from "./keys.ts";
+import type { Patterns } from "./patterns.ts";
 import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
 import type { Evidence, RecordState, Records, StoredRecord } from "./store.ts";
@@ -8,9 +9,9 @@ const settleSql = `
   UPDATE record SET state = 'delivered' WHERE id = ?1 AND origin = 'received' AND state = 'opened'
     AND NOT EXISTS (SELECT 1 FROM delivery WHERE record = ?1 AND id <> ?2 AND state <> 'delivered')`;
 
-export function openRecords(db: Database, keys: StorageKeys): Records {
+export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns): Records {
   const octets = (id: string, column: string, row: Row): Uint8Array =>
-    keys.open(`record\0${id}\0${column}`, row[column] as Uint8Array);
+    patterns.unpack(keys.open(`record\0${id}\0${column}`, row[column] as Uint8Array));
   const read = (row: Row): StoredRecord => {
     const id = text(row, "id");
     return {
@@ -18,8 +19,13 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
       channel: text(row, "channel"),
       origin: text(row, "origin") as StoredRecord["origin"],
       author: text(row, "author"),
-      manifest: octets(id, "manifest", row),
-      signature: octets(id, "signature", row),
+      // Opened by those who read them, which few do.
+      get manifest() {
+        return octets(id, "manifest", row);
+      },
+      get signature() {
+        return octets(id, "signature", row);
+      },
       manifestSha256: text(row, "manifest_sha256"),
       key: text(row, "key"),
       parts: JSON.parse(text(row, "parts")) as StoredRecord["parts"],
@@ -33,25 +39,31 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
   };
   const one = (row: Row | undefined): StoredRecord | undefined => (row ? read(row) : undefined);
   return {
-    add: (record) => [
-      insert("record", {
-        id: record.id,
-        channel: record.channel,
-        origin: record.origin,
-        author: record.author,
-        manifest: keys.seal(`record\0${record.id}\0manifest`, record.manifest),
-        signature: keys.seal(`record\0${record.id}\0signature`, record.signature),
-        manifest_sha256: record.manifestSha256,
-        key: record.key,
-        parts: JSON.stringify(record.parts),
-        patients: JSON.stringify(record.patients),
-        state: record.state,
-        code: record.code,
-        reason: record.reason,
-        entry: sealJson(keys, "record", record.id, "entry", record.entry),
-        created_at: record.createdAt,
-      }),
-    ],
+    add: (record) => {
+      const manifest = patterns.pack(`manifest ${record.author}`, record.manifest);
+      const signature = patterns.pack(`signature ${record.author}`, record.signature);
+      return [
+        ...manifest.changes,
+        ...signature.changes,
+        insert("record", {
+          id: record.id,
+          channel: record.channel,
+          origin: record.origin,
+          author: record.author,
+          manifest: keys.seal(`record\0${record.id}\0manifest`, manifest.octets),
+          signature: keys.seal(`record\0${record.id}\0signature`, signature.octets),
+          manifest_sha256: record.manifestSha256,
+          key: record.key,
+          parts: JSON.stringify(record.parts),
+          patients: JSON.stringify(record.patients),
+          state: record.state,
+          code: record.code,
+          reason: record.reason,
+          entry: sealJson(keys, "record", record.id, "entry", record.entry),
+          created_at: record.createdAt,
+        }),
+      ];
+    },
     mark: (id, columns) => update("record", "id", id, columns),
     settle: (id, last) => change(settleSql, id, last),
     find: (id) => one(db.get("SELECT * FROM record WHERE id = ?", id)),
@@ -63,18 +75,17 @@ export function openRecords(db: Database, keys: StorageKeys): Records {
         : db.all("SELECT * FROM record ORDER BY id DESC LIMIT +?", limit)
       ).map(read),
     counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM record GROUP BY state")),
-    attach: (id, { kind, from, receipt }) => {
-      const sealed = keys.seal(`evidence\0${id}\0${kind}\0${from}`, receipt);
-      return insert(
-        "evidence",
-        { record: id, kind, org: from, receipt: sealed },
-        " ON CONFLICT (record, kind, org) DO NOTHING",
-      );
+    attach: (id, { kind, from, receipt, isOfSeveral }) => {
+      const { octets, changes } = patterns[isOfSeveral ? "packOnce" : "pack"](`${kind} ${from}`, receipt);
+      const sealed = keys.seal(`evidence\0${id}\0${kind}\0${from}`, octets);
+      const once = " ON CONFLICT (record, kind, org) DO NOTHING";
+      return [...changes, insert("evidence", { record: id, kind, org: from, receipt: sealed }, once)];
     },
     evidence: (id) =>
       db.all("SELECT * FROM evidence WHERE record = ?", id).map((row): Evidence => {
         const [kind, from] = [text(row, "kind") as Evidence["kind"], text(row, "org")];
-        return { kind, from, receipt: keys.open(`evidence\0${id}\0${kind}\0${from}`, row.receipt as Uint8Array) };
+        const octets = keys.open(`evidence\0${id}\0${kind}\0${from}`, row.receipt as Uint8Array);
+        return { kind, from, receipt: patterns.unpack(octets) };
       }),
   };
 }

@@ -1,5 +1,6 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
+import { patternTable } from "./patterns.ts";
 import { emergencyTable } from "./schema-emergency.ts";
 import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
@@ -197,4 +198,5 @@ export const migrations: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS signed_head (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, signed BLOB NOT NULL) STRICT",
   emergencyTable,
   "CREATE INDEX IF NOT EXISTS delivery_change ON delivery (sequence, id) WHERE kind = 'change' AND sequence IS NOT NULL",
+  patternTable,
 ];

@@ -1,5 +1,6 @@
 /** Every sealed value of the index, opened once: what changed in it on the disk is no damage that SQLite could see. */
 import type { StorageKeys } from "./keys.ts";
+import { keptOncePlace, type Patterns, patternPlace } from "./patterns.ts";
 import { text } from "./rows.ts";
 import type { Database, Row } from "./sqlite.ts";
 
@@ -27,6 +28,13 @@ const sealed: readonly Sealed[] = [
   byColumn("commitment", "request"),
   byColumn("consent", "facts"),
   {
+    table: "pattern",
+    key: ["kind", "month"],
+    columns: ["octets"],
+    place: ([kind = "", month = ""]) => patternPlace(kind, month),
+  },
+  { table: "kept_once", key: ["name"], columns: ["octets"], place: ([name = ""]) => keptOncePlace(name) },
+  {
     table: "evidence",
     key: ["record", "kind", "org"],
     columns: ["receipt"],
@@ -47,7 +55,7 @@ export type Unopened = { readonly table: string; readonly column: string; readon
 const page = 500;
 
 /** Goes through all of them, a page at a time; empty where all of a page open. */
-export function* openSealed(db: Database, keys: StorageKeys): Generator<readonly Unopened[]> {
+export function* openSealed(db: Database, keys: StorageKeys, { unpack }: Patterns): Generator<readonly Unopened[]> {
   for (const { table, key, columns, place } of sealed) {
     const [names, marks] = [key.join(", "), key.map(() => "?").join(", ")];
     const sql = `SELECT ${[...key, ...columns].join(", ")} FROM ${table} WHERE (${names}) > (${marks}) ORDER BY ${names} LIMIT ${page}`;
@@ -55,7 +63,9 @@ export function* openSealed(db: Database, keys: StorageKeys): Generator<readonly
       const rows = db.all(sql, ...after);
       yield rows.flatMap((row) => {
         const id = key.map((name) => text(row, name));
-        const shut = columns.filter((column) => !opens(keys, place(id, column), row[column]));
+        const shut = columns.filter(
+          (column) => !opens(() => unpack(keys.open(place(id, column), row[column] as Uint8Array)), row[column]),
+        );
         return shut.map((column) => ({ table, column, id: id[0] ?? "" }));
       });
       const last = rows.at(-1);
@@ -65,11 +75,10 @@ export function* openSealed(db: Database, keys: StorageKeys): Generator<readonly
   }
 }
 
-function opens(keys: StorageKeys, place: string, value: Row[string] | undefined): boolean {
-  const octets = value as Uint8Array;
-  if (octets.length === 0) return true;
+function opens(open: () => unknown, value: Row[string] | undefined): boolean {
+  if ((value as Uint8Array).length === 0) return true;
   try {
-    keys.open(place, octets);
+    open();
     return true;
   } catch {
     return false;

@@ -214,6 +214,8 @@ export type Evidence = {
   readonly kind: "stored" | "registered" | "delivered" | "request" | "response";
   readonly from: string;
   readonly receipt: Uint8Array;
+  /** Whether other records have the very same one. */
+  readonly isOfSeveral?: boolean;
 };
 
 export type Records = {
@@ -228,6 +230,6 @@ export type Records = {
   list(query: { readonly state?: RecordState; readonly limit: number }): readonly StoredRecord[];
   counts(): Readonly<Record<string, number>>;
   /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing. */
-  attach(id: Id, evidence: Evidence): Change;
+  attach(id: Id, evidence: Evidence): readonly Change[];
   evidence(id: Id): readonly Evidence[];
 };

@@ -1,4 +1,6 @@
 /** Questions about one patient at the same time, which are answered with the same entry: its record comes once, and nothing waits for a person. */
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { afterFailure } from "../pipeline/delivery-decisions.ts";
@@ -46,6 +48,33 @@ test("four questions at once: one record, delivered once", async () => {
   });
   expect((await counts()).records).toEqual({ delivered: 1 });
   expect(await messagesAtB(1)).toHaveLength(1);
+});
+
+test("a retrieval that has brought its record keeps nothing of its patient, and asked for again finds the record here", async () => {
+  exchange = await openExchange(pki, { RETRY: "50ms" });
+  const { admin, message, documentsAtB, folder } = exchange;
+  await message(mdmFor(report, { controlId: "M1" }));
+  const traced = (): Promise<Traced> => admin("hospital-a").get<Traced>("/trace/M1");
+  await until("registered", async () => (await traced()).records.some(({ state }) => state === "registered"));
+  await admin("hospital-b").post("/fetch", {
+    patientIds: [{ root: "2.16.886.101.20003.20001", extension: chen.national }],
+    patient: { numbers: [{ id: "B1", issuer: "HOSPB", typeCode: "MR" }], familyName: "陳", givenName: "怡君" },
+  });
+  await until("at HIS B", () => documentsAtB().has(sha256(report)));
+  const db = new DatabaseSync(join(folder, "data", "hospital-b", "semrs.db"), { readOnly: true });
+  const retrievals = db.prepare(
+    "SELECT id, state, length(payload) AS bytes FROM delivery WHERE kind = 'retrieve' ORDER BY id",
+  );
+  const steps = db.prepare("SELECT event, detail FROM step WHERE subject = ? AND event = 'dropped'");
+  try {
+    const [first] = retrievals.all();
+    expect(first).toMatchObject({ state: "delivered", bytes: 0 });
+    await admin("hospital-b").post(`/journal/${first?.id}/resend`, { reason: "a test" });
+    await until("asked again", () => retrievals.all().at(-1)?.state === "delivered" && retrievals.all().length === 2);
+    expect(steps.all(String(retrievals.all().at(-1)?.id))).toMatchObject([{ detail: "here already" }]);
+  } finally {
+    db.close();
+  }
 });
 
 test("a conflict is looked at again: what somebody else committed is found then", () => {

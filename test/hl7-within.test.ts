@@ -115,7 +115,7 @@ test("what another message kept while this one was judged is found by a second l
     if (looks === 2) gate.resolve();
     await gate.promise;
     const same = { org: "a", message: "1", digest: "", receipt: new Uint8Array(), at: "" };
-    return { channel: "documents", state: "done", changes: [store.messages.add(same)], begin: () => undefined };
+    return { channel: "documents", state: "done", changes: store.messages.add(same), begin: () => undefined };
   });
   const texts = ["S1", "S2"].map((id) => `MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|${id}|P|2.5.1\r`);
   // Of two connections: those of one are judged one after the other.

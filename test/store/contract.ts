@@ -119,8 +119,8 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
     test("a message is answered once, an id is seen once until it ends, and a ledger takes repetitions", async () => {
       const { commit, messages } = store();
       const message = { org: "a", message: "m", digest: "d", receipt: Buffer.from("r"), at: "" };
-      await commit([messages.add(message), messages.saw("a", "i", 10), messages.took("his", "k", "")]);
-      await expect(commit([messages.add(message)])).rejects.toEqual(conflict);
+      await commit([...messages.add(message), messages.saw("a", "i", 10), messages.took("his", "k", "")]);
+      await expect(commit(messages.add(message))).rejects.toEqual(conflict);
       await expect(commit([messages.saw("a", "i", 20)])).rejects.toEqual(conflict);
       await commit([messages.expire(11), messages.took("his", "k", "")]);
       expect([messages.hasSeen("a", "i"), messages.hasTaken("his", "k")]).toEqual([false, true]);
