@@ -4,7 +4,7 @@ import { purposesOfUse } from "../formats/query.ts";
 import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
-import { lasting, listen, name, oid, size, timeZone } from "./config-values.ts";
+import { lasting, listen, name, oid, retentionOfArrivals, size, timeZone } from "./config-values.ts";
 
 const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
@@ -34,6 +34,10 @@ const site = z.strictObject({
     .prefault({})
     .describe("Free space on the disk of the data folder."),
   alerts,
+  retention: z
+    .strictObject({ refused: retentionOfArrivals("refused"), filtered: retentionOfArrivals("filtered") })
+    .prefault({})
+    .describe("Retention of what no record is made of; that of records is their channel's."),
   limits: z
     .strictObject({
       held: size(

@@ -30,6 +30,21 @@ export const retention = z
   })
   .prefault({})
   .describe("How long records are kept; without a value for good. What is queued, held or parked always stays.");
+const dayMs = 86_400_000;
+/** The same of what no record is made of. */
+export const retentionOfArrivals = (which: string) =>
+  z
+    .strictObject({
+      for: duration
+        .refine((ms) => ms >= dayMs, "at least 1d: for a day its sender may repeat it, and is told as before")
+        .optional()
+        .describe(`What was ${which} and is older than this loses keys and octets.`),
+      size: octets.optional().describe(`Beyond this size in all, the oldest of what was ${which} does.`),
+    })
+    .prefault({})
+    .describe(
+      `How long what was ${which} is kept; without a value for good. What came within a day stays: its sender may repeat it.`,
+    );
 export const timeZone = z.string().refine(isTimeZone, "a time zone is an IANA name, for example Asia/Taipei");
 const timeOfDay = z
   .string()

@@ -56,6 +56,7 @@ export type Config = {
     /** Octets. */
     readonly disk: Site["disk"];
     readonly alerts: Site["alerts"];
+    readonly retention: Site["retention"];
     readonly limits: Site["limits"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
@@ -181,6 +182,7 @@ function resolved(
       admin: own.admin.listen,
       disk: own.disk,
       alerts: own.alerts,
+      retention: own.retention,
       limits: own.limits,
       repository: own.repository?.listen,
       registry: own.registry?.listen,

@@ -262,7 +262,7 @@ export function openMessageIntake(
     if (row?.mediaType !== "application/hl7-v2" || row.blob === null)
       throw new Fault(
         "HL7_UNSUPPORTED",
-        "this was no whole message, or is an instance; its sender has to send it again",
+        "this was no whole message, is an instance, or its retention is over; its sender has to send it again",
       );
     await takeUp(row);
   };

@@ -124,7 +124,10 @@ export async function reveal(
   const subject = subjectOf(site, query);
   const blob = subject.kind === "item" ? subject.item.blob : subject.kind === "arrival" ? subject.blob : null;
   if (!blob)
-    throw new Fault("DOCUMENT_UNKNOWN", "this has no payload of its own; name the arrival, document or instance");
+    throw new Fault(
+      "DOCUMENT_UNKNOWN",
+      "this has no payload of its own, or its retention is over; name the arrival, document or instance",
+    );
   await store.commit([
     step(site, subject.id, "admin", "revealed", { detail: reason }),
     ...acted(site, "read", subject, reason),

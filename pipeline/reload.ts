@@ -60,7 +60,7 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   const put = (path: readonly string[], value: unknown): void =>
     void found.set(path.join("."), JSON.stringify(value ?? null));
   put(["site"], site);
-  for (const key of ["keys", "data", "admin", "disk", "limits", "repository", "registry"] as const)
+  for (const key of ["keys", "data", "admin", "disk", "retention", "limits", "repository", "registry"] as const)
     put([...at, key], own[key]);
   const partners = Object.entries(config.partners);
   put(
@@ -91,7 +91,8 @@ const differing = (now: ReadonlyMap<string, string>, then: ReadonlyMap<string, s
     (path) => (now.get(path) ?? "null") !== (then.get(path) ?? "null"),
   );
 
-const livePaths = /^(timeZone|identifiers|delivery|partners\.[^.]+\.window|channels\.[^.]+|sites\.[^.]+\.run)$/;
+const livePaths =
+  /^(timeZone|identifiers|delivery|partners\.[^.]+\.window|channels\.[^.]+|sites\.[^.]+\.(run|retention))$/;
 
 function isLive(path: string): boolean {
   const [, protocol, key] = /^sites\.[^.]+\.systems\.[^.]+\.([^.]+)\.([^.]+)$/.exec(path) ?? [];

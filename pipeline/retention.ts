@@ -1,9 +1,13 @@
-/** Retention: records that are finished and older, or more, than their channel keeps lose their keys and octets; a tombstone stays. */
+/**
+ * Retention: records that are finished and older, or more, than their channel keeps lose their keys and octets, and so does what
+ * was refused or filtered; a tombstone stays.
+ */
 import { codeOf, reasonOf } from "../errors.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { KeptRecord } from "../store/kept.ts";
-import type { Item, StoredRecord } from "../store/store.ts";
+import type { EndedState } from "../store/kept-arrivals.ts";
+import type { Id, Item, StoredRecord } from "../store/store.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -11,7 +15,7 @@ import { type Site, step } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
 
 export type Retention = {
-  /** One pass: counts what is new, then shreds what is over; how many records. */
+  /** One pass: counts what is new, then shreds what is over; how many records and arrivals. */
   look(): Promise<number>;
   begin(): void;
   stop(): Promise<void>;
@@ -22,6 +26,8 @@ const everyMs = 60_000;
 const page = 100;
 /** However full a channel is: what was made just now stays. */
 const youngestMs = 3_600_000;
+/** However full: a sender repeats what was refused, and is told as before, for a day. */
+const youngestArrivalMs = 86_400_000;
 /** A blob that was used again stays this long: whoever uses it may wait for a study or a person before it is in a record. */
 const pinnedMs = 90 * 86_400_000;
 /** Files go later than their rows: whoever reads one, and a backup that is under way, may finish. */
@@ -94,11 +100,49 @@ export function openRetention(site: Site, steady = (): number => performance.now
     return shredded;
   };
 
+  const keepEnded = async (state: EndedState): Promise<number> => {
+    const { for: age, size } = config.own.retention[state];
+    if (age === undefined && size === undefined) return 0;
+    const { keptArrivals } = store;
+    if (size !== undefined)
+      for (let changes = keptArrivals.count(state, page); changes.length > 0 && !isStopped; )
+        changes = await store.commit(changes).then(() => keptArrivals.count(state, page));
+    let excess = size === undefined ? 0 : keptArrivals.bytes(state) - size;
+    const youngest = idBefore(youngestArrivalMs);
+    const oldest = age === undefined ? "" : idBefore(age);
+    let shredded = 0;
+    for (let [after, isMore] = ["", true]; isMore && !isStopped; ) {
+      const limit = excess > 0 ? youngest : oldest;
+      const rows = keptArrivals.oldest({ state, before: limit, after, limit: page });
+      const over = rows.filter(({ id, bytes }) => {
+        const isOver = excess > 0 || id < oldest;
+        if (isOver) excess -= bytes ?? 0;
+        return isOver;
+      });
+      if (over.length > 0) {
+        const ids = over.map(({ id }) => id);
+        const { changes, files } = keptArrivals.shred(state, ids, before(pinnedMs).slice(0, 13));
+        await store.commit(changes);
+        leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+      }
+      shredded += over.length;
+      after = rows.at(-1)?.id ?? "";
+      isMore = over.length === page;
+    }
+    if (shredded > 0) log("retention.shredded", { reason: state, count: shredded });
+    return shredded;
+  };
+  const idBefore = (ms: number): Id =>
+    Math.max(0, site.now().getTime() - ms)
+      .toString(16)
+      .padStart(12, "0");
+
   const pass = async (): Promise<number> => {
     await count();
     if (isAhead()) return 0;
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
+    for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);
     const due = leaving.filter(({ at }) => at <= site.now().getTime());
     leaving = leaving.filter((each) => !due.includes(each));
     for (const { files } of due) await store.kept.remove(files);

@@ -14,6 +14,7 @@ import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { openKept } from "./kept.ts";
+import { openKeptArrivals } from "./kept-arrivals.ts";
 import { openCursors, type StorageKeys, storageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
@@ -83,6 +84,7 @@ export async function openStore({
       blobs,
       ...tables,
       kept: openKept(db, keys, folder),
+      keptArrivals: openKeptArrivals(db),
       checks: openChecks(db, keys, patterns, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),

@@ -82,7 +82,9 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
     );
   return {
     bytes: () => {
-      const sums = new Map(db.all("SELECT * FROM kept_bytes").map((row) => [text(row, "channel"), Number(row.bytes)]));
+      const sums = new Map(
+        db.all("SELECT * FROM kept_bytes WHERE channel < '~'").map((row) => [text(row, "channel"), Number(row.bytes)]),
+      );
       for (const { channel, bytes } of db.all(uncountedSql, maxUncounted).map(read))
         sums.set(channel, (sums.get(channel) ?? 0) + bytes);
       return Object.fromEntries(sums);
@@ -151,7 +153,7 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
         ),
         change("DELETE FROM kept WHERE record = ?", record),
         add(channel, -bytes),
-        change("PRAGMA secure_delete = OFF"),
+        change("PRAGMA secure_delete = FAST"),
       ];
       return { changes, files: gone.flatMap((row) => (row.file === null ? [] : [text(row, "file")])) };
     },

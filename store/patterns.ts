@@ -19,13 +19,6 @@ import type { StorageKeys } from "./keys.ts";
 import { change, type Database } from "./sqlite.ts";
 import type { Change } from "./store.ts";
 
-export const patternTable = `
-  CREATE TABLE IF NOT EXISTS pattern (
-    n INTEGER PRIMARY KEY, kind TEXT NOT NULL, month TEXT NOT NULL, octets BLOB NOT NULL, UNIQUE (kind, month)
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS kept_once (name TEXT NOT NULL UNIQUE, octets BLOB NOT NULL) STRICT;
-`;
-
 export type Packed = {
   readonly octets: Uint8Array;
   /** To be committed with the value: what it taught. */

@@ -1,9 +1,10 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
-import { patternTable } from "./patterns.ts";
 import { emergencyTable } from "./schema-emergency.ts";
 import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
+import { keptArrivalTable } from "./schema-kept-arrivals.ts";
+import { patternTable } from "./schema-patterns.ts";
 import { rowTables } from "./schema-rows.ts";
 
 export const migrations: readonly string[] = [
@@ -199,4 +200,5 @@ export const migrations: readonly string[] = [
   emergencyTable,
   "CREATE INDEX IF NOT EXISTS delivery_change ON delivery (sequence, id) WHERE kind = 'change' AND sequence IS NOT NULL",
   patternTable,
+  keptArrivalTable,
 ];

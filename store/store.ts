@@ -18,6 +18,7 @@ import type { Emergencies } from "./emergencies.ts";
 import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
+import type { KeptArrivals } from "./kept-arrivals.ts";
 import type { Cursors } from "./keys.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
@@ -90,6 +91,7 @@ export type Store = {
   readonly missing: readonly Acceptance[];
   readonly checks: Checks;
   readonly kept: Kept;
+  readonly keptArrivals: KeptArrivals;
   readonly reserve: Reserve;
   /** Finishes what was committed, closes files, releases the data folder's lock. */
   close(): Promise<void>;

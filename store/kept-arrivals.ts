@@ -1,0 +1,126 @@
+/** Retention of what was refused or filtered: which arrivals have octets, how many, and how they lose them; their rows stay. */
+import { text } from "./rows.ts";
+import { change, type Database } from "./sqlite.ts";
+import type { Change, Id } from "./store.ts";
+
+/** How an arrival ended of which nothing goes on. */
+export type EndedState = "refused" | "filtered";
+/** `bytes`: as they are kept; null until they are counted. */
+export type KeptArrival = { readonly id: Id; readonly bytes: number | null };
+
+export type KeptArrivals = {
+  /** Octets of those that were counted. */
+  bytes(state: EndedState): number;
+  /** Counts the next that were not counted yet; empty when all are. */
+  count(state: EndedState, limit: number): readonly Change[];
+  /** Those that have octets, with ids (which are times) before one and behind another, oldest first. */
+  oldest(query: {
+    readonly state: EndedState;
+    readonly before: Id;
+    readonly after: Id;
+    readonly limit: number;
+  }): readonly KeptArrival[];
+  /**
+   * Keys, octets and sealed facts go, of those that are in this state when it is committed; a blob that anything else names
+   * stays. `files` are to be removed after the commit.
+   */
+  shred(
+    state: EndedState,
+    ids: readonly Id[],
+    pinned: string,
+  ): { readonly changes: readonly Change[]; readonly files: readonly string[] };
+};
+
+/** A blob under an id is of one row; others have names of digests, which are longer. */
+const idDigits = 32;
+/** What all the statements below have: ?1 the arrival, ?2 its state. */
+const isMeant = "EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arrival = ?1)";
+const mine = "(SELECT blob FROM arrival WHERE id = ?1)";
+/**
+ * The same octets have the same control id, which finds who else has them. Without one nobody is found: there a blob that came
+ * again since ?3 stays.
+ */
+const isNeeded = `
+  EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND record < '~')
+  OR EXISTS (SELECT 1 FROM item JOIN arrival ON arrival.id = ?1 AND arrival.control_id = item.key
+    WHERE item.kind = 'instance' AND item.blob = name)
+  OR CASE (SELECT control_id FROM arrival WHERE id = ?1)
+    WHEN '' THEN EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND record >= ?3)
+    ELSE EXISTS (SELECT 1 FROM arrival AS own JOIN arrival AS other ON other.control_id = own.control_id
+      WHERE own.id = ?1 AND other.id <> ?1 AND other.blob = name) END`;
+
+export const oldestSql = `
+  SELECT arrival, bytes FROM kept_arrival WHERE state = ? AND arrival < ? AND arrival > ? ORDER BY arrival LIMIT ?`;
+const uncountedSql = `
+  SELECT kept_arrival.arrival, coalesce(blob.size, 0) AS bytes FROM kept_arrival
+    JOIN arrival ON arrival.id = kept_arrival.arrival LEFT JOIN blob ON blob.name = arrival.blob
+  WHERE kept_arrival.state = ? AND kept_arrival.bytes IS NULL ORDER BY kept_arrival.arrival DESC LIMIT ?`;
+
+export function openKeptArrivals(db: Database): KeptArrivals {
+  const shredOne = (state: EndedState, id: Id, pinned: string): readonly Change[] => [
+    change(
+      `DELETE FROM blob WHERE name = ${mine} AND ${isMeant} AND (length(name) = ${idDigits} OR NOT (${isNeeded}))`,
+      id,
+      state,
+      `~${pinned}`,
+    ),
+    change(
+      `DELETE FROM kept_blob WHERE blob = ${mine} AND ${isMeant} AND record >= '~'
+        AND NOT EXISTS (SELECT 1 FROM blob WHERE name = kept_blob.blob)`,
+      id,
+      state,
+    ),
+    change(`UPDATE arrival SET blob = NULL, facts = x'' WHERE id = ?1 AND ${isMeant}`, id, state),
+    change(
+      `UPDATE kept_bytes SET bytes = bytes - (SELECT bytes FROM kept_arrival WHERE state = ?2 AND arrival = ?1)
+        WHERE channel = '~' || ?2 AND EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arrival = ?1 AND bytes IS NOT NULL)`,
+      id,
+      state,
+    ),
+    change("DELETE FROM kept_arrival WHERE state = ?2 AND arrival = ?1", id, state),
+  ];
+  return {
+    bytes: (state) => Number(db.get("SELECT bytes FROM kept_bytes WHERE channel = ?", `~${state}`)?.bytes ?? 0),
+    count: (state, limit) =>
+      db.all(uncountedSql, state, limit).flatMap((row) => {
+        const [id, bytes] = [text(row, "arrival"), Number(row.bytes)];
+        // One that was taken meanwhile is not there any more: neither statement finds it.
+        return [
+          change(
+            `INSERT INTO kept_bytes (channel, bytes)
+              SELECT '~' || state, ? FROM kept_arrival WHERE state = ? AND arrival = ? AND bytes IS NULL
+              ON CONFLICT (channel) DO UPDATE SET bytes = bytes + excluded.bytes`,
+            bytes,
+            state,
+            id,
+          ),
+          change(
+            "UPDATE kept_arrival SET bytes = ? WHERE state = ? AND arrival = ? AND bytes IS NULL",
+            bytes,
+            state,
+            id,
+          ),
+        ];
+      }),
+    oldest: ({ state, before, after, limit }) =>
+      db.all(oldestSql, state, before, after, limit).map((row) => ({
+        id: text(row, "arrival"),
+        bytes: row.bytes === null ? null : Number(row.bytes),
+      })),
+    shred: (state, ids, pinned) => {
+      const files = db.all(
+        "SELECT file FROM arrival JOIN blob ON name = arrival.blob WHERE arrival.id IN (SELECT value FROM json_each(?)) AND file IS NOT NULL",
+        JSON.stringify(ids),
+      );
+      return {
+        changes: [
+          // What is deleted is overwritten with zeros: the key of a blob is in its row.
+          change("PRAGMA secure_delete = ON"),
+          ...ids.flatMap((id) => shredOne(state, id, pinned)),
+          change("PRAGMA secure_delete = FAST"),
+        ],
+        files: files.map((row) => text(row, "file")),
+      };
+    },
+  };
+}
