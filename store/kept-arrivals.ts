@@ -50,11 +50,11 @@ const isNeeded = `
       WHERE own.id = ?1 AND other.id <> ?1 AND other.blob = name) END`;
 
 export const oldestSql = `
-  SELECT arrival, bytes FROM kept_arrival WHERE state = ? AND arrival < ? AND arrival > ? ORDER BY arrival LIMIT ?`;
+  SELECT arrival, bytes FROM kept_arrival WHERE state = ? AND arrival < ? AND arrival > ? ORDER BY arrival LIMIT +?`;
 const uncountedSql = `
   SELECT kept_arrival.arrival, coalesce(blob.size, 0) AS bytes FROM kept_arrival
     JOIN arrival ON arrival.id = kept_arrival.arrival LEFT JOIN blob ON blob.name = arrival.blob
-  WHERE kept_arrival.state = ? AND kept_arrival.bytes IS NULL ORDER BY kept_arrival.arrival DESC LIMIT ?`;
+  WHERE kept_arrival.state = ? AND kept_arrival.bytes IS NULL ORDER BY kept_arrival.arrival DESC LIMIT +?`;
 
 export function openKeptArrivals(db: Database): KeptArrivals {
   const shredOne = (state: EndedState, id: Id, pinned: string): readonly Change[] => [
