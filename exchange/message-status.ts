@@ -19,7 +19,7 @@ export const messageStatus = (exchange: Exchange, station: Resource["station"]):
     const asked = readCommand("status", await part1(opened));
     await store.commit(seen(store, opened));
     if ("heads" in asked) {
-      const head = asked.heads.find(({ seq, head }) => store.audit.chainAt(seq) === head) ?? null;
+      const head = asked.heads.find(store.audit.stoodAt) ?? null;
       log(`${station}.answered`, { peer: opened.org, message: opened.manifest.message, count: head ? 1 : 0 });
       return told("holds", writeCommand<"holds">({ command: "holds", head }));
     }

@@ -10,6 +10,20 @@ const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
 });
 
+const audit = z
+  .strictObject({
+    years: z
+      .int()
+      .min(1)
+      .max(100)
+      .optional()
+      .describe(
+        "Entries of the audit log that are older go, up to a checkpoint; an anchor stays that proves the rest.",
+      ),
+  })
+  .prefault({})
+  .describe("How long the audit log is kept; without a value for good.");
+
 const site = z.strictObject({
   data: z.string().min(1).describe("Data folder of the site; everything in it is sealed."),
   keys: z
@@ -35,9 +49,9 @@ const site = z.strictObject({
     .describe("Free space on the disk of the data folder."),
   alerts,
   retention: z
-    .strictObject({ refused: retentionOfArrivals("refused"), filtered: retentionOfArrivals("filtered") })
+    .strictObject({ refused: retentionOfArrivals("refused"), filtered: retentionOfArrivals("filtered"), audit })
     .prefault({})
-    .describe("Retention of what no record is made of; that of records is their channel's."),
+    .describe("Retention of what no record is made of, and of the audit log; that of records is their channel's."),
   limits: z
     .strictObject({
       held: size(

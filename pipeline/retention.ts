@@ -8,6 +8,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { KeptRecord } from "../store/kept.ts";
 import type { EndedState } from "../store/kept-arrivals.ts";
 import type { Id, Item, StoredRecord } from "../store/store.ts";
+import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -22,6 +23,8 @@ export type Retention = {
 };
 
 const everyMs = 60_000;
+/** What the audit log is pruned of is followed first. */
+const pruneEveryMs = 3_600_000;
 /** Records counted in one commit, and looked at in one query; each is shredded in a commit of its own, between those of intake. */
 const page = 100;
 /** However full a channel is: what was made just now stays. */
@@ -41,6 +44,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> = Promise.resolve();
   let isStopped = false;
+  let pruneAt = Number.NEGATIVE_INFINITY;
   let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
   const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
 
@@ -146,6 +150,10 @@ export function openRetention(site: Site, steady = (): number => performance.now
     const due = leaving.filter(({ at }) => at <= site.now().getTime());
     leaving = leaving.filter((each) => !due.includes(each));
     for (const { files } of due) await store.kept.remove(files);
+    if (steady() >= pruneAt) {
+      pruneAt = steady() + pruneEveryMs;
+      await pruneAudit(site);
+    }
     return shredded;
   };
   const look = (): Promise<number> => {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
+import { type AuditAnchor, anchorOf } from "./audit-anchor.ts";
 import { type AuditCheck, checkChain, type WitnessedHead } from "./audit-chain.ts";
 import { auditRows } from "./audit-log.ts";
 import { type SignedHead, signedHeadsAfter } from "./signed-heads.ts";
@@ -11,7 +12,10 @@ import { type HeldHead, headsOf } from "./witnesses.ts";
 
 /** The whole chain, beside the heads that others hold of it. */
 export const checkAudit = (folder: string, witnesses: readonly WitnessedHead[]): AuditCheck =>
-  reading(folder, (db) => checkChain(auditRows(db), witnesses));
+  reading(folder, (db) => checkChain(auditRows(db), witnesses, anchorOf(db)));
+
+/** Where its beginning was pruned. */
+export const anchorHeld = (folder: string): AuditAnchor | null => reading(folder, anchorOf);
 
 /** Checkpoints that the site has signed, oldest first. */
 export const checkpointsHeld = (folder: string, after = -1): readonly SignedHead[] =>
@@ -67,9 +71,11 @@ function reading<T>(folder: string, work: (db: Pick<Database, "all">) => T): T {
   const db = new DatabaseSync(path, { readOnly: true });
   try {
     const tables = db
-      .prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('audit', 'witness', 'signed_head')")
+      .prepare(
+        "SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('audit', 'witness', 'signed_head', 'audit_anchor')",
+      )
       .get();
-    if (Number(tables?.n) < 3) throw new Fault("CONFIG_INVALID", `${path} has no audit log yet; start the site once`);
+    if (Number(tables?.n) < 4) throw new Fault("CONFIG_INVALID", `${path} has no audit log yet; start the site once`);
     return work({ all: (sql, ...params) => db.prepare(sql).all(...params) });
   } finally {
     db.close();

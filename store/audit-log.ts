@@ -4,6 +4,7 @@
  * order of their commits; the writer chains them (`audit_chain`, `writer.ts`).
  */
 import { Fault } from "../errors.ts";
+import { anchorOf } from "./audit-anchor.ts";
 import {
   type AuditCheck,
   type AuditHead,
@@ -58,10 +59,14 @@ export type AuditLog = {
   after(seq: number, limit: number): readonly Audited[];
   /** The chain at an entry, hex; undefined where there is no such entry. */
   chainAt(seq: number): string | undefined;
+  /** Whether the log stood there: of what was pruned nobody can tell, and it counts. */
+  stoodAt(head: AuditHead): boolean;
   /** The whole chain, and the heads that others hold of it. */
   check(witnesses?: readonly WitnessedHead[]): AuditCheck;
   /** The same without witnesses, in pieces between which others may work. */
   follow(): Generator<void, AuditCheck>;
+  /** The same up to an entry of which somebody holds the head. */
+  followTo(witness: WitnessedHead): Generator<void, AuditCheck>;
 };
 
 /** An entry as it is chained: JSON in this order, without what is null. */
@@ -95,6 +100,10 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
       }),
     };
   };
+  const chainAt = (seq: number): string | undefined => {
+    const row = db.get("SELECT chain FROM audit WHERE seq = ?", seq);
+    return row && hex(row);
+  };
   return {
     add: ({ event, outcome = "done", subject, peer, address, manifest, count, code, reason, patients = [] }) => {
       const sealed = patients
@@ -126,16 +135,26 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
     },
     after: (seq, limit) =>
       db.all("SELECT * FROM audit WHERE seq > max(?, 0) ORDER BY seq LIMIT +?", seq, limit).map(read),
-    chainAt: (seq) => {
-      const row = db.get("SELECT chain FROM audit WHERE seq = ?", seq);
-      return row && hex(row);
+    chainAt,
+    stoodAt: ({ seq, head }) => seq <= (anchorOf(db)?.seq ?? -1) || chainAt(seq) === head,
+    check: (witnesses) => checkChain(auditRows(db), witnesses, anchorOf(db)),
+    follow: () => followChain(auditRows(db), [], anchorOf(db)),
+    followTo: (witness) => {
+      const before = anchorOf(db);
+      const anchor = before && { seq: before.seq, chain: before.chain };
+      return followChain(upTo(auditRows(db), witness.seq), [witness], anchor);
     },
-    check: (witnesses) => checkChain(auditRows(db), witnesses),
-    follow: () => followChain(auditRows(db)),
   };
 }
 
 const hex = ({ chain }: Row): string => Buffer.from(chain as Uint8Array).toString("hex");
+
+function* upTo(rows: Iterable<AuditRow>, seq: number): Generator<AuditRow> {
+  for (const row of rows) {
+    if (row.seq > seq) return;
+    yield row;
+  }
+}
 
 /** All rows, from the empty one on, a page at a time. */
 export function* auditRows(db: Pick<Database, "all">): Generator<AuditRow> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
 import { openAlerts } from "./alerts.ts";
+import { openAuditPruning } from "./audit-anchor.ts";
 import { openAuditLog } from "./audit-log.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
@@ -130,6 +131,7 @@ export const openTables = (
 
 const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => ({
   audit: openAuditLog(db, patientKeys, now),
+  auditPruning: openAuditPruning(db),
   patientKeys,
   witnesses: openWitnesses(db, now),
   signedHeads: openSignedHeads(db),

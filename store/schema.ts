@@ -1,5 +1,6 @@
 /** The tables, as an append-only list of migrations: `user_version` counts how many a database has seen. */
 
+import { auditAnchorTable } from "./schema-audit-anchor.ts";
 import { emergencyTable } from "./schema-emergency.ts";
 import { foundTables } from "./schema-found.ts";
 import { keptTables } from "./schema-kept.ts";
@@ -201,4 +202,5 @@ export const migrations: readonly string[] = [
   "CREATE INDEX IF NOT EXISTS delivery_change ON delivery (sequence, id) WHERE kind = 'change' AND sequence IS NOT NULL",
   patternTable,
   keptArrivalTable,
+  auditAnchorTable,
 ];

@@ -9,6 +9,7 @@
  */
 import type { Fault } from "../errors.ts";
 import type { Alerts } from "./alerts.ts";
+import type { AuditPruning } from "./audit-anchor.ts";
 import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
@@ -82,6 +83,7 @@ export type Store = {
   readonly steps: Steps;
   readonly alerts: Alerts;
   readonly audit: AuditLog;
+  readonly auditPruning: AuditPruning;
   readonly patientKeys: PatientKeys;
   readonly witnesses: Witnesses;
   readonly signedHeads: SignedHeads;

@@ -21,7 +21,7 @@ type Kept = { for?: number; size?: number };
 const look = (refused: Kept, filtered: Kept = {}): Promise<number> =>
   openRetention({
     store,
-    config: { own: { channels: [], retention: { refused, filtered } } },
+    config: { own: { channels: [], retention: { refused, filtered, audit: {} } } },
     log: () => undefined,
     now: () => new Date(),
   } as unknown as Site).look();

@@ -17,7 +17,9 @@ const daysAgo = (days: number): string => new Date(Date.now() - days * dayMs).to
 const retentionOf = (retention: { for?: number; size?: number }, told: string[] = [], now = () => new Date()) =>
   openRetention({
     store,
-    config: { own: { channels: [{ name: "documents", retention }], retention: { refused: {}, filtered: {} } } },
+    config: {
+      own: { channels: [{ name: "documents", retention }], retention: { refused: {}, filtered: {}, audit: {} } },
+    },
     log: (event: string) => told.push(event),
     now,
   } as unknown as Site);

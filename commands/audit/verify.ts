@@ -2,8 +2,16 @@
 import type { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { type Config, loadConfig } from "../../pipeline/config.ts";
-import { checkAudit, checkpointsHeld, entryOf, forgotten, headsHeld, tallyOf } from "../../store/audit-check.ts";
-import type { AuditCheck } from "../../store/store.ts";
+import {
+  anchorHeld,
+  checkAudit,
+  checkpointsHeld,
+  entryOf,
+  forgotten,
+  headsHeld,
+  tallyOf,
+} from "../../store/audit-check.ts";
+import type { AuditBreak, AuditCheck, WitnessedHead } from "../../store/store.ts";
 import { exits, print, say } from "../exit.ts";
 import { type heldFile, ownCheckpoints, witnessesIn } from "./witnesses.ts";
 
@@ -12,26 +20,28 @@ export type HeadsFlags = { readonly config: string; readonly partner: string };
 
 /** Tells the first entry that does not hold; exit 1 when there is one. */
 export function verifyAudit(flags: VerifyFlags): void {
-  const { entries, head, witnessed, checkpoints, broken } = examined(flags);
-  if (flags.json) print(JSON.stringify({ entries, head, witnessed, checkpoints, broken }));
+  const { entries, pruned, head, witnessed, checkpoints, broken } = examined(flags);
+  if (flags.json) print(JSON.stringify({ entries, pruned, head, witnessed, checkpoints, broken }));
   else if (broken) say(`entry ${broken.seq} ${broken.reason}`);
   else
-    print(`${entries} entries, ${checkpoints} checkpoints, ${witnessed} heads of partners, whole; head ${head.head}`);
+    print(
+      `${entriesText({ entries, pruned })}, ${checkpoints} checkpoints, ${witnessed} heads of partners, whole; head ${head.head}`,
+    );
   if (broken) process.exitCode = exits.failed;
 }
 
 /** The same in the registry's words: what it has registered, changed and refused, and of whom the entry is that does not hold. */
 export function verifyLog(flags: VerifyFlags): void {
-  const { config, entries, head, witnessed, checkpoints, broken } = examined(flags);
+  const { config, entries, pruned, head, witnessed, checkpoints, broken } = examined(flags);
   const counts = countsOf(config.own.data);
-  if (flags.json) print(JSON.stringify({ entries, ...counts, head, witnessed, checkpoints, broken }));
+  if (flags.json) print(JSON.stringify({ entries, pruned, ...counts, head, witnessed, checkpoints, broken }));
   else {
     print(
       Object.entries(counts)
         .map(([what, count]) => `${count} ${what}`)
         .join(", "),
     );
-    print(`${entries} entries, ${checkpoints} checkpoints, ${witnessed} heads of partners`);
+    print(`${entriesText({ entries, pruned })}, ${checkpoints} checkpoints, ${witnessed} heads of partners`);
     const entry = broken && entryOf(config.own.data, broken.seq);
     const told = entry ? ` (${entry.event} of ${entry.peer}, ${entry.at})` : "";
     if (broken) say(`entry ${broken.seq}${told} ${broken.reason}`);
@@ -39,6 +49,9 @@ export function verifyLog(flags: VerifyFlags): void {
   }
   if (broken) process.exitCode = exits.failed;
 }
+
+const entriesText = ({ entries, pruned }: Pick<AuditCheck, "entries" | "pruned">): string =>
+  pruned > 0 ? `${entries} entries (1 to ${pruned} pruned)` : `${entries} entries`;
 
 type Examined = AuditCheck & { readonly config: Config; readonly checkpoints: number };
 
@@ -48,7 +61,13 @@ function examined({ config: file, witness }: VerifyFlags): Examined {
   const { data } = config.own;
   const others = witness === undefined ? undefined : witnessesIn(witness, config);
   const own = ownCheckpoints(checkpointsHeld(data), config);
-  const check = checkAudit(data, [...(others?.heads ?? []), ...own.heads]);
+  const anchor = anchorHeld(data);
+  const anchored = ownCheckpoints(
+    anchor ? [{ seq: anchor.seq, at: anchor.lastAt, signed: anchor.signed }] : [],
+    config,
+  );
+  const reached = own.heads.filter(({ seq }) => seq >= (anchor?.seq ?? 0));
+  const check = checkAudit(data, [...(others?.heads ?? []), ...reached, ...anchored.heads]);
   const [lost] = forgotten(data, others?.receipts ?? []);
   const gone = lost && {
     seq: check.head.seq,
@@ -56,8 +75,21 @@ function examined({ config: file, witness }: VerifyFlags): Examined {
   };
   const checkpoints = own.heads.length;
   // Those of the site itself are counted apart; where something is broken, not all of them were reached.
-  const witnessed = Math.max(0, check.witnessed - checkpoints);
-  return { ...check, config, witnessed, checkpoints, broken: check.broken ?? own.broken ?? gone ?? null };
+  const witnessed = Math.max(0, check.witnessed - reached.length - anchored.heads.length);
+  const broken =
+    check.broken ?? anchored.broken ?? own.broken ?? deniedBefore(anchor, own.heads, others?.heads) ?? gone;
+  return { ...check, config, witnessed, checkpoints, broken: broken ?? null };
+}
+
+/** Of entries that were pruned nothing is left but checkpoints: another head of the same entry contradicts. */
+function deniedBefore(
+  anchor: { readonly seq: number } | null,
+  own: readonly WitnessedHead[],
+  others: readonly WitnessedHead[] = [],
+): AuditBreak | undefined {
+  const heads = new Map(own.map(({ seq, head }) => [seq, head]));
+  const other = others.find(({ seq, head }) => seq < (anchor?.seq ?? 0) && (heads.get(seq) ?? head) !== head);
+  return other && { seq: other.seq, reason: `was another one before it was pruned: ${other.by} holds another head` };
 }
 
 const words = {
