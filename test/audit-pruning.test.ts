@@ -3,6 +3,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { pemToDer } from "../envelope/certificate.ts";
 import { signCheckpoint } from "../envelope/index.ts";
 import { pruneAudit } from "../pipeline/audit-pruning.ts";
 import type { Site } from "../pipeline/site.ts";
@@ -54,12 +55,20 @@ async function opened<T>(work: (store: Store) => Promise<T>): Promise<T> {
   const store = await openStore({ folder: data(), key, now: () => new Date() });
   return await work(store).finally(() => store.close());
 }
+const der = (file: string): readonly Uint8Array[] => pemToDer(readFileSync(join(pki, file), "latin1"));
+const identity = () => ({ signer: { certificate: der("registry/sign.crt")[0] }, trust: { anchors: der("ca.crt") } });
 /** One pass, a year after the moment that is told. */
 const prune = (store: Store, at: string, told: string[] = []): Promise<number> => {
   const now = new Date(at);
   now.setUTCFullYear(now.getUTCFullYear() + 1);
   const config = { site: "registry", own: { retention: { audit: { years: 1 } } } };
-  return pruneAudit({ store, config, now: () => now, log: (event: string) => told.push(event) } as unknown as Site);
+  return pruneAudit({
+    store,
+    config,
+    identity: identity(),
+    now: () => now,
+    log: (event: string) => told.push(event),
+  } as unknown as Site);
 };
 const verify = (...args: string[]) =>
   semrs(["audit", "verify", ...args, "--config", join(exchange.folder, "registry.yaml")], {
@@ -171,6 +180,12 @@ test("what does not hold is not pruned, nor an access in an emergency that waits
     expect(store.audit.chainAt(1)).toBeDefined();
     expect(store.auditPruning.anchor()).toBeNull();
   });
+  const signed = await forged(kept("whole"), checkpoints().at(-2)?.seq ?? 0);
+  restored("whole", (db) => db.prepare("UPDATE signed_head SET signed = ? WHERE at < ?").run(signed, end));
+  await opened(async (store) => {
+    await expect(prune(store, end)).rejects.toMatchObject({ code: "STORE_DAMAGED" });
+    expect(store.auditPruning.anchor()).toBeNull();
+  });
   restored("whole", (db) => db.exec("INSERT INTO emergency (id, seq, org, at) VALUES ('e', 2, 'hospital-a', '2026')"));
   await opened(async (store) => {
     await prune(store, end);
@@ -178,11 +193,12 @@ test("what does not hold is not pruned, nor an access in an emergency that waits
   });
 });
 
-const forged = async (): Promise<Uint8Array> => {
+/** A checkpoint of an entry by another house. */
+const forged = async (folder: string, seq: number): Promise<Uint8Array> => {
   const peer = peerOf(pki, exchange.env.B_PORT);
-  const { seq, head } = inDatabase(kept("pruned"), (db) =>
-    db.prepare("SELECT seq, lower(hex(chain)) AS head FROM audit_anchor").get(),
-  ) as { seq: number; head: string };
+  const { head } = inDatabase(folder, (db) =>
+    db.prepare("SELECT lower(hex(chain)) AS head FROM audit WHERE seq = ?").get(seq),
+  ) as { head: string };
   const at = `${new Date().toISOString().slice(0, 19)}Z`;
   return await signCheckpoint({ org: "registry", seq, head, at }, peer.signer("hospital-a"), new Date());
 };
@@ -205,8 +221,8 @@ test.each<[string, string, RegExp]>([
 });
 
 test("an anchor under somebody else's signature is none", async () => {
-  await pruned();
-  const signed = await forged();
+  const { seq } = await pruned();
+  const signed = await forged(kept("whole"), seq);
   restored("pruned", (db) => db.prepare("UPDATE audit_anchor SET signed = ?").run(signed));
   expect(await verify()).toMatchObject({ exit: 1, err: expect.stringContaining("not signed by this site") });
 });

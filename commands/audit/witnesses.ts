@@ -5,8 +5,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { z } from "zod";
-import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
-import { readCheckpoint, readReceipt, validatePath } from "../../envelope/index.ts";
+import { pemToDer } from "../../envelope/certificate.ts";
+import { readCheckpoint, readReceipt } from "../../envelope/index.ts";
+import { isOwnSignature, type Signature } from "../../envelope/own-signature.ts";
 import { codeOf, Fault, reasonOf } from "../../errors.ts";
 import type { Config } from "../../pipeline/config.ts";
 import type { SignedHead } from "../../store/signed-heads.ts";
@@ -75,26 +76,15 @@ export function ownCheckpoints(
   return { heads, broken: null };
 }
 
-type Signature = {
-  readonly signer: Uint8Array;
-  readonly certificates: readonly Uint8Array[];
-  readonly signingTime: Date;
-};
 type Reading = { readonly site: string; readonly isFolder: boolean; isOurs(signature: Signature): boolean };
 type Reader = (file: string, reading: Reading) => Witnesses;
 
 /** The site's signing certificate, or one before it: of the same name, from an authority that is trusted. */
 function oursIn(config: Config): Reading["isOurs"] {
   const text = (file: string): string => octetsOf(file).toString("latin1");
-  const own = pemToDer(text(join(config.own.keys, "sign.crt"))).map(readCertificate);
+  const own = pemToDer(text(join(config.own.keys, "sign.crt")));
   const anchors = config.trust.anchors.flatMap((file) => pemToDer(text(file)));
-  return ({ signer, certificates, signingTime }) => {
-    const certificate = readCertificate(signer);
-    if (own.some(({ sha256 }) => sha256 === certificate.sha256)) return true;
-    if (own[0]?.subjectText !== certificate.subjectText) return false;
-    validatePath(signer, certificates, { anchors, crls: [], revocation: "skip" }, signingTime);
-    return true;
-  };
+  return (signature) => isOwnSignature(own, anchors, signature);
 }
 
 const readers: Readonly<Record<string, Reader>> = { ".json": readHeads, ".p7m": readSigned, ".p7s": readSigned };
