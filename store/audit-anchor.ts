@@ -30,7 +30,8 @@ export type AuditPruning = {
 
 /** The last checkpoint before ?1, before the first access that waits for its review, and behind the anchor. */
 export const dueSql = `
-  SELECT signed_head.seq, signed_head.at, signed_head.signed, audit.chain FROM signed_head JOIN audit ON audit.seq = signed_head.seq
+  SELECT signed_head.seq, signed_head.at, signed_head.signed, audit.chain FROM signed_head INDEXED BY signed_head_at
+    CROSS JOIN audit ON audit.seq = signed_head.seq
   WHERE signed_head.at < ?1 AND signed_head.seq > coalesce((SELECT seq FROM audit_anchor), 0)
     AND signed_head.seq < coalesce((SELECT min(seq) FROM emergency WHERE reviewed_at IS NULL), 9e15)
   ORDER BY signed_head.at DESC LIMIT 1`;
