@@ -142,6 +142,7 @@ async function* verified(
       const clear = decipher.update(cipher);
       hash.update(clear);
       held.push(wanted === "cipher" ? cipher : clear);
+      if (wanted === "cipher") giveBack(clear);
       seen += cipher.length;
       chunk = chunk.subarray(cipher.length);
       if (cipher.length < left) continue;
@@ -163,6 +164,11 @@ async function* verified(
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
   }
   yield* held;
+}
+
+/** Clear text that nobody else has seen: its memory is free now, and not at some collection. */
+function giveBack({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** Pieces below this are put together: a list of what is held may not be as long as the sender likes to make it. */
