@@ -38,6 +38,15 @@ describe("an envelope that is opened by its receiver", () => {
     },
   );
 
+  test("leaves in one piece where all of it is at hand", async () => {
+    const content = [await contentOf(Buffer.from("{}"), "command", "application/json")];
+    const envelope = await seal({ ...draftOf(content), messageType: "query" }, a.signer, now);
+    const pieces = await Array.fromAsync(envelope.body());
+    expect(pieces.map(({ length }) => length)).toEqual([envelope.contentLength]);
+    const opened = await open(envelope.headers, inPieces(pieces[0] ?? octets(1), 1), openingOf(b));
+    expect(await clearParts(opened)).toEqual([Buffer.from("{}")]);
+  });
+
   test("is read octet by octet", async () => {
     const { opened } = await roundTrip(draftOf(await record(200, 1)), 1);
     expect(await clearParts(opened)).toEqual([cda, octets(200, 2), octets(1, 3)]);
