@@ -8,6 +8,7 @@ import type { Log } from "../log.ts";
 
 /** What a source hands over: bytes as they come off the wire, and what the wire said about them. */
 export type Arrival = {
+  /** Of an instance each piece is the reader's until it asks for the next one. */
   readonly body: AsyncIterable<Uint8Array>;
   /** `application/octet-stream`: bytes that broke the protocol's framing; to be kept for a person, never taken for a message. */
   readonly mediaType:

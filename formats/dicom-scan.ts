@@ -20,7 +20,8 @@ export function openScan(transferSyntaxUid: string, sink: Sink = () => undefined
         const piece = rest.subarray(0, need.count - size);
         rest = rest.subarray(piece.length);
         size += piece.length;
-        if (need.kind === "take") gathered.push(piece);
+        // What goes on in the next chunk is kept beyond this one.
+        if (need.kind === "take") gathered.push(size < need.count ? Buffer.from(piece) : piece);
         else sink(piece, false);
         while (size === need.count) {
           const isTaken = need.kind === "take";

@@ -1,19 +1,24 @@
-/** A queue between a socket that pushes and a consumer that pulls: says when to pause and when to go on. */
-
+/**
+ * A queue between a socket that pushes and a consumer that pulls: says when to pause and when to go on. Octets are copied into
+ * buffers that are used again, since each piece costs a turn of the whole pipeline and what a socket reads is memory of its own.
+ */
 import type { HeldBudget } from "../connector.ts";
+import { openBuffers } from "../memory.ts";
 
 export type Flow = {
-  /** False: enough is waiting, pause the socket. */
+  /** Copies the octets. False: enough is waiting, pause the socket. */
   push(chunk: Uint8Array): boolean;
   end(): void;
   /** The consumer sees this error in place of the end. */
   fail(cause: Error): void;
   /** Nobody reads any more: what still comes is dropped. */
   discard(): void;
+  /** Each piece is the reader's until it asks for the next one. */
   readonly body: AsyncIterable<Uint8Array>;
 };
 
-const smallBytes = 16 * 1024;
+const pieceBytes = 256 * 1024;
+const buffers = openBuffers(pieceBytes, 8);
 
 /** Octets that may wait over all flows of a listener; beyond it each may hold one chunk. */
 export type Budget = { take(octets: number): void; readonly isSpent: () => boolean };
@@ -34,7 +39,11 @@ export function openBudget(octets: number, site?: HeldBudget): Budget {
 
 /** `resume` is called when less than half of `highWater` octets wait; of a spent budget, when none do. */
 export function openFlow(highWater: number, resume: () => void, budget: Budget): Flow {
-  let waiting: Uint8Array[] = [];
+  let full: Buffer[] = [];
+  /** What is being filled, how far, and what the reader has. */
+  let filling: Buffer | undefined;
+  let filled = 0;
+  let lent: Buffer | undefined;
   let size = 0;
   let isPaused = false;
   let isEnded = false;
@@ -52,23 +61,33 @@ export function openFlow(highWater: number, resume: () => void, budget: Budget):
     isPaused = false;
     resume();
   };
+  const takeBack = (): void => {
+    if (lent) buffers.put(lent);
+    lent = undefined;
+  };
   const discard = (): void => {
     isDropped = true;
     // Never the end: what is cut off may not pass for whole.
     if (!isEnded) failure ??= new Error("the body was discarded before its end");
-    waiting = [];
+    takeBack();
+    for (const each of filling ? [...full, filling] : full) buffers.put(each);
+    full = [];
+    [filling, filled] = [undefined, 0];
     taken(size);
   };
-  /** What came meanwhile in small pieces is put together, since each chunk costs a turn of the whole pipeline. */
+  /** Whole pieces; what is none yet only where no more comes before it is taken. */
   const shift = (): Uint8Array | undefined => {
-    const isSmall = waiting.length > 1 && size / waiting.length < smallBytes;
-    const chunk = isSmall ? Buffer.concat(waiting, size) : waiting.shift();
-    if (isSmall) waiting = [];
-    if (chunk) taken(chunk.length);
-    return chunk;
+    const whole = full.shift();
+    const octets = whole ?? (isEnded || isPaused ? filling?.subarray(0, filled) : undefined);
+    if (!octets) return undefined;
+    lent = whole ?? filling;
+    if (!whole) [filling, filled] = [undefined, 0];
+    taken(octets.length);
+    return octets;
   };
-  // An iterator by hand: a generator would cost each chunk several turns more.
+  // An iterator by hand: a generator would cost each piece several turns more.
   const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
+    takeBack();
     for (;;) {
       if (failure) {
         discard();
@@ -90,12 +109,21 @@ export function openFlow(highWater: number, resume: () => void, budget: Budget):
   };
   return {
     push: (chunk) => {
-      if (isDropped || chunk.length === 0) return true;
-      waiting.push(chunk);
+      if (isDropped) return true;
+      for (let rest = chunk; rest.length > 0; ) {
+        filling ??= buffers.take();
+        const some = rest.subarray(0, pieceBytes - filled);
+        filling.set(some, filled);
+        filled += some.length;
+        rest = rest.subarray(some.length);
+        if (filled < pieceBytes) continue;
+        full.push(filling);
+        [filling, filled] = [undefined, 0];
+      }
       size += chunk.length;
       budget.take(chunk.length);
-      signal();
       isPaused ||= size >= highWater || budget.isSpent();
+      if (full.length > 0 || isPaused) signal();
       return !isPaused;
     },
     end: () => {

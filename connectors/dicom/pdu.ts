@@ -53,10 +53,11 @@ export type PduEvents = {
 
 /**
  * Feeds chunks of a socket and says whether a PDU is under way behind them; throws `ProtocolError`. `maxData` is what was
- * announced in the negotiation.
+ * announced in the negotiation. Of a chunk nothing is kept; a fragment is part of it.
  */
 export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffer) => boolean {
-  let head: Buffer = Buffer.alloc(0);
+  const head = Buffer.alloc(headBytes);
+  let filled = 0;
   let state: "pdu" | "control" | "pdv" | "piece" = "pdu";
   let type = 0;
   let left = 0;
@@ -106,16 +107,16 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
   return (chunk) => {
     for (let rest = chunk; rest.length > 0; ) {
       if (state === "pdu" || state === "pdv") {
-        const missing = rest.subarray(0, headBytes - head.length);
-        head = head.length === 0 ? missing : Buffer.concat([head, missing]);
-        rest = rest.subarray(missing.length);
-        if (head.length < headBytes) return true;
+        const copied = rest.copy(head, filled);
+        filled += copied;
+        rest = rest.subarray(copied);
+        if (filled < headBytes) return true;
+        filled = 0;
         if (state === "pdu") pdu();
         else pdv();
-        head = Buffer.alloc(0);
       } else if (state === "control") {
         const taken = rest.subarray(0, left);
-        body.push(taken);
+        body.push(Buffer.from(taken));
         left -= taken.length;
         rest = rest.subarray(taken.length);
         if (left === 0) finishControl();

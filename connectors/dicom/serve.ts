@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { codeOf, reasonOf } from "../../errors.ts";
 import type { Context, Deliver } from "../connector.ts";
+import { giveBack } from "../memory.ts";
 import { type Admit, namesOf, providerRejection, type Rejection, userRejection } from "./access.ts";
 import { type AcceptedContext, negotiate, type Request, readRequest, writeAccept, writeReject } from "./association.ts";
 import type { Commitments } from "./commitment-owed.ts";
@@ -193,6 +194,8 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
     if (isDeaf) return;
     try {
       const isWithin = read(chunk);
+      // What is kept of it was copied.
+      giveBack(chunk);
       if (state === "Sta6") allowSilence(isWithin || (services?.isWithin() ?? false));
     } catch (thrown) {
       // Where the next PDU begins is not known any more.

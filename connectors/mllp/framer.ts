@@ -1,5 +1,6 @@
 /** MLLP framing (HL7 MLLP release 1): VT, message, FS CR. Correct on every split and coalescing of chunks; never merges two messages. */
-import { giveBack, openFrame } from "./open-frame.ts";
+import { giveBack } from "../memory.ts";
+import { openFrame } from "./open-frame.ts";
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
 /** The memory of larger messages is given back with their answer. */

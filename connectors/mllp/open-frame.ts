@@ -2,6 +2,7 @@
  * The octets of a frame that is not whole yet. They are copied out of the chunks they came in, and those are given back at
  * once: the collector would let tens of megabytes of them gather before it looks (V8 counts 64 MB of external memory).
  */
+import { giveBack } from "../memory.ts";
 
 /** Pieces grow with the frame between these. */
 const [leastBytes, mostBytes] = [1024, 1024 * 1024];
@@ -55,9 +56,4 @@ export function openFrame(): OpenFrame {
     },
     forget,
   };
-}
-
-/** Frees the memory of octets that nobody has any longer; whoever had them nevertheless would find none. Part of a buffer stays. */
-export function giveBack({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

@@ -231,11 +231,10 @@ test("what waits for the disk is bounded over all associations: beyond the budge
   const chunk = Buffer.alloc(60);
   expect([one?.push(chunk), two?.push(chunk), two?.push(chunk)]).toEqual([true, false, false]);
   expect(budget.isSpent()).toBe(true);
-  for (const flow of flows) {
-    const reader = flow.body[Symbol.asyncIterator]();
-    await reader.next();
-    flow.discard();
-  }
+  // The first one may go on, and its reader waits for more to come.
+  one?.discard();
+  const reader = two?.body[Symbol.asyncIterator]();
+  expect((await reader?.next())?.value).toHaveLength(120);
   expect(resumed).toEqual([1]);
   expect(budget.isSpent()).toBe(false);
 });
@@ -243,9 +242,9 @@ test("what waits for the disk is bounded over all associations: beyond the budge
 test("a body that is discarded before its end never looks whole", async () => {
   const budget = openBudget(100);
   const flow = openFlow(1_000, () => undefined, budget);
-  flow.push(Buffer.alloc(60));
+  flow.push(Buffer.alloc(100));
   const reader = flow.body[Symbol.asyncIterator]();
-  expect((await reader.next()).value).toHaveLength(60);
+  expect((await reader.next()).value).toHaveLength(100);
   flow.push(Buffer.alloc(30));
   flow.discard();
   await expect(reader.next()).rejects.toThrow("discarded");

@@ -1,0 +1,27 @@
+/**
+ * Memory that does not wait for a collection: V8 lets tens of megabytes of buffers gather before it looks. What is given back
+ * is gone for everybody, so only who has it alone may do so.
+ */
+
+/** Frees the memory of octets that nobody has any longer; whoever had them nevertheless would find none. Part of a buffer stays. */
+export function giveBack({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
+
+export type Buffers = {
+  take(): Buffer;
+  /** For whoever takes one next. */
+  put(buffer: Buffer): void;
+};
+
+/** Buffers of `bytes` that are used again; at most `idle` of them rest. */
+export function openBuffers(bytes: number, idle: number): Buffers {
+  const resting: Buffer[] = [];
+  return {
+    take: () => resting.pop() ?? Buffer.allocUnsafeSlow(bytes),
+    put: (buffer) => {
+      if (resting.length < idle) resting.push(buffer);
+      else giveBack(buffer);
+    },
+  };
+}
