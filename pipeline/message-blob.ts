@@ -30,10 +30,10 @@ export async function stageMessage({ blobs }: Pick<Store, "blobs">, id: Id, byte
 }
 
 /**
- * Ciphertext that nobody else sees, for a store that copies what is more than `maxOwnBytes`: the memory of each piece is given
- * back when the next is asked for. A collection would come tens of megabytes later.
+ * Ciphertext that nobody else sees, for a store that copies it: the memory of each piece is given back when the next is asked
+ * for. A collection would come tens of megabytes later.
  */
-async function* givenBack(cipher: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* givenBack(cipher: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const piece of cipher) {
     yield piece;
     (piece.buffer as ArrayBuffer).transfer(0);

@@ -5,6 +5,7 @@ import { Fault, orFault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { DicomFinding } from "../formats/dicom-iod.ts";
 import type { StagedBlob } from "../store/store.ts";
+import { givenBack } from "./message-blob.ts";
 import type { Site } from "./site.ts";
 
 export type ReceivedInstance = {
@@ -32,7 +33,7 @@ export async function receiveInstance(
   };
   const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
-  const blob = await store.blobs.put(part.cipher, part.facts);
+  const blob = await store.blobs.put(givenBack(part.cipher), part.facts);
   inspect(inspector.finish);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
   return { blob, size: part.facts().size, facts, findings: facts instanceof Fault ? [] : inspector.findings() };

@@ -23,7 +23,7 @@ export type Spooled = {
   drop(): Promise<void>;
 };
 
-/** Takes the ciphertext in. An iterable that throws leaves nothing behind. STORE_FULL, or STORE_DAMAGED when the disk fails. */
+/** Takes the ciphertext in, and copies it: a piece may be used again once the next is asked for. An iterable that throws leaves nothing behind. STORE_FULL, or STORE_DAMAGED when the disk fails. */
 export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFiles): Promise<Spooled> {
   let small: Uint8Array[] = [];
   let size = 0;
@@ -58,7 +58,7 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
   try {
     for await (const chunk of cipher) {
       if (!buffer && !file && size + chunk.length <= maxInlineBytes) {
-        small.push(chunk);
+        small.push(Uint8Array.from(chunk));
         size += chunk.length;
         continue;
       }

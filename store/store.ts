@@ -129,7 +129,8 @@ export type StagedBlob = {
 
 export type Blobs = {
   /**
-   * Takes ciphertext in; `facts` is called once the iterable has ended. Up to 64 KiB go inline with the index row; larger
+   * Takes ciphertext in and copies it: a piece may be used again once the next is asked for. `facts` is called once the iterable
+   * has ended. Up to 64 KiB go inline with the index row; larger
    * ones to a file whose name is durable already, and which is before this resolves. If the same digest is already here, the
    * copy is dropped and `fresh` is false. An iterable that throws leaves nothing behind.
    */

@@ -15,6 +15,20 @@ describe("blobs", () => {
     expect(Buffer.compare(await clear((await put(bytes)).name), bytes)).toBe(0);
   });
 
+  test.for([60_000, 65_537, 3_000_000])("%i octets come from memory that is used again", async (size) => {
+    const bytes = octets(size, size + 1);
+    const part = sealPart(wire(bytes, 1_000), "segments");
+    const wiped = (async function* () {
+      for await (const piece of part.cipher) {
+        yield piece;
+        piece.fill(0);
+      }
+    })();
+    const { name, change } = await store.blobs.put(wiped, part.facts);
+    await store.commit([change]);
+    expect(Buffer.compare(await clear(name), bytes)).toBe(0);
+  });
+
   test("the same bytes are kept once, also when two come at once", async () => {
     const bytes = octets(300_000, 1);
     const [one, other] = await Promise.all([put(bytes), put(bytes)]);
