@@ -5,6 +5,7 @@
  */
 import { createHash, createSecretKey, hash, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { giveBack } from "../memory.ts";
 import { each } from "./cms/ber.ts";
 import { gcmCipher, gcmDecipher } from "./primitives.ts";
 
@@ -142,6 +143,7 @@ async function* verified(
       const clear = decipher.update(cipher);
       hash.update(clear);
       held.push(wanted === "cipher" ? cipher : clear);
+      // Clear text that nobody else has seen.
       if (wanted === "cipher") giveBack(clear);
       seen += cipher.length;
       chunk = chunk.subarray(cipher.length);
@@ -164,11 +166,6 @@ async function* verified(
     throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
   }
   yield* held;
-}
-
-/** Clear text that nobody else has seen: its memory is free now, and not at some collection. */
-function giveBack({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** Pieces below this are put together: a list of what is held may not be as long as the sender likes to make it. */

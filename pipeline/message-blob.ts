@@ -1,6 +1,7 @@
 /** The octets of a message: gathered from the wire, kept sealed beside its row, and read again. */
 import { openCipher, sealOctets, sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
+import { giveBack } from "../memory.ts";
 import type { BlobName, Id, StagedBlob, Store } from "../store/store.ts";
 
 /** Whole messages are held while they are read; the connector's own limit is lower. */
@@ -36,7 +37,7 @@ export async function stageMessage({ blobs }: Pick<Store, "blobs">, id: Id, byte
 export async function* givenBack(cipher: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for await (const piece of cipher) {
     yield piece;
-    (piece.buffer as ArrayBuffer).transfer(0);
+    giveBack(piece);
   }
 }
 

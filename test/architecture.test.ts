@@ -26,12 +26,13 @@ const layerOf = (file: string): string => (file.includes("/") ? (file.split("/")
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "log.ts": [],
-  envelope: ["errors.ts"],
+  "memory.ts": [],
+  envelope: ["errors.ts", "memory.ts"],
   formats: ["errors.ts"],
   store: ["errors.ts"],
-  connectors: ["errors.ts", "log.ts", "formats"],
+  connectors: ["errors.ts", "log.ts", "memory.ts", "formats"],
   exchange: ["errors.ts", "log.ts", "formats", "envelope", "store"],
-  pipeline: ["errors.ts", "log.ts", "connectors", "formats", "envelope", "store"],
+  pipeline: ["errors.ts", "log.ts", "memory.ts", "connectors", "formats", "envelope", "store"],
 };
 
 /** Where a third-party package may be imported; zod wherever a schema lives. */

@@ -2,8 +2,9 @@
  * A queue between a socket that pushes and a consumer that pulls: says when to pause and when to go on. Octets are copied into
  * buffers that are used again, since each piece costs a turn of the whole pipeline and what a socket reads is memory of its own.
  */
+
+import { openBuffers } from "../../memory.ts";
 import type { HeldBudget } from "../connector.ts";
-import { openBuffers } from "../memory.ts";
 
 export type Flow = {
   /** Copies the octets. False: enough is waiting, pause the socket. */

@@ -1,8 +1,8 @@
 /** One association as acceptor: the standard's state machine (states.ts) over one socket; what is asked on it is for services.ts. */
 import type { Socket } from "node:net";
 import { codeOf, reasonOf } from "../../errors.ts";
+import { giveBack } from "../../memory.ts";
 import type { Context, Deliver } from "../connector.ts";
-import { giveBack } from "../memory.ts";
 import { type Admit, namesOf, providerRejection, type Rejection, userRejection } from "./access.ts";
 import { type AcceptedContext, negotiate, type Request, readRequest, writeAccept, writeReject } from "./association.ts";
 import type { Commitments } from "./commitment-owed.ts";

@@ -1,5 +1,5 @@
 /** MLLP framing (HL7 MLLP release 1): VT, message, FS CR. Correct on every split and coalescing of chunks; never merges two messages. */
-import { giveBack } from "../memory.ts";
+import { giveBack } from "../../memory.ts";
 import { openFrame } from "./open-frame.ts";
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];

@@ -2,7 +2,7 @@
  * The octets of a frame that is not whole yet. They are copied out of the chunks they came in, and those are given back at
  * once: the collector would let tens of megabytes of them gather before it looks (V8 counts 64 MB of external memory).
  */
-import { giveBack } from "../memory.ts";
+import { giveBack } from "../../memory.ts";
 
 /** Pieces grow with the frame between these. */
 const [leastBytes, mostBytes] = [1024, 1024 * 1024];
