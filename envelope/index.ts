@@ -21,7 +21,6 @@ export type { VerifiedOrigin } from "./origin.ts";
 export {
   type Digests,
   digestPart,
-  openCipher,
   type PartFacts,
   type SealedPart,
   sealDigested,
@@ -30,6 +29,7 @@ export {
   sealWhole,
   segmentBytes,
 } from "./part.ts";
+export { openCipher } from "./part-open.ts";
 export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";

@@ -3,12 +3,13 @@ import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
 import { type Unframed, unframe } from "./frame.ts";
 import type { PartEntry } from "./manifest.ts";
-import { openCipher, type PartFacts, verifiedCipher, verifiedClear } from "./part.ts";
+import type { PartFacts } from "./part.ts";
+import { openCipher, verifiedCipher, verifiedClear } from "./part-open.ts";
 
 export type OpenedPart = {
   /** As signed; a re-addressed part has the origin's role, type, size, digests and sop, and its number there. */
   readonly entry: PartEntry;
-  /** Ciphertext, each segment handed on only after the digest of its clear text matched; must be read to its end. */
+  /** Ciphertext, each segment handed on only after the digest of its clear text matched, and the reader's until the next; must be read to its end. */
   readonly cipher: AsyncIterable<Uint8Array>;
   /** Known once the ciphertext has ended: digests and tag are verified. */
   facts(): PartFacts;
@@ -60,7 +61,7 @@ function partOf(
   };
   const bytes = async (limit: number): Promise<Uint8Array> => {
     if (entry.size > limit) throw new Fault("TOO_LARGE", `part ${entry.n} is over ${limit} octets`);
-    const pieces = await Array.fromAsync(ciphertext);
+    const pieces = await Array.fromAsync(ciphertext, (piece) => ("sha256" in entry ? piece : Buffer.from(piece)));
     return Buffer.concat(await Array.fromAsync(openCipher(each(pieces), facts())));
   };
   return { part: { entry, cipher: ciphertext, facts, clear, bytes }, isRead: () => read !== undefined };

@@ -5,9 +5,8 @@
  */
 import { createHash, createSecretKey, hash, hkdfSync, type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { giveBack } from "../memory.ts";
 import { each } from "./cms/ber.ts";
-import { gcmCipher, gcmDecipher } from "./primitives.ts";
+import { gcmCipher } from "./primitives.ts";
 
 /** A segment: the unit of digests, of release, and of the OCTET STRINGs on the wire. */
 export const segmentBytes = 1 << 20;
@@ -16,7 +15,8 @@ export const maxPartBytes = 2 ** 36 - 32;
 /** What is digested as a whole is held in memory until its digest matched. */
 export const maxWholeBytes = 64 * 1024 * 1024;
 
-const digestBytes = 32;
+/** Of SHA-256. */
+export const digestBytes = 32;
 const rootLabel = "semrs-2/root\0";
 
 /** What opens a part and proves it. `whole`: sha256; `segments`: segs (SHA-256 of each segment) and root. Digests in hex. */
@@ -98,99 +98,6 @@ export function sealWhole(octets: Uint8Array): SealedPart {
 
 async function* pieces(octets: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < octets.length; at += segmentBytes) yield octets.subarray(at, at + segmentBytes);
-}
-
-/** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */
-export async function* openCipher(cipher: AsyncIterable<Uint8Array>, facts: PartFacts): AsyncGenerator<Uint8Array> {
-  yield* verified(cipher, facts, () => facts.tag, "clear");
-}
-
-/** Ciphertext of a part on its way to a store: handed on only after the digest of its clear text matched. */
-export const verifiedCipher = (
-  cipher: AsyncIterable<Uint8Array>,
-  facts: Omit<PartFacts, "tag">,
-  tag: () => Uint8Array | undefined,
-): AsyncGenerator<Uint8Array> => verified(cipher, facts, tag, "cipher");
-
-/** Clear text of a part as it comes: a segment only after its digest matched, the last one only after the tag held too. */
-export const verifiedClear = (
-  cipher: AsyncIterable<Uint8Array>,
-  facts: Omit<PartFacts, "tag">,
-  tag: () => Uint8Array | undefined,
-): AsyncGenerator<Uint8Array> => verified(cipher, facts, tag, "clear");
-
-const refuse = (what: string): Fault => new Fault("ENVELOPE_NOT_OPENED", `part: ${what}`);
-
-/** What is wanted of each piece is held until its digest matched. */
-async function* verified(
-  source: AsyncIterable<Uint8Array>,
-  { size, sha256, segs, cek, nonce }: Omit<PartFacts, "tag">,
-  tag: () => Uint8Array | undefined,
-  wanted: "cipher" | "clear",
-): AsyncGenerator<Uint8Array> {
-  const expected = segs ?? Buffer.from(sha256 ?? "", "hex");
-  const unit = segs ? segmentBytes : maxWholeBytes;
-  if (expected.length !== digestBytes * Math.ceil(size / unit)) throw refuse("its digests do not fit its size");
-  const decipher = gcmDecipher(cek, nonce);
-  let hash = createHash("sha256");
-  let held: Uint8Array[] = [];
-  let seen = 0;
-  for await (let chunk of coalesced(source)) {
-    while (chunk.length > 0) {
-      const left = Math.min(unit - (seen % unit), size - seen);
-      if (left === 0) throw refuse("more octets than its size");
-      const cipher = chunk.subarray(0, left);
-      const clear = decipher.update(cipher);
-      hash.update(clear);
-      held.push(wanted === "cipher" ? cipher : clear);
-      // Clear text that nobody else has seen.
-      if (wanted === "cipher") giveBack(clear);
-      seen += cipher.length;
-      chunk = chunk.subarray(cipher.length);
-      if (cipher.length < left) continue;
-      const at = (Math.ceil(seen / unit) - 1) * digestBytes;
-      if (!hash.digest().equals(expected.subarray(at, at + digestBytes)))
-        throw refuse("a digest differs from what was signed");
-      // The signed digest authorises each segment; the last one waits for the tag as well.
-      if (seen === size) continue;
-      yield* held;
-      held = [];
-      hash = createHash("sha256");
-    }
-  }
-  if (seen !== size) throw refuse("fewer octets than its size");
-  try {
-    decipher.setAuthTag(tag() ?? new Uint8Array());
-    decipher.final();
-  } catch (cause) {
-    throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
-  }
-  yield* held;
-}
-
-/** Pieces below this are put together: a list of what is held may not be as long as the sender likes to make it. */
-const pieceBytes = 16 * 1024;
-
-async function* coalesced(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let gathered = new Uint8Array();
-  let filled = 0;
-  for await (const chunk of source) {
-    if (filled === 0 && chunk.length >= pieceBytes) {
-      yield chunk;
-      continue;
-    }
-    for (let rest = chunk; rest.length > 0; ) {
-      if (filled === 0) gathered = Buffer.allocUnsafeSlow(pieceBytes);
-      const piece = rest.subarray(0, pieceBytes - filled);
-      gathered.set(piece, filled);
-      filled += piece.length;
-      rest = rest.subarray(piece.length);
-      if (filled < pieceBytes) continue;
-      yield gathered;
-      filled = 0;
-    }
-  }
-  if (filled > 0) yield gathered.subarray(0, filled);
 }
 
 export type Digests = Pick<PartFacts, "size" | "sha256" | "segs" | "root">;

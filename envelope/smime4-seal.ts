@@ -12,7 +12,7 @@ import { framed, framedLength, keyHead, segments, segmentsLength } from "./frame
 import type { Signer } from "./keys.ts";
 import { headersOf, seconds } from "./manifest-of.ts";
 import { closing, endOfHeaders } from "./mime.ts";
-import { openCipher } from "./part.ts";
+import { openCipher } from "./part-open.ts";
 import { gcmCipher } from "./primitives.ts";
 import { wrapFor } from "./recipient.ts";
 import { type Draft, dayMs, drawLife, type Sealed } from "./seal.ts";

@@ -6,7 +6,7 @@ import { deliveryAudited, failing } from "./audited.ts";
 import { openJumps } from "./clock-jumps.ts";
 import { afterFailure, longestWait, saysWhenSent, stationOf } from "./delivery-decisions.ts";
 import { isPausing, openPauses } from "./pauses.ts";
-import { placesOf } from "./places.ts";
+import { placesOf, refillAt } from "./places.ts";
 import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
 import { shutAt } from "./windows.ts";
@@ -101,8 +101,9 @@ export function openDeliveryLoop<T extends Together>(
     load.set(destination, (load.get(destination) ?? 0) + 1);
     const done = attempted.finally(() => {
       for (const { id } of deliveries) under.delete(id);
-      load.set(destination, (load.get(destination) ?? 1) - 1);
-      wake();
+      const left = (load.get(destination) ?? 1) - 1;
+      load.set(destination, left);
+      if (left <= refillAt(config, destination)) wake();
     });
     for (const { id } of deliveries) under.set(id, done);
   };

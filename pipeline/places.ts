@@ -12,6 +12,18 @@ const maxAhead = 32;
  */
 export function placesOf(config: Config, destination: string): number {
   const { mllp, dicom } = config.own.systems[destination] ?? {};
-  if (!mllp?.connect || dicom?.connect) return maxPerDestination;
-  return mllp.connections + (mllp.ambiguous === "retry" && mllp.keepSeconds > 0 ? maxAhead : 0);
+  return !mllp?.connect || dicom?.connect ? maxPerDestination : mllp.connections + aheadOf(config, destination);
+}
+
+/**
+ * More are looked for when so many, or fewer, are under way: at every place that is free, but for places ahead at half of
+ * them, since to look costs a fifth of a delivery.
+ */
+export const refillAt = (config: Config, destination: string): number =>
+  placesOf(config, destination) - Math.max(1, aheadOf(config, destination) / 2);
+
+function aheadOf(config: Config, destination: string): number {
+  const { mllp, dicom } = config.own.systems[destination] ?? {};
+  const isAhead = mllp?.connect && !dicom?.connect && mllp.ambiguous === "retry" && mllp.keepSeconds > 0;
+  return isAhead ? maxAhead : 0;
 }
