@@ -8,6 +8,19 @@ export function giveBack({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
+const handedOver = new WeakSet<ArrayBufferLike>();
+
+/** Says that whoever has copied these octets, or is done with them, has them alone and may call `usedUp`. */
+export function handOver(octets: Uint8Array): Uint8Array {
+  handedOver.add(octets.buffer);
+  return octets;
+}
+
+/** Frees octets that were handed over; others stay, since somebody else may have them. */
+export function usedUp(octets: Uint8Array): void {
+  if (handedOver.delete(octets.buffer)) giveBack(octets);
+}
+
 export type Buffers = {
   take(): Buffer;
   /** For whoever takes one next. */

@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { Fault } from "../errors.ts";
+import { handOver } from "../memory.ts";
 
 export type RestPeer = {
   /** https://host:port */
@@ -134,7 +135,8 @@ export function openRest({
 
 async function* bodyOf(response: IncomingMessage, host: string): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of response) yield chunk as Uint8Array;
+    // Each is memory of its own, which nobody else looks at again.
+    for await (const chunk of response) yield handOver(chunk as Uint8Array);
   } catch (cause) {
     throw new Fault("PEER_AMBIGUOUS", `${host} broke off its answer`, { cause });
   }

@@ -1,7 +1,7 @@
 /** A part is opened: nothing of it is handed on before its digest matched what was signed. */
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { giveBack } from "../memory.ts";
+import { giveBack, usedUp } from "../memory.ts";
 import { digestBytes, maxWholeBytes, type PartFacts, segmentBytes } from "./part.ts";
 import { gcmDecipher } from "./primitives.ts";
 
@@ -41,7 +41,8 @@ async function* verified(
   const segment = segs && wanted === "cipher" ? Buffer.allocUnsafeSlow(Math.min(unit, size)) : undefined;
   let held: Uint8Array[] = [];
   let [seen, from] = [0, 0];
-  for await (let chunk of segment ? source : coalesced(source)) {
+  for await (const piece of segment ? source : coalesced(source)) {
+    let chunk = piece;
     while (chunk.length > 0) {
       const left = Math.min(unit - (seen - from), size - seen);
       if (left === 0) throw refuse("more octets than its size");
@@ -69,6 +70,7 @@ async function* verified(
       from = seen;
       hash = createHash("sha256");
     }
+    if (segment) usedUp(piece);
   }
   if (seen !== size) throw refuse("fewer octets than its size");
   try {

@@ -1,6 +1,5 @@
 /** What a resource answers: sealed for the one who asked, bound to the request, streamed or to be fetched later. */
-import { Readable } from "node:stream";
-import { finished, pipeline } from "node:stream/promises";
+import { finished } from "node:stream/promises";
 import type { Request, Response } from "express";
 import { receiverOf } from "../envelope/identity.ts";
 import {
@@ -15,6 +14,7 @@ import {
 import { codeOf, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import { holdAnswer, isForLater, type Resting } from "./later.ts";
+import { sendBody } from "./outgoing.ts";
 import { refusalStatus } from "./problem.ts";
 import type { Exchange } from "./server.ts";
 
@@ -92,8 +92,7 @@ async function send(
   response.status(status);
   for (const [name, value] of sealed.headers) response.setHeader(name, value);
   response.setHeader("Content-Length", sealed.contentLength);
-  if (sealed.contentLength > maxGatheredBytes)
-    return await pipeline(Readable.from(sealed.body(), { objectMode: false }), response);
+  if (sealed.contentLength > maxGatheredBytes) return await sendBody(sealed.body(), response);
   // One write and one TLS record, in place of a stream between.
   response.end(Buffer.concat(await Array.fromAsync(sealed.body())));
   await finished(response);

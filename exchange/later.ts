@@ -2,14 +2,13 @@
  * Answers that are fetched later (design steps 6 and 7, decision 0015): 202 with a Location, then GET with Range, over one sealed
  * head, for whoever shows the TLS certificate that it was asked for with.
  */
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { Request, Response } from "express";
 import { type Content, readRuns, type SealedRuns } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { BlobName, Id } from "../store/store.ts";
 import { certificateOf, tlsPeer } from "./hop.ts";
 import type { Held } from "./locations.ts";
+import { sendBody } from "./outgoing.ts";
 import { rangeOf } from "./ranges.ts";
 import type { Exchange, Resource } from "./server.ts";
 
@@ -73,7 +72,7 @@ export function openLater(
     const octets = readRuns(held.runs, span, (index, from) => store.blobs.read(held.blobs[index] ?? "", from));
     const fields = { peer: org, message: held.record };
     try {
-      await pipeline(Readable.from(octets, { objectMode: false }), response);
+      await sendBody(octets, response);
       log(`${station}.handed`, { ...fields, bytes: span.end - span.from });
       passed("ok");
     } catch (thrown) {

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, mkdirSync, open, read, readdirSync, rmSync } from
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
+import { handOver } from "../memory.ts";
 import { openBlankFiles, pathOf } from "./blank-files.ts";
 import { spool } from "./blob-file.ts";
 import type { StorageKeys } from "./keys.ts";
@@ -166,7 +167,7 @@ async function* readFile(
       const { bytesRead } = await disk.read(descriptor, buffer, 0, buffer.length, at);
       if (bytesRead === 0) throw damaged("shorter than its index row says");
       at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      yield handOver(buffer.subarray(0, bytesRead));
     }
   } finally {
     closeSync(descriptor);

@@ -29,9 +29,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "memory.ts": [],
   envelope: ["errors.ts", "memory.ts"],
   formats: ["errors.ts"],
-  store: ["errors.ts"],
+  store: ["errors.ts", "memory.ts"],
   connectors: ["errors.ts", "log.ts", "memory.ts", "formats"],
-  exchange: ["errors.ts", "log.ts", "formats", "envelope", "store"],
+  exchange: ["errors.ts", "log.ts", "memory.ts", "formats", "envelope", "store"],
   pipeline: ["errors.ts", "log.ts", "memory.ts", "connectors", "formats", "envelope", "store"],
 };
 
