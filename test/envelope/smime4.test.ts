@@ -216,4 +216,14 @@ describe("what other tools write", () => {
     );
     await fc.assert(property, { numRuns: 300 });
   });
+
+  test.each([
+    ["without any end", 2_000, "A".repeat(2_000)],
+    ["in pieces that are shorter", 10, "A".repeat(100)],
+    ["that ends", 2_000, `${"A".repeat(80)}\r\n`],
+  ])("a line over 76 characters, %s, is refused", async (_what, step, text) => {
+    await expect(collect(fromBase64(inPieces(Buffer.from(text), step)))).rejects.toMatchObject({
+      code: "ENVELOPE_MALFORMED",
+    });
+  });
 });
