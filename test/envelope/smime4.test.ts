@@ -226,4 +226,13 @@ describe("what other tools write", () => {
       code: "ENVELOPE_MALFORMED",
     });
   });
+
+  test("a line that does not end is refused when it is too long, and not at the end of all", async () => {
+    let taken = 0;
+    const endless = (async function* () {
+      for (; taken < 1_000; taken += 1) yield Buffer.from("A".repeat(10));
+    })();
+    await expect(collect(fromBase64(endless))).rejects.toMatchObject({ code: "ENVELOPE_MALFORMED" });
+    expect(taken).toBeLessThan(10);
+  });
 });
