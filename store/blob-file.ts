@@ -5,12 +5,15 @@
 import { closeSync, constants, fdatasync, openSync, write } from "node:fs";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
+import { openBuffers } from "../memory.ts";
 import { type BlankFile, type BlankFiles, discard } from "./blank-files.ts";
 
 /** Up to this many octets stay with their index row. */
 export const maxInlineBytes = 64 * 1024;
 /** Chunks are gathered to writes of about this size, each a turn of a thread of the pool; a body below it is one write. */
 const writeBytes = 1024 * 1024;
+/** What a body leaves behind lives no longer than its next piece. */
+const buffers = openBuffers(writeBytes, 4);
 
 // Descriptors in place of file handles: each step of those is a turn of the thread pool, to close too.
 const disk = { write: promisify(write), datasync: promisify(fdatasync) } as const;
@@ -42,12 +45,12 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
     if (!full) return;
     file ??= unsynced(await blanks.take());
     await writing;
-    writing = writeAll(file, full.subarray(0, filled)).finally(() => giveBack(full));
+    writing = writeAll(file, full.subarray(0, filled)).finally(() => buffers.put(full));
     writing.catch(() => undefined);
   };
   const add = async (chunk: Uint8Array): Promise<void> => {
     for (let rest = chunk; rest.length > 0; ) {
-      buffer ??= writeBuffer();
+      buffer ??= buffers.take();
       const some = rest.subarray(0, buffer.length - size);
       buffer.set(some, size);
       size += some.length;
@@ -86,20 +89,12 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
     } catch (thrown) {
       throw diskFault(thrown);
     } finally {
-      if (buffer) giveBack(buffer);
+      if (buffer) buffers.put(buffer);
       buffer = undefined;
     }
   };
   return { inline: null, keep, drop };
 }
-
-/** Buffers of writes are used again: what a body leaves behind lives no longer than its next piece. */
-const idle: Buffer[] = [];
-const maxIdle = 4;
-const writeBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(writeBytes);
-const giveBack = (buffer: Buffer): void => {
-  if (idle.length < maxIdle) idle.push(buffer);
-};
 
 /** The same file without O_DSYNC: many writes wait for the disk once, at their end. */
 function unsynced(blank: BlankFile): BlankFile {
