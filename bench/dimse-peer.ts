@@ -1,19 +1,14 @@
 /** A C-STORE server of dcmjs-dimse, alone in this process: keeps each instance as a file, without fsync. `node bench/dimse-peer.ts PORT FOLDER`. */
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { dimseLibrary } from "./dimse-library.ts";
 
-type Library = typeof import("dcmjs-dimse");
 type Association = import("dcmjs-dimse").association.Association;
 type CStoreRequest = import("dcmjs-dimse").requests.CStoreRequest;
 type CStoreResponse = import("dcmjs-dimse").responses.CStoreResponse;
-type Silenced = { setLevel(level: "silent", persist: boolean): void };
 
 function listen(port: number, folder: string): void {
-  const require = createRequire(import.meta.url);
-  const { log } = require("dcmjs") as { log: Silenced & { getLogger(name: string): Silenced } };
-  const { Server, Scp, responses, constants, ...library } = require("dcmjs-dimse") as Library;
-  for (const logger of [log, log.getLogger("validation.dcmjs"), library.log]) logger.setLevel("silent", false);
+  const { Server, Scp, responses, constants } = dimseLibrary();
 
   class Peer extends Scp {
     override associationRequested(association: Association): void {

@@ -121,7 +121,13 @@ async function sample(subject: Subject, units: number): Promise<Sample> {
   const seconds = done.seconds ?? (performance.now() - started) / 1000;
   const cpuMs = done.cpuMs ?? (subject.pid === undefined ? 0 : cpuOf(subject.pid) - before);
   const rssMb = done.rssMb ?? (subject.pid === undefined ? 0 : rssOf(subject.pid));
-  return { rate: done.units / seconds, cpuMs: cpuMs / done.units, rssMb, tailMs: done.tailMs, note: done.note };
+  return {
+    rate: done.units / seconds,
+    cpuMs: done.units === 0 ? 0 : cpuMs / done.units,
+    rssMb,
+    tailMs: done.tailMs,
+    note: done.note,
+  };
 }
 
 function rowOf(

@@ -11,6 +11,7 @@ import { type Measured, measure, type Row } from "./harness.ts";
 import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
 import { curveLines, measureScale, scaleNames } from "./scale.ts";
 import { machine, versions } from "./versions.ts";
+import { bytesChanged } from "./workloads/bytes-changed.ts";
 import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
 import { dicomAccept } from "./workloads/dicom-accept.ts";
@@ -33,6 +34,7 @@ const groups = {
   "night-batch": nightBatch,
   "dicom-accept": dicomAccept,
   "dicom-send": dicomSend,
+  "bytes-changed": bytesChanged,
   "seal-open": sealOpen,
   "envelope-parts": envelopeParts,
   cda,
@@ -119,7 +121,9 @@ function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string
     ...peers.map((peer) => {
       const remark = peer.remark ? ` (${peer.remark})` : "";
       if ("missing" in peer) return `  ${peer.name.padEnd(16)} missing: ${peer.missing}`;
-      return `  ${peer.name.padEnd(16)} ${text(peer.measured, unit)} · ours ${peer.ratio.toFixed(2)} ×${remark}`;
+      const ratio = target?.most === undefined ? ` · ours ${peer.ratio.toFixed(2)} ×` : "";
+      const note = peer.measured.note === undefined ? "" : ` · ${peer.measured.note}`;
+      return `  ${peer.name.padEnd(16)} ${text(peer.measured, unit)}${ratio}${note}${remark}`;
     }),
   ];
 }

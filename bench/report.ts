@@ -44,7 +44,13 @@ export function reportRow({ name, unit, ours, peers, target, met, repetitions }:
   const told = peers.map((peer): ReportRow["peers"][number] =>
     "missing" in peer
       ? { name: peer.name, rate: null, cpuMs: null, rssMb: null, ratio: null, remark: peer.missing }
-      : { name: peer.name, ...sums(peer.measured), ratio: rounded(peer.ratio), remark: peer.remark ?? null },
+      : {
+          name: peer.name,
+          ...sums(peer.measured),
+          // Of what is to be small a ratio says nothing.
+          ratio: target?.most === undefined ? rounded(peer.ratio) : null,
+          remark: [peer.remark, peer.measured.note].filter((text) => text !== undefined).join(", ") || null,
+        },
   );
   const beside = told.find((peer) => peer.name === target?.against) ?? told.find(({ rate }) => rate !== null);
   const { rate, cpuMs, rssMb } = sums(ours);
@@ -126,7 +132,7 @@ function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"
   const more = [
     cpuMs === null ? "" : `${cpuMs} ms`,
     rssMb === null ? "" : `${rssMb} MB`,
-    `ours ${ratio} ×`,
+    ratio === null ? "" : `ours ${ratio} ×`,
     remark ?? "",
   ];
   return `${name} ${[rate, ...more.filter((text) => text !== "")].join(", ")}`;

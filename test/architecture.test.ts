@@ -50,8 +50,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "node-hl7-server": ["bench"],
   "@medplum/hl7": ["bench"],
   commander: ["commands", "main.ts"],
-  dcmjs: ["connectors/dicom/query.ts", "bench/dimse-peer.ts"],
-  "dcmjs-dimse": ["connectors/dicom/query.ts", "bench/dimse-peer.ts"],
+  dcmjs: ["connectors/dicom/query.ts", "bench/dimse-library.ts"],
+  "dcmjs-dimse": ["connectors/dicom/query.ts", "bench/dimse-library.ts", "bench/dimse-peer.ts"],
   zod: ["commands", "connectors", "envelope", "formats", "pipeline"],
 };
 

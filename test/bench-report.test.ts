@@ -57,6 +57,19 @@ test("without a named peer the first that was there stands for it; without any t
   });
 });
 
+test("where less is asked there is no ratio, and a peer's own note is told", () => {
+  const changed = {
+    ...row,
+    target: { most: 0 },
+    peers: [
+      { name: "storescu", measured: { rate: even(14), cpuMs: even(0), rssMb: 0, note: "2 not there" }, ratio: 0 },
+    ],
+  };
+  const told = reportRow(changed, "");
+  expect(told).toMatchObject({ ratio: null, peers: [{ ratio: null, remark: "2 not there" }] });
+  expect(tableOf({ ...report, rows: [told] })).toContain("| storescu 14, 2 not there |");
+});
+
 test("the table says what is missed, what was asked, and who is missing", () => {
   const table = tableOf(report);
   expect(table).toContain(

@@ -1,6 +1,6 @@
 /** dcmjs-dimse as a foreign client of our listener: C-ECHO, and C-STORE of what it encodes itself. */
-import { createRequire } from "node:module";
 import { afterEach, expect, test } from "vitest";
+import { dimseLibrary } from "../../bench/dimse-library.ts";
 import type { Deliver } from "../../connectors/connector.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { inspectDicom, readMeta } from "../../formats/dicom.ts";
@@ -10,18 +10,6 @@ const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
-
-type Library = typeof import("dcmjs-dimse");
-type Silenced = { setLevel(level: "silent", persist: boolean): void };
-
-/** Loaded when asked for, and silent: it writes values of patients to standard error. */
-function library(): Library {
-  const require = createRequire(import.meta.url);
-  const { log } = require("dcmjs") as { log: Silenced & { getLogger(name: string): Silenced } };
-  const dimse = require("dcmjs-dimse") as Library;
-  for (const logger of [log, log.getLogger("validation.dcmjs"), dimse.log]) logger.setLevel("silent", false);
-  return dimse;
-}
 
 test("it is answered Success, and what it sends is DICOM", async () => {
   const kept: string[] = [];
@@ -40,7 +28,7 @@ test("it is answered Success, and what it sends is DICOM", async () => {
     },
   );
   stops.push(stop);
-  const { Client, Dataset, requests, constants } = library();
+  const { Client, Dataset, requests, constants } = dimseLibrary();
   const instances = ctStudy({ instancesPerSeries: 2 });
   const client = new Client();
   const statuses: number[] = [];
