@@ -5,6 +5,7 @@ import { adtMessages, ctInstances, documentsOfSize, sendInstances } from "./load
 import { sendFromMany, sendMessages } from "./mllp-load.ts";
 import { counted, startExchange } from "./subjects.ts";
 import { growingIndex } from "./workloads/registry-store.ts";
+import { growingDocument } from "./workloads/seal-open.ts";
 
 export type Curve = {
   readonly name: string;
@@ -25,8 +26,14 @@ type Growth = Omit<Curve, "points" | "exponent"> & {
   /** Sizes with --quick. */
   readonly quick: number;
   /** Does the work once at a size; the value is what the unit says. */
-  open(): Promise<{ readonly pid: number; at(size: number): Promise<number>; stop(): Promise<void> }>;
+  open(): Promise<Grown>;
 };
+
+/** What grows, in a process whose memory counts, or in processes that come and go. */
+type Grown = { stop(): Promise<void> } & (
+  | { readonly pid: number; at(size: number): Promise<number> }
+  | { at(size: number): Promise<Omit<Point, "x">> }
+);
 
 const mebibyte = 1024 * 1024;
 /** One of 10 million is made in some minutes, and takes 4 GB: only with SCALE_ENTRIES=10000000. */
@@ -51,6 +58,15 @@ const growths: readonly Growth[] = [
         await counted("arrivals", before + 1, () => arrivals(a));
         return ms;
       }),
+  },
+  {
+    id: "sealing",
+    name: "an attached document sealed by semrs seal and opened by semrs open, each from start to end",
+    x: "octets",
+    unit: "ms",
+    sizes: [1024, 10 * 1024, 100 * 1024, mebibyte, 10 * mebibyte, 100 * mebibyte],
+    quick: 4,
+    open: growingDocument,
   },
   {
     id: "studies",
@@ -142,13 +158,13 @@ export async function measureScale(
     try {
       await subject.at(sizes[0] ?? 1);
       for (const size of isQuick ? sizes.slice(0, quick) : sizes) {
-        const values: number[] = [];
+        const values: Omit<Point, "x">[] = [];
         for (let n = 0; n < repetitions; n += 1) {
           told(`${name}: ${size} ${x} ${n + 1}/${repetitions}`);
-          values.push(await subject.at(size));
+          values.push("pid" in subject ? await seenAt(subject.pid, subject.at(size)) : await subject.at(size));
         }
-        const value = values.sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? 0;
-        points.push({ x: size, value, rssMb: rssOf(subject.pid) });
+        const { value = 0 } = values.sort((one, other) => one.value - other.value)[Math.floor(values.length / 2)] ?? {};
+        points.push({ x: size, value, rssMb: Math.max(...values.map(({ rssMb }) => rssMb)) });
       }
     } finally {
       await subject.stop();
@@ -157,6 +173,11 @@ export async function measureScale(
   }
   return curves;
 }
+
+const seenAt = async (pid: number, work: Promise<number>): Promise<Omit<Point, "x">> => ({
+  value: await work,
+  rssMb: rssOf(pid),
+});
 
 /** Least squares on logarithms. */
 export function exponentOf(points: readonly Pick<Point, "x" | "value">[]): number {

@@ -28,7 +28,7 @@ test("an unknown workload is a wrong use", () => {
   });
   expect(status).toBe(64);
   expect(stderr).toMatch(
-    /there is mllp-accept, mllp-limits, night-batch, dicom-accept, dicom-send, bytes-changed, seal-open, envelope-parts, cda, corridor[a-z, -]*, scale, scale-documents, scale-studies, scale-connections, scale-registrations, scale-pages$/m,
+    /there is mllp-accept, mllp-limits, night-batch, dicom-accept, dicom-send, bytes-changed, seal-open, envelope-parts, cda, corridor[a-z, -]*, scale, scale-documents, scale-sealing, scale-studies, scale-connections, scale-registrations, scale-pages$/m,
   );
 });
 

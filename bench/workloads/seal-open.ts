@@ -43,6 +43,26 @@ export const sealLarge = (): readonly Workload[] =>
     peers: [],
   }));
 
+/** `semrs seal`, then `semrs open`, of an attached document of so many octets, which has to come out as it went in. */
+export async function growingDocument() {
+  const { at, remove } = await prepared();
+  return {
+    stop: async () => remove(),
+    at: async (size: number) => {
+      const document = randomBytes(size);
+      writeFileSync(at("clear"), document);
+      for (const name of ["sealed", "opened"]) rmSync(at(name), { recursive: true, force: true });
+      const { seal, open } = semrsOn(at);
+      const both = [await run(...seal, 1), await run(...open, 1)];
+      await same(at(attached), createHash("sha256").update(document).digest("hex"));
+      return {
+        value: both.reduce((total, { seconds = 0 }) => total + seconds * 1000, 0),
+        rssMb: Math.max(...both.map(({ rssMb = 0 }) => rssMb)),
+      };
+    },
+  };
+}
+
 type Verb = "seal" | "open";
 type Folder = { at(name: string): string; remove(): void };
 
@@ -100,26 +120,20 @@ const side = (
   },
 });
 
-const ours = (verb: Verb): Side =>
-  side(
-    "semrs",
-    verb,
-    (at) => ({
-      seal: [
-        process.execPath,
-        `${semrs} seal --sender ${at("pki/a")} --to ${at("pki/b")} --message-type 116 --document ${at("document.xml")} --attachment ${at("clear")} --out ${at("sealed")}`.split(
-          " ",
-        ),
-      ],
-      open: [
-        process.execPath,
-        `${semrs} open --receiver ${at("pki/b")} --trust ${at("pki/ca.crt")} --out ${at("opened")} ${at("sealed")}`.split(
-          " ",
-        ),
-      ],
-    }),
-    "opened/attachment-0001.bin",
-  );
+const ours = (verb: Verb): Side => side("semrs", verb, semrsOn, attached);
+
+/** What `semrs open` calls the file that was attached. */
+const attached = "opened/attachment-0001.bin";
+
+const semrsOn = (at: Folder["at"]): Readonly<Record<Verb, readonly [string, string[]]>> => {
+  const houses = ["--sender", at("pki/a"), "--to", at("pki/b"), "--message-type", "116"];
+  const trusted = ["--receiver", at("pki/b"), "--trust", at("pki/ca.crt")];
+  const parts = ["--document", at("document.xml"), "--attachment", at("clear")];
+  return {
+    seal: [process.execPath, [semrs, "seal", ...houses, ...parts, "--out", at("sealed")]],
+    open: [process.execPath, [semrs, "open", ...trusted, "--out", at("opened"), at("sealed")]],
+  };
+};
 
 /** Signature over all, piped into AES-256-GCM for an RSA recipient: what an S/MIME 4 tool does. */
 const openssl = (verb: Verb, stream = "-stream", name = "openssl cms, as a pipe"): Side =>
