@@ -1,5 +1,6 @@
 /** One metric a station, plus gauges of what rests: read on the admin port's `/metrics`. Labels never carry data of a message. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Counts } from "../store/counts.ts";
 import type { ChannelSum } from "../store/reconcile.ts";
 import type { Store } from "../store/store.ts";
 
@@ -64,21 +65,22 @@ export function openMetrics(site: string, store: Store): Metrics {
     help: "Whether everything accepted was accounted for, as last reconciled.",
     registers,
   });
-  const gauge = (name: string, help: string, counts: () => Readonly<Record<string, number>>) =>
+  const gauge = (name: string, help: string, of: keyof Counts) =>
     new Gauge({
       name,
       help,
       labelNames: ["state"],
       registers,
-      collect() {
+      async collect() {
+        const counts = await store.counts();
         this.reset();
-        for (const [state, count] of Object.entries(counts())) this.set({ state }, count);
+        for (const [state, count] of Object.entries(counts[of])) this.set({ state }, count);
       },
     });
-  gauge("semrs_arrivals", "Arrivals by state.", () => store.arrivals.counts());
-  gauge("semrs_items", "Documents and instances by state.", () => store.items.counts());
-  gauge("semrs_records", "Sealed records by state.", () => store.records.counts());
-  gauge("semrs_deliveries", "Deliveries by state.", () => store.deliveries.counts());
+  gauge("semrs_arrivals", "Arrivals by state.", "arrivals");
+  gauge("semrs_items", "Documents and instances by state.", "items");
+  gauge("semrs_records", "Sealed records by state.", "records");
+  gauge("semrs_deliveries", "Deliveries by state.", "deliveries");
   new Gauge({
     name: "semrs_emergencies_unreviewed",
     help: "Accesses in an emergency that nobody has reviewed.",

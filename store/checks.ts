@@ -1,9 +1,7 @@
 /** What can be checked: the database file against itself, its sealed values, the accept journal's chain, rows against the blobs they name. */
-import { once } from "node:events";
 import { join } from "node:path";
-import { Worker } from "node:worker_threads";
-import { Fault } from "../errors.ts";
 import { emptyHead, walkJournal } from "./accept-journal.ts";
+import { beside } from "./beside.ts";
 import type { StorageKeys } from "./keys.ts";
 import type { Patterns } from "./patterns.ts";
 import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
@@ -56,7 +54,8 @@ export function openChecks(db: Database, keys: StorageKeys, patterns: Patterns, 
     acceptances: () => walkJournal(journal),
     dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
     reconcile: async (outbound, signal) => {
-      const found = await besides({ database: join(folder, "semrs.db"), journal, from: head, outbound }, signal);
+      const request: ReconcileRequest = { database: join(folder, "semrs.db"), journal, from: head, outbound };
+      const found: Reconciliation = await beside("./reconcile-worker.ts", request, "reconciliation", signal);
       for (const id of found.missing) missing.add(id);
       head = found.head;
       acknowledged += found.acknowledged;
@@ -70,17 +69,3 @@ export function openChecks(db: Database, keys: StorageKeys, patterns: Patterns, 
 }
 
 const nothing = Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<(typeof fates)[number], number>;
-
-/** In a thread of its own: it goes through every row. */
-async function besides(request: ReconcileRequest, signal?: AbortSignal): Promise<Reconciliation> {
-  const worker = new Worker(new URL("./reconcile-worker.ts", import.meta.url), { workerData: request });
-  try {
-    const [found] = (await once(worker, "message", signal ? { signal } : {})) as [Reconciliation];
-    return found;
-  } catch (cause) {
-    await worker.terminate();
-    if (signal?.aborted) throw new Fault("STOPPING", "the site is stopping", { cause });
-    const reason = cause instanceof Error ? cause.message : "the store cannot be read";
-    throw new Fault("STORE_DAMAGED", `reconciliation failed: ${reason}`, { cause });
-  }
-}

@@ -1,6 +1,6 @@
 /** Deliveries: one row for each thing that has to reach somebody, with what became of every attempt. */
 import type { StorageKeys } from "./keys.ts";
-import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, insertWhere, type Row, update } from "./sqlite.ts";
 import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 
@@ -132,6 +132,5 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
     answered: ({ registry, since, from, limit }) => db.all(answeredSql, registry, since, from, limit).map(read),
     parked: (kind, limit) =>
       db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT +?", kind, limit).map(read),
-    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM delivery GROUP BY state")),
   };
 }

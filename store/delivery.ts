@@ -72,5 +72,4 @@ export type Deliveries = {
   }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
-  counts(): Readonly<Record<string, number>>;
 };

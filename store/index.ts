@@ -10,6 +10,7 @@ import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
 import { openConsents } from "./consents.ts";
+import { openCounts } from "./counts.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
@@ -86,6 +87,7 @@ export async function openStore({
       ...tables,
       kept: openKept(db, keys, folder),
       keptArrivals: openKeptArrivals(db),
+      counts: openCounts(db, join(folder, "semrs.db")),
       checks: openChecks(db, keys, patterns, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),

@@ -42,5 +42,4 @@ export type Items = {
     readonly state: ItemState;
     readonly limit: number;
   }): readonly { readonly item: Item; readonly count: number }[];
-  counts(): Readonly<Record<string, number>>;
 };

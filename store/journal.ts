@@ -1,6 +1,6 @@
 /** Arrivals and items: what came in on a wire, and the documents and instances that wait to be sealed. */
 import type { StorageKeys } from "./keys.ts";
-import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
 import type { ArrivalRow, ArrivalState, Arrivals, Item, ItemState, Items } from "./store.ts";
 
@@ -57,7 +57,6 @@ export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): 
         ? db.all("SELECT * FROM arrival WHERE state = ? AND id > ? ORDER BY id LIMIT +?", state, after, limit)
         : db.all("SELECT * FROM arrival WHERE id > ? ORDER BY id LIMIT +?", after, limit)
       ).map(read),
-    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM arrival GROUP BY state")),
   };
 }
 
@@ -117,7 +116,6 @@ export function openItems(db: Database, keys: StorageKeys): Items {
       ).map(read),
     matters: ({ state, limit }) =>
       db.all(mattersSql, state, limit).map((row) => ({ item: read(row), count: Number(row.n) })),
-    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM item GROUP BY state")),
   };
 }
 

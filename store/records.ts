@@ -1,7 +1,7 @@
 /** Sealed records with the receipts that prove where they went. Manifests name digests, so they rest sealed too. */
 import type { StorageKeys } from "./keys.ts";
 import type { Patterns } from "./patterns.ts";
-import { countsOf, openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
 import type { Evidence, RecordState, Records, StoredRecord } from "./store.ts";
 
@@ -74,7 +74,6 @@ export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns)
         ? db.all("SELECT * FROM record WHERE state = ? ORDER BY id DESC LIMIT +?", state, limit)
         : db.all("SELECT * FROM record ORDER BY id DESC LIMIT +?", limit)
       ).map(read),
-    counts: () => countsOf(db.all("SELECT state, count(*) AS n FROM record GROUP BY state")),
     attach: (id, { kind, from, receipt, isOfSeveral }) => {
       const { octets, changes } = patterns[isOfSeveral ? "packOnce" : "pack"](`${kind} ${from}`, receipt);
       const sealed = keys.seal(`evidence\0${id}\0${kind}\0${from}`, octets);

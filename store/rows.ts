@@ -23,10 +23,6 @@ export const text = (row: Row, column: string): string => String(row[column]);
 export const textOrNull = (row: Row, column: string): string | null =>
   row[column] === null ? null : String(row[column]);
 
-/** Counts by state, from `SELECT state, count(*) AS n … GROUP BY state`. */
-export const countsOf = (rows: readonly Row[]): Readonly<Record<string, number>> =>
-  Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row.n)]));
-
 /** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
 export function idSource(now: () => Date, random: (octets: number) => Buffer = drawn): () => Id {
   let last = "";

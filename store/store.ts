@@ -14,6 +14,7 @@ import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Consents } from "./consents.ts";
+import type { Counts } from "./counts.ts";
 import type { Deliveries } from "./delivery.ts";
 import type { Emergencies } from "./emergencies.ts";
 import type { Entries } from "./entry.ts";
@@ -91,6 +92,8 @@ export type Store = {
   readonly search: Search;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
+  /** Rows by state, of everything that was committed when it was asked for. */
+  counts(): Promise<Counts>;
   readonly checks: Checks;
   readonly kept: Kept;
   readonly keptArrivals: KeptArrivals;
@@ -185,7 +188,6 @@ export type Arrivals = {
   find(id: Id): ArrivalRow | undefined;
   byRepetition(token: Token): ArrivalRow | undefined;
   list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];
-  counts(): Readonly<Record<string, number>>;
 };
 
 export type RecordState = "stored" | "registered" | "opened" | "delivered" | "held";
@@ -233,7 +235,6 @@ export type Records = {
   byKey(key: Token): readonly StoredRecord[];
   byManifest(manifestSha256: string): StoredRecord | undefined;
   list(query: { readonly state?: RecordState; readonly limit: number }): readonly StoredRecord[];
-  counts(): Readonly<Record<string, number>>;
   /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing. */
   attach(id: Id, evidence: Evidence): readonly Change[];
   evidence(id: Id): readonly Evidence[];

@@ -115,14 +115,8 @@ async function settled({ houses }: Houses, ms: number): Promise<void> {
   const end = performance.now() + ms;
   let [before, since] = ["", performance.now()];
   while (performance.now() < end) {
-    const now = JSON.stringify(
-      [...houses.values()].map(({ started: { store } }) => [
-        store.arrivals.counts(),
-        store.items.counts(),
-        store.records.counts(),
-        store.deliveries.counts(),
-      ]),
-    );
+    const counts = [...houses.values()].map(({ started: { store } }) => store.counts());
+    const now = JSON.stringify(await Promise.all(counts));
     if (now !== before) [before, since] = [now, performance.now()];
     if (performance.now() - since > quietMs) return;
     await new Promise((resolve) => setTimeout(resolve, lookMs));
