@@ -90,7 +90,7 @@ export const routes: readonly Route[] = [
       };
     },
   }),
-  get("/counts", { summary: "Rows by state.", answer: ({ running }) => running.site.store.counts() }),
+  get("/counts", { summary: "Rows by state.", answer: ({ running }) => running.site.store.scans.counts() }),
   get("/journal", {
     summary: "What is not done, or what is in one state.",
     query: listQuery,

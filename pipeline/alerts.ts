@@ -32,7 +32,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 
   const look = async (): Promise<void> => {
     const now = site.now();
-    const holding = alertsIn(factsOf(site, reconciler), wanted, now.getTime());
+    const holding = alertsIn(await factsOf(site, reconciler), wanted, now.getTime());
     const { raised, resolved } = turnsOf(store.alerts.open() as readonly Alert[], holding);
     const changes = [
       ...raised.flatMap((alert) => [store.alerts.raise(alert, now.toISOString()), ...noticesOf("raised", alert, now)]),
@@ -109,7 +109,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 }
 
 /** What is known now; feeds are the systems that listen here. */
-function factsOf(site: Site, reconciler: Reconciler): AlertFacts {
+async function factsOf(site: Site, reconciler: Reconciler): Promise<AlertFacts> {
   const { store, config, now } = site;
   const at = now().getTime();
   const feeds = Object.entries(config.own.systems)
@@ -124,7 +124,7 @@ function factsOf(site: Site, reconciler: Reconciler): AlertFacts {
       return [{ system, last, hours }];
     });
   return {
-    queues: waitingSince(config, store.alerts.queues(at), at),
+    queues: waitingSince(config, await store.scans.queues(at), at),
     heldSince: store.alerts.heldSince(),
     emergencySince: store.emergencies.waiting().since,
     feeds,

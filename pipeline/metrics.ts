@@ -1,7 +1,7 @@
 /** One metric a station, plus gauges of what rests: read on the admin port's `/metrics`. Labels never carry data of a message. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Counts } from "../store/counts.ts";
 import type { ChannelSum } from "../store/reconcile.ts";
+import type { Counts } from "../store/scans.ts";
 import type { Store } from "../store/store.ts";
 
 export type Station =
@@ -72,7 +72,7 @@ export function openMetrics(site: string, store: Store): Metrics {
       labelNames: ["state"],
       registers,
       async collect() {
-        const counts = await store.counts();
+        const counts = await store.scans.counts();
         this.reset();
         for (const [state, count] of Object.entries(counts[of])) this.set({ state }, count);
       },

@@ -25,8 +25,6 @@ export type Alerts = {
   again(id: Id, attempts: number, due: number): Change;
   /** The oldest notice of each target, due or not: the ones after it wait. */
   first(): readonly Notice[];
-  /** The oldest delivery that is due, by destination; those that begin later are not waiting. */
-  queues(now: number): readonly { readonly destination: string; readonly since: number }[];
   /** The oldest thing that is held or parked. */
   heldSince(): number | null;
   /** When a system sent last; undefined if it never did. */
@@ -61,14 +59,6 @@ export function openAlerts(db: Database): Alerts {
       change("UPDATE alert_notice SET attempts = ?, due = ? WHERE id = ?", attempts, Math.round(due), id),
     // The bare columns are of the row with the least id (SQLite's rule for min).
     first: () => db.all("SELECT *, min(id) AS first FROM alert_notice GROUP BY target").map(read),
-    queues: (now) =>
-      db
-        .all(
-          `SELECT destination, min(created_at) AS since FROM delivery
-           WHERE state IN ('queued', 'inflight', 'ambiguous') AND (attempts > 0 OR due <= ?) GROUP BY destination`,
-          now,
-        )
-        .map((row) => ({ destination: text(row, "destination"), since: Date.parse(text(row, "since")) })),
     heldSince: () => {
       const held = db.get("SELECT min(since) AS since FROM item WHERE state = 'held'")?.since;
       const parked = db.get("SELECT min(created_at) AS since FROM delivery WHERE state = 'parked'")?.since;

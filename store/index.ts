@@ -10,7 +10,6 @@ import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
 import { openConsents } from "./consents.ts";
-import { openCounts } from "./counts.ts";
 import { afterCrash, openDeliveries } from "./deliveries.ts";
 import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
@@ -27,6 +26,7 @@ import { openPatterns, type Patterns } from "./patterns.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
+import { openScans } from "./scans.ts";
 import { openSearch } from "./search.ts";
 import { openSignedHeads } from "./signed-heads.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
@@ -87,7 +87,7 @@ export async function openStore({
       ...tables,
       kept: openKept(db, keys, folder),
       keptArrivals: openKeptArrivals(db),
-      counts: openCounts(db, join(folder, "semrs.db")),
+      scans: openScans(db, join(folder, "semrs.db")),
       checks: openChecks(db, keys, patterns, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),

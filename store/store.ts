@@ -14,7 +14,6 @@ import type { AuditLog } from "./audit-log.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Consents } from "./consents.ts";
-import type { Counts } from "./counts.ts";
 import type { Deliveries } from "./delivery.ts";
 import type { Emergencies } from "./emergencies.ts";
 import type { Entries } from "./entry.ts";
@@ -27,6 +26,7 @@ import type { Merges } from "./merges.ts";
 import type { Messages } from "./messages.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Reserve } from "./reserve.ts";
+import type { Scans } from "./scans.ts";
 import type { Search } from "./search.ts";
 import type { SignedHeads } from "./signed-heads.ts";
 import type { Steps } from "./steps.ts";
@@ -92,8 +92,7 @@ export type Store = {
   readonly search: Search;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];
-  /** Rows by state, of everything that was committed when it was asked for. */
-  counts(): Promise<Counts>;
+  readonly scans: Scans;
   readonly checks: Checks;
   readonly kept: Kept;
   readonly keptArrivals: KeptArrivals;

@@ -144,7 +144,7 @@ describe("the original of a replacement that names none", () => {
 test("everything is sent again after downtime: AA, counted, dropped, and nothing is replaced", async () => {
   await send({ id: "R1", orders: ["ORD-R"] });
   await send({ id: "R2", orders: ["ORD-R"] }, { event: "T10" });
-  const { items: kept } = await house.store.counts();
+  const { items: kept } = await house.store.scans.counts();
   for (const [controlId, it, event] of [
     ["R1-AGAIN", "R1", "T02"],
     ["R2-AGAIN", "R2", "T10"],
@@ -153,7 +153,7 @@ test("everything is sent again after downtime: AA, counted, dropped, and nothing
     expect(acksIn(await house.ask(again))).toEqual([`AA ${controlId}`]);
     expect(arrival(controlId)).toMatchObject({ state: "filtered", code: "REPEATED" });
   }
-  expect(Object.values((await house.store.counts()).items).reduce((sum, n) => sum + n, 0)).toBe(
+  expect(Object.values((await house.store.scans.counts()).items).reduce((sum, n) => sum + n, 0)).toBe(
     Object.values(kept).reduce((sum, n) => sum + n, 0),
   );
 });

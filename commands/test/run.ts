@@ -115,7 +115,7 @@ async function settled({ houses }: Houses, ms: number): Promise<void> {
   const end = performance.now() + ms;
   let [before, since] = ["", performance.now()];
   while (performance.now() < end) {
-    const counts = [...houses.values()].map(({ started: { store } }) => store.counts());
+    const counts = [...houses.values()].map(({ started: { store } }) => store.scans.counts());
     const now = JSON.stringify(await Promise.all(counts));
     if (now !== before) [before, since] = [now, performance.now()];
     if (performance.now() - since > quietMs) return;

@@ -49,7 +49,7 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
         rows.map((row) => commit([arrivals.add(row), messages.took("x", row.id, "")], [{ id: row.id, digest: "00" }])),
       );
       expect(results.filter(({ status }) => status === "rejected")).toEqual([{ status: "rejected", reason: conflict }]);
-      expect((await store().counts()).arrivals).toEqual({ accepted: 50 });
+      expect((await store().scans.counts()).arrivals).toEqual({ accepted: 50 });
     });
 
     test("all or nothing; what has resolved is read at once, and after a restart, and is in the accept journal", async () => {

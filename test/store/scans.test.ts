@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
-import { openCounts } from "../../store/counts.ts";
+import { openScans } from "../../store/scans.ts";
+import type { Delivery } from "../../store/store.ts";
 import { arrival, delivery, folder, store } from "./fresh.ts";
 
 const add = (...states: readonly ("accepted" | "refused")[]) =>
@@ -11,11 +12,11 @@ const add = (...states: readonly ("accepted" | "refused")[]) =>
 describe.each([
   ["in place", Number.MAX_SAFE_INTEGER],
   ["in a thread", 0],
-])("counted %s", (_, max) => {
+])("asked %s", (_, max) => {
   const opened = () => {
     const path = join(folder, "semrs.db");
     const db = new DatabaseSync(path, { readOnly: true });
-    return { db, counts: openCounts({ all: (sql) => db.prepare(sql).all() }, path, max) };
+    return { db, ...openScans({ all: (sql, ...params) => db.prepare(sql).all(...params) }, path, max) };
   };
 
   test("each table by state", async () => {
@@ -28,6 +29,24 @@ describe.each([
       records: {},
       deliveries: { queued: 1 },
     });
+    db.close();
+  });
+
+  test("the oldest delivery to each destination that is due", async () => {
+    const { db, queues } = opened();
+    const made = (destination: string, minute: number, change: Partial<Delivery> = {}) =>
+      store.deliveries.add(delivery({ destination, createdAt: `2026-05-04T12:0${minute}:00.000Z`, ...change }));
+    await store.commit([
+      made("his", 3),
+      made("his", 2, { due: 20, attempts: 1 }),
+      made("his", 1, { due: 20 }),
+      made("pacs", 4, { state: "delivered" }),
+      made("registry", 5, { state: "inflight" }),
+    ]);
+    expect(await queues(10)).toEqual([
+      { destination: "his", since: Date.parse("2026-05-04T12:02:00Z") },
+      { destination: "registry", since: Date.parse("2026-05-04T12:05:00Z") },
+    ]);
     db.close();
   });
 
@@ -46,7 +65,7 @@ describe.each([
 test("an index that cannot be read is told, and the next question is asked anew", async () => {
   const path = join(folder, "semrs.db");
   let isBroken = true;
-  const counts = openCounts(
+  const { counts } = openScans(
     {
       all: () => {
         if (isBroken) throw new Error("disk I/O error");
