@@ -2,7 +2,7 @@
 import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { isUid } from "../formats/dicom.ts";
-import type { ArrivalRow, Change, Item, StagedBlob } from "../store/store.ts";
+import type { ArrivalRow, Change, Item, TakenBlob } from "../store/store.ts";
 import { arrivalRow, takenIn } from "./arrival-row.ts";
 import { namedPatient } from "./audited.ts";
 import type { OutboundChannel } from "./config.ts";
@@ -74,26 +74,29 @@ async function take(
     blob: blob.name,
     state: "done",
   };
+  // Made up while the disk writes.
+  const changes = [
+    store.arrivals.add(row),
+    ...takenIn(site, row, namedPatient(site, facts.patientId ? [facts.patientId] : [])),
+    ...store.items.add(settled),
+    ...findingSteps(site, settled, findings),
+  ];
+  const { change } = await blob.durable();
   try {
-    await store.commit(
-      [
-        blob.change,
-        store.arrivals.add(row),
-        ...takenIn(site, row, namedPatient(site, facts.patientId ? [facts.patientId] : [])),
-        ...store.items.add(settled),
-        ...findingSteps(site, settled, findings),
-      ],
-      [{ id, digest: blob.digest }],
-    );
+    await store.commit([change, ...changes], [{ id, digest: blob.digest }]);
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
     const now = codeOf(thrown) === "STORE_CONFLICT" ? store.items.byKey("instance", facts.sopInstanceUid) : [];
     if (sameBytes(site, now, blob)) return { duplicate: true };
     throw thrown;
   }
-  if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
-  kept(settled, arrival.session);
-  log("source.accepted", { ...fields, message: id, ms: since(started) });
+  const ms = since(started);
+  // Behind the answer, for which the peer waits.
+  setImmediate(() => {
+    if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
+    kept(settled, arrival.session);
+    log("source.accepted", { ...fields, message: id, ms });
+  });
   return { duplicate: false };
 }
 
@@ -120,7 +123,8 @@ async function quarantine(
   };
   const keep = async (): Promise<boolean> => {
     if (store.arrivals.byRepetition(repetition)) return true;
-    const changes = [blob.change, store.arrivals.add(row), ...takenIn(site, row)];
+    const { change } = await blob.durable();
+    const changes = [change, store.arrivals.add(row), ...takenIn(site, row)];
     await store.commit(changes, [{ id: row.id, digest: blob.digest }]);
     return false;
   };
@@ -146,7 +150,7 @@ const findingSteps = (site: Site, { id, state, code }: Item, findings: readonly 
     : [step(site, id, "validate", state === "held" ? "held" : "validated", { code, detail: findings.join(", ") })];
 
 /** The same instance with the same bytes is here already: accepted again, kept once. */
-function sameBytes({ store }: Site, known: readonly Item[], blob: StagedBlob): Item | undefined {
+function sameBytes({ store }: Site, known: readonly Item[], blob: TakenBlob): Item | undefined {
   if (known.length === 0) return undefined;
   const digest = store.tokens.of("digest", "", blob.digest);
   return known.find((item) => item.digest === digest);

@@ -1,15 +1,16 @@
-/** One pass of an instance from the socket through the inspector and the cipher into a durable, sealed blob (decision 2). */
+/** One pass of an instance from the socket through the inspector and the cipher into a sealed blob (decision 2). */
 import type { Arrival } from "../connectors/connector.ts";
 import { sealPart } from "../envelope/index.ts";
 import { Fault, orFault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { DicomFinding } from "../formats/dicom-iod.ts";
-import type { StagedBlob } from "../store/store.ts";
+import type { TakenBlob } from "../store/store.ts";
 import { givenBack } from "./message-blob.ts";
 import type { Site } from "./site.ts";
 
 export type ReceivedInstance = {
-  readonly blob: StagedBlob;
+  /** Being written: who keeps the instance waits until it is durable. */
+  readonly blob: TakenBlob;
   /** Octets. */
   readonly size: number;
   /** What the instance says of itself, or why it is none that can be taken. */
@@ -33,7 +34,7 @@ export async function receiveInstance(
   };
   const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
-  const blob = await store.blobs.put(givenBack(part.cipher), part.facts);
+  const blob = await store.blobs.take(givenBack(part.cipher), part.facts);
   inspect(inspector.finish);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
   return { blob, size: part.facts().size, facts, findings: facts instanceof Fault ? [] : inspector.findings() };

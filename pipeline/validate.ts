@@ -38,18 +38,22 @@ export type DocumentFacts = {
 
 export type Attachment = { readonly blob: BlobName; readonly type: string };
 
-/** A document or an instance that passed its channel's rules and is ready to be kept. */
-export type Validated = At<
+/** An instance that passed its channel's rules and is kept once its blob is durable. */
+export type ValidatedInstance = At<
   "validated",
   {
     readonly item: Item;
-    readonly blob: StagedBlob;
-    /** Blobs of its attachments, to be kept with it. */
-    readonly attached: readonly StagedBlob[];
     /** Codes of what was found and let pass. */
     readonly findings: readonly string[];
   }
 >;
+
+/** A document that did, and is ready to be kept. */
+export type Validated = ValidatedInstance & {
+  readonly blob: StagedBlob;
+  /** Blobs of its attachments, to be kept with it. */
+  readonly attached: readonly StagedBlob[];
+};
 
 export type ReceivedDocument = {
   readonly arrival: Id;
@@ -148,9 +152,9 @@ export function validateInstance(
   channel: OutboundChannel,
   arrival: Id,
   facts: DicomFacts,
-  blob: StagedBlob,
+  blob: Pick<StagedBlob, "name" | "digest">,
   found: readonly DicomFinding[],
-): Validated {
+): ValidatedInstance {
   const { store, now } = site;
   const findings = graded(site, channel, found);
   const isHeld = findings.find(({ about }) => channel.validate.study[about] === "hold");
@@ -172,12 +176,7 @@ export function validateInstance(
     record: null,
     facts,
   };
-  return {
-    item,
-    blob,
-    attached: [] as readonly StagedBlob[],
-    findings: findings.map(findingText),
-  } as Partial<Validated> as Validated;
+  return { item, findings: findings.map(findingText) } as Partial<ValidatedInstance> as ValidatedInstance;
 }
 
 /** What the channel wants to know of, counted; what it refuses is thrown. */

@@ -21,10 +21,13 @@ const disk = { write: promisify(write), datasync: promisify(fdatasync) } as cons
 export type Spooled = {
   /** The whole of it; null where it is for a file. */
   readonly inline: Uint8Array | null;
-  /** The name of its file, or null; resolves when its octets and its name are on stable storage. */
-  keep(): Promise<string | null>;
+  /** Begins to write what is left of it. */
+  keep(): Promise<Kept>;
   drop(): Promise<void>;
 };
+
+/** The name of its file, or null. `written` resolves when its octets are on stable storage, as its name is already. */
+export type Kept = { readonly file: string | null; readonly written: Promise<void> };
 
 /** Takes the ciphertext in, and copies it: a piece may be used again once the next is asked for. An iterable that throws leaves nothing behind. STORE_FULL, or STORE_DAMAGED when the disk fails. */
 export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFiles): Promise<Spooled> {
@@ -70,28 +73,33 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
       for (const each of before) await add(each);
       await add(chunk);
     }
-    if (!file && !buffer) return { inline: Buffer.concat(small, size), keep: async () => null, drop };
+    if (!file && !buffer)
+      return { inline: Buffer.concat(small, size), keep: async () => ({ file: null, written: writing }), drop };
     await writing;
   } catch (thrown) {
     await drop();
     throw diskFault(thrown);
   }
-  const keep = async (): Promise<string> => {
+  const write = async (blank: BlankFile, isLarge: boolean): Promise<void> => {
     try {
-      const isLarge = file !== undefined;
-      file ??= await blanks.take();
-      if (buffer) await writeAll(file, buffer.subarray(0, size));
-      if (isLarge) await disk.datasync(file.descriptor);
-      const { name, descriptor } = file;
-      file = undefined;
-      closeSync(descriptor);
-      return name;
+      if (buffer) await writeAll(blank, buffer.subarray(0, size));
+      if (isLarge) await disk.datasync(blank.descriptor);
     } catch (thrown) {
+      discard(blank);
       throw diskFault(thrown);
     } finally {
       if (buffer) buffers.put(buffer);
-      buffer = undefined;
     }
+    closeSync(blank.descriptor);
+  };
+  const keep = async (): Promise<Kept> => {
+    const isLarge = file !== undefined;
+    const blank = file ?? (await blanks.take().catch(refuse));
+    file = undefined;
+    const written = write(blank, isLarge);
+    // Who never asks whether it is durable commits nothing of it.
+    written.catch(() => undefined);
+    return { file: blank.name, written };
   };
   return { inline: null, keep, drop };
 }
@@ -103,6 +111,10 @@ function unsynced(blank: BlankFile): BlankFile {
   } finally {
     closeSync(blank.descriptor);
   }
+}
+
+function refuse(thrown: unknown): never {
+  throw diskFault(thrown);
 }
 
 function diskFault(thrown: unknown): unknown {

@@ -8,7 +8,7 @@ import { openBlankFiles, pathOf } from "./blank-files.ts";
 import { spool } from "./blob-file.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
-import type { BlobFacts, BlobName, Blobs, StagedBlob } from "./store.ts";
+import type { BlobFacts, BlobName, Blobs } from "./store.ts";
 
 const readBytes = 256 * 1024;
 // A descriptor in place of a file handle: two turns of the thread pool a small file, not five.
@@ -39,37 +39,37 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     return found;
   };
 
-  return {
-    put: async (cipher, facts) => {
-      const spooled = await spool(cipher, blanks);
-      try {
-        const sealed = facts();
-        const digest = sealed.sha256 ?? sealed.root ?? "";
-        const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
-        // An inline one is left to its insert: to look would cost more than the row that is then not written.
-        const isKnown = spooled.inline === null && has(name);
-        if (isKnown) {
-          await spooled.drop();
-          return {
-            name,
-            digest,
-            fresh: false,
-            change: change(usedAgainSql, name),
-          } satisfies StagedBlob;
-        }
-        // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
-        const file = await spooled.keep();
-        return {
-          name,
-          digest,
-          fresh: true,
-          change: insertBlob(name, sealed, keys, spooled.inline, file),
-        } satisfies StagedBlob;
-      } catch (thrown) {
+  const take: Blobs["take"] = async (cipher, facts) => {
+    const spooled = await spool(cipher, blanks);
+    try {
+      const sealed = facts();
+      const digest = sealed.sha256 ?? sealed.root ?? "";
+      const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
+      // An inline one is left to its insert: to look would cost more than the row that is then not written.
+      const isKnown = spooled.inline === null && has(name);
+      if (isKnown) {
         await spooled.drop();
-        throw thrown;
+        const known = { name, digest, fresh: false, change: change(usedAgainSql, name) };
+        return { name, digest, durable: async () => known };
       }
-    },
+      // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
+      const { file, written } = await spooled.keep();
+      const staged = {
+        name,
+        digest,
+        fresh: true,
+        change: insertBlob(name, sealed, keys, spooled.inline, file),
+      };
+      return { name, digest, durable: async () => await written.then(() => staged) };
+    } catch (thrown) {
+      await spooled.drop();
+      throw thrown;
+    }
+  };
+
+  return {
+    take,
+    put: async (cipher, facts) => await (await take(cipher, facts)).durable(),
     own: (name, cipher, facts) => ({
       name,
       digest: facts.sha256 ?? facts.root ?? "",

@@ -121,6 +121,14 @@ export type BlobFacts = {
   readonly tag: Uint8Array;
 };
 
+/** A blob on its way to the disk: what it is called is known. Nothing of it can be committed before it is durable. */
+export type TakenBlob = {
+  readonly name: BlobName;
+  readonly digest: string;
+  /** Resolves when its octets are on stable storage; STORE_FULL, or STORE_DAMAGED when the disk fails. */
+  durable(): Promise<StagedBlob>;
+};
+
 /** A blob that is durable as a file but not yet in the index: commit `change` to keep it, or it is swept at next start. */
 export type StagedBlob = {
   readonly name: BlobName;
@@ -137,6 +145,8 @@ export type Blobs = {
    * copy is dropped and `fresh` is false. An iterable that throws leaves nothing behind.
    */
   put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
+  /** The same, resolved when the body has ended and is being written. */
+  take(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<TakenBlob>;
   /**
    * A body that never comes twice, up to 64 KiB, inline under a name that is an id: those that come together lie together, where
    * names made of digests are all over the index.
