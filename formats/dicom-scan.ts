@@ -1,38 +1,42 @@
-/** Feeds the tokenizer what it asks for, however the octets are cut, and tells where each element of the top level begins. */
+/** Feeds the tokenizer, however the octets are cut, and tells where each element of the top level begins. */
 import { Fault } from "../errors.ts";
-import { type Need, type Notes, tokenize, type Values } from "./dicom-tokens.ts";
+import { type Feed, type Need, type Notes, type Sink, tokenize, type Values } from "./dicom-tokens.ts";
 
-/** Octets in order; `begins` where they are the tag of a top-level element, whole. */
-export type Sink = (octets: Buffer, begins: boolean) => void;
+/** Of a chunk nothing is kept but copies. */
 export type Scan = { push(chunk: Uint8Array): void; finish(): Values; values(): Values };
 
+const empty = Buffer.alloc(0);
+
 /** A scan of one data set; every octet that went in is told to `sink`, what is noticed to `notes`. */
-export function openScan(transferSyntaxUid: string, sink: Sink = () => undefined, notes?: Notes): Scan {
-  const tokens = tokenize(transferSyntaxUid, notes);
+export function openScan(transferSyntaxUid: string, sink?: Sink, notes?: Notes): Scan {
+  const feed: Feed = { octets: empty, at: 0, sink };
+  const tokens = tokenize(transferSyntaxUid, feed, notes);
   let need: Need = firstOf(tokens.next());
   let gathered: Buffer[] = [];
   let size = 0;
-  const empty = Buffer.alloc(0);
   return {
     push: (chunk) => {
-      let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-      while (rest.length > 0) {
-        const piece = rest.subarray(0, need.count - size);
-        rest = rest.subarray(piece.length);
+      feed.octets = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+      feed.at = 0;
+      // The tokenizer has taken what was whole: what it needs now begins in this chunk, or goes on in it.
+      while (feed.at < feed.octets.length) {
+        const piece = feed.octets.subarray(feed.at, feed.at + need.count - size);
+        feed.at += piece.length;
         size += piece.length;
+        const isTaken = need.kind === "take";
         // What goes on in the next chunk is kept beyond this one.
-        if (need.kind === "take") gathered.push(size < need.count ? Buffer.from(piece) : piece);
-        else sink(piece, false);
-        while (size === need.count) {
-          const isTaken = need.kind === "take";
-          const bytes = isTaken ? (gathered.length === 1 ? (gathered[0] ?? empty) : Buffer.concat(gathered)) : empty;
-          // A data set may end before a tag of its top level, and nowhere else before octets that are taken.
-          if (isTaken) sink(bytes, need.mayEnd);
-          gathered = [];
-          size = 0;
-          need = firstOf(tokens.next(bytes));
-        }
+        if (isTaken) gathered.push(size < need.count ? Buffer.from(piece) : piece);
+        else sink?.(piece, false);
+        if (size < need.count) break;
+        const bytes = isTaken ? (gathered.length === 1 ? (gathered[0] ?? empty) : Buffer.concat(gathered)) : empty;
+        // A data set may end before a tag of its top level, and nowhere else before octets that are taken.
+        if (isTaken) sink?.(bytes, need.mayEnd);
+        gathered = [];
+        size = 0;
+        need = firstOf(tokens.next(bytes));
       }
+      feed.octets = empty;
+      feed.at = 0;
     },
     values: () => need.values,
     finish: () => {

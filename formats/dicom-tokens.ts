@@ -1,6 +1,7 @@
 /**
- * The DICOM data set grammar (PS3.5 7) as a coroutine: it says how many octets it needs next, or may be skipped, and is
- * given them. Sequences are walked, whether their length is defined or not; values over a small limit are skipped.
+ * The DICOM data set grammar (PS3.5 7) as a coroutine: it reads what is at hand, and says how many octets it needs, or may be
+ * skipped, where they have not all come. Sequences are walked, whether their length is defined or not; values over a small
+ * limit are skipped.
  */
 import { Fault } from "../errors.ts";
 
@@ -13,6 +14,11 @@ export type Need = {
   readonly mayEnd: boolean;
   readonly values: Values;
 };
+
+/** Octets in order; `begins` where they are the tag of a top-level element, whole. */
+export type Sink = (octets: Buffer, begins: boolean) => void;
+/** What is at hand: octets from a place on, of which the tokenizer takes what it wants, and tells the sink. */
+export type Feed = { octets: Buffer; at: number; readonly sink: Sink | undefined };
 
 /** What is noticed on the way, for whoever wants to know. */
 export type Notes = {
@@ -52,7 +58,7 @@ const trailingPadding = 0xfffcfffc;
 
 const implicitLittle = "1.2.840.10008.1.2";
 const explicitBig = "1.2.840.10008.1.2.2";
-const shortVrs = new Set([
+const shortVrs = [
   "AE",
   "AS",
   "AT",
@@ -74,7 +80,7 @@ const shortVrs = new Set([
   "UI",
   "UL",
   "US",
-]);
+];
 /** Two reserved octets and a length of four (PS3.5 7.1.2). */
 export const longVrs: ReadonlySet<string> = new Set([
   "OB",
@@ -92,6 +98,11 @@ export const longVrs: ReadonlySet<string> = new Set([
   "UV",
 ]);
 
+/** By their two octets as a number, which takes no text to be made of them. */
+const vrs: ReadonlyMap<number, { readonly vr: string; readonly isLong: boolean }> = new Map(
+  [...shortVrs, ...longVrs].map((vr) => [Buffer.from(vr).readUInt16BE(0), { vr, isLong: longVrs.has(vr) }]),
+);
+
 /** What modalities write as a number, decimals and commas included; letters are none (PS3.5 6.2 IS). */
 const integerString = /^[0-9 +\-.,eE\\\0]*$/;
 
@@ -104,6 +115,9 @@ export type Encoding = { readonly isExplicit: boolean; readonly isBig: boolean }
 type Context = {
   readonly values: Map<number, Uint8Array>;
   readonly notes: Notes | undefined;
+  readonly feed: Feed;
+  /** Where the octets are that were taken last. */
+  bytes: Buffer;
   elements: number;
   offset: number;
 };
@@ -114,13 +128,15 @@ export const encodingOf = (transferSyntaxUid: string): Encoding => ({
   isBig: transferSyntaxUid === explicitBig,
 });
 
-/** Walks one data set; never returns of itself: the stream's end is the end. */
-export function* tokenize(transferSyntaxUid: string, notes?: Notes): Tokens<Values> {
+/** Walks one data set; never returns of itself: the stream's end is the end. Between two needs it empties the feed. */
+export function* tokenize(transferSyntaxUid: string, feed: Feed, notes?: Notes): Tokens<Values> {
   const encoding = encodingOf(transferSyntaxUid);
-  const context: Context = { values: new Map(), notes, elements: 0, offset: 0 };
+  const context: Context = { values: new Map(), notes, feed, bytes: feed.octets, elements: 0, offset: 0 };
   let last = -1;
   for (;;) {
-    const tag = tagOf(yield* take(context, 4, true), encoding);
+    let at = taken(context, 4, true);
+    if (at < 0) at = yield* awaited(context, 4, true);
+    const tag = tagOf(context.bytes, encoding, at);
     if (tag <= last) throw invalid("elements out of order", tag);
     if (tag >>> 16 === 0xfffe || (tag >>> 16 < 0x0008 && tag >>> 16 !== 0))
       throw invalid("an element that does not belong in a data set", tag);
@@ -133,12 +149,25 @@ function* element(context: Context, tag: number, encoding: Encoding, depth: numb
   context.elements += 1;
   if (context.elements > maxElements) throw invalid(`more than ${maxElements} elements`);
   if (depth > maxDepth) throw invalid(`sequences nested deeper than ${maxDepth}`);
-  const { vr, length } = yield* lengthOf(context, tag, encoding);
+  const { isExplicit, isBig } = encoding;
+  let at = taken(context, 4);
+  if (at < 0) at = yield* awaited(context, 4);
+  let vr = "";
+  let length = 0;
+  if (isExplicit) {
+    const known = vrs.get(context.bytes.readUInt16BE(at));
+    if (!known) throw invalid("an unknown value representation", tag);
+    vr = known.vr;
+    if (known.isLong) {
+      at = taken(context, 4);
+      if (at < 0) at = yield* awaited(context, 4);
+      length = longOf(context.bytes, encoding, at);
+    } else length = isBig ? context.bytes.readUInt16BE(at + 2) : context.bytes.readUInt16LE(at + 2);
+  } else length = longOf(context.bytes, encoding, at);
   if (context.notes) note(context.notes, tag, vr, length, isTop);
   if (length === undefinedLength) {
     const isFragments = tag === pixelData && vr !== "SQ";
-    if (encoding.isExplicit && !isFragments && vr !== "SQ" && vr !== "UN")
-      throw invalid(`undefined length of a ${vr}`, tag);
+    if (isExplicit && !isFragments && vr !== "SQ" && vr !== "UN") throw invalid(`undefined length of a ${vr}`, tag);
     if (isFragments) return yield* fragments(context, tag, encoding);
     // A sequence of unknown VR is written in implicit little endian (PS3.5 6.2.2 note 2).
     return yield* items(context, tag, vr === "UN" ? { isExplicit: false, isBig: false } : encoding, depth + 1);
@@ -146,31 +175,23 @@ function* element(context: Context, tag: number, encoding: Encoding, depth: numb
   if (vr === "SQ") return yield* items(context, tag, encoding, depth + 1, context.offset + length);
   const isKept = isTop && kept.has(tag) && length <= maxKeptBytes;
   if (isKept || vr === "IS") {
-    const value = yield* take(context, length);
-    if (vr === "IS" && !integerString.test(value.toString("latin1")))
+    at = taken(context, length);
+    if (at < 0) at = yield* awaited(context, length);
+    const { bytes } = context;
+    if (vr === "IS" && !integerString.test(bytes.toString("latin1", at, at + length)))
       throw invalid("an integer string that is no number", tag);
-    if (isKept) context.values.set(tag, Uint8Array.from(value));
-  } else yield* skip(context, length, isTop && tag === trailingPadding);
+    if (isKept) context.values.set(tag, Uint8Array.from(bytes.subarray(at, at + length)));
+  } else {
+    const left = skipped(context, length);
+    // Only padding of which nothing has come may be missing.
+    if (left > 0) yield* missing(context, left, isTop && tag === trailingPadding && left === length);
+  }
 }
 
 function note({ lengths, unfit }: Notes, tag: number, vr: string, length: number, isTop: boolean): void {
   const isUndefined = length === undefinedLength;
   if (isTop && lengths.size < maxLengths) lengths.set(tag, isUndefined ? 1 : length);
   if (!isUndefined && length % (valueBytes[vr] ?? 2) !== 0 && unfit.length < maxUnfit) unfit.push(tag);
-}
-
-function* lengthOf(
-  context: Context,
-  tag: number,
-  { isExplicit, isBig }: Encoding,
-): Tokens<{ readonly vr: string; readonly length: number }> {
-  if (!isExplicit) return { vr: "", length: (yield* take(context, 4)).readUInt32LE(0) };
-  const head = yield* take(context, 4);
-  const vr = head.toString("latin1", 0, 2);
-  if (shortVrs.has(vr)) return { vr, length: isBig ? head.readUInt16BE(2) : head.readUInt16LE(2) };
-  if (!longVrs.has(vr)) throw invalid("an unknown value representation", tag);
-  const length = yield* take(context, 4);
-  return { vr, length: isBig ? length.readUInt32BE(0) : length.readUInt32LE(0) };
 }
 
 /** Items of a sequence: up to its delimiter, or up to `end` where its length is defined. */
@@ -198,9 +219,11 @@ function* items(
 
 function* itemContent(context: Context, tag: number, encoding: Encoding, depth: number, end: number): Tokens<void> {
   while (context.offset < end) {
-    const inner = tagOf(yield* take(context, 4), encoding);
+    let at = taken(context, 4);
+    if (at < 0) at = yield* awaited(context, 4);
+    const inner = tagOf(context.bytes, encoding, at);
     if (inner === itemEnd && end === Number.POSITIVE_INFINITY) {
-      yield* take(context, 4);
+      if (taken(context, 4) < 0) yield* awaited(context, 4);
       return;
     }
     if (inner >>> 16 === 0xfffe) throw invalid("a delimiter in the wrong place", tag);
@@ -215,27 +238,55 @@ function* fragments(context: Context, tag: number, encoding: Encoding): Tokens<v
     const { marker, length } = yield* markerOf(context, encoding);
     if (marker === sequenceEnd) return;
     if (marker !== item || length === undefinedLength) throw invalid("a fragment expected", tag);
-    yield* skip(context, length);
+    const left = skipped(context, length);
+    if (left > 0) yield* missing(context, left, false);
   }
 }
 
 function* markerOf(context: Context, encoding: Encoding): Tokens<{ readonly marker: number; readonly length: number }> {
-  const head = yield* take(context, 8);
-  return { marker: tagOf(head, encoding), length: encoding.isBig ? head.readUInt32BE(4) : head.readUInt32LE(4) };
+  let at = taken(context, 8);
+  if (at < 0) at = yield* awaited(context, 8);
+  return { marker: tagOf(context.bytes, encoding, at), length: longOf(context.bytes, encoding, at + 4) };
 }
 
 /** Unsigned, so that tags compare as the standard orders them. */
-export const tagOf = (bytes: Buffer, { isBig }: Encoding): number =>
+export const tagOf = (bytes: Buffer, { isBig }: Encoding, at = 0): number =>
   isBig
-    ? bytes.readUInt16BE(0) * 65_536 + bytes.readUInt16BE(2)
-    : bytes.readUInt16LE(0) * 65_536 + bytes.readUInt16LE(2);
+    ? bytes.readUInt16BE(at) * 65_536 + bytes.readUInt16BE(at + 2)
+    : bytes.readUInt16LE(at) * 65_536 + bytes.readUInt16LE(at + 2);
 
-function* take(context: Context, count: number, mayEnd = false): Tokens<Buffer> {
+const longOf = (bytes: Buffer, { isBig }: Encoding, at: number): number =>
+  isBig ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at);
+
+/** Where in `bytes` the next octets are; negative where they have not all come, and are to be awaited. */
+function taken(context: Context, count: number, mayEnd = false): number {
+  const { feed } = context;
+  const { octets, at } = feed;
+  if (count > octets.length - at) return -1;
+  feed.at += count;
   context.offset += count;
-  return count === 0 ? Buffer.alloc(0) : yield { kind: "take", count, mayEnd, values: context.values };
+  context.bytes = octets;
+  if (count > 0) feed.sink?.(octets.subarray(at, at + count), mayEnd);
+  return at;
 }
 
-function* skip(context: Context, count: number, mayEnd = false): Tokens<void> {
+function* awaited(context: Context, count: number, mayEnd = false): Tokens<number> {
+  context.bytes = yield { kind: "take", count, mayEnd, values: context.values };
   context.offset += count;
-  if (count > 0) yield { kind: "skip", count, mayEnd, values: context.values };
+  return 0;
+}
+
+/** Octets that are missing of those to be skipped. */
+function skipped(context: Context, count: number): number {
+  const { feed } = context;
+  const piece = feed.octets.subarray(feed.at, feed.at + count);
+  if (piece.length > 0) feed.sink?.(piece, false);
+  feed.at += piece.length;
+  context.offset += piece.length;
+  return count - piece.length;
+}
+
+function* missing(context: Context, count: number, mayEnd: boolean): Tokens<void> {
+  context.offset += count;
+  yield { kind: "skip", count, mayEnd, values: context.values };
 }

@@ -74,9 +74,11 @@ export function inspectDicom(): Inspector {
   return {
     push: (chunk) => {
       if (meta) return data(chunk);
-      head = Buffer.concat([head, chunk]);
-      if (head.length < metaEnd(head)) return;
-      data(begin());
+      const isWhole = head.length === 0;
+      head = isWhole ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat([head, chunk]);
+      if (head.length >= metaEnd(head)) data(begin());
+      // The chunk is somebody else's: what goes on in the next is copied.
+      else if (isWhole) head = Buffer.from(head);
     },
     finish: () => {
       if (!meta) data(begin());

@@ -43,6 +43,16 @@ test("cut off anywhere in its data set it is truncated", () => {
   expect(() => inspect(file.subarray(0, file.length - 1))).toThrow(/truncated/);
 });
 
+test("trailing padding may be left out, but not end in its middle, however it comes", () => {
+  const padding = Buffer.concat([Buffer.from("fcfffcff4f42000010000000", "hex"), Buffer.alloc(16)]);
+  const padded = Buffer.concat([file, padding]);
+  for (const size of [padded.length, 97, 1]) {
+    expect(inspect(padded, size)).toEqual(inspect(file));
+    expect(inspect(padded.subarray(0, -16), size)).toEqual(inspect(file));
+    for (const left of [1, 15]) expect(() => inspect(padded.subarray(0, -left), size)).toThrow(/truncated/);
+  }
+});
+
 test("flipped bits give facts or a typed fault, never anything else", () => {
   fc.assert(
     fc.property(fc.nat(file.length * 8 - 1), (bit) => {
