@@ -55,18 +55,17 @@ async function take(
   if (facts instanceof Fault) return await refuse(facts);
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
-  const known = store.items.byKey("instance", facts.sopInstanceUid);
-  const before = sameBytes(site, known, blob);
-  if (before) {
+  const repeated = async (before: Item): Promise<Taken> => {
     await comeAgain(site, before, kept, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
-  }
+  };
+  const before = sameBytes(site, received.known, blob);
+  if (before) return await repeated(before);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
   if (validated instanceof Fault) return await refuse(validated);
   const { item, findings } = validated;
-  const settled = { ...item, ...fateOf(site, item, known) };
   const row: ArrivalRow = {
     ...arrivalRow(site, id, system, arrival, blob.digest),
     channel: channel.name,
@@ -74,16 +73,24 @@ async function take(
     blob: blob.name,
     state: "done",
   };
-  // Made up while the disk writes.
-  const changes = [
-    store.arrivals.add(row),
-    ...takenIn(site, row, namedPatient(site, facts.patientId ? [facts.patientId] : [])),
+  const keptAs = (settled: Item): readonly Change[] => [
     ...store.items.add(settled),
     ...findingSteps(site, settled, findings),
   ];
+  // Made up while the disk writes, as if nothing else were known of it.
+  const arrived = [
+    store.arrivals.add(row),
+    ...takenIn(site, row, namedPatient(site, facts.patientId ? [facts.patientId] : [])),
+  ];
+  const alone = keptAs(item);
   const { change } = await blob.durable();
+  const met = store.reading(() => metBy(site, item));
+  const meanwhile = sameBytes(site, met.known, blob);
+  if (meanwhile) return await repeated(meanwhile);
+  const fate = fateOf(met);
+  const settled = { ...item, ...fate };
   try {
-    await store.commit([change, ...changes], [{ id, digest: blob.digest }]);
+    await store.commit([change, ...arrived, ...(fate ? keptAs(settled) : alone)], [{ id, digest: blob.digest }]);
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
     const now = codeOf(thrown) === "STORE_CONFLICT" ? store.items.byKey("instance", facts.sopInstanceUid) : [];
@@ -166,11 +173,16 @@ async function comeAgain(site: Site, item: Item, kept: Kept, session: Session | 
   } else if (session) kept(item, session);
 }
 
-/** What a new instance meets: a note that rejected it before it came, or other bytes under its UID. */
-function fateOf({ store }: Site, { key }: Item, known: readonly Item[]): Partial<Item> {
-  const rejection = store.studies.rejection(key);
+/** What is here of a new instance's UID: other instances, and a note that rejected it before it came. */
+const metBy = ({ store }: Site, { key }: Item) => ({
+  known: store.items.byKey("instance", key),
+  rejection: store.studies.rejection(key),
+});
+
+/** What that makes of it; undefined where it waits as any other. */
+function fateOf({ known, rejection }: ReturnType<typeof metBy>): Partial<Item> | undefined {
   if (rejection) return { state: "discarded", code: rejected, reason: rejection.reason };
-  if (known.every(({ state }) => state === "discarded")) return {};
+  if (known.every(({ state }) => state === "discarded")) return undefined;
   const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";
   return { state: "held", code: conflict, reason };
 }

@@ -4,7 +4,7 @@ import { sealPart } from "../envelope/index.ts";
 import { Fault, orFault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { DicomFinding } from "../formats/dicom-iod.ts";
-import type { TakenBlob } from "../store/store.ts";
+import type { Item, TakenBlob } from "../store/store.ts";
 import { givenBack } from "./message-blob.ts";
 import type { Site } from "./site.ts";
 
@@ -16,6 +16,8 @@ export type ReceivedInstance = {
   /** What the instance says of itself, or why it is none that can be taken. */
   readonly facts: DicomFacts | Fault;
   readonly findings: readonly DicomFinding[];
+  /** What was kept under its SOP Instance UID when its last octet came. */
+  readonly known: readonly Item[];
 };
 
 /**
@@ -34,8 +36,15 @@ export async function receiveInstance(
   };
   const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
-  const blob = await store.blobs.take(givenBack(part.cipher), part.facts);
-  inspect(inspector.finish);
+  let known: readonly Item[] = [];
+  const isNew = (): boolean => {
+    inspect(inspector.finish);
+    if (!facts || facts instanceof Fault) return false;
+    known = store.items.byKey("instance", facts.sopInstanceUid);
+    return known.length === 0;
+  };
+  const blob = await store.blobs.take(givenBack(part.cipher), part.facts, isNew);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
-  return { blob, size: part.facts().size, facts, findings: facts instanceof Fault ? [] : inspector.findings() };
+  const findings = facts instanceof Fault ? [] : inspector.findings();
+  return { blob, size: part.facts().size, facts, findings, known };
 }

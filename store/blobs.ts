@@ -39,14 +39,14 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     return found;
   };
 
-  const take: Blobs["take"] = async (cipher, facts) => {
+  const take: Blobs["take"] = async (cipher, facts, isNew = () => false) => {
     const spooled = await spool(cipher, blanks);
     try {
       const sealed = facts();
       const digest = sealed.sha256 ?? sealed.root ?? "";
       const name = keys.blobName(sealed.sha256 === null ? "segments" : "whole", digest);
       // An inline one is left to its insert: to look would cost more than the row that is then not written.
-      const isKnown = spooled.inline === null && has(name);
+      const isKnown = !isNew() && spooled.inline === null && has(name);
       if (isKnown) {
         await spooled.drop();
         const known = { name, digest, fresh: false, change: change(usedAgainSql, name) };

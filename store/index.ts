@@ -80,6 +80,7 @@ export async function openStore({
     await database.commit([...first, ...afterStart(arrivals)]);
     return {
       commit: database.commit,
+      reading: database.reading,
       failed: database.failed,
       newId: idSource(now),
       cursors: openCursors(keys),

@@ -10,6 +10,8 @@ const tagBytes = 16;
 const wrapIv = Buffer.alloc(8, 0xa6);
 /** Tokens carry the version of the key that made them, so that a rotation can tell old from new. */
 const tokenVersion = "1";
+/** Tokens that are remembered: those of one study or patient are asked for with each of its instances. */
+const maxRecent = 512;
 
 export type StorageKeys = {
   readonly tokens: Tokens;
@@ -50,12 +52,17 @@ export function storageKeys(key: Uint8Array): StorageKeys {
   const derive = (info: string) =>
     createSecretKey(Buffer.from(hkdfSync("sha256", key, new Uint8Array(), `semrs-store/${info}`, 32)));
   const [rowKey, wrapKey, tokenKey, blobKey] = [derive("row"), derive("wrap"), derive("token"), derive("blob")];
+  const recent = new Map<string, string>();
+  const token = (named: string): string => {
+    const known = recent.get(named);
+    if (known !== undefined) return known;
+    const made = tokenVersion + createHmac("sha256", tokenKey).update(named).digest("hex").slice(0, 48);
+    if (recent.size >= maxRecent) recent.clear();
+    recent.set(named, made);
+    return made;
+  };
   return {
-    tokens: {
-      of: (label, system, value) =>
-        tokenVersion +
-        createHmac("sha256", tokenKey).update(`${label}\0${system}\0${value}`).digest("hex").slice(0, 48),
-    },
+    tokens: { of: (label, system, value) => token(`${label}\0${system}\0${value}`) },
     seal: (where, clear) => {
       const nonce = drawn(nonceBytes);
       const cipher = createCipheriv("aes-256-gcm", rowKey, nonce, { authTagLength: tagBytes }).setAAD(

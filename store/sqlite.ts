@@ -18,6 +18,8 @@ export type Row = Readonly<Record<string, SQLOutputValue>>;
 export type Database = {
   all(sql: string, ...params: SQLInputValue[]): readonly Row[];
   get(sql: string, ...params: SQLInputValue[]): Row | undefined;
+  /** Reads that see the same state of the index: it is looked once whether that has changed. */
+  reading<T>(read: () => T): T;
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
   /** Resolves when nothing can be written any more. */
   readonly failed: Promise<Fault>;
@@ -142,6 +144,14 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     failed: failed.promise,
     all: (sql, ...params) => statement(sql).all(...params) as Row[],
     get: (sql, ...params) => statement(sql).get(...params) as Row | undefined,
+    reading: (read) => {
+      statement("BEGIN").run();
+      try {
+        return read();
+      } finally {
+        statement("COMMIT").run();
+      }
+    },
     commit: async (changes, accepted = []) => {
       // Only intake is refused by the reserve: draining needs room for its marks.
       if (accepted.length > 0 && !reserve.hasSpace()) throw belowReserve();

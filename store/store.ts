@@ -63,6 +63,8 @@ export type Store = {
    * with STORE_CONFLICT (a unique key exists; nothing of this commit was applied), STORE_FULL or STORE_DAMAGED.
    * `accepted` is appended to the accept journal, and fsynced at the same time as the commit, before this resolves. */
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  /** Reads of one turn that see the same state, at little more than the cost of one. */
+  reading<T>(read: () => T): T;
   /** Resolves when a write or a sync has failed: nothing more is taken by this process, and only a new one may try again. */
   readonly failed: Promise<Fault>;
   newId(): Id;
@@ -145,8 +147,11 @@ export type Blobs = {
    * copy is dropped and `fresh` is false. An iterable that throws leaves nothing behind.
    */
   put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
-  /** The same, resolved when the body has ended and is being written. */
-  take(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<TakenBlob>;
+  /**
+   * The same, resolved when the body has ended and is being written. `isNew` is asked once it has: true where nobody is known
+   * to have put it before, so that it is not looked for. Where somebody has, its copy is in vain, and goes with the next sweep.
+   */
+  take(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts, isNew?: () => boolean): Promise<TakenBlob>;
   /**
    * A body that never comes twice, up to 64 KiB, inline under a name that is an id: those that come together lie together, where
    * names made of digests are all over the index.

@@ -82,6 +82,7 @@ export async function openSimulatedStore(
   const database: Database = {
     all: (sql, ...params) => statement(sql).all(...params),
     get: (sql, ...params) => statement(sql).get(...params),
+    reading: (read) => read(),
     commit,
     failed: new Promise(() => undefined),
     checkpoint: checkpointOf({ prepare: statement }),
