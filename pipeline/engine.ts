@@ -25,6 +25,7 @@ import { openMessageIntake } from "./intake-message.ts";
 import { openMessages } from "./messages.ts";
 import { retrieve } from "./open.ts";
 import { outbound } from "./outbound.ts";
+import { openPace } from "./pace.ts";
 import { openPledges } from "./pledges.ts";
 import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
@@ -73,18 +74,21 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const loop = openDeliveryLoop(site, sends, { register: registerAll });
   const recall = openRecall(site);
   bind({ wake: loop.wake, doubt: recall.doubt });
+  const pace = openPace();
   const leave = async (assembled: Assembled): Promise<void> => {
     await outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
-      route: (sealed) =>
-        pass(site, "route", sealed.channel.name, () =>
+      route: async (sealed) => {
+        await pace.turn();
+        await pass(site, "route", sealed.channel.name, () =>
           routeSealed(site, provide, sealed, replacementNotices(site, sealed.id, sealed.entry)),
-        ),
+        );
+      },
     });
     await withdrawIfCancelled(site, assembled.document);
   };
-  const room = openWaitingRoom(site, leave, askPacs(site));
-  const messages = openMessageIntake(site, openMessages(site, room.arrived));
+  const room = openWaitingRoom(site, leave, askPacs(site), pace);
+  const messages = openMessageIntake(site, openMessages(site, room.arrived), pace);
   const instances = openInstanceIntake(site, room.arrived);
   const commit = openCommit(site, room.complete);
   await messages.resume();

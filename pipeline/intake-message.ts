@@ -10,7 +10,7 @@ import { namedPatient } from "./audited.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { collect, readMessage, stageMessage } from "./message-blob.ts";
-import { openPace } from "./pace.ts";
+import type { Pace } from "./pace.ts";
 import { openPatientOrder, type Turn } from "./patient-order.ts";
 import { pass, type Site } from "./site.ts";
 import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
@@ -43,11 +43,11 @@ const lanesOf = { perSender: 16, beside: 4, total: 128 } as const;
 export function openMessageIntake(
   site: Site,
   take: TakeMessage,
+  pace: Pace,
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log } = site;
   const lanes = openLanes(lanesOf);
   const order = openPatientOrder();
-  const pace = openPace();
   const verdicts = openVerdicts(site, take, pace);
 
   const intake: MessageIntake = async (system, arrival) => {

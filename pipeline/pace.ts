@@ -1,64 +1,74 @@
-/** What has been answered already waits while messages are being accepted: a burst is taken in first and worked off behind it. */
-import { type EventLoopUtilization, performance } from "node:perf_hooks";
+/**
+ * Intake goes first: what follows an acknowledgement waits while messages are being taken in, never longer than `longestMs`, and
+ * takes its turns of the event loop one by one (decision 24).
+ */
+import { performance } from "node:perf_hooks";
 
 export type Pace = {
-  /** A message is being accepted; the function says that it has its answer. */
+  /** A message is being taken in; the function says that it has its answer. */
   begin(): () => void;
-  /**
-   * Resolves, for one caller after the other, when nothing has been accepted for a moment or acceptance leaves time over; at
-   * the latest `maxWaitMs` after the one before: it never stands still.
-   */
-  quiet(): Promise<void>;
+  /** Resolves for one caller a turn of the event loop, in the order they asked: between two of them is whatever else is ready. */
+  turn(): Promise<void>;
+  /** Resolves, in a turn, once intake leaves time over, or `longestMs` after `since` (what `now()` says): then on equal terms. */
+  quiet(since: number): Promise<void>;
+  /** A monotonic clock, milliseconds. */
+  now(): number;
 };
 
-/** What a pace looks at: a monotonic clock, milliseconds, and how much of the time since it was last asked was work, 0 to 1. */
-export type Watch = { now(): number; load(): number };
+/** Intake leaves time over when in the last `windowMs` a message was being taken in for less than this share of it. */
+const spare = 0.5;
+const windowMs = 20;
+/** How long intake has the processors for itself; what waits longer is worked off beside it. */
+export const longestMs = 2_000;
 
-const momentMs = 50;
-const lookMs = 10;
-const maxWaitMs = 100;
-const spareLoad = 0.6;
-
-/** The pace of one site. */
-export function openPace({ now, load }: Watch = openWatch()): Pace {
-  let busy = 0;
-  let last = Number.NEGATIVE_INFINITY;
-  let line: Promise<void> = Promise.resolve();
-  const wait = async (): Promise<void> => {
-    const end = now() + maxWaitMs;
-    load();
-    while ((busy > 0 || now() - last < momentMs) && now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, lookMs));
-      if (load() < spareLoad) return;
-    }
+/** The pace of one site. `pause` resolves after so many milliseconds. */
+export function openPace(
+  now: () => number = () => performance.now(),
+  pause: (ms: number) => Promise<unknown> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+): Pace {
+  let underWay = 0;
+  let began = 0;
+  /** Milliseconds in which a message was being taken in, since ever. */
+  let taking = 0;
+  let looked = { at: now(), taking: 0 };
+  let isSpare = true;
+  const takingNow = (): number => taking + (underWay > 0 ? now() - began : 0);
+  const leavesTime = (): boolean => {
+    const passed = now() - looked.at;
+    if (passed < windowMs) return isSpare;
+    const total = takingNow();
+    isSpare = total - looked.taking < spare * passed;
+    looked = { at: now(), taking: total };
+    return isSpare;
   };
+
+  const line: (() => void)[] = [];
+  const serve = (): void => {
+    line.shift()?.();
+    if (line.length > 0) setImmediate(serve);
+  };
+  const turn = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (line.push(resolve) === 1) setImmediate(serve);
+    });
+
   return {
+    now,
+    turn,
     begin: () => {
-      busy += 1;
+      if (underWay === 0) began = now();
+      underWay += 1;
       let isOver = false;
       return () => {
         if (isOver) return;
         isOver = true;
-        busy -= 1;
-        last = now();
+        underWay -= 1;
+        if (underWay === 0) taking += now() - began;
       };
     },
-    quiet: () => {
-      line = line.then(wait);
-      return line;
-    },
-  };
-}
-
-function openWatch(): Watch {
-  let before: EventLoopUtilization | undefined;
-  return {
-    now: () => performance.now(),
-    load: () => {
-      const after = performance.eventLoopUtilization();
-      const { utilization } = performance.eventLoopUtilization(after, before);
-      before = after;
-      return utilization;
+    quiet: async (since) => {
+      while (!leavesTime() && now() - since < longestMs) await pause(windowMs);
+      await turn();
     },
   };
 }

@@ -110,7 +110,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   const takeInTurn = async (message: SpooledMessage): Promise<Settled> => {
     const leave = await judging.enter(message.sender);
     try {
-      await othersFirst();
+      await pace.turn();
       return await take(message);
     } finally {
       leave();
@@ -210,6 +210,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     judgeLater: (message, read) => {
       const { id, bytes, ...head } = message;
       const size = bytes.length;
+      const since = pace.now();
       const isHeld = size <= maxHeldEachBytes && held + size <= maxHeldBytes;
       if (isHeld) held += size;
       let kept = isHeld ? bytes : undefined;
@@ -218,7 +219,7 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
         .then(() => later.enter(""))
         .then(async (leave) => {
           try {
-            await pace.quiet();
+            await pace.quiet(since);
             // What a stop leaves is taken up at the next start.
             if (site.signal.aborted) return { accepted: true };
             return await attempt({ id, ...head, bytes: kept ?? (await read()) }, () => true);
@@ -235,6 +236,3 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     refuse,
   };
 }
-
-/** Lets everything else that is ready go first. */
-const othersFirst = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -7,6 +7,7 @@ import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
 import { appendsTo, studiesOf } from "./joins.ts";
 import { openLanes } from "./lanes.ts";
+import type { Pace } from "./pace.ts";
 import { openPatientOrder } from "./patient-order.ts";
 import type { AskPacs } from "./pull.ts";
 import { actOnNote, isKeyObjects, rejected } from "./rejection-note.ts";
@@ -58,6 +59,7 @@ export function openWaitingRoom(
   site: Site,
   leave: (assembled: Assembled) => Promise<void>,
   pacs: AskPacs,
+  pace: Pace,
 ): WaitingRoom {
   const { store } = site;
   const associations = openAssociations(() => Date.now());
@@ -156,9 +158,11 @@ export function openWaitingRoom(
   const leaveAlone = (id: Id, patients: readonly string[]): void => {
     const turn = order.enter([id, ...patients]);
     const look = lookFor(id, id, false);
+    const since = pace.now();
     const left = turn.ready
       .then(() => alone.enter(""))
       .then(async (giveBack) => {
+        await pace.quiet(since);
         const again = isStopped ? undefined : await look().catch(deferred);
         if (again !== undefined) table.by(id, again, look);
         giveBack();

@@ -7,6 +7,7 @@ import { Fault } from "../errors.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { openMessageIntake } from "../pipeline/intake-message.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
+import { openPace } from "../pipeline/pace.ts";
 import type { Site } from "../pipeline/site.ts";
 import type { Settled } from "../pipeline/verdicts.ts";
 import { openStore } from "../store/index.ts";
@@ -36,7 +37,7 @@ async function intakeWith(within: number | undefined, take: () => Promise<Settle
     now,
     signal: new AbortController().signal,
   } as unknown as Site;
-  return { intake: openMessageIntake(site, take).intake, events, store };
+  return { intake: openMessageIntake(site, take, openPace()).intake, events, store };
 }
 async function* one(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);

@@ -174,11 +174,9 @@ const besideBatch = (): Side => ({
 /** What follows the acknowledgement is over before the next run begins. */
 async function idle(admin: Awaited<ReturnType<typeof startExchange>>["a"]): Promise<void> {
   await counted("idle", 1, async () => {
-    const { deliveries, records, items } = await admin.get<Record<string, Record<string, number>>>("/counts");
-    return (deliveries?.queued ?? 0) + (deliveries?.inflight ?? 0) + (records?.stored ?? 0) + (items?.waiting ?? 0) ===
-      0
-      ? 1
-      : 0;
+    const { arrivals, deliveries, records, items } = await admin.get<Record<string, Record<string, number>>>("/counts");
+    const left = [arrivals?.accepted, deliveries?.queued, deliveries?.inflight, records?.stored, items?.waiting];
+    return left.every((count = 0) => count === 0) ? 1 : 0;
   });
 }
 

@@ -9,6 +9,7 @@ import { openEvents } from "../../pipeline/events.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
+import { openPace } from "../../pipeline/pace.ts";
 import { askPacs } from "../../pipeline/pull.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
@@ -61,7 +62,7 @@ async function open(quiet: string): Promise<void> {
       () => new Date(),
     ).events,
   };
-  room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site));
+  room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site), openPace());
 }
 const close = async (): Promise<void> => {
   await room.stop();
@@ -195,6 +196,7 @@ test("documents that wait for no study leave side by side, those of one patient 
       return new Promise((resolve) => gates.set(each.document.id, resolve));
     },
     askPacs(site),
+    openPace(),
   );
   const items = ["p", "q", "p"].map((patient, n) => {
     const [id, facts] = [store.newId(), { refers: false, extensions: [] }];
