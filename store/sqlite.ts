@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { codeOf, Fault } from "../errors.ts";
 import { type Checkpoint, type Head, noCheckpoint } from "./accept-journal.ts";
 import type { Commit, Committed } from "./group-commit.ts";
+import { openPacker } from "./parcel.ts";
 import { belowReserve, type Reserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 import type { Acceptance, Change } from "./store.ts";
@@ -123,10 +124,13 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
   };
   // Commits of one turn of the loop go to the writer together: a message between threads costs more than what is in it.
   let outbox: Commit[] = [];
+  const pack = openPacker();
   const post = (): void => {
     const commits = outbox;
     outbox = [];
-    if (commits.length > 0) worker?.postMessage(commits);
+    if (commits.length === 0 || !worker) return;
+    const parcel = pack(commits);
+    worker.postMessage(parcel, [parcel.octets.buffer]);
   };
 
   const commit = async (changes: readonly Change[], accepted: readonly Acceptance[]): Promise<void> => {

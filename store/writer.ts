@@ -7,6 +7,7 @@ import { chainsAudit } from "./audit-chain.ts";
 import { systemClock } from "./clock.ts";
 import { type Commit, nextGroup, openGroupCommit } from "./group-commit.ts";
 import { openJournalFile } from "./journal-file.ts";
+import { openUnpacker, type Parcel } from "./parcel.ts";
 import type { Statement } from "./sqlite.ts";
 import type { Acceptance } from "./store.ts";
 
@@ -42,9 +43,10 @@ let isBusy = false;
 let isClosing = false;
 let waiting: readonly Commit[] = [];
 
-port.on("message", (message: readonly Commit[] | "close") => {
+const unpack = openUnpacker();
+port.on("message", (message: Parcel | "close") => {
   if (message === "close") isClosing = true;
-  else waiting = waiting.length > 0 ? [...waiting, ...message] : message;
+  else waiting = [...waiting, ...unpack(message)];
   // Everything that arrives in the same turn of the loop shares the transaction.
   if (!isBusy) setImmediate(commitWaiting);
   isBusy = true;
