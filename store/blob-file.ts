@@ -80,23 +80,25 @@ export async function spool(cipher: AsyncIterable<Uint8Array>, blanks: BlankFile
     await drop();
     throw diskFault(thrown);
   }
-  const write = async (blank: BlankFile, isLarge: boolean): Promise<void> => {
+  const write = async (blank: BlankFile, rest: Buffer | undefined, isLarge: boolean): Promise<void> => {
     try {
-      if (buffer) await writeAll(blank, buffer.subarray(0, size));
+      if (rest) await writeAll(blank, rest.subarray(0, size));
       if (isLarge) await disk.datasync(blank.descriptor);
     } catch (thrown) {
       discard(blank);
       throw diskFault(thrown);
     } finally {
-      if (buffer) buffers.put(buffer);
+      if (rest) buffers.put(rest);
     }
     closeSync(blank.descriptor);
   };
   const keep = async (): Promise<Kept> => {
     const isLarge = file !== undefined;
     const blank = file ?? (await blanks.take().catch(refuse));
-    file = undefined;
-    const written = write(blank, isLarge);
+    // Both are of the write from here on: whoever drops what was taken leaves them alone.
+    const rest = buffer;
+    [file, buffer] = [undefined, undefined];
+    const written = write(blank, rest, isLarge);
     // Who never asks whether it is durable commits nothing of it.
     written.catch(() => undefined);
     return { file: blank.name, written };
