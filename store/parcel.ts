@@ -50,7 +50,7 @@ export function openPacker(): (commits: readonly Commit[]) => Parcel {
         }
       }
     }
-    const octets = new Uint8Array(new ArrayBuffer(size));
+    const octets = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const piece of pieces) {
       octets.set(piece, at);

@@ -1,9 +1,11 @@
 /** The writer thread: owns the only connection that writes, and gathers whatever waits into one transaction and one fsync. */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import { giveBack } from "../memory.ts";
 import type { Head } from "./accept-journal.ts";
 import { openAppender } from "./appender.ts";
 import { chainsAudit } from "./audit-chain.ts";
+import { openCheckpoints } from "./checkpoint.ts";
 import { systemClock } from "./clock.ts";
 import { type Commit, nextGroup, openGroupCommit } from "./group-commit.ts";
 import { openJournalFile } from "./journal-file.ts";
@@ -25,7 +27,7 @@ if (!port) throw new Error("the writer runs as a worker thread");
 const db = new DatabaseSync(database);
 // Fast: what is moved to another page leaves no copy behind, which a row that is shredded later would have there.
 db.exec(
-  "PRAGMA secure_delete = FAST; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 4000",
+  "PRAGMA secure_delete = FAST; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 8000",
 );
 chainsAudit(db);
 const prepared = new Map<string, StatementSync>();
@@ -42,11 +44,17 @@ const groups = openGroupCommit({ exec: (sql) => db.exec(sql), run }, accepting, 
 let isBusy = false;
 let isClosing = false;
 let waiting: readonly Commit[] = [];
+/** What the octets of those that wait lie in. */
+const memory: Uint8Array[] = [];
 
 const unpack = openUnpacker();
+const checkpoints = openCheckpoints(db);
 port.on("message", (message: Parcel | "close") => {
   if (message === "close") isClosing = true;
-  else waiting = [...waiting, ...unpack(message)];
+  else {
+    waiting = [...waiting, ...unpack(message)];
+    memory.push(message.octets);
+  }
   // Everything that arrives in the same turn of the loop shares the transaction.
   if (!isBusy) setImmediate(commitWaiting);
   isBusy = true;
@@ -56,8 +64,12 @@ async function commitWaiting(): Promise<void> {
   while (waiting.length > 0) {
     const { group, rest } = nextGroup(waiting);
     waiting = rest;
+    const used = rest.length > 0 ? [] : memory.splice(0);
     const results = await groups.write(group);
     port?.postMessage(results);
+    // A collection would leave them to gather: memory that is in the caches is used again instead.
+    used.forEach(giveBack);
+    checkpoints.look();
     // What came meanwhile is received before the next group is made up.
     await new Promise((resolve) => setImmediate(resolve));
   }
