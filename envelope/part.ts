@@ -75,8 +75,14 @@ export function sealPart(
   };
 }
 
-/** The same for octets that are at hand, at most 64 MiB digested as a whole: no stream stands between. Faults as `sealPart`. */
-export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; readonly facts: PartFacts } {
+/**
+ * The same for octets that are at hand, at most 64 MiB digested as a whole: no stream stands between. `sha256` (hex) is theirs, where
+ * it is known already. Faults as `sealPart`.
+ */
+export function sealOctets(
+  octets: Uint8Array,
+  sha256?: string,
+): { readonly cipher: Uint8Array; readonly facts: PartFacts } {
   if (octets.length > maxWholeBytes) throw new Fault("TOO_LARGE", `the part is over ${maxWholeBytes} octets`);
   if (octets.length === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
   const drawn = randomBytes(44);
@@ -84,15 +90,15 @@ export function sealOctets(octets: Uint8Array): { readonly cipher: Uint8Array; r
   const encryption = gcmCipher(cek, nonce);
   const cipher = encryption.update(octets);
   encryption.final();
-  const sha256 = hash("sha256", octets);
-  const facts = { size: octets.length, sha256, segs: null, root: null, cek, nonce, tag: encryption.getAuthTag() };
-  return { cipher, facts };
+  const digest = sha256 ?? hash("sha256", octets);
+  const tag = encryption.getAuthTag();
+  return { cipher, facts: { size: octets.length, sha256: digest, segs: null, root: null, cek, nonce, tag } };
 }
 
 /** `sealOctets` in the form of `sealPart`: what a store takes in. Of more than a mebibyte no second copy is held. */
-export function sealWhole(octets: Uint8Array): SealedPart {
+export function sealWhole(octets: Uint8Array, sha256?: string): SealedPart {
   if (octets.length > segmentBytes) return sealPart(pieces(octets), "whole");
-  const { cipher, facts } = sealOctets(octets);
+  const { cipher, facts } = sealOctets(octets, sha256);
   return { cipher: each([cipher]), facts: () => facts };
 }
 

@@ -1,5 +1,5 @@
 /** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer (decision 1). */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
@@ -70,7 +70,7 @@ export function openMessageIntake(
 
   const accept = async (system: string, arrival: Arrival): ReturnType<Deliver> => {
     const bytes = await collect(arrival.body);
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const sha256 = hash("sha256", bytes);
     const charset = config.own.systems[system]?.mllp?.charset ?? "from-msh-18";
     const isFramed = arrival.mediaType === "application/hl7-v2";
     const facts = isFramed
@@ -116,7 +116,7 @@ export function openMessageIntake(
     const keepIt = (): Promise<void> => {
       // A refusal that is known has an entry of its own.
       const told = known?.verdict.accepted === false ? [] : takenIn(site, row, namedPatient(site, named));
-      return spool({ ...row, ...known?.row }, known?.frame ?? bytes, sha256, [...told, ...(known?.changes ?? [])]);
+      return spool({ ...row, ...known?.row }, bytes, sha256, [...told, ...(known?.changes ?? [])], known?.frame);
     };
     try {
       await keepIt();
@@ -236,13 +236,15 @@ export function openMessageIntake(
     throw fault;
   };
 
+  /** Keeps a message, or what is left of it without its payload, in the name of what came. */
   const spool = async (
     row: ArrivalRow,
     bytes: Uint8Array,
     sha256: string,
     changes: readonly Change[],
+    frame?: Uint8Array,
   ): Promise<void> => {
-    const blob = await stageMessage(store, row.id, bytes);
+    const blob = await (frame ? stageMessage(store, row.id, frame) : stageMessage(store, row.id, bytes, sha256));
     const added = store.arrivals.add({ ...row, blob: blob.name });
     await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }]);
   };

@@ -20,10 +20,15 @@ export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Arr
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, size);
 }
 
-/** Sealed for the store, under this id where it is small: no two messages are alike. */
-export async function stageMessage({ blobs }: Pick<Store, "blobs">, id: Id, bytes: Uint8Array): Promise<StagedBlob> {
+/** Sealed for the store, under this id where it is small: no two messages are alike. `sha256` is known of what is kept as it came. */
+export async function stageMessage(
+  { blobs }: Pick<Store, "blobs">,
+  id: Id,
+  bytes: Uint8Array,
+  sha256?: string,
+): Promise<StagedBlob> {
   if (bytes.length <= maxOwnBytes) {
-    const { cipher, facts } = sealOctets(bytes);
+    const { cipher, facts } = sealOctets(bytes, sha256);
     return blobs.own(id, cipher, facts);
   }
   const part = sealWhole(bytes);

@@ -96,7 +96,7 @@ export async function validateDocument(
     checks ? (await examineDocument(bytes, checks)).findings : [],
   );
   const sha256 = createHash("sha256").update(bytes).digest("hex");
-  const part = sealWhole(bytes);
+  const part = sealWhole(bytes, sha256);
   const blob = await store.blobs.put(part.cipher, part.facts);
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const extensions = cda.patientIds.map(({ root, extension }) => extension || root);

@@ -9,6 +9,11 @@ const opened = (cipher: Uint8Array, facts: PartFacts, step?: number) =>
   collect(openCipher(inPieces(cipher, step), facts));
 const refused = { code: "ENVELOPE_NOT_OPENED" };
 
+const whole = async (part: ReturnType<typeof sealWhole>) => ({
+  cipher: Buffer.concat(await Array.fromAsync(part.cipher)),
+  facts: part.facts(),
+});
+
 describe("sealing a part", () => {
   test.each(sizes)("digests each mebibyte of %i octets and the whole of them, as specified", async (size) => {
     const clear = octets(size);
@@ -47,6 +52,16 @@ describe("sealing a part", () => {
       expect(Buffer.from(await opened(Buffer.concat(cipher), part.facts())).equals(clear)).toBe(true);
     },
   );
+
+  test("a digest that is known is taken as it is: the part opens with the right one, and with no other", async () => {
+    const clear = octets(1_000);
+    for (const given of [sealOctets(clear, sha256(clear)), await whole(sealWhole(clear, sha256(clear)))]) {
+      expect(given.facts).toMatchObject({ sha256: sha256(clear) });
+      expect(Buffer.from(await opened(given.cipher, given.facts)).equals(clear)).toBe(true);
+    }
+    const wrong = sealOctets(clear, sha256(octets(999)));
+    await expect(opened(wrong.cipher, wrong.facts)).rejects.toThrow();
+  });
 
   test("octets at hand are refused when there are none, or more than are held in memory", () => {
     expect(() => sealOctets(new Uint8Array())).toThrow(expect.objectContaining({ code: "ENVELOPE_MALFORMED" }));
