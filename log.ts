@@ -1,5 +1,4 @@
 /** One line of JSON an event on standard output; debug only when asked for. */
-import { Writable } from "node:stream";
 import winston from "winston";
 
 /**
@@ -26,37 +25,25 @@ export type Level = "debug" | "info" | "warn" | "error";
 /** Writes one line: the event's name is `station.past-participle`; level by consequence, info unless said. */
 export type Log = (event: `${string}.${string}`, fields?: LogFields, level?: Level) => void;
 
-/** A log of one site. Every line has `time`, `level`, `site` and `event`. */
+/** A log of one site. Every line has `time`, `level`, `site` and `event`. Lines of one turn of the event loop go out together. */
 export function openLog(site: string, level: Level = "info"): Log {
   const logger = winston.createLogger({
     level,
-    format: winston.format.printf((info) => JSON.stringify(info.line)),
-    transports: [new winston.transports.Stream({ stream: gathered(process.stdout), eol: "\n" })],
+    format: winston.format.printf(({ message }) => String(message)),
+    transports: [new winston.transports.Stream({ stream: process.stdout, eol: "\n" })],
   });
-  return (event, fields = {}, at = "info") => {
-    logger.log({
-      level: at,
-      message: event,
-      line: { time: new Date().toISOString(), level: at, site, event, ...fields },
-    });
-  };
-}
-
-/** Lines of one turn of the event loop go out in one write; what is left goes out when the process ends. */
-function gathered(out: NodeJS.WriteStream): Writable {
   let lines: string[] = [];
-  const flush = (): void => {
-    const text = lines.join("");
+  const take = (): string => {
+    const text = lines.join("\n");
     lines = [];
-    if (text !== "") out.write(text);
+    return text;
   };
-  process.once("exit", flush);
-  return new Writable({
-    decodeStrings: false,
-    write: (line: string, _encoding, done) => {
-      if (lines.length === 0) setImmediate(flush);
-      lines.push(line);
-      done();
-    },
-  });
+  // What the last turn says goes out when the process ends, past everything that could wait.
+  process.once("exit", () => lines.length > 0 && process.stdout.write(`${take()}\n`));
+  return (event, fields = {}, at = "info") => {
+    if (!logger.isLevelEnabled(at)) return;
+    // Judged by level already, each for itself.
+    if (lines.length === 0) setImmediate(() => lines.length > 0 && logger.log("error", take()));
+    lines.push(JSON.stringify({ time: new Date().toISOString(), level: at, site, event, ...fields }));
+  };
 }
