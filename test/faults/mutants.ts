@@ -15,8 +15,8 @@ export const mutants = {
   "ack-before-commit": [
     [
       "store/writer.ts",
-      "else waiting = waiting.length > 0 ? [...waiting, ...message] : message;",
-      "else { port.postMessage(message.map(({ n }) => ({ n }))); waiting = [...waiting, ...message]; }",
+      "waiting = [...waiting, ...unpack(message)];",
+      "const commits = unpack(message); port.postMessage(commits.map(({ n }) => ({ n }))); waiting = [...waiting, ...commits];",
     ],
     [
       "store/writer.ts",
