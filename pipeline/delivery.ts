@@ -5,8 +5,9 @@ import type { Change, Delivery, Except, Id, Way } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
 import { openJumps } from "./clock-jumps.ts";
 import { afterFailure, longestWait, saysWhenSent, stationOf } from "./delivery-decisions.ts";
+import { openMarks } from "./marks.ts";
 import { isPausing, openPauses } from "./pauses.ts";
-import { placesOf, refillAt } from "./places.ts";
+import { markedAhead, placesOf, refillAt } from "./places.ts";
 import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
 import { shutAt } from "./windows.ts";
@@ -37,6 +38,7 @@ export function openDeliveryLoop<T extends Together>(
   const gathering = new Set<string>();
   const pauses = openPauses(() => config.delivery.retry);
   const jumps = openJumps({ wall: clock.now(), steady: clock.steady() });
+  const begins = openMarks(store, (destination) => markedAhead(config, destination));
   let callOff = (): void => undefined;
   let isStopped = false;
   let isQueued = false;
@@ -152,28 +154,25 @@ export function openDeliveryLoop<T extends Together>(
 
   const attempt = async (queued: Delivery): Promise<void> => {
     const delivery = { ...queued, attempts: queued.attempts + 1 };
-    const { id, attempts } = delivery;
+    const { id } = delivery;
     const started = performance.now();
+    const turn = begins(delivery);
     try {
       // A crash left it on the wire: as little is known of it as of one that was not answered.
       if (queued.state === "ambiguous" && isHeld(delivery))
         throw new Fault("PEER_AMBIGUOUS", "nobody knows whether the system has it; ask there, then resend or discard");
-      const mark = (): Promise<void> => onTheWire(id, attempts);
-      if (!saysWhenSent.has(delivery.kind)) await mark();
+      if (!saysWhenSent.has(delivery.kind)) await turn.onTheWire();
       const send = sends[delivery.kind as keyof typeof sends];
-      const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () => send(site, delivery, mark));
+      const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () =>
+        send(site, delivery, turn.onTheWire),
+      );
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (thrown) {
       const isEnded = store.deliveries.find(id)?.state === "discarded";
       if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
+    } finally {
+      turn.end();
     }
-  };
-
-  /** Who discards it before it is on the wire is in time. */
-  const onTheWire = async (id: Id, attempts: number): Promise<void> => {
-    await store.commit([store.deliveries.take(id, attempts)]);
-    if (store.deliveries.find(id)?.state !== "inflight")
-      throw new Fault("STORE_CONFLICT", "it was discarded meanwhile");
   };
 
   const delivered = (delivery: Delivery, sent: Sent, started: number): readonly Change[] => {

@@ -95,6 +95,13 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         attempts,
         id,
       ),
+    inflight: (ids) =>
+      db
+        .all(
+          "SELECT id FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight'",
+          JSON.stringify(ids),
+        )
+        .map((row) => text(row, "id")),
     nearer: (now, latest) =>
       change(
         "UPDATE delivery SET due = ? WHERE state IN ('queued', 'ambiguous') AND due > ?",

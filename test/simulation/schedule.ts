@@ -214,7 +214,7 @@ const isHeld = ({ own }: Config): boolean => own.systems.his?.mllp?.ambiguous ==
 
 function configOf({ chance }: World): Config {
   const ambiguous = chance(3) === 0 ? "hold" : "retry";
-  const mllp = { connect: {}, connections: 1 + chance(3), ambiguous };
+  const mllp = { connect: {}, connections: 1 + chance(3), ambiguous, keepSeconds: 60 * chance(2) };
   return {
     site: "a",
     delivery: { retry: { first: 100, max: 5_000, for: 14 * 86_400_000 }, order: "patient" },
