@@ -5,7 +5,7 @@ import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
 import type { Context, Destination, Item, Outcome } from "../connector.ts";
 import { reach, tlsOptions } from "../wire.ts";
 import { commitByte, refusalByte } from "./answer.ts";
-import { frameOf } from "./framer.ts";
+import { frameOf, frameOfPieces } from "./framer.ts";
 import { type Line, openLine } from "./line.ts";
 import { openPool, type Pool, poolOf } from "./pool.ts";
 
@@ -105,10 +105,10 @@ async function exchange(line: Line, item: Item, settings: Settings, { signal, lo
     );
   }
   try {
-    line.write(frameOf(Buffer.concat(parts)));
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(settings.responseSeconds * 1000)]);
+    line.write(frameOfPieces(parts));
+    const until = performance.now() + settings.responseSeconds * 1000;
     for (;;) {
-      const answer = await line.next(limit);
+      const answer = await line.next(signal, until - performance.now());
       if (answer === undefined) return { state: "ambiguous", reason: "the connection ended before an acknowledgement" };
       if (settings.release === 2 && answer.length === 1) {
         if (answer[0] !== refusalByte) continue;

@@ -118,5 +118,7 @@ export function openFramer(maxBytes: number): Framer {
 }
 
 /** A message in its frame. */
-export const frameOf = (message: Uint8Array): Uint8Array =>
-  Buffer.concat([Uint8Array.of(vt), message, Uint8Array.of(fs, cr)]);
+export const frameOf = (message: Uint8Array): Uint8Array => frameOfPieces([message]);
+/** The same from its pieces, which are copied once. */
+export const frameOfPieces = (pieces: readonly Uint8Array[]): Uint8Array =>
+  Buffer.concat([Uint8Array.of(vt), ...pieces, Uint8Array.of(fs, cr)]);

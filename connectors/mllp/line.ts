@@ -8,8 +8,8 @@ const maxWaiting = 64;
 
 export type Line = {
   write(octets: Uint8Array): void;
-  /** The next answer; undefined once the connection has ended. Rejects with the signal's reason. */
-  next(signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** The next answer; undefined once the connection has ended. Rejects with the signal's reason, and when `ms` have passed. */
+  next(signal: AbortSignal, ms: number): Promise<Uint8Array | undefined>;
   /** Answers that came while none was awaited; they are gone then. */
   takeLate(): readonly Uint8Array[];
   readonly isOpen: () => boolean;
@@ -45,10 +45,12 @@ export function openLine(socket: Socket): Line {
   };
   return {
     write: (octets) => void socket.write(octets),
-    next: async (signal) => {
+    next: async (signal, ms) => {
       const aborted = Promise.withResolvers<never>();
       const abort = (): void => aborted.reject(signal.reason);
       signal.addEventListener("abort", abort, { once: true });
+      // A timer that is taken back: one of AbortSignal.timeout would go off for every message that was answered long ago.
+      const late = setTimeout(() => aborted.reject(new Error(`no answer within ${ms} ms`)), ms);
       aborted.promise.catch(() => undefined);
       try {
         while (waiting.length === 0 && !isEnded) {
@@ -58,6 +60,7 @@ export function openLine(socket: Socket): Line {
         }
         return waiting.shift();
       } finally {
+        clearTimeout(late);
         signal.removeEventListener("abort", abort);
       }
     },
