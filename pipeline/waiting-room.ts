@@ -145,7 +145,7 @@ export function openWaitingRoom(
   };
 
   /** Looks by `due` at every document that an instance may belong to. */
-  const lookAtDocumentsOf = (instance: Item, due: number): void => {
+  const lookAtDocumentsOf = (instance: Item, due: number): undefined => {
     if (isStopped) return;
     const documents = store.items.joined("document", instance.joins);
     for (const { id } of documents.filter(({ state }) => state === "waiting"))
@@ -187,7 +187,9 @@ export function openWaitingRoom(
     for (const study of session ? studiesOf([item]) : [])
       if (session) associations.sends(study, session, () => lookAtDocumentsOf(item, dueAfter(item)));
     if (isKeyObjects(item)) table.by(`note:${item.id}`, Date.now(), () => lookAtNote(item.id));
-    lookAtDocumentsOf(item, dueAfter(item));
+    // One look for all instances of a study that come until then.
+    const look = async (): Promise<undefined> => lookAtDocumentsOf(item, Date.now());
+    table.by(`study:${item.channel} ${item.joins.join()}`, dueAfter(item), look);
   };
 
   /** Once it may be quiet, or soon where a count may be reached sooner; never once an instance, or a study would cost its square. */
