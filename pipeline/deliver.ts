@@ -89,12 +89,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     body: () => announced(onTheWire, message),
   };
   let outcome: Outcome | undefined;
-  await mllpDestination.send(
-    mllpDestination.options.parse({ ...mllp, ...mllp.connect, ...tlsOf(config, site.tls, mllp.tls) }),
-    one(item),
-    (_item, is) => (outcome = is),
-    site,
-  );
+  await mllpDestination.send(settingsOf(site, mllp, mllp.connect), one(item), (_item, is) => (outcome = is), site);
   const answer = succeed(outcome);
   const fields = {
     channel: delivery.channel,
@@ -107,6 +102,19 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const changes = [took, ...settled(site, received, delivery)];
   return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
 }
+
+type Mllp = NonNullable<Site["config"]["own"]["systems"][string]["mllp"]>;
+type Settings = ReturnType<typeof mllpDestination.options.parse>;
+
+/** Looked at once, but where files of authorities belong to them: those may be changed at any time. */
+function settingsOf({ config, tls }: Site, mllp: Mllp, connect: NonNullable<Mllp["connect"]>): Settings {
+  const known = mllp.tls ? undefined : settings.get(mllp);
+  if (known) return known;
+  const fresh = mllpDestination.options.parse({ ...mllp, ...connect, ...tlsOf(config, tls, mllp.tls) });
+  settings.set(mllp, fresh);
+  return fresh;
+}
+const settings = new WeakMap<Mllp, Settings>();
 
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
 export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {

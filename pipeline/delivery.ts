@@ -168,7 +168,7 @@ export function openDeliveryLoop<T extends Together>(
       );
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (thrown) {
-      const isEnded = store.deliveries.find(id)?.state === "discarded";
+      const isEnded = store.deliveries.stateOf(id) === "discarded";
       if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
     } finally {
       turn.end();

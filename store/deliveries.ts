@@ -112,6 +112,10 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;
     },
+    stateOf: (id) => {
+      const row = db.get("SELECT state FROM delivery WHERE id = ?", id);
+      return row && (text(row, "state") as DeliveryState);
+    },
     fetches: (order, limit) =>
       db
         .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)

@@ -53,6 +53,7 @@ export type Deliveries = {
   /** Those that are due after `latest` are due at `now`. */
   nearer(now: number, latest: number): Change;
   find(id: Id): Delivery | undefined;
+  stateOf(id: Id): DeliveryState | undefined;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];
   /** Changes at the registry with this key, newest first. */

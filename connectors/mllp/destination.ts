@@ -75,8 +75,18 @@ export const mllpDestination: Destination<typeof options> = {
 function poolFor(settings: Settings, { signal }: Context): Pool {
   const { connections, keepSeconds } = settings;
   const make = () => openPool((each) => connect(settings, each), { connections, keepMs: keepSeconds * 1000 });
-  return keepSeconds > 0 ? poolOf(signal, JSON.stringify(settings), make) : make();
+  return keepSeconds > 0 ? poolOf(signal, nameOf(settings), make) : make();
 }
+
+/** Of settings that are used for message after message; the same ones say the same. */
+function nameOf(settings: Settings): string {
+  const known = names.get(settings);
+  if (known !== undefined) return known;
+  const name = JSON.stringify(settings);
+  names.set(settings, name);
+  return name;
+}
+const names = new WeakMap<Settings, string>();
 
 /** The first address that can be reached; PEER_UNREACHABLE of the first when none can. */
 async function connect(settings: Settings, signal: AbortSignal): Promise<Line> {
