@@ -7,6 +7,8 @@ export type Turn = {
   leave(): void;
 };
 
+const ofNobody: Turn = { ready: Promise.resolve(), leave: () => undefined };
+
 export type PatientOrder = { enter(patients: readonly string[]): Turn };
 
 /** Keys are what messages call their patients; who has none waits for nobody. */
@@ -14,6 +16,7 @@ export function openPatientOrder(): PatientOrder {
   const last = new Map<string, Promise<unknown>>();
   return {
     enter: (patients) => {
+      if (patients.length === 0) return ofNobody;
       const keys = [...new Set(patients)];
       const ready = Promise.all(keys.map((key) => last.get(key)));
       const { promise: left, resolve: leave } = Promise.withResolvers<void>();
