@@ -1,7 +1,9 @@
 /** Blobs of the store: the octets come back as they were, once, or are named damaged; what has no row is swept. */
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { pbkdf2 } from "node:crypto";
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { sealOctets, sealPart } from "../../envelope/index.ts";
 import { storageKeys } from "../../store/keys.ts";
@@ -35,6 +37,23 @@ describe("blobs", () => {
     expect(one.name).toBe(other.name);
     expect((await put(bytes)).fresh).toBe(false);
     expect(Buffer.compare(await clear(one.name), bytes)).toBe(0);
+  });
+
+  test("what can be committed of a body comes when it is in its file, and not when it is taken", async () => {
+    await put(octets(100_000, 8));
+    const sizes = (): readonly number[] =>
+      readdirSync(join(folder, "blobs"), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => statSync(join(entry.parentPath, entry.name)).size);
+    // Every thread that could write is at something else.
+    const busy = Array.from({ length: 8 }, () => promisify(pbkdf2)("x", "y", 200_000, 32, "sha512"));
+    const part = sealPart(wire(octets(200_001, 9)), "segments");
+    const taken = await store.blobs.take(part.cipher, part.facts, () => true);
+    const { change, name } = await taken.durable();
+    expect(sizes()).toContain(200_001);
+    expect(name).toBe(taken.name);
+    await store.commit([change]);
+    await Promise.all(busy);
   });
 
   test("a body that fails on the way leaves nothing behind, and what has no row is swept at the next start", async () => {
