@@ -5,14 +5,12 @@ import { existsSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { setFlagsFromString } from "node:v8";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 if (major > 24 || (major === 24 && minor >= 15)) {
-  // A site is started lean (decision 0011). Its young generation stays at 1 MB: loading the modules would grow it to 32.
-  if (process.argv[2] === "run") setFlagsFromString("--semi-space-growth-factor=1");
+  if (process.argv[2] === "run") await import("./lean.js");
   // Modules are stripped of types and compiled once, not at each start, and their workers' as well. The cache lies beside the
   // code: who may write there may change the code itself. Where it cannot be written, every start does it anew.
   const { directory } = enableCompileCache(join(here, "node_modules", ".cache", "semrs"));

@@ -12,10 +12,11 @@ export async function run(
   command: string,
   args: readonly string[],
   units: number,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<Done & { readonly stdout: string }> {
   const started = performance.now();
   const before = childrenCpu();
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
   const [out, said]: [Buffer[], Buffer[]] = [[], []];
   child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk));

@@ -9,7 +9,10 @@ import { cpuOf, type Done, rssOf, type Side, type Workload } from "../harness.ts
 import { run } from "../process.ts";
 import { fresh } from "../subjects.ts";
 
-const child = join(import.meta.dirname, "retrieve-child.ts");
+const root = join(import.meta.dirname, "../..");
+/** As `semrs.js` starts a house. */
+const child = ["--import", join(root, "lean.js"), join(import.meta.dirname, "retrieve-child.ts")];
+const env = { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "semrs") };
 
 export const retrieval = (): readonly Workload[] => [
   {
@@ -47,7 +50,12 @@ function between(name: string, server: string, [verb = "", ...more]: readonly st
           }
           const { pid, port } = serving;
           const before = cpuOf(pid);
-          const { stdout, rssMb = 0 } = await run(process.execPath, [child, verb, folder, port, ...more], units);
+          const { stdout, rssMb = 0 } = await run(
+            process.execPath,
+            [...child, verb, folder, port, ...more],
+            units,
+            env,
+          );
           const done = JSON.parse(stdout) as Done & { readonly cpuMs: number };
           if (done.units !== units) throw new Error(`${done.units} of ${units} MiB are there`);
           return { ...done, cpuMs: done.cpuMs + cpuOf(pid) - before, rssMb: Math.max(rssMb, rssOf(pid)) };
@@ -58,9 +66,10 @@ function between(name: string, server: string, [verb = "", ...more]: readonly st
 }
 
 async function started(verb: string, folder: string, units: number) {
-  await run(process.execPath, [child, `prepare-${verb}`, folder, String(units)], units);
-  const server = spawn(process.execPath, [child, verb, folder], {
+  await run(process.execPath, [...child, `prepare-${verb}`, folder, String(units)], units, env);
+  const server = spawn(process.execPath, [...child, verb, folder], {
     stdio: ["ignore", "pipe", "inherit"],
+    env,
   });
   const ended = once(server, "exit");
   const stop = async (): Promise<void> => {
