@@ -41,7 +41,7 @@ async function* verified(
   const segment = segs && wanted === "cipher" ? Buffer.allocUnsafeSlow(Math.min(unit, size)) : undefined;
   let held: Uint8Array[] = [];
   let [seen, from] = [0, 0];
-  for await (const piece of segment ? source : coalesced(source)) {
+  for await (const piece of segment ? source : coalesced(source, size)) {
     let chunk = piece;
     while (chunk.length > 0) {
       const left = Math.min(unit - (seen - from), size - seen);
@@ -84,9 +84,11 @@ async function* verified(
 }
 
 /** Pieces below this are put together: a list of what is held may not be as long as the sender likes to make it. */
-const pieceBytes = 16 * 1024;
+const maxPieceBytes = 16 * 1024;
 
-async function* coalesced(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* coalesced(source: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  // What is more than its size is refused as soon as it comes.
+  const pieceBytes = Math.max(1, Math.min(maxPieceBytes, size));
   let gathered = new Uint8Array();
   let filled = 0;
   for await (const chunk of source) {
