@@ -8,20 +8,25 @@ const severalBytes = 64 * 1024;
 export async function buffered(bodies: AsyncGenerator<AsyncIterable<Uint8Array>>, limit: number): Promise<Uint8Array> {
   const body = await bodies.next();
   if (body.done === true) throw new Fault("ENVELOPE_MALFORMED", "MIME: an envelope has at least four parts");
-  let gathered: Buffer = Buffer.alloc(0);
+  let gathered: Uint8Array = new Uint8Array();
   let size = 0;
   for await (const piece of body.value) {
     const end = size + piece.length;
     if (end > limit) throw new Fault("TOO_LARGE", `a part that is held in memory is over ${limit} octets`);
-    // One buffer that grows: a list of pieces could be as long as the sender likes to make it. Mostly there is one piece, and a
-    // buffer for more would be what collections are asked for.
-    if (end > gathered.length)
-      gathered = Buffer.concat(
-        [gathered.subarray(0, size)],
-        size === 0 ? end : Math.max(end, severalBytes, 2 * gathered.length),
-      );
-    gathered.set(piece, size);
+    // Most are small and come in one piece, which stays where it is.
+    if (size === 0) gathered = piece;
+    else {
+      // One buffer that grows: a list of pieces could be as long as the sender likes to make it.
+      if (end > gathered.length) gathered = grown(gathered.subarray(0, size), end);
+      gathered.set(piece, size);
+    }
     size = end;
   }
   return gathered.subarray(0, size);
+}
+
+function grown(octets: Uint8Array, bytes: number): Uint8Array {
+  const larger = Buffer.allocUnsafe(Math.max(bytes, 2 * octets.length, severalBytes));
+  larger.set(octets);
+  return larger;
 }

@@ -4,7 +4,7 @@
  * the ciphertext; the tail holds the tag. The reader compares everything else octet by octet.
  */
 import { Fault } from "../errors.ts";
-import { elements, malformed, type Puller, puller } from "./cms/ber.ts";
+import { elements, malformed, puller, type Taker, taker } from "./cms/ber.ts";
 import { lengthOctets } from "./cms/der.ts";
 import { envelopeKey, type PartFacts, segmentBytes } from "./part.ts";
 import { unwrapKey, wrapKey } from "./primitives.ts";
@@ -125,6 +125,8 @@ export const partStream = (
 ): AsyncGenerator<Uint8Array> => framed(partHead(facts, oneTimeKey, id), cipher, facts.size, facts.tag);
 
 const headBytes = 151;
+/** Behind the end of the segments. */
+const tailBytes = endOfContent.length - 2 + tagBytes + endOfPart.length;
 
 /** Octets of CMS for a part of this size. */
 export const partLength = (size: number): number => framedLength(size, headBytes);
@@ -133,65 +135,102 @@ export const partLength = (size: number): number => framedLength(size, headBytes
 
 /** A part whose frame is being read: the key it needs, and the ciphertext. */
 export type Unframed = {
+  readonly cek: Uint8Array;
   readonly nonce: Uint8Array;
   readonly cipher: AsyncIterable<Uint8Array>;
   /** Known once the ciphertext has ended. */
   tag(): Uint8Array | undefined;
 };
 
+/** The same of a part that is at hand: its segments. */
+export type Held = {
+  readonly nonce: Uint8Array;
+  readonly segments: readonly Uint8Array[];
+  readonly tag: Uint8Array;
+};
+
 /** Reads a part of this envelope and unwraps its key. ENVELOPE_NOT_OPENED for a head that is not the template. */
-export async function unframe(
-  part: AsyncIterable<Uint8Array>,
-  oneTimeKey: Uint8Array,
-  id: string,
-): Promise<Unframed & { readonly cek: Uint8Array }> {
+export async function unframe(part: AsyncIterable<Uint8Array>, oneTimeKey: Uint8Array, id: string): Promise<Unframed> {
   const source = puller(part);
-  await literally(source, partBefore, "AuthEnvelopedData of version 0 with one KEKRecipientInfo of version 4");
-  await literally(source, hex(id), "the envelope's id as key identifier");
-  await literally(source, kekAfter, "id-aes256-wrap of a key of 32 octets");
-  const wrapped = Uint8Array.from(await source.exactly(wrappedBytes));
-  const unframed = await content(source);
-  return { ...unframed, cek: keyOf(wrapped, oneTimeKey, id) };
-}
-
-/** Reads part 4, whose RecipientInfos stand there one by one, unread. */
-export async function unframeKey(
-  part: AsyncIterable<Uint8Array>,
-): Promise<Unframed & { readonly recipients: readonly Uint8Array[] }> {
-  const source = puller(part);
-  await literally(source, before, "AuthEnvelopedData of version 0");
-  const { tag, length } = await source.header();
-  if (tag !== tagOf.set || length === 0 || length > maxRecipientsBytes) throw malformed("RecipientInfos expected");
-  const recipients = await elements(await source.exactly(length), maxRecipients);
-  return { ...(await content(source)), recipients };
-}
-
-async function literally(source: Puller, expected: Buffer, what: string): Promise<void> {
-  if (!expected.equals(await source.exactly(expected.length))) throw malformed(`${what} expected`);
-}
-
-async function content(source: Puller): Promise<Unframed> {
-  await literally(source, nonceBefore, "id-data under aes256-GCM with a nonce of 12 octets");
-  const nonce = Uint8Array.from(await source.exactly(nonceBytes));
-  await literally(source, nonceAfter, "a tag of 16 octets");
+  const { wrapped, nonce } = partHeadOf(taker(await source.exactly(headBytes)), id);
   let tag: Uint8Array | undefined;
   async function* cipher(): AsyncGenerator<Uint8Array> {
     for (let isLast = false; ; ) {
       const segment = await source.header();
-      if (segment.tag === tagOf.endOfContents && segment.length === 0) break;
-      if (segment.tag !== tagOf.octetString || isLast) throw malformed("an OCTET STRING of one segment expected");
-      if (segment.length === 0 || segment.length > segmentBytes)
-        throw malformed("a segment that is empty or over one mebibyte");
-      isLast = segment.length < segmentBytes;
+      if (isEnd(segment)) break;
+      isLast = checkSegment(segment, isLast);
       yield* source.streamed(segment.length);
     }
-    await literally(source, endOfContent.subarray(2), "a tag of 16 octets");
-    const read = Uint8Array.from(await source.exactly(tagBytes));
-    await literally(source, endOfPart, "the end of the part");
+    tag = tagIn(taker(await source.exactly(tailBytes)));
     await source.end();
-    tag = read;
   }
-  return { nonce, cipher: cipher(), tag: () => tag };
+  return { nonce, cek: keyOf(wrapped, oneTimeKey, id), cipher: cipher(), tag: () => tag };
+}
+
+/** The same of octets that are at hand. */
+export function unframeHeld(part: Uint8Array, oneTimeKey: Uint8Array, id: string): Held & { readonly cek: Uint8Array } {
+  const source = taker(part);
+  const { wrapped, nonce } = partHeadOf(source, id);
+  return { ...contentOf(source, nonce), cek: keyOf(wrapped, oneTimeKey, id) };
+}
+
+/** Reads part 4, whose RecipientInfos stand there one by one, unread. */
+export function unframeKey(part: Uint8Array): Held & { readonly recipients: readonly Uint8Array[] } {
+  const source = taker(part);
+  literally(source, before, "AuthEnvelopedData of version 0");
+  const { tag, length } = source.header();
+  if (tag !== tagOf.set || length === 0 || length > maxRecipientsBytes) throw malformed("RecipientInfos expected");
+  const recipients = elements(source.exactly(length), maxRecipients);
+  return { ...contentOf(source, nonceIn(source)), recipients };
+}
+
+function literally(source: Taker, expected: Buffer, what: string): void {
+  if (!expected.equals(source.exactly(expected.length))) throw malformed(`${what} expected`);
+}
+
+function partHeadOf(source: Taker, id: string): { readonly wrapped: Uint8Array; readonly nonce: Uint8Array } {
+  literally(source, partBefore, "AuthEnvelopedData of version 0 with one KEKRecipientInfo of version 4");
+  literally(source, Buffer.from(id, "hex"), "the envelope's id as key identifier");
+  literally(source, kekAfter, "id-aes256-wrap of a key of 32 octets");
+  const wrapped = Uint8Array.from(source.exactly(wrappedBytes));
+  return { wrapped, nonce: nonceIn(source) };
+}
+
+function nonceIn(source: Taker): Uint8Array {
+  literally(source, nonceBefore, "id-data under aes256-GCM with a nonce of 12 octets");
+  const nonce = Uint8Array.from(source.exactly(nonceBytes));
+  literally(source, nonceAfter, "a tag of 16 octets");
+  return nonce;
+}
+
+function contentOf(source: Taker, nonce: Uint8Array): Held {
+  const segments: Uint8Array[] = [];
+  for (let isLast = false; ; ) {
+    const segment = source.header();
+    if (isEnd(segment)) break;
+    isLast = checkSegment(segment, isLast);
+    segments.push(source.exactly(segment.length));
+  }
+  const tag = tagIn(source);
+  source.end();
+  return { nonce, segments, tag };
+}
+
+type Header = ReturnType<Taker["header"]>;
+const isEnd = ({ tag, length }: Header): boolean => tag === tagOf.endOfContents && length === 0;
+
+/** Whether this segment has to be the last one. */
+function checkSegment({ tag, length }: Header, isLast: boolean): boolean {
+  if (tag !== tagOf.octetString || isLast) throw malformed("an OCTET STRING of one segment expected");
+  if (length === 0 || length > segmentBytes) throw malformed("a segment that is empty or over one mebibyte");
+  return length < segmentBytes;
+}
+
+function tagIn(source: Taker): Uint8Array {
+  literally(source, endOfContent.subarray(2), "a tag of 16 octets");
+  const tag = Uint8Array.from(source.exactly(tagBytes));
+  literally(source, endOfPart, "the end of the part");
+  return tag;
 }
 
 /** The part's key; 40 octets unwrap to 32. */

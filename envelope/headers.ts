@@ -6,7 +6,7 @@ import { type KeyObject, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type HeaderName, headerNames } from "./manifest.ts";
 import { envelopeKey } from "./part.ts";
-import { gcmCipher, gcmDecipher, type Key } from "./primitives.ts";
+import { gcmCipher, gcmOpen, type Key } from "./primitives.ts";
 import { profileOf } from "./profile.ts";
 import { boundaryOf, type HeaderValues, malformedHeaders, once, type RawHeaders, valuesOf } from "./raw-headers.ts";
 
@@ -17,18 +17,23 @@ const tagBytes = 16;
 const padBytes = 64;
 const version = "v2.";
 
-const additional = (name: string): Uint8Array => Buffer.from(`semrs-2\0${name.toLowerCase()}`);
+/** What each value is bound to. */
+const additional = Object.fromEntries(
+  headerNames.map((name) => [name, Buffer.from(`semrs-2\0${name.toLowerCase()}`)]),
+) as Record<HeaderName, Buffer>;
+const zeros = Buffer.alloc(padBytes);
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** One value under the header key: v2.base64url(nonce ‖ ciphertext ‖ tag), bound to its name. */
 export function sealHeader(key: Key, name: HeaderName, value: string, nonce = randomBytes(nonceBytes)): string {
-  const clear = Buffer.from(value, "utf8");
-  const padded = Buffer.alloc(Math.ceil((clear.length + 1) / padBytes) * padBytes);
-  clear.copy(padded);
-  padded[clear.length] = 0x80;
-  const cipher = gcmCipher(key, nonce).setAAD(additional(name));
-  return (
-    version + Buffer.concat([nonce, cipher.update(padded), cipher.final(), cipher.getAuthTag()]).toString("base64url")
-  );
+  const length = Buffer.byteLength(value);
+  const padded = Buffer.alloc(Math.ceil((length + 1) / padBytes) * padBytes);
+  padded.write(value);
+  padded[length] = 0x80;
+  const cipher = gcmCipher(key, nonce).setAAD(additional[name]);
+  const octets = cipher.update(padded);
+  cipher.final();
+  return version + Buffer.concat([nonce, octets, cipher.getAuthTag()]).toString("base64url");
 }
 
 /** All nine, in order, under nonces of one draw. */
@@ -54,13 +59,12 @@ export function openHeader(key: Key, name: HeaderName, sealed: string): string {
       throw new Error("form");
     const paddedBytes = bytes.length - nonceBytes - tagBytes;
     if (paddedBytes < padBytes || paddedBytes % padBytes !== 0) throw new Error("length");
-    const decipher = gcmDecipher(key, bytes.subarray(0, nonceBytes));
-    decipher.setAAD(additional(name)).setAuthTag(bytes.subarray(-tagBytes));
-    const padded = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+    const [nonce, tag] = [bytes.subarray(0, nonceBytes), bytes.subarray(-tagBytes)];
+    const padded = gcmOpen(key, nonce, bytes.subarray(nonceBytes, -tagBytes), tag, additional[name]);
     const end = padded.lastIndexOf(0x80);
-    if (end < paddedBytes - padBytes || padded.subarray(end + 1).some((octet) => octet !== 0))
+    if (end < paddedBytes - padBytes || !padded.subarray(end + 1).equals(zeros.subarray(0, paddedBytes - end - 1)))
       throw new Error("padding");
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(padded.subarray(0, end));
+    return utf8.decode(padded.subarray(0, end));
   } catch (cause) {
     throw new Fault("ENVELOPE_NOT_OPENED", `header ${name} does not open`, { cause });
   }

@@ -8,17 +8,16 @@ import { Fault } from "../errors.ts";
 import { checkAnswer, checkHeaders, checkRecipients, checkSender, checkTime, type Recipient } from "./binding.ts";
 import { buffered } from "./buffered.ts";
 import type { Certificate } from "./certificate.ts";
-import { each } from "./cms/ber.ts";
-import { type Unframed, unframe, unframeKey } from "./frame.ts";
+import { type Held, type Unframed, unframe, unframeHeld, unframeKey } from "./frame.ts";
 import { type RawHeaders, readHeaders } from "./headers.ts";
 import type { Unwrapper } from "./keys.ts";
 import { entriesOf, type Manifest, maxParts, maxReaddressedBytes, type Purpose, readManifest } from "./manifest.ts";
 import { readParts } from "./mime.ts";
-import { type OpenedPart, openParts } from "./opened-part.ts";
+import { type HeldPart, type OpenedPart, openParts } from "./opened-part.ts";
 import { openOrigin, type VerifiedOrigin } from "./origin.ts";
 import { maxWholeBytes } from "./part.ts";
 import type { Trust } from "./path.ts";
-import { gcmDecipher } from "./primitives.ts";
+import { gcmOpen } from "./primitives.ts";
 import { recipientSki } from "./recipient.ts";
 import { type Owner, verifySigner } from "./signer.ts";
 
@@ -92,8 +91,8 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
   const fourth = await buffered(bodies, limits.key);
 
   const { oneTimeKey, unwrapper, recipients } = await unwrap(fourth, opening.unwrappers);
-  const manifestBytes = await openSmall(second, oneTimeKey, clear.id);
-  const signature = await openSmall(third, oneTimeKey, clear.id);
+  const manifestBytes = openSmall(second, oneTimeKey, clear.id);
+  const signature = openSmall(third, oneTimeKey, clear.id);
   const { now, trust, partner } = opening;
   const signer = verifySigner(manifestBytes, signature, { trust, at: now, now, partner });
   const { org } = signer.owner;
@@ -114,9 +113,9 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
     throw new Fault("ENVELOPE_REPLAYED", `an envelope of ${org} with this id was opened before`);
 
   const entries = entriesOf(manifest);
-  async function* all(): AsyncGenerator<AsyncIterable<Uint8Array>> {
-    yield each([document]);
-    yield* bodies;
+  async function* all(): AsyncGenerator<HeldPart | Unframed> {
+    yield unframeHeld(document, oneTimeKey, clear.id);
+    for await (const body of bodies) yield await unframe(body, oneTimeKey, clear.id);
   }
   return {
     manifest,
@@ -125,7 +124,7 @@ export async function open(headers: RawHeaders, body: AsyncIterable<Uint8Array>,
     signature,
     org,
     origin,
-    parts: () => openParts(entries, all(), oneTimeKey, clear.id),
+    parts: () => openParts(entries, all()),
   };
 }
 
@@ -138,7 +137,7 @@ async function unwrap(
   readonly unwrapper: Unwrapper;
   readonly recipients: readonly Recipient[];
 }> {
-  const unframed = await unframeKey(each([part4]));
+  const unframed = unframeKey(part4);
   const recipients = unframed.recipients.map((info): Recipient => ({ info, ski: skiOf(info) }));
   const ours = recipients.flatMap(({ info, ski }) =>
     unwrappers.filter((each) => each.ski === ski).map((unwrapper) => ({ info, unwrapper })),
@@ -146,7 +145,7 @@ async function unwrap(
   const [found, ...more] = ours;
   if (!found) throw refuse("part 4: no RecipientInfo is for a key of ours");
   if (more.length > 0) throw refuse("part 4: more than one RecipientInfo is for a key of ours");
-  const oneTimeKey = await decrypt(unframed, await found.unwrapper.unwrap(found.info), "part 4");
+  const oneTimeKey = decrypt(unframed, await found.unwrapper.unwrap(found.info), "part 4");
   if (oneTimeKey.length !== oneTimeKeyBytes) throw refuse(`part 4: a one-time key of ${oneTimeKey.length} octets`);
   return { oneTimeKey, unwrapper: found.unwrapper, recipients };
 }
@@ -159,18 +158,16 @@ function skiOf(recipientInfo: Uint8Array): string {
   }
 }
 
-async function openSmall(part: Uint8Array, oneTimeKey: Uint8Array, id: string): Promise<Uint8Array> {
-  const unframed = await unframe(each([part]), oneTimeKey, id);
-  return await decrypt(unframed, unframed.cek, "part 2 or 3");
+function openSmall(part: Uint8Array, oneTimeKey: Uint8Array, id: string): Uint8Array {
+  const held = unframeHeld(part, oneTimeKey, id);
+  return decrypt(held, held.cek, "part 2 or 3");
 }
 
 /** Authenticated by its tag alone: for the manifest, its signature, and the key that both are under. */
-async function decrypt({ nonce, cipher, tag }: Unframed, cek: Uint8Array, what: string): Promise<Uint8Array> {
-  const octets = Buffer.concat(await Array.fromAsync(cipher));
+function decrypt({ nonce, segments, tag }: Held, cek: Uint8Array, what: string): Uint8Array {
+  const [only = new Uint8Array(), ...more] = segments;
   try {
-    const decipher = gcmDecipher(cek, nonce);
-    decipher.setAuthTag(tag() ?? new Uint8Array());
-    return Buffer.concat([decipher.update(octets), decipher.final()]);
+    return gcmOpen(cek, nonce, more.length === 0 ? only : Buffer.concat(segments), tag);
   } catch (cause) {
     throw refuse(`${what}: its tag does not hold`, cause);
   }

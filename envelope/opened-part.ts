@@ -1,10 +1,13 @@
 /** The parts of an envelope whose manifest is verified, one after the other: nothing is handed on before its signed digest matched. */
 import { Fault } from "../errors.ts";
 import { each } from "./cms/ber.ts";
-import { type Unframed, unframe } from "./frame.ts";
+import type { Held, Unframed } from "./frame.ts";
 import type { PartEntry } from "./manifest.ts";
 import type { PartFacts } from "./part.ts";
-import { openCipher, verifiedCipher, verifiedClear } from "./part-open.ts";
+import { openOctets, verifiedCipher, verifiedClear } from "./part-open.ts";
+
+/** A part at hand, and its key. */
+export type HeldPart = Held & { readonly cek: Uint8Array };
 
 export type OpenedPart = {
   /** As signed; a re-addressed part has the origin's role, type, size, digests and sop, and its number there. */
@@ -25,24 +28,23 @@ export type OpenedPart = {
  */
 export async function* openParts(
   entries: readonly PartEntry[],
-  bodies: AsyncIterator<AsyncIterable<Uint8Array>>,
-  oneTimeKey: Uint8Array,
-  id: string,
+  bodies: AsyncIterator<HeldPart | Unframed>,
 ): AsyncGenerator<OpenedPart> {
   for (const entry of entries) {
     const body = await bodies.next();
     if (body.done === true) throw new Fault("ENVELOPE_NOT_OPENED", "fewer parts than the manifest signs");
-    const { part, isRead } = partOf(entry, await unframe(body.value, oneTimeKey, id));
+    const { part, isRead } = partOf(entry, body.value);
     yield part;
     if (!isRead()) throw new Fault("UNEXPECTED", `part ${entry.n} was left before its end`);
   }
   if ((await bodies.next()).done !== true) throw new Fault("ENVELOPE_NOT_OPENED", "more parts than the manifest signs");
 }
 
-function partOf(
-  entry: PartEntry,
-  { nonce, cek, cipher, tag }: Unframed & { readonly cek: Uint8Array },
-): { readonly part: OpenedPart; isRead(): boolean } {
+function partOf(entry: PartEntry, body: HeldPart | Unframed): { readonly part: OpenedPart; isRead(): boolean } {
+  const { nonce, cek } = body;
+  const segments = "segments" in body ? body.segments : [];
+  const cipher = "segments" in body ? each(segments) : body.cipher;
+  const tag = (): Uint8Array | undefined => ("segments" in body ? body.tag : body.tag());
   const digests =
     "sha256" in entry
       ? { sha256: entry.sha256, segs: null, root: null }
@@ -61,8 +63,13 @@ function partOf(
   };
   const bytes = async (limit: number): Promise<Uint8Array> => {
     if (entry.size > limit) throw new Fault("TOO_LARGE", `part ${entry.n} is over ${limit} octets`);
-    const pieces = await Array.fromAsync(ciphertext, (piece) => ("sha256" in entry ? piece : Buffer.from(piece)));
-    return Buffer.concat(await Array.fromAsync(openCipher(each(pieces), facts())));
+    const [octets, ...more] = segments;
+    if (!octets || more.length > 0 || signed.sha256 === null) return Buffer.concat(await Array.fromAsync(clear()));
+    // Most commands are one segment that is at hand: no stream stands between.
+    const whole = { ...signed, tag: tag() ?? new Uint8Array() };
+    const opened = openOctets(octets, whole);
+    read = whole;
+    return opened;
   };
   return { part: { entry, cipher: ciphertext, facts, clear, bytes }, isRead: () => read !== undefined };
 }

@@ -1,13 +1,27 @@
 /** A part is opened: nothing of it is handed on before its digest matched what was signed. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { giveBack, usedUp } from "../memory.ts";
 import { digestBytes, maxWholeBytes, type PartFacts, segmentBytes } from "./part.ts";
-import { gcmDecipher } from "./primitives.ts";
+import { gcmDecipher, gcmOpen } from "./primitives.ts";
 
 /** Clear text of a part. A segment is released only after its digest matched; a whole part after its last octet. */
 export async function* openCipher(cipher: AsyncIterable<Uint8Array>, facts: PartFacts): AsyncGenerator<Uint8Array> {
   yield* verified(cipher, facts, () => facts.tag, "clear");
+}
+
+/** The same for a whole part that is at hand. */
+export function openOctets(octets: Uint8Array, { size, sha256, cek, nonce, tag }: PartFacts): Uint8Array {
+  if (octets.length !== size)
+    throw refuse(octets.length > size ? "more octets than its size" : "fewer octets than its size");
+  let clear: Uint8Array;
+  try {
+    clear = gcmOpen(cek, nonce, octets, tag);
+  } catch (cause) {
+    throw new Fault("ENVELOPE_NOT_OPENED", "part: its tag does not hold", { cause });
+  }
+  if (hash("sha256", clear) !== sha256) throw refuse("a digest differs from what was signed");
+  return clear;
 }
 
 /** Ciphertext of a part on its way to a store: handed on only after the digest of its clear text matched. Each piece is the reader's until it asks for the next one. */
@@ -37,7 +51,7 @@ async function* verified(
   const unit = segs ? segmentBytes : maxWholeBytes;
   if (expected.length !== digestBytes * Math.ceil(size / unit)) throw refuse("its digests do not fit its size");
   const decipher = gcmDecipher(cek, nonce);
-  let hash = createHash("sha256");
+  let digest = createHash("sha256");
   const segment = segs && wanted === "cipher" ? Buffer.allocUnsafeSlow(Math.min(unit, size)) : undefined;
   let held: Uint8Array[] = [];
   let [seen, from] = [0, 0];
@@ -48,7 +62,7 @@ async function* verified(
       if (left === 0) throw refuse("more octets than its size");
       const cipher = chunk.subarray(0, left);
       const clear = decipher.update(cipher);
-      hash.update(clear);
+      digest.update(clear);
       if (wanted === "clear") held.push(clear);
       else {
         // Clear text that nobody else has seen.
@@ -60,7 +74,7 @@ async function* verified(
       chunk = chunk.subarray(cipher.length);
       if (cipher.length < left) continue;
       const at = (Math.ceil(seen / unit) - 1) * digestBytes;
-      if (!hash.digest().equals(expected.subarray(at, at + digestBytes)))
+      if (!digest.digest().equals(expected.subarray(at, at + digestBytes)))
         throw refuse("a digest differs from what was signed");
       // The signed digest authorises each segment; the last one waits for the tag as well.
       if (seen === size) continue;
@@ -68,7 +82,7 @@ async function* verified(
       else yield* held;
       held = [];
       from = seen;
-      hash = createHash("sha256");
+      digest = createHash("sha256");
     }
     if (segment) usedUp(piece);
   }

@@ -24,6 +24,8 @@ const nonceBytes = 12;
 const tagBytes = 16;
 const pointBytes = 65;
 const pssSaltBytes = 32;
+/** SubjectPublicKeyInfo of a key on P-256 up to its uncompressed point (RFC 5480 2). */
+const spkiBefore = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 /** RFC 3394 2.2.3.1: the initial value by which a wrong key is noticed. */
 const wrapIv = Buffer.alloc(8, 0xa6);
 
@@ -53,6 +55,22 @@ export function gcmDecipher(key: Key, nonce: Uint8Array): DecipherGCM {
   return createDecipheriv("aes-256-gcm", objectOf(key), nonce, { authTagLength: tagBytes });
 }
 
+/** The clear text of octets that are at hand, with their tag of 16; throws when it does not hold. */
+export function gcmOpen(
+  key: Key,
+  nonce: Uint8Array,
+  octets: Uint8Array,
+  tag: Uint8Array,
+  additional?: Uint8Array,
+): Buffer {
+  const decipher = gcmDecipher(key, nonce).setAuthTag(tag);
+  if (additional) decipher.setAAD(additional);
+  const clear = decipher.update(octets);
+  // GCM keeps nothing back: the end is the check.
+  decipher.final();
+  return clear;
+}
+
 /** AES-256-GCM for writing: the tag has 16 octets. */
 export const gcmCipher = (key: Key, nonce: Uint8Array): CipherGCM =>
   createCipheriv("aes-256-gcm", objectOf(key), nonce, { authTagLength: tagBytes });
@@ -68,10 +86,9 @@ export const oaepDecrypt = (privateKey: KeyObject, wrapped: Uint8Array): Uint8Ar
 /** ECDH on P-256 with an uncompressed point (SEC 1 2.3.3); throws for one that is not on the curve. */
 export function agreeOn(privateKey: KeyObject, point: Uint8Array): Uint8Array {
   if (point.length !== pointBytes || point[0] !== 4) throw new Error("not an uncompressed P-256 point");
-  const x = Buffer.from(point.subarray(1, 33)).toString("base64url");
-  const y = Buffer.from(point.subarray(33)).toString("base64url");
-  // Importing checks that the point is on the curve.
-  const publicKey = createPublicKey({ key: { kty: "EC", crv: "P-256", x, y }, format: "jwk" });
+  const spki = Buffer.concat([spkiBefore, point]).toString("base64");
+  // Importing checks that the point is on the curve. As PEM: other forms are told apart by errors that node:crypto throws and catches.
+  const publicKey = createPublicKey(`-----BEGIN PUBLIC KEY-----\n${spki}\n-----END PUBLIC KEY-----`);
   return diffieHellman({ privateKey, publicKey });
 }
 

@@ -68,7 +68,7 @@ async function outside(file: string, { json }: Flags): Promise<void> {
       if (n === 4 && bytes <= maxKeyBytes) kept.push(Uint8Array.from(piece));
     }
     parts.push({ n, what: names[n - 1] ?? "image or attachment", bytes });
-    if (n === 4) recipients = (await unframeKey(once(Buffer.concat(kept)))).recipients.map(recipientSki);
+    if (n === 4) recipients = unframeKey(Buffer.concat(kept)).recipients.map(recipientSki);
   }
   const made = new Date(Number.parseInt(id.slice(0, 12), 16)).toISOString();
   if (json)
@@ -97,8 +97,4 @@ async function manifest(file: string, { receiver, key, certificate, trust }: Fla
   process.stdout.write(opened.manifestBytes);
   process.stdout.write("\n");
   say(`signed by ${opened.org}; its parts were not read`);
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

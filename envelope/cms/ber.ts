@@ -3,7 +3,6 @@
  * is read whole (signatures, certificates) is DER and read elsewhere.
  */
 import { Fault } from "../../errors.ts";
-import { lengthOctets } from "./der.ts";
 
 /** Four length octets reach 4 GiB; nothing with a definite length is that large here. */
 const maxLengthOctets = 4;
@@ -57,12 +56,7 @@ export function puller(stream: AsyncIterable<Uint8Array>): Puller {
     streamed,
     header: async () => {
       const [tag = 0, first = 0] = await exactly(2);
-      if (first < 0x80) return { tag, length: first };
-      const count = first & 0x7f;
-      if (count === 0 || count > maxLengthOctets) throw malformed("an indefinite or giant length where none is due");
-      const length = (await exactly(count)).reduce((value, octet) => value * 256 + octet, 0);
-      if (length < 0x80 || length < 256 ** (count - 1)) throw malformed("a length that is not minimal");
-      return { tag, length };
+      return { tag, length: first < 0x80 ? first : lengthOf(await exactly(lengthCount(first))) };
     },
     end: async () => {
       if (await hasMore()) throw malformed("octets after the end of the part");
@@ -70,17 +64,65 @@ export function puller(stream: AsyncIterable<Uint8Array>): Puller {
   };
 }
 
+/** Octets that follow a first length octet which is not the length itself. */
+function lengthCount(first: number): number {
+  const count = first & 0x7f;
+  if (count === 0 || count > maxLengthOctets) throw malformed("an indefinite or giant length where none is due");
+  return count;
+}
+
+function lengthOf(octets: Uint8Array): number {
+  let length = 0;
+  for (const octet of octets) length = length * 256 + octet;
+  if (length < 0x80 || length < 256 ** (octets.length - 1)) throw malformed("a length that is not minimal");
+  return length;
+}
+
+/** The same of octets that are at hand. */
+export type Taker = {
+  exactly(count: number): Uint8Array;
+  header(): { readonly tag: number; readonly length: number };
+  /** How many are left. */
+  left(): number;
+  end(): void;
+};
+
+/** Takes from octets; faults as `puller`. */
+export function taker(octets: Uint8Array): Taker {
+  const all = new Uint8Array(octets.buffer, octets.byteOffset, octets.length);
+  let at = 0;
+  const exactly = (count: number): Uint8Array => {
+    if (count > all.length - at) throw malformed("the part is truncated");
+    at += count;
+    return all.subarray(at - count, at);
+  };
+  const octet = (): number => {
+    if (at === all.length) throw malformed("the part is truncated");
+    at += 1;
+    return all[at - 1] ?? 0;
+  };
+  return {
+    exactly,
+    header: () => {
+      const [tag, first] = [octet(), octet()];
+      return { tag, length: first < 0x80 ? first : lengthOf(exactly(lengthCount(first))) };
+    },
+    left: () => all.length - at,
+    end: () => {
+      if (at < all.length) throw malformed("octets after the end of the part");
+    },
+  };
+}
+
 /** The elements that stand one after the other in these octets, each with its tag and length; at most `limit`. */
-export async function elements(octets: Uint8Array, limit: number): Promise<readonly Uint8Array[]> {
+export function elements(octets: Uint8Array, limit: number): readonly Uint8Array[] {
   const found: Uint8Array[] = [];
-  const source = puller(each([octets]));
-  for (let at = 0; at < octets.length; ) {
+  const source = taker(octets);
+  while (source.left() > 0) {
     if (found.length >= limit) throw malformed(`more than ${limit} elements`);
-    const { length } = await source.header();
-    const end = at + 1 + lengthOctets(length).length + length;
-    await source.exactly(length);
-    found.push(octets.subarray(at, end));
-    at = end;
+    const start = octets.length - source.left();
+    source.exactly(source.header().length);
+    found.push(octets.subarray(start, octets.length - source.left()));
   }
   return found;
 }

@@ -30,15 +30,38 @@ export const context = (number: number, isConstructed = true): number => (isCons
 
 /** Length octets (X.690 8.1.3). */
 export function lengthOctets(length: number): Uint8Array {
-  if (length < 0x80) return Uint8Array.of(length);
-  const octets: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) octets.unshift(rest % 256);
-  return Uint8Array.of(0x80 | octets.length, ...octets);
+  const octets = new Uint8Array(lengthSize(length));
+  writeLength(octets, 0, length);
+  return octets;
 }
 
+function lengthSize(length: number): number {
+  let size = 1;
+  if (length >= 0x80) for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) size += 1;
+  return size;
+}
+
+/** Returns where the content begins. */
+function writeLength(octets: Uint8Array, at: number, length: number): number {
+  const end = at + lengthSize(length);
+  octets[at] = length < 0x80 ? length : 0x80 | (end - at - 1);
+  for (let [place, rest] = [end - 1, length]; place > at; place -= 1, rest = Math.floor(rest / 256))
+    octets[place] = rest % 256;
+  return end;
+}
+
+/** Written in one piece: structures are made of hundreds of these. */
 export function tlv(tagOctet: number, ...contents: readonly Uint8Array[]): Uint8Array {
-  const length = contents.reduce((sum, content) => sum + content.length, 0);
-  return Buffer.concat([Uint8Array.of(tagOctet), lengthOctets(length), ...contents]);
+  let length = 0;
+  for (const content of contents) length += content.length;
+  const octets = Buffer.allocUnsafe(1 + lengthSize(length) + length);
+  octets[0] = tagOctet;
+  let at = writeLength(octets, 1, length);
+  for (const content of contents) {
+    octets.set(content, at);
+    at += content.length;
+  }
+  return octets;
 }
 
 export const sequence = (...contents: readonly Uint8Array[]): Uint8Array => tlv(tag.sequence, ...contents);
@@ -111,15 +134,22 @@ export function read(bytes: Uint8Array, wanted?: number): Element {
   const { element, end } = readAt(bytes, 0);
   if (end !== bytes.length) throw malformed("trailing octets");
   if (wanted !== undefined && element.tag !== wanted) throw malformed("another tag than expected");
-  check(element, 0, { left: maxElements });
+  check(bytes, 0, end, 0, { left: maxElements });
   return element;
 }
 
-function check(element: Element, depth: number, budget: { left: number }): void {
+/** The elements between these two places, and all inside them: nothing is made of them here, since few are ever asked for. */
+function check(bytes: Uint8Array, start: number, end: number, depth: number, budget: { left: number }): void {
   if (depth > maxDepth) throw malformed(`nested deeper than ${maxDepth}`);
-  budget.left -= 1;
-  if (budget.left < 0) throw malformed(`more than ${maxElements} elements`);
-  if ((element.tag & 0x20) !== 0) for (const child of children(element)) check(child, depth + 1, budget);
+  for (let at = start; at < end; ) {
+    budget.left -= 1;
+    if (budget.left < 0) throw malformed(`more than ${maxElements} elements`);
+    const content = contentAt(bytes, at, end);
+    const next = content + lengthAt(bytes, at, content);
+    if (next > end) throw malformed("truncated");
+    if (((bytes[at] ?? 0) & 0x20) !== 0) check(bytes, content, next, depth + 1, budget);
+    at = next;
+  }
 }
 
 /** The elements inside a constructed element, in order. */
@@ -134,24 +164,33 @@ export function children(element: Element): readonly Element[] {
 }
 
 function readAt(bytes: Uint8Array, start: number): { readonly element: Element; readonly end: number } {
-  const tagOctet = bytes[start];
-  const first = bytes[start + 1];
-  if (tagOctet === undefined || first === undefined) throw malformed("truncated");
-  if ((tagOctet & 0x1f) === 0x1f) throw malformed("tag number over 30");
-  let length = first;
-  let at = start + 2;
-  if (first === 0x80) throw malformed("indefinite length");
-  if (first > 0x80) {
-    const count = first & 0x7f;
-    if (count > 4) throw malformed("length of more than four octets");
-    length = 0;
-    for (let i = 0; i < count; i += 1) length = length * 256 + (bytes[at + i] ?? 0);
-    at += count;
-    if (length < 0x80 || length < 256 ** (count - 1)) throw malformed("length not minimal");
-  }
-  const end = at + length;
+  const at = contentAt(bytes, start, bytes.length);
+  const end = at + lengthAt(bytes, start, at);
   if (end > bytes.length) throw malformed("truncated");
-  return { element: { tag: tagOctet, content: bytes.subarray(at, end), raw: bytes.subarray(start, end) }, end };
+  const element = { tag: bytes[start] ?? 0, content: bytes.subarray(at, end), raw: bytes.subarray(start, end) };
+  return { element, end };
+}
+
+/** Where the content of the element begins that stands here. */
+function contentAt(bytes: Uint8Array, start: number, limit: number): number {
+  if (start + 2 > limit) throw malformed("truncated");
+  if (((bytes[start] ?? 0) & 0x1f) === 0x1f) throw malformed("tag number over 30");
+  const first = bytes[start + 1] ?? 0;
+  if (first === 0x80) throw malformed("indefinite length");
+  const count = first < 0x80 ? 0 : first & 0x7f;
+  if (count > 4) throw malformed("length of more than four octets");
+  if (start + 2 + count > limit) throw malformed("truncated");
+  return start + 2 + count;
+}
+
+/** Octets of that content. */
+function lengthAt(bytes: Uint8Array, start: number, content: number): number {
+  const count = content - start - 2;
+  if (count === 0) return bytes[start + 1] ?? 0;
+  let length = 0;
+  for (let at = start + 2; at < content; at += 1) length = length * 256 + (bytes[at] ?? 0);
+  if (length < 0x80 || length < 256 ** (count - 1)) throw malformed("length not minimal");
+  return length;
 }
 
 /** Takes elements one after the other and refuses what does not come as expected. */
@@ -188,9 +227,19 @@ export function cursor(element: Element): Cursor {
   };
 }
 
-/** Dotted form of an OBJECT IDENTIFIER; base-128 digits must be minimal. */
+const knownDotted = new Map<string, string>();
+
+/** Dotted form of an OBJECT IDENTIFIER; base-128 digits must be minimal. The same few are read again and again. */
 export function oidOf(element: Element): string {
   if (element.tag !== tag.oid || element.content.length === 0) throw malformed("OBJECT IDENTIFIER expected");
+  const { buffer, byteOffset, length } = element.content;
+  const octets = Buffer.from(buffer, byteOffset, length).toString("latin1");
+  const known = knownDotted.get(octets) ?? decodedOid(element);
+  if (knownDotted.size < maxKnownOids) knownDotted.set(octets, known);
+  return known;
+}
+
+function decodedOid(element: Element): string {
   const arcs: bigint[] = [];
   let arc = 0n;
   let isFresh = true;
