@@ -50,20 +50,22 @@ function valueAt(state: State, depth: number): unknown {
 }
 
 function objectAt(state: State, depth: number): unknown {
-  const entries = new Map<string, unknown>();
+  const object: Record<string, unknown> = {};
+  let size = 0;
   state.at += 1;
   for (skip(state); state.text[state.at] !== "}"; skip(state)) {
-    if (entries.size > 0) expect(state, ",");
+    if (size > 0) expect(state, ",");
     skip(state);
     const key = stringAt(state);
-    if (entries.has(key) || key === "__proto__") throw refuse(state, "a key twice, or one that is no key");
-    if (entries.size >= maxKeys) throw refuse(state, `more than ${maxKeys} keys`);
+    if (Object.hasOwn(object, key) || key === "__proto__") throw refuse(state, "a key twice, or one that is no key");
+    if (size >= maxKeys) throw refuse(state, `more than ${maxKeys} keys`);
     skip(state);
     expect(state, ":");
-    entries.set(key, valueAt(state, depth + 1));
+    object[key] = valueAt(state, depth + 1);
+    size += 1;
   }
   state.at += 1;
-  return Object.fromEntries(entries);
+  return object;
 }
 
 /** As long as the octets allow: each element takes at least two. */

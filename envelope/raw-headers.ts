@@ -12,8 +12,17 @@ const maxValueBytes = 8 * 1024;
 
 export const malformedHeaders = (what: string): Fault => new Fault("ENVELOPE_MALFORMED", `headers: ${what}`);
 
+const counted = new WeakMap<RawHeaders, HeaderValues>();
+
 /** Values by lower-case name: printable US-ASCII only, so nothing is folded and no line ends inside (RFC 9110 5.5). */
 export function valuesOf(headers: RawHeaders): HeaderValues {
+  // Asked for the profile, for what is known of the partner, and to read them: the same list each time.
+  const known = counted.get(headers) ?? byNameOf(headers);
+  counted.set(headers, known);
+  return known;
+}
+
+function byNameOf(headers: RawHeaders): HeaderValues {
   const byName = new Map<string, string[]>();
   let size = 0;
   for (const [name, value] of headers) {

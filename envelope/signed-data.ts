@@ -84,7 +84,7 @@ export async function signatureOver(
     attribute(oids.contentType, oid(contentType)),
     attribute(oids.messageDigest, octetString(digest)),
     attribute(oids.signingTime, time(at)),
-    attribute(oids.signingCertificateV2, signingCertificate(certificate.raw)),
+    attribute(oids.signingCertificateV2, signingCertificate(certificate)),
     attribute(oids.cmsAlgorithmProtection, algorithmProtection(hashed, identifier)),
   ];
   // Signed as a SET OF, sent under [0] (RFC 5652 5.4).
@@ -106,8 +106,8 @@ const attribute = (type: string, value: Uint8Array): Uint8Array => sequence(oid(
 export const retag = (element: Uint8Array, tagOctet: number): Uint8Array =>
   Buffer.concat([Uint8Array.of(tagOctet), element.subarray(1)]);
 /** SigningCertificateV2 with one ESSCertIDv2; SHA-256 is its DEFAULT and not written (RFC 5035 4). */
-const signingCertificate = (der: Uint8Array): Uint8Array =>
-  sequence(sequence(sequence(octetString(createHash("sha256").update(der).digest()))));
+const signingCertificate = ({ sha256 }: Certificate): Uint8Array =>
+  sequence(sequence(sequence(octetString(Buffer.from(sha256, "hex")))));
 /** CMSAlgorithmProtection (RFC 6211 2): digest, and [1] signature algorithm. */
 const algorithmProtection = (digest: Uint8Array, identifier: Uint8Array): Uint8Array =>
   sequence(digest, retag(identifier, context(1)));
@@ -195,7 +195,8 @@ function checkAttributes(
   { content, contentType, algorithm, hashed, identifier, signer }: Expected,
 ): Date {
   const list = children(attributes);
-  if (!equal(retag(attributes.raw, tag.set), setOf(...list.map(({ raw }) => raw))))
+  // Lengths are minimal and nothing stands between, so order is all that a SET OF can have wrong.
+  if (list.some(({ raw }, index) => index > 0 && Buffer.compare(list[index - 1]?.raw ?? raw, raw) > 0))
     throw refuse("signed attributes not in DER order");
   const values = new Map<string, Element>();
   for (const each of list) {
@@ -210,7 +211,7 @@ function checkAttributes(
   const wanted: readonly (readonly [string, string, Uint8Array])[] = [
     ["content-type", oids.contentType, oid(contentType)],
     ["message-digest", oids.messageDigest, octetString(createHash(digest).update(content).digest())],
-    ["signing-certificate-v2", oids.signingCertificateV2, signingCertificate(signer.raw)],
+    ["signing-certificate-v2", oids.signingCertificateV2, signingCertificate(signer)],
     ["cms-algorithm-protection", oids.cmsAlgorithmProtection, algorithmProtection(hashed.raw, identifier.raw)],
   ];
   for (const [name, type, value] of wanted)

@@ -96,15 +96,10 @@ export function taker(octets: Uint8Array): Taker {
     at += count;
     return all.subarray(at - count, at);
   };
-  const octet = (): number => {
-    if (at === all.length) throw malformed("the part is truncated");
-    at += 1;
-    return all[at - 1] ?? 0;
-  };
   return {
     exactly,
     header: () => {
-      const [tag, first] = [octet(), octet()];
+      const [tag = 0, first = 0] = exactly(2);
       return { tag, length: first < 0x80 ? first : lengthOf(exactly(lengthCount(first))) };
     },
     left: () => all.length - at,
