@@ -19,6 +19,9 @@ describe("DER", () => {
   test.each<[string, readonly number[], RegExp]>([
     ["25 no length", [tag.sequence], /truncated/],
     ["25 fewer octets than said", [tag.sequence, 5, 0], /./],
+    ["25 a length that ends too early", [tag.sequence, 0x82, 1], /truncated/],
+    ["25 the same of an element inside", [tag.sequence, 2, tag.octetString, 0x82], /truncated/],
+    ["25 an element that ends beyond its sequence", [tag.sequence, 3, tag.octetString, 2, 0], /truncated/],
     ["a tag number over 30", [0x1f, 0], /tag number over 30/],
     ["29 an indefinite length", [tag.sequence, 0x80, 0, 0], /indefinite length/],
     ["27 a length of five octets", [tag.sequence, 0x85, 1, 0, 0, 0, 0], /more than four octets/],
