@@ -77,7 +77,7 @@ const refuse = (what: string, cause?: unknown): Fault => new Fault("ENVELOPE_NOT
 
 /**
  * Resolves once everything up to the replay check holds; the parts' bodies are verified while they are read. The body is
- * read no further than needed and stays the caller's to close.
+ * read no further than needed and stays the caller's to close. Small parts are held where they came: what it yields has to stay as it is.
  *
  * ENVELOPE_UNSUPPORTED: no profile of ours. ENVELOPE_MALFORMED, TOO_LARGE: the clear MIME. NOT_PERMITTED: the purpose.
  * ENVELOPE_EXPIRED, ENVELOPE_REPLAYED. ENVELOPE_NOT_OPENED: everything else, with the cause in its message.
