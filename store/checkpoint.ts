@@ -4,8 +4,11 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 
-/** Pages of the log that are not in the database yet: from so many on they are moved there. */
-const mostPages = 1_000;
+/**
+ * Pages of the log that are not in the database yet: from so many on they are moved there. With a thousand, more than one group in
+ * a hundred waited for it.
+ */
+const mostPages = 4_000;
 /** Groups between two looks, each of which takes 10 µs. */
 const groups = 8;
 

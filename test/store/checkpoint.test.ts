@@ -21,12 +21,12 @@ const left = (db: DatabaseSync): number => {
 };
 
 test("a long log is moved into the database within a few looks, and what was in it is there", () => {
-  const db = written(2_000);
+  const db = written(5_000);
   const { look } = openCheckpoints(db);
-  expect(left(db)).toBeGreaterThan(2_000);
+  expect(left(db)).toBeGreaterThan(5_000);
   for (let n = 0; n < 8; n += 1) look();
   expect(left(db)).toBe(0);
-  expect(db.prepare("SELECT length(x) AS n FROM t").get()).toEqual({ n: 2_000 * pageBytes });
+  expect(db.prepare("SELECT length(x) AS n FROM t").get()).toEqual({ n: 5_000 * pageBytes });
   db.close();
 });
 
