@@ -1,11 +1,7 @@
-/**
- * `npm run bench`: every workload, ours and its peers in the same run. --only NAME, --json, --repetitions N, --seconds N (of
- * nation); --write keeps what was measured in docs/benchmarks.json, in the table of docs/benchmarks.md and in the chart. --quick:
- * one of each kind, small and once, in two minutes; with --only: that one, small.
- */
+/** `npm run bench`: every workload, ours and its peers in the same run. `npm run bench -- --help` says the rest. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { Command } from "commander";
 import { chartOf } from "./chart.ts";
 import { type Measured, measure, type Row } from "./harness.ts";
 import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
@@ -50,16 +46,26 @@ const groups = {
   nation,
 } as const;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true },
-    quick: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    repetitions: { type: "string" },
-    seconds: { type: "string" },
-    write: { type: "boolean", default: false },
-  },
-});
+type Asked = {
+  readonly only?: readonly string[];
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly repetitions?: string;
+  readonly seconds?: string;
+  readonly write: boolean;
+};
+
+const values = new Command("npm run bench --")
+  .description("Measures semrs beside its peers in the same run, and checks what each has done.")
+  .option("--only <name...>", "these groups or curves alone, those that take long too")
+  .option("--quick", "once and small, in two minutes: whether a change made something slow", false)
+  .option("--repetitions <n>", "of each side, in turn (default: 5)")
+  .option("--seconds <n>", "how long nation goes on (default: 600)")
+  .option("--json", "figures as one line of JSON", false)
+  .option("--write", "keep them in docs/benchmarks.json, the table of docs/benchmarks.md and the chart", false)
+  .addHelpText("after", `\nGroups: ${Object.keys(groups).join(", ")}\nCurves: ${scaleNames.join(", ")}`)
+  .parse()
+  .opts<Asked>();
 /** Of these the first row: messages, instances, sealing, documents, the way to the registry and the disk. */
 const quickest = ["mllp-accept", "dicom-accept", "seal-open", "envelope-parts", "cda", "corridor", "store-accept"];
 const isOverview = values.quick && !values.only;

@@ -49,7 +49,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "node-forge": ["commands"],
   "node-hl7-server": ["bench"],
   "@medplum/hl7": ["bench"],
-  commander: ["commands", "main.ts"],
+  commander: ["commands", "main.ts", "bench"],
   dcmjs: ["connectors/dicom/query.ts", "bench/dimse-library.ts"],
   "dcmjs-dimse": ["connectors/dicom/query.ts", "bench/dimse-library.ts", "bench/dimse-peer.ts"],
   zod: ["commands", "connectors", "envelope", "formats", "pipeline"],

@@ -1,8 +1,8 @@
-/** `npm run faults`: the faults of the matrix, one after the other. --only F2, --seed N, --mutants, --mutant NAME, --peers. */
+/** `npm run faults`: the faults of the matrix, one after the other. `npm run faults -- --help` says the rest. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { Command } from "commander";
 import { root } from "../../commands/cli.ts";
 import { chanceOf } from "../../seeded.ts";
 import { envOf } from "../mutants.ts";
@@ -10,16 +10,26 @@ import { page, type Row } from "./report.ts";
 import { type Figures, isPassed, type Run } from "./trial.ts";
 import { trials } from "./trials.ts";
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true },
-    seed: { type: "string" },
-    mutants: { type: "boolean", default: false },
-    mutant: { type: "string", multiple: true },
-    peers: { type: "boolean", default: false },
-  },
-});
-const seed = Number(values.seed ?? 1);
+type Asked = {
+  readonly only?: readonly string[];
+  readonly seed: string;
+  readonly mutants: boolean;
+  readonly mutant?: readonly string[];
+  readonly peers: boolean;
+};
+
+const values = new Command("npm run faults --")
+  .description(
+    "Does each fault to real processes under load, as root, and writes docs/reliability.md from what was lost.",
+  )
+  .option("--only <fault...>", `these alone: ${trials.map(({ id }) => id).join(", ")}`)
+  .option("--seed <n>", "when a fault comes", "1")
+  .option("--mutants", "versions that break one promise each, which have to be found", false)
+  .option("--mutant <name...>", "these mutants alone")
+  .option("--peers", "Orthanc and PostgreSQL in place of semrs", false)
+  .parse()
+  .opts<Asked>();
+const seed = Number(values.seed);
 const wanted = trials.filter(({ id }) => values.only?.includes(id) ?? true);
 if (wanted.length === 0) {
   process.stderr.write(`there is ${trials.map(({ id }) => id).join(", ")}\n`);
