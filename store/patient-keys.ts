@@ -41,7 +41,8 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
       "INSERT INTO patient_key (patient, id, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
       patient,
       id,
-      keys.wrap(secret),
+      // Memory of its own: it is held for long, and a small Buffer holds the 64 KiB that it was cut from.
+      Uint8Array.from(keys.wrap(secret)),
     );
     const made = { id, key: createSecretKey(secret), fresh };
     drawn.set(patient, made);

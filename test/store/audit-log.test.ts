@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { chained } from "../../store/audit-chain.ts";
+import type { Statement } from "../../store/sqlite.ts";
 import type { WitnessedHead } from "../../store/store.ts";
 import { arrival, folder, open, store } from "./fresh.ts";
 
@@ -89,6 +90,13 @@ describe("a patient's key", () => {
     await Promise.all(Array.from({ length: 10 }, (_, n) => store.commit([...entry(`m${n}`)])));
     const keys = store.audit.after(0, 20).map(({ patients }) => patients[0]?.key);
     expect(new Set(keys)).toEqual(new Set([store.patientKeys.of(chen.patient)]));
+  });
+
+  test("that waits to be seen in the index holds no more memory than its own octets", () => {
+    const changes = store.patientKeys.seal(chen.patient, "test", Buffer.from("sealed")).changes;
+    const params = changes.flatMap((each) => (each as unknown as Statement).params);
+    const octets = params.filter((param): param is Uint8Array => param instanceof Uint8Array);
+    expect(octets.map(({ buffer, byteLength }) => [byteLength, buffer.byteLength])).toEqual([[40, 40]]);
   });
 
   test("that was never kept is drawn again for the next", async () => {
