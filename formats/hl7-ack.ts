@@ -1,6 +1,6 @@
 /** Acknowledgements (HL7 v2.5.1 2.9): which are due by MSH-15/16, and how they are written. */
 import { encodeText } from "./charset.ts";
-import { escapeText, hl7Time, type MessageFacts, type Separators } from "./hl7.ts";
+import { escapeText, hl7Time, type MessageFacts, type Separators } from "./hl7-message.ts";
 
 export type AckCode = "AA" | "AE" | "AR" | "CA" | "CE" | "CR";
 /** ERR-3 (HL7 Table 0357) and ERR-8, a text for people without patient data. */

@@ -1,7 +1,7 @@
 /** Batch and file envelopes (HL7 v2.5.1 2.10.3): FHS BHS messages BTS FTS, taken apart without reading the messages. */
 import { Fault } from "../errors.ts";
-import type { Separators } from "./hl7.ts";
 import { buildHead } from "./hl7-ack.ts";
+import type { Separators } from "./hl7-message.ts";
 
 /** Messages of one batch; more is not taken. */
 const maxBatchMessages = 100_000;

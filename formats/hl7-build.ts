@@ -1,6 +1,6 @@
 /** Messages of our own: an MDM around a document's original bytes (HL7 v2.5.1 9.6), values escaped, in the receiver's charset. */
 import { encodeText, fieldFor } from "./charset.ts";
-import { escapeText, hl7Time } from "./hl7.ts";
+import { escapeText, hl7Time } from "./hl7-message.ts";
 import { usualSeparators, type WrittenPatient } from "./hl7-patient.ts";
 
 export type MdmDraft = {

@@ -1,8 +1,8 @@
 /** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { charsetNamed, encodeText } from "./charset.ts";
-import { decoderOf, fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7.ts";
+import { charsetNamed, decoderOf, encodeText } from "./charset.ts";
+import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
 import { readZip } from "./zip.ts";
 
 export type Embedded = {

@@ -1,5 +1,5 @@
 /** Who an admission says the patient is: the fields of PID and PV1 that a message of our own repeats as they were written. */
-import { escapeText, fieldsOf, type MessageFacts, type Separators, segments, unescapeText } from "./hl7.ts";
+import { escapeText, fieldsOf, type MessageFacts, type Separators, segments, unescapeText } from "./hl7-message.ts";
 
 /** Fields with the usual separators, ready to stand in a message. */
 export type WrittenPatient = {

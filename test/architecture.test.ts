@@ -21,6 +21,11 @@ const all = sources();
 const text = (file: string): string => readFileSync(join(root, file), "utf8");
 const importsOf = (file: string): string[] =>
   [...text(file).matchAll(/(?:from|import\(|require\() ?"([^"]+)"/g)].map(([, target = ""]) => target);
+/** Files that a file imports at run time: not for a type alone. */
+const valuesFrom = (file: string): string[] =>
+  [...text(file).matchAll(/^(?:import|export) (?!type )([^;"]*?)from "(\.[^"]+)"/gm)]
+    .filter(([, names = ""]) => !/^\{(\s*type \w+,?)+\s*\}\s*$/.test(names.trim()))
+    .map(([, , target = ""]) => relative(root, resolve(join(root, dirname(file)), target)));
 const layerOf = (file: string): string => (file.includes("/") ? (file.split("/")[0] ?? "") : file);
 
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -74,6 +79,23 @@ describe("layers", () => {
           expect([own, "connector.ts", "wire.ts"], `${file} imports ${target}`).toContain(other);
       }
     }
+  });
+
+  test("no file takes anything but a type from a file that takes from it", () => {
+    const ours = all.filter((file) => !file.startsWith("test/"));
+    const taken = new Map(ours.map((file) => [file, valuesFrom(file)]));
+    const waysBack = (from: string): readonly string[] => {
+      const seen = new Set<string>();
+      const walk = (file: string): void =>
+        taken.get(file)?.forEach((other) => {
+          if (seen.has(other)) return;
+          seen.add(other);
+          walk(other);
+        });
+      walk(from);
+      return seen.has(from) ? [from] : [];
+    };
+    expect(ours.flatMap(waysBack)).toEqual([]);
   });
 
   test("a third-party package is imported where it belongs", () => {
