@@ -10,7 +10,8 @@ type Control = { readonly type: number; readonly body: Buffer };
 
 export type Inbox = {
   control(seconds: number): Promise<Control>;
-  response(seconds: number): Promise<CommandSet>;
+  /** The response to this message; one to another, or without a status, says nothing of it and is dropped (PS3.7 9.3.1.2). */
+  response(messageId: number, seconds: number): Promise<CommandSet>;
   /** The next request of the peer; undefined when none came in time or the association is gone. */
   request(seconds: number): Promise<PeerRequest | undefined>;
 };
@@ -60,10 +61,11 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
   });
   socket.on("close", end).on("end", end);
 
-  const next = async <T>(from: T[], seconds: number): Promise<T> => {
+  const next = async <T>(from: T[], seconds: number, isWanted: (each: T) => boolean = () => true): Promise<T> => {
     const until = performance.now() + seconds * 1000;
     for (;;) {
-      const found = from.shift();
+      let found = from.shift();
+      while (found !== undefined && !isWanted(found)) found = from.shift();
       if (found !== undefined) return found;
       if (isEnded) throw new Fault("PEER_UNREACHABLE", "the peer closed or aborted the association");
       const left = until - performance.now();
@@ -81,7 +83,12 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
   };
   return {
     control: (seconds) => next(controls, seconds),
-    response: (seconds) => next(responses, seconds),
+    response: (messageId, seconds) =>
+      next(
+        responses,
+        seconds,
+        (response) => numberOf(response, element.respondedTo) === messageId && response.has(element.status),
+      ),
     request: (seconds) => next(requests, seconds).catch(() => undefined),
   };
 }

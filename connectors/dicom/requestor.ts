@@ -79,7 +79,7 @@ export async function openAssociation(
     request: async (contextId, set, dataSet) => {
       await outbox.send(contextId, writeCommand(set), dataSet);
       isUnanswered = true;
-      const response = await inbox.response(peer.responseSeconds);
+      const response = await inbox.response(messageIdOf(set), peer.responseSeconds);
       isUnanswered = false;
       return numberOf(response, element.status);
     },
@@ -97,6 +97,8 @@ export async function openAssociation(
     },
   };
 }
+
+const messageIdOf = (set: Elements): number => Number(set.find(([number]) => number === element.messageId)?.[1]);
 
 /** What the peer accepted; an answer that cannot be read ends the connection. */
 function accepted(body: Buffer, socket: Socket, where: string): ReturnType<typeof readAccept> {
