@@ -5,7 +5,8 @@ import { openFrame } from "./open-frame.ts";
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
 /** The memory of larger messages is given back with their answer. */
 const largeBytes = 1024 * 1024;
-const headMsh = Buffer.from("\rMSH");
+/** A segment ends in CR; LF and CRLF are taken for it, where what follows is a header for certain. */
+const [headMsh, headAfterLf] = [Buffer.from("\rMSH"), Buffer.from("\nMSH")];
 
 /**
  * A whole message; or bytes that broke the framing, with what was wrong. `release` gives the memory of a large one back now, and
@@ -52,7 +53,7 @@ export function openFramer(maxBytes: number): Framer {
     const bytes = take();
     // A batch holds several by right (HL7 v2.5.1 2.10.3); its header begins with F or B.
     const isOne = bytes[0] === headMsh[1];
-    if (isOne && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(headMsh) >= 0)
+    if (isOne && hasSecond(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)))
       return { kind: "broken", bytes, reason: "two messages in one frame" };
     return bytes.length > largeBytes
       ? { kind: "message", bytes, release: () => giveBack(bytes) }
@@ -116,6 +117,10 @@ export function openFramer(maxBytes: number): Framer {
     },
   };
 }
+
+/** Whether another header begins within a message; after LF, which may stand in a text, one with the separator of the first. */
+const hasSecond = (message: Buffer): boolean =>
+  message.includes(headMsh) || message.includes(Buffer.concat([headAfterLf, message.subarray(3, 4)]));
 
 /** A message in its frame. */
 export const frameOf = (message: Uint8Array): Uint8Array => frameOfPieces([message]);

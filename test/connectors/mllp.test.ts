@@ -54,6 +54,9 @@ const codes = (back: string): string[] =>
   [...back.matchAll(/MSA\|(\w\w)\|([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`);
 const framed = (text: string): Buffer => Buffer.from(frameOf(Buffer.from(text, "latin1")));
 
+/** Two messages one after the other, their segments ended otherwise than the standard says. */
+const lines = (end: string): string => (message("1") + message("2")).replaceAll("\r", end);
+
 describe("framing", () => {
   test("every split and coalescing of a stream gives the same frames", () => {
     const stream = Buffer.concat([
@@ -82,6 +85,8 @@ describe("framing", () => {
     ["a start block inside an open frame", [`\u000b${message("1")}`, framed(message("2"))], ["broken 1", "message 2"]],
     ["FS without CR", [`\u000b${message("1")}\u001c`, framed(message("2"))], ["broken 1", "message 2"]],
     ["two messages in one frame", [framed(message("1") + message("2"))], ["broken 1"]],
+    ["two messages ended by LF in one frame", [framed(lines("\n"))], ["broken 1"]],
+    ["two messages ended by CRLF in one frame", [framed(lines("\r\n"))], ["broken 1"]],
   ] as const)("%s is broken, and never merges two messages", ([, chunks, expected]) => {
     const framer = openFramer(1e6);
     const frames = chunks.flatMap((chunk) => framer.push(Buffer.from(chunk as string, "latin1")));
