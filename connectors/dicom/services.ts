@@ -23,6 +23,8 @@ import { takeInstance } from "./store-scp.ts";
 
 /** Room for the control header of a PDV (PS3.8 9.3.5.1). */
 const pdvHead = 6;
+/** Questions of a peer that may wait for their answers: it was told to ask one at a time (PS3.7 D.3.3.3), and is read no further. */
+const maxAwaited = 32;
 /** What we send is small; a peer that takes less than this is given this. */
 const pieceLimits = { min: 1_018, max: 131_066 } as const;
 
@@ -80,6 +82,7 @@ export function openServices(asked: Asked): Services {
     answers = answers.then(async () => {
       const { status: code, after } = await pending;
       awaited -= 1;
+      if (awaited === maxAwaited - 1) asked.resume();
       send(contextId, writeCommand(responseTo(set, code)));
       after?.();
     });
@@ -136,24 +139,25 @@ export function openServices(asked: Asked): Services {
     sink = begin(readCommand(whole), contextId, context);
   };
 
-  const dataPiece = ({ contextId, isLast, bytes }: Fragment): "pause" | "go on" => {
+  /** False: enough waits. */
+  const dataPiece = ({ contextId, isLast, bytes }: Fragment): boolean => {
     if (!sink || sink.contextId !== contextId)
       throw new ProtocolError(abortReason.unexpectedParameter, "a data set without its command");
-    const isEnough = !sink.push(bytes);
+    const hasRoom = sink.push(bytes);
     if (isLast) {
       const whole = sink;
       sink = undefined;
       whole.finish();
     }
-    return isEnough ? "pause" : "go on";
+    return hasRoom;
   };
 
   return {
     maxPiece,
     fragment: (piece, context) => {
-      if (!piece.isCommand) return dataPiece(piece);
-      commandPiece(piece, context);
-      return "go on";
+      if (piece.isCommand) commandPiece(piece, context);
+      const isFull = !piece.isCommand && !dataPiece(piece);
+      return isFull || awaited >= maxAwaited ? "pause" : "go on";
     },
     isWithin: () => sink !== undefined || command.length > 0,
     isAwaited: () => awaited > 0 && sink === undefined,
