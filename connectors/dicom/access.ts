@@ -65,18 +65,36 @@ export type Rejection = {
 
 /** What the service provider rejects by itself (sources 2 and 3). */
 export function providerRejection(request: Request, isFull: boolean): Rejection | undefined {
-  if (isFull) return { result: 2, source: 3, reason: 2, why: "as many associations as allowed" };
-  if ((request.protocolVersion & 1) === 0) return { result: 1, source: 2, reason: 2, why: "protocol version" };
+  if (isFull)
+    return {
+      result: 2,
+      source: 3,
+      reason: 2,
+      why: "as many associations are open as maxAssociations, or limits.connections, allow",
+    };
+  if ((request.protocolVersion & 1) === 0)
+    return { result: 1, source: 2, reason: 2, why: "it speaks another version of the upper layer than 1" };
   return undefined;
 }
 
 /** What the service user rejects (source 1). */
 export function userRejection(request: Request, aeTitle: string, isWelcome: boolean): Rejection | undefined {
   const { applicationContext: context, calledAeTitle } = request;
-  if (context !== applicationContext) return { result: 1, source: 1, reason: 2, why: "application context" };
+  if (context !== applicationContext)
+    return { result: 1, source: 1, reason: 2, why: "its application context is not DICOM's" };
   if (calledAeTitle !== aeTitle)
-    return { result: 1, source: 1, reason: 7, why: `called ${calledAeTitle}, we are ${aeTitle}` };
+    return {
+      result: 1,
+      source: 1,
+      reason: 7,
+      why: `it calls ${calledAeTitle} and we are ${aeTitle}; correct the called AE title there, or aeTitle here`,
+    };
   if (!isWelcome)
-    return { result: 1, source: 1, reason: 3, why: "calling AE title, address or certificate not among callers" };
+    return {
+      result: 1,
+      source: 1,
+      reason: 3,
+      why: "its AE title, address and certificate fit no line of callers; add one if it may call",
+    };
   return undefined;
 }

@@ -72,7 +72,11 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
   const startArtim = (seconds: number): void => {
     clearTimeout(artim);
     socket.setTimeout(0);
-    artim = setTimeout(() => happen("Evt18 ARTIM expired"), seconds * 1000);
+    artim = setTimeout(() => {
+      const reason = "no association request came within artimSeconds";
+      if (state === "Sta2") log("dicom.cut", { peer, code: "DICOM_INVALID", reason }, "warn");
+      happen("Evt18 ARTIM expired");
+    }, seconds * 1000);
   };
   /** Our last PDU; the peer closes (PS3.8 9.2.3). */
   const last = (pdu: Buffer): void => {
@@ -88,7 +92,7 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
   const reject = ({ rejection }: Given): void => {
     if (!rejection) return;
     const { result, source, reason, why } = rejection;
-    log("dicom.rejected", { peer, code: "NOT_PERMITTED", reason: why }, "warn");
+    log("dicom.rejected", { peer, code: result === 2 ? "PEER_BUSY" : "NOT_PERMITTED", reason: why }, "warn");
     last(writeReject(result, source, reason));
   };
   const lost = (): void => services?.end("the connection was lost within an instance");
@@ -210,8 +214,10 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
       socket.setTimeout(socket.timeout ?? 0);
       return;
     }
-    log("dicom.cut", { peer, code: "DICOM_INVALID", reason: "silent for too long" }, "warn");
-    happen("Evt15 abort request", { why: "the association fell silent" });
+    const seconds = (socket.timeout ?? 0) / 1000;
+    happen("Evt15 abort request", {
+      why: `it was silent for ${seconds} s; stallSeconds and idleSeconds allow no more`,
+    });
   });
   socket.on("error", () => undefined);
   socket.on("close", () => {

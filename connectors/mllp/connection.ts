@@ -1,5 +1,6 @@
 /** One connection of a listener: frames in, answers out in the order of the frames, and reading only while there is room. */
 import type { Socket } from "node:net";
+import { codeOf, reasonOf } from "../../errors.ts";
 import type { Context, Deliver, HeldBudget } from "../connector.ts";
 import { answersOf, commitByte, refusal, refusalByte, type Taken } from "./answer.ts";
 import { type Frame, frameOf, openFramer } from "./framer.ts";
@@ -80,7 +81,9 @@ export function serve(
           next = answered.next();
         }
       })
-      .catch(() => log("mllp.unanswered", { peer, code: "UNEXPECTED" }, "error"))
+      .catch((thrown: unknown) =>
+        log("mllp.unanswered", { peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+      )
       .then(() => {
         unanswered -= 1;
         unansweredBytes -= length;
@@ -113,7 +116,11 @@ export function serve(
       watch(true);
       return;
     }
-    log("mllp.cut", { peer, code: "HL7_MALFORMED", reason: "no whole frame came in time" }, "warn");
+    log(
+      "mllp.cut",
+      { peer, code: "HL7_MALFORMED", reason: "no whole frame came within frameSeconds; check the sender's framing" },
+      "warn",
+    );
     takeRest();
     answers = answers.then(() => void socket.destroySoon());
   };
@@ -121,9 +128,10 @@ export function serve(
   const isTransportByte = (bytes: Uint8Array): boolean =>
     settings.release === 2 && bytes.length === 1 && (bytes[0] === commitByte || bytes[0] === refusalByte);
   const tooLarge = (): void => {
-    log("mllp.refused", { peer, code: "TOO_LARGE" }, "warn");
+    const reason = `the message is over ${settings.maxBytes} octets; raise mllp.maxBytes or send less`;
+    log("mllp.refused", { peer, code: "TOO_LARGE", reason }, "warn");
     isDraining = true;
-    const told = refusal(`the message is over ${settings.maxBytes} octets; raise mllp.maxBytes or send less`);
+    const told = refusal(reason);
     answers = answers.then(() => write(told));
     closeWhenAnswered();
   };

@@ -68,9 +68,11 @@ export const mllpSource: Source<typeof options> = {
         count(address, -1);
       });
       const reason = [
-        connections > settings.maxConnections ? "connection limit" : "",
-        ofAddress > settings.maxPerAddress ? "connection limit of one address" : "",
-        budget.hasRoom() ? "" : "octets in flight",
+        connections > settings.maxConnections
+          ? "as many connections are open as maxConnections, or limits.connections, allow"
+          : "",
+        ofAddress > settings.maxPerAddress ? "as many connections of one address are open as maxPerAddress allows" : "",
+        budget.hasRoom() ? "" : "as many octets in flight as maxHeldBytes, or limits.held, allow",
       ].find((each) => each !== "");
       if (reason) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason }, "warn");

@@ -12,10 +12,12 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-export type Listening = { readonly port: number; readonly kept: Map<string, string> };
+/** `told`: what is logged, as event, code and reason. */
+export type Listening = { readonly port: number; readonly kept: Map<string, string>; readonly told: string[] };
 
 export async function listening(answer?: Deliver, options = {}): Promise<Listening> {
   const kept = new Map<string, string>();
+  const told: string[] = [];
   const keep: Deliver = async ({ body, controlId }) => {
     const pieces: Uint8Array[] = [];
     for await (const piece of body) pieces.push(piece);
@@ -25,10 +27,10 @@ export async function listening(answer?: Deliver, options = {}): Promise<Listeni
   const source = await dicomSource.listen(
     dicomSource.options.parse({ port: 0, aeTitle: "SEMRS_A", ...options }),
     answer ?? keep,
-    context,
+    { ...context, log: (event, { code, reason } = {}) => void told.push(`${event} ${code}: ${reason}`) },
   );
   stops.push(() => source.stop());
-  return { port: Number(source.address.split(":")[1]), kept };
+  return { port: Number(source.address.split(":")[1]), kept, told };
 }
 
 export const settings = (port: number, change = {}) =>

@@ -7,7 +7,7 @@ import { negotiate, readAccept, readRequest } from "../../connectors/dicom/assoc
 import { readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead, openPduReader, ProtocolError, pduTypes, writePdu } from "../../connectors/dicom/pdu.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
-import { associateRq, ct } from "../dicom-peer.ts";
+import { associated, associateRq, command, ct, echoRq, pdv, storeRq } from "../dicom-peer.ts";
 import { context, listening, settings } from "./dicom-listening.ts";
 
 describe("peers that break the protocol are aborted, and the next C-ECHO works (PS3.8 9.2)", () => {
@@ -16,13 +16,21 @@ describe("peers that break the protocol are aborted, and the next C-ECHO works (
     head.writeUInt32BE(length, 2);
     return head;
   };
+  /** Source and reason of the A-ABORT (PS3.8 9.3.8): of the service user before an association, of the provider within. */
+  const before = [0, 0];
+  const [unrecognized, unexpected, parameter, invalid] = [1, 2, 5, 6].map((reason) => [2, reason]);
+  const syntaxes = Array.from({ length: 65 }, (_, n) => `1.2.${n}`);
+  const half = pdv(1, true, false, Buffer.alloc(16_000));
+  const queryRq = command(1, [2, ct], [0x100, 0x20], [0x110, 6], [0x700, 0], [0x800, 0]);
   test.for([
-    ["garbage", () => [Buffer.from("GET / HTTP/1.1\r\n\r\n")]],
-    ["an unknown PDU type", () => [writePdu(9, new Uint8Array(4))]],
-    ["a control PDU of 1 GiB", () => [longHead(1, 2 ** 30)]],
-    ["data before an association", () => [dataHead(1, true, true, 4), Buffer.alloc(4)]],
+    ["garbage", before, () => [Buffer.from("GET / HTTP/1.1\r\n\r\n")]],
+    ["an unknown PDU type", before, () => [writePdu(9, new Uint8Array(4))]],
+    ["a control PDU of 1 GiB", before, () => [longHead(1, 2 ** 30)]],
+    ["a control PDU over 1 MiB", before, () => [longHead(1, 2 ** 20 + 1)]],
+    ["data before an association", before, () => [dataHead(1, true, true, 4), Buffer.alloc(4)]],
     [
       "129 presentation contexts",
+      before,
       () => [
         associateRq(
           Array.from({ length: 129 }, (_, i) => ({
@@ -33,25 +41,55 @@ describe("peers that break the protocol are aborted, and the next C-ECHO works (
         ),
       ],
     ],
-    ["an even context id", () => [associateRq([{ id: 2, abstractSyntax: ct, transferSyntaxes: ["1.2"] }])]],
+    ["an even context id", before, () => [associateRq([{ id: 2, abstractSyntax: ct, transferSyntaxes: ["1.2"] }])]],
     [
       "a context id twice",
+      before,
       () => [associateRq([1, 1].map((id) => ({ id, abstractSyntax: ct, transferSyntaxes: ["1.2"] })))],
     ],
-    ["no transfer syntax", () => [associateRq([{ id: 1, abstractSyntax: ct, transferSyntaxes: [] }])]],
-    ["P-DATA over the announced size", () => [associateRq(), longHead(pduTypes.data, 200_000)]],
-    ["a context that was not accepted", () => [associateRq(), dataHead(5, true, true, 4), Buffer.alloc(4)]],
-    ["a data set without its command", () => [associateRq(), dataHead(1, false, true, 4), Buffer.alloc(4)]],
+    ["no transfer syntax", before, () => [associateRq([{ id: 1, abstractSyntax: ct, transferSyntaxes: [] }])]],
+    [
+      "65 transfer syntaxes of a context",
+      before,
+      () => [associateRq([{ id: 1, abstractSyntax: ct, transferSyntaxes: syntaxes }])],
+    ],
+    ["an unknown PDU type within", unrecognized, () => [associateRq(), writePdu(0x77, new Uint8Array(4))]],
+    ["a second association request", unexpected, () => [associateRq(), associateRq()]],
+    ["P-DATA over the announced size", invalid, () => [associateRq(), longHead(pduTypes.data, 200_000)]],
+    ["a context that was not accepted", invalid, () => [associateRq(), dataHead(5, true, true, 4), Buffer.alloc(4)]],
     [
       "a command set that is none",
+      invalid,
       () => [associateRq(), dataHead(1, true, true, 8), Buffer.from([8, 0, 0, 0, 0, 0, 0, 0])],
     ],
+    ["a command set over 64 KiB", invalid, () => [associateRq(), ...Array.from({ length: 5 }, () => half)]],
     [
       "a PDV longer than its PDU",
+      invalid,
       () => [associateRq(), Buffer.from([4, 0, 0, 0, 0, 10, 0, 0, 0, 200, 1, 3, 0, 0, 0, 0])],
     ],
-    ["a second association request", () => [associateRq(), associateRq()]],
-  ] as const)("%s", async ([, make]) => {
+    [
+      "octets behind the last PDV",
+      invalid,
+      () => [associateRq(), Buffer.from([4, 0, 0, 0, 0, 10, 0, 0, 0, 2, 1, 3, 0, 0, 0, 0])],
+    ],
+    [
+      "a data set of a service over 16 MiB",
+      invalid,
+      () => [associateRq(), queryRq, ...Array.from({ length: 257 }, () => pdv(1, false, false, Buffer.alloc(65_536)))],
+    ],
+    ["a data set without its command", parameter, () => [associateRq(), pdv(1, false, true, Buffer.alloc(4))]],
+    [
+      "a command within a data set",
+      parameter,
+      () => [associateRq(), storeRq("1.2.3"), pdv(1, false, false, Buffer.alloc(10)), echoRq()],
+    ],
+    [
+      "a response to nothing",
+      parameter,
+      () => [associateRq(), command(1, [0x100, 0x8001], [0x120, 1], [0x800, 0x101], [0x900, 0])],
+    ],
+  ] as const)("%s: source and reason %j", async ([, expected, make]) => {
     const { port } = await listening(undefined, { artimSeconds: 0.1 });
     const socket = connect(port, "127.0.0.1");
     const back: Buffer[] = [];
@@ -59,19 +97,46 @@ describe("peers that break the protocol are aborted, and the next C-ECHO works (
     socket.on("error", () => undefined);
     for (const bytes of make()) socket.write(bytes);
     await once(socket, "end");
-    const answer = Buffer.concat(back);
-    const abortAt = answer.length - 10;
-    expect(answer.subarray(abortAt, abortAt + 1)[0]).toBe(pduTypes.abort);
+    const last = Buffer.concat(back).subarray(-10);
+    expect([last[0], [...last.subarray(8)]]).toEqual([pduTypes.abort, expected]);
     socket.destroy();
     await echo(settings(port), context);
   });
 
-  test("silence after connecting is cut", async () => {
-    const { port } = await listening(undefined, { artimSeconds: 0.2 });
+  test("silence after connecting is cut, and told once; so is silence within an association", async () => {
+    const { port, told } = await listening(undefined, { artimSeconds: 0.2, idleSeconds: 0.2 });
     const socket = connect(port, "127.0.0.1");
     socket.on("error", () => undefined);
     await once(socket.resume(), "close");
+    expect(told).toEqual(["dicom.cut DICOM_INVALID: no association request came within artimSeconds"]);
+    const peer = await associated(port);
+    expect((await peer.next())?.type).toBe(pduTypes.abort);
+    peer.socket.destroy();
+    expect(told.slice(1)).toEqual([
+      "dicom.aborted DICOM_INVALID: it was silent for 0.2 s; stallSeconds and idleSeconds allow no more",
+    ]);
   });
+});
+
+test("a peer that does not wait for its answers has few instances under way, and gets every answer", async () => {
+  const [count, most] = [5_000, 1_000];
+  let [under, peak] = [0, 0];
+  const { port } = await listening(async ({ body }) => {
+    under += 1;
+    peak = Math.max(peak, under);
+    for await (const _ of body);
+    // A disk that is slower than the wire.
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    under -= 1;
+    return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+  });
+  const peer = await associated(port);
+  const one = [storeRq("1.2.3"), pdv(1, false, true, Buffer.alloc(8))];
+  peer.send(...Array.from({ length: count }, () => one).flat());
+  for (let n = 0; n < count; n += 1) expect((await peer.message()).command.get(0x900)).toBe(0);
+  // What one read of the socket holds is begun in any case.
+  expect(peak).toBeLessThan(most);
+  peer.socket.destroy();
 });
 
 describe("negotiation (PS3.8 Annex D)", () => {
