@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type IncomingMessage, request as requestClear } from "node:http";
 import { request as requestTls } from "node:https";
 import { Fault } from "../errors.ts";
-import type { Tls } from "./wire.ts";
+import { type Tls, tlsProfile } from "./wire.ts";
 
 export type Get = {
   /** https:, or http: where the configuration gives a reason. */
@@ -24,7 +24,7 @@ const maxHeaderBytes = 16 * 1024;
  */
 export async function getDocument({ url, tls, maxBytes, signal }: Get): Promise<Uint8Array> {
   const common = { method: "GET", agent: false, maxHeaderSize: maxHeaderBytes, signal } as const;
-  const secure = tls && { key: tls.key, cert: tls.certificate, ca: tls.ca, minVersion: "TLSv1.2" as const };
+  const secure = tls && { key: tls.key, cert: tls.certificate, ca: tls.ca, ...tlsProfile };
   const outgoing =
     url.protocol === "https:"
       ? requestTls(url, { ...common, ...secure, ...(tls?.serverName ? { servername: tls.serverName } : {}) })

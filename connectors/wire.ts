@@ -19,7 +19,7 @@ export const tlsOptions = z
   .describe("TLS; without it the wire is clear.");
 export type Tls = z.output<typeof tlsOptions>;
 
-/** AEAD with forward secrecy only (BCP 195, RFC 9325 4.2). */
+/** AEAD with forward secrecy only (BCP 195, RFC 9325 4.2), whoever makes the connection. */
 const ciphers = [
   "TLS_AES_256_GCM_SHA384",
   "TLS_CHACHA20_POLY1305_SHA256",
@@ -29,6 +29,7 @@ const ciphers = [
   "ECDHE-ECDSA-AES128-GCM-SHA256",
   "ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":");
+export const tlsProfile = { ciphers, minVersion: "TLSv1.2" } as const;
 const handshakeMs = 10_000;
 /** One read of a connection; one that is told to wait has at most one that nobody has asked for yet. */
 export const readBytes = 65_536;
@@ -155,8 +156,7 @@ const serverSide = ({ key, certificate, ca, clientCertificate }: NonNullable<Tls
     cert: certificate,
     ca,
     ...asks,
-    ciphers,
-    minVersion: "TLSv1.2",
+    ...tlsProfile,
     handshakeTimeout: handshakeMs,
   } as const;
 };
@@ -165,7 +165,7 @@ const clientSide = ({ key, certificate, ca, serverName }: NonNullable<Tls>, host
   const name = serverName ?? host;
   // An IP address is no server name (RFC 6066 3); it is compared with the certificate all the same.
   const servername = /^[\d.]+$|:/.test(name) ? {} : { servername: name };
-  return { key, cert: certificate, ca, ciphers, minVersion: "TLSv1.2", ...servername } as const;
+  return { key, cert: certificate, ca, ...tlsProfile, ...servername } as const;
 };
 
 const isCertificate = (cause: unknown): boolean =>

@@ -1,6 +1,7 @@
 /** C-FIND and C-MOVE as client, through dcmjs-dimse, which is loaded when a PACS is first asked. Answers are read for UIDs and counts alone. */
 import { createRequire } from "node:module";
 import { Fault } from "../../errors.ts";
+import { tlsProfile } from "../wire.ts";
 import { type Peer, rejectionOf } from "./requestor.ts";
 
 /** What is read of an answer: UIDs and counts, as text. */
@@ -182,7 +183,7 @@ function secure({ tls, host }: Peer) {
       "a PACS that is asked by C-FIND or C-MOVE is connected to by the name in its certificate",
     );
   const { key, certificate: cert, ca } = tls;
-  return { securityOptions: { key, cert, ca, rejectUnauthorized: true, minVersion: "TLSv1.2" } };
+  return { securityOptions: { key, cert, ca, rejectUnauthorized: true, ...tlsProfile } };
 }
 
 const textOf = (match: Match, keyword: string, absent = ""): string => {
