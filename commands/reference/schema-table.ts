@@ -53,7 +53,9 @@ function takesOf(node: SchemaNode): string {
   const { type = "", entries, element, values, options } = unwrapped(node).def ?? {};
   if (entries) return choices(Object.values(entries));
   if (values) return choices(values);
-  if (type === "union" && options) return takesOf(options[0] ?? {});
+  const literals = (options ?? []).map((option) => unwrapped(option).def?.values);
+  if (type === "union" && options)
+    return literals.every((each) => each !== undefined) ? choices(literals.flat()) : takesOf(options[0] ?? {});
   if (element) return `list of ${takesOf(element)}`;
   return { object: "block", record: "block", string: "text", unknown: "" }[type] ?? type;
 }
