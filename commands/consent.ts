@@ -23,7 +23,7 @@ export function consentCommand(): Command {
   const consent = new Command("consent")
     .summary("what a patient withholds or shares: told to the registry by the house that gives the patient's id")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs consent withdraw --patient 7001234 --reason 'form of 2026-11-28, signed'\n  semrs consent give --patient 7001234 --to hospital-b --forms 113,114 --reason 'by telephone'\n  semrs consent show --patient-file - < id.txt\n",
     );
   const tell = (verb: "give" | "withdraw", decision: ConsentLine["decision"], summary: string): Command =>

@@ -12,7 +12,7 @@ type Flags = Where & { readonly out?: string };
 export function evidenceCommand(): Command {
   const evidence = new Command("evidence")
     .summary("what proves who sent what to whom when")
-    .addHelpText("before", "Example:\n  semrs evidence export 9f2c04 --out evidence-9f2c04\n");
+    .addHelpText("beforeAll", "Example:\n  semrs evidence export 9f2c04 --out evidence-9f2c04\n");
   evidence
     .command("export")
     .summary(

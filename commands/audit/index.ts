@@ -8,7 +8,7 @@ export function auditCommand(): Command {
   const audit = new Command("audit")
     .summary("the audit log of a site: whether it is whole, and what it holds")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs audit verify && echo whole\n  semrs audit verify --witness heads-at-partners/\n  semrs audit heads --partner hospital-b > hospital-b.json\n",
     );
   const add = <F>(name: string, summary: string, work: (flags: F) => void | Promise<void>) =>

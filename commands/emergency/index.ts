@@ -11,7 +11,7 @@ export function emergencyCommand(): Command {
   const emergency = new Command("emergency")
     .summary("accesses in an emergency, past consent: which wait for a review, and that one was reviewed")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs emergency list\n  semrs emergency review 9f2c04 --by 'privacy officer Lin' --finding justified --reason 'unconscious, telephoned the ward'\n",
     );
   const where = (command: Command): Command =>

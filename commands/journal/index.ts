@@ -22,8 +22,8 @@ export function journalCommand(): Command {
   const journal = new Command("journal")
     .summary("what waits, is held or was refused at a site, the way of one message, and what is decided about it")
     .addHelpText(
-      "before",
-      "Examples:\n  semrs journal list --held\n  semrs journal list --patient A123456789 --from 2026-11-01\n  semrs journal trace 9f2c04\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n",
+      "beforeAll",
+      "Examples:\n  semrs journal list --held\n  semrs journal list --patient A123456789 --from 2026-11-01\n  semrs journal trace 9f2c04\n  semrs journal show 9f2c04 --reveal --reason 'asked by the vendor' > refused.dcm\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n  semrs journal discard 9f2c04 --reason 'sent by mistake'\n  semrs journal resend 9f2c04 --reason 'the channel was corrected'\n",
     );
   const add = (
     name: string,

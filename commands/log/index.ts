@@ -14,7 +14,7 @@ export function logCommand(): Command {
   const log = new Command("log")
     .summary("the log of a registry: whether it is whole, and its signed checkpoints")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs log verify --witness what-houses-hold/\n  semrs log checkpoints --out /mnt/elsewhere/registry\n",
     );
   log

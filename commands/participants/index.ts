@@ -13,7 +13,7 @@ export function participantsCommand(): Command {
   const participants = new Command("participants")
     .summary("who takes part: the registry's signed directory, beside channels.yaml")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs participants list\n  semrs participants show hospital-b\n  semrs participants verify || echo a certificate differs\n",
     );
   const add = <F extends Flags>(name: string, summary: string, work: (flags: F) => Promise<void>) =>

@@ -27,7 +27,7 @@ export function pkiCommand(): Command {
   const pki = new Command("pki")
     .summary("make, show and exchange keys and certificates")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs pki init pki --site registry --site hospital-a    a CA and everything for two sites\n  semrs pki export pki/hospital-a > hospital-a.pem        what a partner needs of us\n  semrs pki trust hospital-b.pem --as hospital-b          what we have from a partner\n",
     );
   pki

@@ -24,7 +24,7 @@ export function sendCommand(): Command {
   const send = new Command("send")
     .summary("send files to an MLLP or DICOM listener, as a HIS or PACS would")
     .addHelpText(
-      "before",
+      "beforeAll",
       "Examples:\n  semrs send mllp --to 127.0.0.1:2575 report.hl7\n  semrs send dicom --to SEMRS_A@127.0.0.1:11112 study/\n  semrs send mllp --to 127.0.0.1:2575 --connections 8 --rate 100 --report sent.jsonl feed/\n  semrs send mllp --to 127.0.0.1:2575 --resend sent.jsonl\n",
     );
   common(send.command("mllp"), "HL7 v2 messages, one a file", hostPort, "host:port").action(

@@ -1,0 +1,30 @@
+/** Every verb's --help begins with an example that can be copied, at whatever depth. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { expect, test } from "vitest";
+
+const folder = join(import.meta.dirname, "../../commands");
+const declared = /export (?:function|const) (\w+Command)\b/g;
+
+/** The command lines of a module; what a verb is made with is only asked for when it runs. */
+async function commandsOf(file: string): Promise<readonly Command[]> {
+  const names = [...readFileSync(join(folder, file), "utf8").matchAll(declared)].map(([, name = ""]) => name);
+  if (names.length === 0) return [];
+  const module = (await import(join(folder, file))) as Readonly<Record<string, (verb: string) => Command>>;
+  return names.flatMap((name) => module[name]?.("pause") ?? []);
+}
+
+const nested = (command: Command): readonly Command[] => [command, ...command.commands.flatMap(nested)];
+
+test("every verb shows an example", async () => {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const commands = (await Promise.all(files.map(commandsOf))).flat().flatMap(nested);
+  expect(commands.length).toBeGreaterThan(40);
+  const without = commands.filter((command) => {
+    let help = "";
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    return !/^Examples?:\n {2}(semrs|npm|SITE)/.test(help);
+  });
+  expect(without.map((command) => `${command.parent?.name() ?? ""} ${command.name()}`)).toEqual([]);
+});
