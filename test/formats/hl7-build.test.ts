@@ -79,3 +79,31 @@ describe.each([
     expect(told.trim()).toMatch(new RegExp(`^${type.replace("^", "\\^")}.* 林志明$`));
   });
 });
+
+describe("in the charset that the receiver reads", () => {
+  const named = (charset: string, name: string) => {
+    const message = buildMdm({ ...draft, charset, patient: { ...draft.patient, name } });
+    const facts = readMsh(message, { charset });
+    const [document] = embeddedDocuments(message, facts);
+    expect(Buffer.compare(document?.bytes ?? Buffer.alloc(0), documents.bare)).toBe(0);
+    return [readMsh(message).charsetField, fieldsIn(message, "PID")[0]?.[5]];
+  };
+  test.each([
+    ["utf-8", "UNICODE UTF-8", "林志明"],
+    ["big5", "BIG-5", "許功蓋"],
+    ["gb18030", "GB 18030-2000", "王小明㐀"],
+    ["shift_jis", "SHIFT-JIS", "表示ソ能"],
+    ["iso-2022-jp", "ASCII~ISO IR87", "山田太郎"],
+    ["euc-kr", "KS X 1001", "김철수"],
+    ["iso-8859-2", "8859/2", "Łukasz"],
+    ["iso-8859-5", "8859/5", "Иван"],
+    ["windows-1252", "8859/1", "Müller"],
+  ])("%s is named %s in MSH-18 and read by our own reader", (charset, field, name) => {
+    expect(named(charset, name)).toEqual([field, name]);
+  });
+
+  test("what it does not have is written ? around the document, and the document stays", () => {
+    expect(named("big5", "林é明")).toEqual(["BIG-5", "林?明"]);
+    expect(named("iso-2022-jp", "山\uac00田")).toEqual(["ASCII~ISO IR87", "山?田"]);
+  });
+});
