@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { charsetNamed, decoderOf, encodeText } from "./charset.ts";
+import { beginsWith, contradiction, type Kind, kindOf } from "./document-kind.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
 import { readZip } from "./zip.ts";
 
@@ -138,8 +139,7 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
 /** What octets are, whatever they came as: a MIME or ZIP package with its documents, or one document. */
 export function documentsIn(obx: string, bytes: Uint8Array, facts: MessageFacts, subtype = ""): readonly Embedded[] {
   if (beginsWith(bytes, "MIME-Version:")) return packaged(obx, bytes, facts);
-  if (beginsWith(bytes, "PK\u0003\u0004")) return zipped(obx, bytes);
-  return [classified(obx, bytes, subtype)];
+  return sniffed(obx, bytes, subtype) === "zip" ? zipped(obx, bytes) : [classified(obx, bytes, subtype)];
 }
 
 /** RP: pointer ^ application ^ type ^ subtype (HL7 v2.5.1 2.A.63). */
@@ -248,24 +248,18 @@ function zipped(obx: string, bytes: Uint8Array): readonly Embedded[] {
   ];
 }
 
-/** Sniffed: what it says of itself must not contradict what it is. */
-function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
-  const kind = beginsWith(bytes, "%PDF") ? "pdf" : isXml(bytes) ? "cda" : "other";
-  if (subtype === "xml" && kind === "pdf") throw malformed(obx, "it says XML and is PDF");
-  return { kind: subtype === "xml" && kind === "other" ? "cda" : kind, obx, bytes };
+/** What it is; what is said of it must not contradict that. */
+function sniffed(obx: string, bytes: Uint8Array, subtype: string): Kind {
+  const kind = kindOf(bytes);
+  const wrong = contradiction(subtype, kind);
+  if (wrong) throw malformed(obx, wrong);
+  return kind;
 }
 
-const beginsWith = (bytes: Uint8Array, text: string): boolean =>
-  Buffer.from(bytes.subarray(0, text.length)).toString("latin1") === text;
-
-/** After a byte order mark or white space, `<`; in UTF-16 too. */
-function isXml(bytes: Uint8Array): boolean {
-  const start = Buffer.from(bytes.subarray(0, 64))
-    .toString("latin1")
-    .replace(/^(\u00ef\u00bb\u00bf|\u00ff\u00fe|\u00fe\u00ff)/, "")
-    .replaceAll("\0", "")
-    .trimStart();
-  return start.startsWith("<") && !/^<(!doctype )?html/i.test(start);
+function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
+  const kind = sniffed(obx, bytes, subtype);
+  if (subtype === "xml" && kind === "other") return { kind: "cda", obx, bytes };
+  return { kind: kind === "zip" ? "other" : kind, obx, bytes };
 }
 
 const malformed = (obx: string, what: string): Fault => new Fault("DOCUMENT_MALFORMED", `OBX ${obx || "?"}: ${what}`);

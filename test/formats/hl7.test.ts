@@ -16,6 +16,7 @@ import {
 } from "../../formats/hl7.ts";
 import { adtFor, documents, mdmFor } from "../fixtures/documents.ts";
 import { draft } from "../fixtures/mdm-draft.ts";
+import { zipOf } from "../fixtures/zip.ts";
 import { fixtures } from "../peers.ts";
 
 const read = (bytes: Uint8Array) => embeddedDocuments(bytes, readMsh(bytes));
@@ -51,9 +52,21 @@ describe("documents", () => {
     expect(Buffer.from(found?.bytes ?? []).toString()).toBe("see report");
   });
 
-  test("what says XML and is PDF is refused, and so is a ZIP", () => {
-    expect(() => read(mdmFor(Buffer.from("%PDF-1.4"), { controlId: "1" }))).toThrow(/says XML and is PDF/);
-    expect(() => read(mdmFor(Buffer.from("PK\u0003\u0004"), { controlId: "1" }))).toThrow(/ZIP/);
+  const zip = zipOf([{ name: "CDA_ROOT.XML", content: Buffer.from("<ClinicalDocument/>") }]);
+  test.each([
+    ["TEXT^XML", Buffer.from("%PDF-1.4"), "it says XML and is PDF"],
+    ["TEXT^XML", zip, "it says XML and is ZIP"],
+    ["application^pdf", Buffer.from("<?xml version='1.0'?><ClinicalDocument/>"), "it says PDF and is XML"],
+    ["application^pdf", zip, "it says PDF and is ZIP"],
+    ["application^zip", Buffer.from("<ClinicalDocument/>"), "it says ZIP and is XML"],
+    ["application^zip", Buffer.from("%PDF-1.4"), "it says ZIP and is PDF"],
+    ["application^zip", Buffer.from("neither"), "it says ZIP and is none"],
+  ])("what says %s and is something else is refused", (type, bytes, why) => {
+    const text = Buffer.from(mdmFor(bytes, { controlId: "1" }))
+      .toString("latin1")
+      .replace("TEXT^XML", type);
+    expect(() => read(Buffer.from(text, "latin1"))).toThrow(expect.objectContaining({ code: "DOCUMENT_MALFORMED" }));
+    expect(() => read(Buffer.from(text, "latin1"))).toThrow(why);
   });
 
   test("the frame that is kept has digests where its documents were", () => {
