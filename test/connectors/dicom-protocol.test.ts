@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { negotiate, readAccept, readRequest } from "../../connectors/dicom/association.ts";
+import { negotiate, readAccept, readRequest, writeAccept } from "../../connectors/dicom/association.ts";
 import { readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead, openPduReader, ProtocolError, pduTypes, writePdu } from "../../connectors/dicom/pdu.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
@@ -151,6 +151,26 @@ describe("negotiation (PS3.8 Annex D)", () => {
       [3, 0, "1.2.840.10008.1.2.4.50"],
       [1, 3, "1.2.840.10008.1.2"],
     ]);
+  });
+
+  test("user information is answered (PS3.7 D.3.3): one operation at a time, the requestor as SCU, an identity only if asked", () => {
+    const items = (answer: number) => [
+      { type: 0x53, body: Buffer.from([0, 8, 0, 8]) },
+      { type: 0x54, body: Buffer.from([0, 3, ...Buffer.from("1.2"), 1, 1]) },
+      { type: 0x58, body: Buffer.from([1, answer, 0, 1, 0x61, 0, 0]) },
+      { type: 0x57, body: Buffer.from("an item that nobody knows") },
+    ];
+    const read = readRequest(associateRq().subarray(6));
+    const answered = (answer: number): string =>
+      writeAccept({ ...read, items: items(answer) }, negotiate(read.contexts), 16_384).toString("hex");
+    const [asked, unasked] = [answered(1), answered(0)];
+    for (const hex of [asked, unasked]) {
+      expect(hex).toContain("5300000400010001");
+      expect(hex).toContain("540000070003312e320100");
+    }
+    expect(asked).toContain("590000020000");
+    expect(unasked).not.toContain("59000002");
+    expect(asked).not.toContain(Buffer.from("nobody").toString("hex"));
   });
 
   test("a command set is read as it was written", () => {

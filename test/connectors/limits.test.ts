@@ -107,6 +107,24 @@ describe("connections", () => {
   });
   const portOf = ({ address }: Running): number => Number(address.slice(address.lastIndexOf(":") + 1));
 
+  test("beyond maxConnections of a listener HL7 gets AR and is told which option", async () => {
+    const told: (string | undefined)[] = [];
+    const context: Context = {
+      log: (_event, { code, reason } = {}) => void told.push(code, reason),
+      signal: new AbortController().signal,
+    };
+    const refuse = () => Promise.reject(new Error("nothing is sent here"));
+    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0, maxConnections: 1 }), refuse, context);
+    open.push(his);
+    const [first, second] = [connect(portOf(his), "127.0.0.1"), connect(portOf(his), "127.0.0.1")];
+    open.push(first, second);
+    let back = "";
+    for (const socket of [first, second])
+      socket.on("error", () => undefined).on("data", (data: Buffer) => (back += data.toString()));
+    await until("one is refused", () => back.includes("MSA|AR") && told.length > 0);
+    expect(told).toEqual(["PEER_BUSY", expect.stringContaining("maxConnections")]);
+  });
+
   test("beyond the site's limit HL7 gets AR and DICOM a rejection, whichever listener it is, until a place is free", async () => {
     const log: string[] = [];
     const signal = new AbortController().signal;

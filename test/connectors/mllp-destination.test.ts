@@ -129,6 +129,29 @@ describe("connections", () => {
   });
 });
 
+describe("what a negative answer means is said for each system", () => {
+  const refusing =
+    (code: string, error = "") =>
+    (socket: Socket, id: string): void => {
+      const err = error ? `ERR|||${error}^^HL70357\r` : "";
+      socket.write(frameOf(Buffer.from(`MSH|^~\\&|||||||ACK|X|P|2.5.1\rMSA|${code}|${id}\r${err}`)));
+    };
+  test.for([
+    [{}, "AE", "", "PEER_REFUSED"],
+    [{}, "AR", "", "PEER_BUSY"],
+    [{ AE: "retry" }, "AE", "", "PEER_BUSY"],
+    [{ AE: "retry" }, "CE", "207", "PEER_BUSY"],
+    [{ AR: "park" }, "AR", "", "PEER_REFUSED"],
+    [{ AR: "park" }, "CR", "207", "PEER_REFUSED"],
+    [{ AE: "retry", AR: "retry" }, "AE", "203", "PEER_REFUSED"],
+    [{ AE: "retry", AR: "retry" }, "AR", "200", "PEER_REFUSED"],
+  ] as const)("%j: %s %s is %s", async ([refusals, code, error, expected]) => {
+    const his = await peer(refusing(code, error));
+    const detail = error ? `${code} ${error}` : code;
+    expect(await site().send(his.port, "1", { refusals })).toMatchObject({ state: "refused", code: expected, detail });
+  });
+});
+
 describe("enhanced mode", () => {
   test("a commit is an answer, and what the application says later is of no other message", async () => {
     const his = await peer((socket, id) => {
