@@ -1,0 +1,77 @@
+/** Named limits of the readers of messages, documents and instances: one step over each is a typed fault that says so. */
+import { deflateRawSync } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { readCda } from "../../formats/cda.ts";
+import { inspectDicom, part10Header } from "../../formats/dicom.ts";
+import { embeddedDocuments, readBatch, readMsh, segments } from "../../formats/hl7.ts";
+import { ct, explicitLittle } from "../dicom-peer.ts";
+
+const msh = "MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|1|P|2.5.1\r";
+const documentsOf = (count: number): Buffer =>
+  Buffer.from(`${msh}${"OBX|1|ED|||^TEXT^XML^Base64^PGEvPg==||||||F\r".repeat(count)}`);
+const batchOf = (count: number): Buffer => Buffer.from(`BHS|^~\\&|A\r${"MSH|\r".repeat(count)}BTS|${count}\r`);
+
+describe("messages", () => {
+  test("100,000 segments are read, one more is HL7_MALFORMED", () => {
+    const read = (count: number) => [...segments(Buffer.from(msh + "ZZZ\r".repeat(count - 1)))].length;
+    expect(read(100_000)).toBe(100_000);
+    expect(() => read(100_001)).toThrow(expect.objectContaining({ code: "HL7_MALFORMED" }));
+    expect(() => read(100_001)).toThrow("more than 100000 segments");
+  });
+  test("100 documents are read, one more is DOCUMENT_MALFORMED", () => {
+    const read = (message: Buffer) => embeddedDocuments(message, readMsh(message)).length;
+    expect(read(documentsOf(100))).toBe(100);
+    expect(() => read(documentsOf(101))).toThrow(expect.objectContaining({ code: "DOCUMENT_MALFORMED" }));
+  });
+  test("100,000 messages of a batch are read, one more is TOO_LARGE", () => {
+    expect(readBatch(batchOf(100_000)).messages).toHaveLength(100_000);
+    expect(() => readBatch(batchOf(100_001))).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+  });
+  test("an MSH line of over 16 KiB is read no further: what stands behind is missing", () => {
+    const long = Buffer.from(msh.replace("HIS", "H".repeat(16 * 1024)));
+    expect(() => readMsh(long)).toThrow(expect.objectContaining({ code: "HL7_MALFORMED" }));
+  });
+});
+
+test("a document of over 64 MiB is TOO_LARGE before anything is read of it", () => {
+  expect(() => readCda(Buffer.alloc(64 * 1024 * 1024 + 1, 0x20))).toThrow(
+    expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("over 67108864 octets") }),
+  );
+});
+
+describe("instances", () => {
+  const deflatedLittle = "1.2.840.10008.1.2.1.99";
+  const inspect = (dataSet: Uint8Array, syntax = explicitLittle) => {
+    const inspector = inspectDicom();
+    inspector.push(part10Header(ct, "1.2.3", syntax, "A"));
+    inspector.push(dataSet);
+    return inspector.finish();
+  };
+  /** (0040,A730) SQ of undefined length in an item of undefined length, so often, never closed. */
+  const nested = (depth: number): Buffer =>
+    Buffer.from("400030a7535100 00ffffffff feff00e0ffffffff".replaceAll(" ", "").repeat(depth), "hex");
+  test("sequences nested 65 deep are DICOM_INVALID for that; 60 deep they only lack their end", () => {
+    expect(() => inspect(nested(66))).toThrow("nested deeper than 64");
+    expect(() => inspect(nested(60))).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining("deep") }),
+    );
+  });
+  test("a deflated data set over 64 MiB is TOO_LARGE, one that inflates to over 256 MiB DICOM_INVALID", () => {
+    expect(() => inspect(Buffer.alloc(64 * 1024 * 1024 + 1), deflatedLittle)).toThrow(
+      expect.objectContaining({ code: "TOO_LARGE" }),
+    );
+    const bomb = deflateRawSync(Buffer.alloc(256 * 1024 * 1024 + 1), { level: 1 });
+    expect(() => inspect(bomb, deflatedLittle)).toThrow(
+      expect.objectContaining({ code: "DICOM_INVALID", message: expect.stringContaining("does not inflate within") }),
+    );
+  });
+  test("meta information of over 64 KiB is DICOM_INVALID", () => {
+    const file = Buffer.concat([part10Header(ct, "1.2.3", explicitLittle, "A"), Buffer.alloc(100_000)]);
+    file.writeUInt32LE(64 * 1024 + 1, 140);
+    const inspector = inspectDicom();
+    expect(() => {
+      inspector.push(file);
+      inspector.finish();
+    }).toThrow("truncated or over its limit");
+  });
+});
