@@ -56,16 +56,20 @@ export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefin
   return type === "MDM" ? (mdmEvents[event] ?? "new") : undefined;
 }
 
+/** OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM counts. */
+function eventOf(facts: MessageFacts, status: string): DocumentEvent {
+  const said = resultEvents[status];
+  return said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
+}
+
 /** What a message does with its document, the first where there are several. */
 export function documentEvent(facts: MessageFacts, message: Uint8Array): DocumentEvent {
-  const event = mdmEvent(facts);
-  if (event) return event;
   for (const segment of segments(message)) {
     if (segment.name !== "OBX") continue;
     const { type: valueType, status } = parse(segment, facts);
-    if (valueType === encapsulated) return resultEvents[status] ?? "new";
+    if (valueType === encapsulated) return eventOf(facts, status);
   }
-  return "new";
+  return mdmEvent(facts) ?? "new";
 }
 
 /** The documents of a message; DOCUMENT_MALFORMED names the OBX whose value is not what it says. */
@@ -77,7 +81,7 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
     if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
-    const event = mdmEvent(facts) ?? resultEvents[status] ?? "new";
+    const event = eventOf(facts, status);
     const carried: readonly Embedded[] =
       type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts);
     found.push(...carried.map((each) => ({ ...each, event })));

@@ -94,8 +94,12 @@ async function leave(
   }
 
   const withdrawn = documents.filter(({ event }) => event === "cancel");
-  const gone = withdrawn.length > 0 ? cancelling(site, message, await namesOf(withdrawn)) : undefined;
   const final = documents.filter(({ event }) => event !== "cancel" && event !== "preliminary");
+  // TXA-12 names the one document of its message, as in T11.
+  const gone =
+    withdrawn.length > 0
+      ? cancelling(site, message, own && final.length === 0 ? [own] : await namesOf(withdrawn))
+      : undefined;
   if (final.length === 0) return gone ?? filtered("PRELIMINARY");
 
   const attachments = embedded

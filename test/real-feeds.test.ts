@@ -31,6 +31,8 @@ const changed = (message: Uint8Array, ...edits: readonly (readonly [string | Reg
   Buffer.from(edits.reduce((text, [from, to]) => text.replace(from, to), Buffer.from(message).toString("utf8")));
 const ed = (n: number, document: Uint8Array, status: string): string =>
   `OBX|${n}|ED|DOC||^TEXT^XML^Base64^${Buffer.from(document).toString("base64")}||||||${status}\r`;
+/** Another OBX-11. */
+const status = (message: Uint8Array, is: string): Buffer => changed(message, [/\|F\r$/, `|${is}\r`]);
 const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, string])[]): Buffer =>
   changed(mdmFor(report("X"), { controlId, event: "ORU^R01^ORU_R01" }), [
     /OBX\|1[\s\S]*$/,
@@ -77,6 +79,27 @@ test.each([
     ["done CANCELLED", "new"],
   ],
   ["ORU that cancels what never came", oru("M4", [report("M.9"), "D"]), ["done CANCELLED_AHEAD"]],
+  ["MDM of a preliminary report", status(mdmFor(report("Q.1"), { controlId: "Q1" }), "P"), ["filtered PRELIMINARY"]],
+  ["the final one after it", mdmFor(report("Q.1"), { controlId: "Q2", name: "Q^HIS" }), ["done", "new"]],
+  [
+    "MDM^T04 that deletes it by TXA-12",
+    status(mdmFor(report("Q.1"), { controlId: "Q3", event: "MDM^T04^MDM_T02", name: "Q^HIS" }), "D"),
+    ["done CANCELLED"],
+  ],
+  ["MDM^T02 again", mdmFor(report("Q.2"), { controlId: "Q4" }), ["done", "new"]],
+  [
+    "MDM^T04 that deletes by the document's own id",
+    status(
+      changed(mdmFor(report("Q.2"), { controlId: "Q5", event: "MDM^T04^MDM_T02" }), [/TXA[^\r]*/, "TXA|1|DS"]),
+      "X",
+    ),
+    ["done CANCELLED"],
+  ],
+  [
+    "MDM^T04 of a report that stands, the same octets",
+    mdmFor(report("R.0"), { controlId: "Q6", event: "MDM^T04^MDM_T02" }),
+    ["done", "new"],
+  ],
   ["restricted", mdmFor(report("R.1", "R"), { controlId: "R1" }), ["done", "new"]],
   ["very restricted", mdmFor(report("V.1", "V"), { controlId: "V1" }), ["done", "new"]],
 ] as const)("%s", async (_what, message, expected) => {
