@@ -78,10 +78,14 @@ export function openBlankFiles(root: string): BlankFiles {
   };
 }
 
-/** Closes and removes it. */
+/** Closes and removes it; one that a failing disk does not let go is swept at the next start. */
 export function discard({ path, descriptor }: BlankFile): void {
   closeSync(descriptor);
-  rmSync(path, { force: true });
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Whoever gives it up says why, and that is what has to be heard.
+  }
 }
 
 /** The names in a folder are durable. */

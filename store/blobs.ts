@@ -39,8 +39,15 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
     return found;
   };
 
+  /** A file that could not be written ends the house as a commit does that could not. */
+  const failing = (thrown: unknown): never => {
+    if (isOfDisk(thrown))
+      db.fail(new Fault("STORE_DAMAGED", "the disk failed; check it and restart the site", { cause: thrown }));
+    throw thrown;
+  };
+
   const take: Blobs["take"] = async (cipher, facts, isNew = () => false) => {
-    const spooled = await spool(cipher, blanks);
+    const spooled = await spool(cipher, blanks).catch(failing);
     try {
       const sealed = facts();
       const digest = sealed.sha256 ?? sealed.root ?? "";
@@ -54,6 +61,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       }
       // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
       const { file, written } = await spooled.keep();
+      // Told at once, whoever waits for it: a sync that failed may seem to succeed the second time.
+      written.catch(failing).catch(() => undefined);
       const staged = {
         name,
         digest,
@@ -63,7 +72,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       return { name, digest, durable: async () => await written.then(() => staged) };
     } catch (thrown) {
       await spooled.drop();
-      throw thrown;
+      return failing(thrown);
     }
   };
 
@@ -97,6 +106,12 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       })),
     close: blanks.close,
   };
+}
+
+/** A write that the disk refused, in itself or as the cause of a fault; what a body is read from may fail by itself. */
+function isOfDisk(thrown: unknown): boolean {
+  const { code, syscall } = (thrown instanceof Fault ? (thrown.cause ?? {}) : thrown) as NodeJS.ErrnoException;
+  return (code === "EIO" || code === "EROFS") && syscall !== "read";
 }
 
 /** Tells retention that the row is needed; fails where it has gone meanwhile, since none of its columns may be null. */

@@ -1,5 +1,4 @@
 /** The database under the store: one connection that reads, one writer thread with group commit (`writer.ts`). */
-import { once } from "node:events";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
@@ -24,6 +23,8 @@ export type Database = {
   commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
   /** Resolves when nothing can be written any more. */
   readonly failed: Promise<Fault>;
+  /** What is not in this database and failed for good: whoever waits for `failed` hears it. */
+  fail(fault: Fault): void;
   /** Where the accept journal stood when the last commit was made. */
   readonly checkpoint: Checkpoint;
   /** Starts the writer at this place of the accept journal, which lacks what is owed to it. */
@@ -32,6 +33,14 @@ export type Database = {
 };
 
 const maxPrepared = 500;
+/** SQLITE_IOERR, and SQLITE_CORRUPT, which it says of a read that ended with EIO, too. */
+const unreadable: ReadonlySet<number> = new Set([10, 11]);
+
+/** A commit of nothing asks whether the disk keeps what comes next: of a page with the octets it had SQLite writes nothing. */
+const anything: Statement = {
+  sql: "INSERT INTO meta (name, value) VALUES ('asked', randomblob(8)) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  params: [],
+};
 
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
 
@@ -140,16 +149,34 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     n += 1;
     pending.set(n, { resolve, reject });
     if (outbox.length === 0) setImmediate(post);
-    outbox.push({ n, statements: changes as unknown as readonly Statement[], accepted });
+    const statements = changes.length + accepted.length > 0 ? (changes as unknown as readonly Statement[]) : [anything];
+    outbox.push({ n, statements, accepted });
     await promise;
+  };
+
+  /** A disk that is gone may be met by reading alone: a commit finds out, else a house that seems well refuses everything. */
+  let looking: Promise<void> | undefined;
+  const reading = <T>(read: () => T): T => {
+    try {
+      return read();
+    } catch (thrown) {
+      if (!unreadable.has(((thrown as { errcode?: number }).errcode ?? 0) & 0xff)) throw thrown;
+      looking ??= commit([], [])
+        .catch(() => undefined)
+        .finally(() => (looking = undefined));
+      throw new Fault("STORE_DAMAGED", "the index cannot be read; check the disk, then semrs verify", {
+        cause: thrown,
+      });
+    }
   };
 
   return {
     failed: failed.promise,
-    all: (sql, ...params) => statement(sql).all(...params) as Row[],
-    get: (sql, ...params) => statement(sql).get(...params) as Row | undefined,
+    fail: failed.resolve,
+    all: (sql, ...params) => reading(() => statement(sql).all(...params) as Row[]),
+    get: (sql, ...params) => reading(() => statement(sql).get(...params) as Row | undefined),
     reading: (read) => {
-      statement("BEGIN").run();
+      reading(() => statement("BEGIN").run());
       try {
         return read();
       } finally {
@@ -179,8 +206,11 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
       const closing = worker;
       worker = undefined;
       if (closing && !failure) {
+        const ended = Promise.withResolvers<void>();
+        closing.once("exit", () => ended.resolve());
         closing.postMessage("close");
-        await once(closing, "exit");
+        // One that cannot write its last ends as well, and what is open here is closed.
+        await ended.promise;
       }
       reader.close();
     },

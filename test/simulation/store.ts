@@ -80,6 +80,7 @@ export async function openSimulatedStore(
   };
 
   const database: Database = {
+    fail: () => undefined,
     all: (sql, ...params) => statement(sql).all(...params),
     get: (sql, ...params) => statement(sql).get(...params),
     reading: (read) => read(),
