@@ -15,6 +15,7 @@ const table = {
   DOCUMENT_MALFORMED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   DOCUMENT_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
   DOCUMENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
+  DOCUMENT_REMOVED: { retry: false, hl7: "AE", dicom: 0xc000, http: 410 },
   TRANSFORM_FAILED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   PATIENT_MISMATCH: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   PATIENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },

@@ -40,6 +40,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "There is no such document, record or row here, or not for the one who asks.",
     "List what there is; ask again.",
   ],
+  DOCUMENT_REMOVED: [
+    "The entry of this document was removed from the registry by the house that registered it.",
+    "Nothing: its id is not used again. A new document needs an id of its own.",
+  ],
   TRANSFORM_FAILED: [
     "A transform of the channel threw, took longer than it may, or wrote a field that cannot be written.",
     "Correct the transform at the place that the reason names; then semrs journal resend or release.",

@@ -28,7 +28,11 @@ type Asking = Place & { readonly may: May };
 export function answerQuery(store: Store, org: string, query: Query, may: May = all): Found {
   const bound = `${org}\0${questionOf(query)}`;
   const place = placeOf(store, bound, query.cursor);
-  const { below, ...found } = answers[query.query](store, { ...place, may }, query as never);
+  const { below, ...found } = answers[query.query](
+    store,
+    { ...place, may: (row) => !row.isRemoved && may(row) },
+    query as never,
+  );
   const next = below === undefined ? null : store.cursors.seal(bound, { moment: place.moment, below });
   return { command: "found", submissionSets: [], entries: [], associations: [], ...found, next };
 }
@@ -145,7 +149,8 @@ const entriesPage = (
   query: Pick<Query, "limit">,
   keep: May,
   read: (slice: Slice) => readonly EntryRow[],
-): ReturnType<typeof page<EntryRow>> => page(place, query, (row: EntryRow) => keep(row) && place.may(row), read);
+): ReturnType<typeof page<EntryRow>> =>
+  page(place, query, (row: EntryRow) => !row.isRemoved && keep(row) && place.may(row), read);
 
 const all = (): boolean => true;
 

@@ -10,7 +10,7 @@ import { answerOnce, part1, seen } from "./once.ts";
 import { type MergedIds, tokenOf } from "./patients.ts";
 import { answerQuery } from "./queries.ts";
 import type { Exchange, Resource } from "./server.ts";
-import { keyOf, submitted } from "./submission.ts";
+import { keyOf, removed, submitted } from "./submission.ts";
 
 /** Whether an organisation gives the patient ids under a root. */
 export type Owns = (org: string, root: string) => boolean;
@@ -72,7 +72,7 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
   const command = readCommand("change", bytes);
   const { changed, patients } = changes[command.action](exchange, owns, opened.org, command as never);
   const names =
-    command.action === "deprecate" ? [command.manifestSha256] : [createHash("sha256").update(bytes).digest("hex")];
+    "manifestSha256" in command ? [command.manifestSha256] : [createHash("sha256").update(bytes).digest("hex")];
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names,
@@ -93,7 +93,8 @@ type Changed = { readonly changed: readonly Change[]; readonly patients: readonl
 const changes: {
   readonly [A in Action]: (exchange: Exchange, owns: Owns, org: string, command: ChangeOf<A>) => Changed;
 } = {
-  deprecate: ({ store }, _owns, org, command) => ({ changed: deprecated(store, org, command), patients: [] }),
+  deprecate: (...asked) => entryChanged(...asked),
+  remove: (...asked) => entryChanged(...asked),
   merge: (exchange, owns, org, command) => ({
     changed: merged(exchange, owns, org, command),
     patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior])),
@@ -104,14 +105,20 @@ const changes: {
   }),
 };
 
-/** An entry is deprecated by who registered it, and by nobody else (refusal 90). */
-function deprecated(store: Store, org: string, { uniqueId, manifestSha256 }: ChangeOf<"deprecate">): readonly Change[] {
+/** An entry is deprecated or removed by who registered it, and by nobody else (refusal 90); what is gone cannot be deprecated. */
+function entryChanged(
+  { store }: Exchange,
+  _owns: Owns,
+  org: string,
+  { action, uniqueId, manifestSha256 }: ChangeOf<"deprecate" | "remove">,
+): Changed {
   const entry = store.entries.byKey(keyOf(store, uniqueId));
   if (entry && entry.org !== org)
     throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
   if (entry?.manifestSha256 !== manifestSha256)
     throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
-  return store.entries.deprecate(entry.id);
+  if (entry.isRemoved && action === "deprecate") throw removed();
+  return { changed: store.entries[action](entry.id), patients: [] };
 }
 
 /** Two ids are of one patient for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */

@@ -52,9 +52,14 @@ function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Regi
   }
   const known = store.entries.byKey(keyOf(store, entry.uniqueId));
   if (!known) return false;
+  if (known.isRemoved && known.org === org) throw removed();
   if (known.org === org && known.manifestSha256 === manifestSha256) return true;
   throw new Fault("DOCUMENT_CONFLICT", "a document with this id is registered with other content");
 }
+
+/** Its owner is told; to everybody else there is no such document. */
+export const removed = (): Fault =>
+  new Fault("DOCUMENT_REMOVED", "the entry of this document was removed; a new document needs an id of its own");
 
 export const keyOf = (store: Store, uniqueId: string): Token => store.tokens.of("document", "", uniqueId);
 

@@ -37,6 +37,7 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     by === "patient" ? patientNumbers(tokens) : tokens.map(octetsOf);
   const read = (row: Row, moment: number): EntryRow => {
     const id = text(row, "id");
+    const entry = openJson(keys, "entry", id, "entry", row);
     return {
       seq: Number(row.seq),
       id,
@@ -47,7 +48,8 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
       status: row.deprecated !== null && Number(row.deprecated) <= moment ? "deprecated" : "approved",
       createdAt: text(row, "created_at"),
       manifestSha256: text(row, "manifest_sha256"),
-      entry: openJson(keys, "entry", id, "entry", row),
+      isRemoved: entry === null,
+      entry,
     };
   };
   const rows = (seqs: readonly number[], { moment }: Pick<Slice, "moment">): readonly EntryRow[] =>
@@ -97,6 +99,15 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     deprecate: (id) => [
       tick,
       change(`UPDATE entry SET deprecated = ${momentSql} WHERE id = ? AND deprecated IS NULL`, id),
+    ],
+    // What finds it stays: its pairs lie by token, and a search for them by row would go through the whole index.
+    remove: (id) => [
+      tick,
+      change(
+        `UPDATE entry SET deprecated = coalesce(deprecated, ${momentSql}), entry = ? WHERE id = ?`,
+        sealJson(keys, "entry", id, "entry", null),
+        id,
+      ),
     ],
     replace: (org, key, at) => [
       tick,

@@ -28,6 +28,8 @@ export type NewEntry = {
 /** A row of the national index; `status` is that of the moment that was asked for. */
 export type EntryRow = Omit<NewEntry, "submission" | "patients" | "references" | "related"> & {
   readonly status: EntryStatus;
+  /** `entry` is null. */
+  readonly isRemoved: boolean;
   /** The moment of its registration: rows are in this order. */
   readonly seq: number;
   /** Id of its set; null for what was registered before there were sets. */
@@ -56,6 +58,8 @@ export type Entries = {
   add(row: NewEntry): readonly Change[];
   /** From now on; once. */
   deprecate(id: Id): readonly Change[];
+  /** What it says is gone, whatever moment is asked for; that there was one, and whose, stays. */
+  remove(id: Id): readonly Change[];
   /** A document of this organisation is replaced: deprecated from now on, or as soon as it is registered. */
   replace(org: string, key: Token, at: string): readonly Change[];
   byKey(key: Token): EntryRow | undefined;

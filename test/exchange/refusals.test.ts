@@ -151,9 +151,16 @@ function entryFor(extension: string, replaces?: string) {
   const plain = documentEntry(readCda(report(extension)), source);
   const entry = replaces ? { ...plain, relatedDocuments: [{ type: "RPLC" as const, uniqueId: replaces }] } : plain;
   const entries = [{ entry, manifestSha256: "1".repeat(64) }];
+  const removal = {
+    command: "change",
+    action: "remove",
+    uniqueId: entry.uniqueId,
+    manifestSha256: "1".repeat(64),
+  } as const;
   return {
     uniqueId: entry.uniqueId,
     entries,
+    removal: writeCommand<"change">(removal),
     registration: writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries }),
     change: writeCommand<"change">({
       command: "change",
@@ -180,6 +187,23 @@ test("90 an entry is deprecated by who registered it, and by nobody else", async
   expect(await command("hospital-a", "change", change)).toBe(200);
   expect(await command("hospital-a", "change", change)).toBe(200);
   expect(await found()).toBe(0);
+});
+
+test("90 an entry is removed by who registered it; DOCUMENT_REMOVED for whatever its house does with it then, and to others it never was", async () => {
+  const { uniqueId, registration, change, removal } = entryFor("REMOVE.1");
+  const before = await found();
+  expect(await command("hospital-a", "change", removal)).toBe(404);
+  expect(await command("hospital-a", "register", registration)).toBe(201);
+  expect(await command("hospital-b", "change", removal)).toBe(403);
+  expect(await found()).toBe(before + 1);
+  expect(await command("hospital-a", "change", removal)).toBe(200);
+  expect(await found()).toBe(before);
+  expect(await command("hospital-a", "change", removal)).toBe(200);
+  expect(await command("hospital-a", "change", change)).toBe(410);
+  expect(await command("hospital-a", "register", registration)).toBe(410);
+  const asked = { query: "getDocuments" as const, uniqueIds: [uniqueId], purposeOfUse: "TREAT" as const };
+  const answer = await asking.ask("hospital-b", "query", writeCommand<"query">({ command: "query", ...asked }));
+  expect(answer.found?.entries).toEqual([]);
 });
 
 test("an original that is registered after the one that replaces it is found no more", async () => {
