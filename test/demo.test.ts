@@ -35,7 +35,7 @@ function semrs(args: readonly string[], env: Record<string, string> = {}): Run {
   let [out, err] = ["", ""];
   child.stdout?.setEncoding("utf8").on("data", (text: string) => (out += text));
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (err += text));
-  return { child, out: () => out, err: () => err, ended: once(child, "exit").then(([code]) => code as number | null) };
+  return { child, out: () => out, err: () => err, ended: once(child, "close").then(([code]) => code as number | null) };
 }
 const folder = (): string => join(mkdtempSync(join(tmpdir(), "semrs-demo-")), "demo");
 const isAlive = (pid: number): boolean => {

@@ -78,7 +78,7 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     const before = openLoad(house.his, 2, "BEFORE.");
     await until("load is under way", () => before.acknowledged.size >= 20);
     await before.stop();
-    const ended = once(house.process, "exit");
+    const ended = once(house.process, "close");
     mounted.cut();
     const after = openLoad(house.his, 2, "AFTER.");
     const [exit] = (await ended) as [number | null];

@@ -60,7 +60,7 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     house = await startHouse(home);
     const load = openLoad(house.his, connections, "FAIL.");
     await until("load is under way", () => load.acknowledged.size >= 80);
-    const ended = once(house.process, "exit");
+    const ended = once(house.process, "close");
     mounted.cut();
     const [exit] = (await ended) as [number | null];
     await load.stop();

@@ -75,8 +75,9 @@ export async function startHouse({ folder, data, env, under = [], program = root
     admin: openAdminClient(url, data),
     end: async (signal) => {
       if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
-      const ended = once(child, "exit");
+      const ended = once(child, "close");
       child.kill(signal);
+      // Its last lines are read by then, too.
       await ended;
       return child.exitCode;
     },
