@@ -4,6 +4,7 @@ import { findingCodes, meaningOf as findingMeaning, severityOf } from "../../pip
 import { noteCodes, noteMeanings } from "../../pipeline/notes.ts";
 import { errorMeanings } from "../meanings.ts";
 import { generated } from "./generated.ts";
+import { xdsCodes } from "./xds.ts";
 
 const status = (dicom: number): string => dicom.toString(16).padStart(4, "0").toUpperCase();
 
@@ -23,6 +24,17 @@ export const errorIndex = (): string =>
       const { retry, hl7, dicom, http } = consequenceOf(code);
       const [cause] = errorMeanings[code];
       return `| [\`${code}\`](errors/${code}.md) | ${cause} | ${retry ? "yes" : "no"} | ${hl7} | ${status(dicom)} | ${http} |`;
+    }),
+    "",
+    "## What XDS says in their place",
+    "",
+    "For a program that stands between our registry or repository and systems that speak IHE XDS (ITI TF-3 4.2.4.1):",
+    "",
+    "| code | registry | repository |",
+    "|---|---|---|",
+    ...errorCodes.flatMap((code) => {
+      const [registry, repository = registry] = xdsCodes[code] ?? [];
+      return registry ? [`| [\`${code}\`](errors/${code}.md) | ${registry} | ${repository} |`] : [];
     }),
     "",
     "## What the journal notes",

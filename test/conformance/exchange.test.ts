@@ -1,7 +1,8 @@
 /** What is done to a registry and a repository, sentence by sentence, each with the test that does it over the wire. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { xdsCodes } from "../../commands/reference/xds.ts";
 
 const sentences: Readonly<Record<string, readonly (readonly [file: string, name: string])[]>> = {
   "a replay": [
@@ -28,7 +29,10 @@ const sentences: Readonly<Record<string, readonly (readonly [file: string, name:
     ["exchange/refusals.test.ts", "89 a house registers what its own repository holds"],
     ["exchange/registry.test.ts", "201 entries, one document twice, and one of another's"],
   ],
-  "a change without authority": [["exchange/refusals.test.ts", "90 an entry is deprecated by who registered it"]],
+  "a change without authority": [
+    ["exchange/refusals.test.ts", "90 an entry is deprecated by who registered it"],
+    ["exchange/refusals.test.ts", "90 an entry is removed by who registered it"],
+  ],
   "a merge without authority": [["merges.test.ts", "who does not give the ids is refused by the registry"]],
   "a sender that is not admitted for its TLS certificate": [
     ["exchange/framing.test.ts", "a TLS certificate of the same authority that no partner has"],
@@ -51,6 +55,17 @@ const sentences: Readonly<Record<string, readonly (readonly [file: string, name:
     ["exchange/lost-answers.test.ts", "a partner that takes everything and never answers"],
   ],
 };
+
+test("whatever a registry or a repository refuses in its own words has an XDS code", () => {
+  const folder = join(import.meta.dirname, "../../exchange");
+  const inside =
+    /^(CERTIFICATE_INVALID|CONFIG_INVALID|ENVELOPE_(MALFORMED|NOT_OPENED|UNSUPPORTED)|PEER_UNREACHABLE|STORE_DAMAGED)$/;
+  const refused = readdirSync(folder).flatMap((file) =>
+    [...readFileSync(join(folder, file), "utf8").matchAll(/new Fault\(\s*"([A-Z_]+)"/g)].map(([, code = ""]) => code),
+  );
+  expect(refused.length).toBeGreaterThan(15);
+  expect([...new Set(refused)].filter((code) => !inside.test(code) && !(code in xdsCodes))).toEqual([]);
+});
 
 test.each(Object.entries(sentences))("%s", (_sentence, shown) => {
   for (const [file, name] of shown) {
