@@ -5,7 +5,6 @@ import type { ErrorCode } from "../../errors.ts";
 export const xdsCodes: Partial<Record<ErrorCode, readonly [registry: string, repository?: string]>> = {
   QUERY_INVALID: ["XDSStoredQueryParamNumber"],
   CURSOR_INVALID: ["XDSStoredQueryParamNumber"],
-
   NOT_PERMITTED: ["XDSRegistryError", "XDSRepositoryError"],
   PATIENT_UNKNOWN: ["XDSUnknownPatientId"],
   RECIPIENT_UNKNOWN: ["XDSRegistryError"],
