@@ -7,7 +7,7 @@ import { negotiate, readAccept, readRequest, writeAccept } from "../../connector
 import { readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead, openPduReader, ProtocolError, pduTypes, writePdu } from "../../connectors/dicom/pdu.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
-import { associated, associateRq, command, ct, echoRq, pdv, storeRq } from "../dicom-peer.ts";
+import { associated, associateRq, command, ct, dial, echoRq, pdv, storeRq } from "../dicom-peer.ts";
 import { context, listening, settings } from "./dicom-listening.ts";
 
 describe("peers that break the protocol are aborted, and the next C-ECHO works (PS3.8 9.2)", () => {
@@ -115,6 +115,56 @@ describe("peers that break the protocol are aborted, and the next C-ECHO works (
     expect(told.slice(1)).toEqual([
       "dicom.aborted DICOM_INVALID: it was silent for 0.2 s; stallSeconds and idleSeconds allow no more",
     ]);
+  });
+});
+
+describe("A-ASSOCIATE-RJ on the wire (PS3.8 9.3.4): result, source and reason, and what the log says to do", () => {
+  const changed = (change: (request: Buffer) => void): Buffer => {
+    const request = Buffer.from(associateRq());
+    change(request);
+    return request;
+  };
+  const ofContext = "1.2.840.10008.3.1.1.1";
+  test.for<readonly [string, readonly number[], () => Buffer, object, string]>([
+    [
+      "another called AE title",
+      [1, 1, 7],
+      () => associateRq(undefined, "OTHER"),
+      {},
+      "correct the called AE title there",
+    ],
+    [
+      "a caller that is not listed",
+      [1, 1, 3],
+      () => associateRq(),
+      { callers: [{ aeTitle: "CT_1" }] },
+      "add one if it may",
+    ],
+    [
+      "another application context",
+      [1, 1, 2],
+      () => changed((request) => void request.write("2", request.indexOf(ofContext) + ofContext.length - 1)),
+      {},
+      "application context",
+    ],
+    [
+      "another protocol version",
+      [1, 2, 2],
+      () => changed((request) => request.writeUInt16BE(2, 6)),
+      {},
+      "another version",
+    ],
+    ["one association too many", [2, 3, 2], () => associateRq(), { maxAssociations: 1 }, "maxAssociations"],
+  ])("%s: %j", async ([what, expected, make, options, advice]) => {
+    const { port, told } = await listening(undefined, options);
+    const first = what.startsWith("one") ? await associated(port) : undefined;
+    const peer = await dial(port);
+    peer.send(make());
+    const answer = await peer.next();
+    expect([answer?.type, [...(answer?.body ?? [])]]).toEqual([pduTypes.associateRj, [0, ...expected]]);
+    const code = expected[0] === 2 ? "PEER_BUSY" : "NOT_PERMITTED";
+    expect(told).toEqual([expect.stringMatching(new RegExp(`^dicom.rejected ${code}: .*${advice}`))]);
+    for (const each of [peer, first]) each?.socket.destroy();
   });
 });
 
