@@ -19,6 +19,8 @@ const destinationOptions = z.object({ path: z.string().describe("Folder to leave
 
 /** Names that may be looked at; anything that begins with a dot is still being written. */
 const plainName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
+const oddNames =
+  "files are not taken whose names have other characters than letters, digits, dot, dash and underscore; rename them";
 
 export const directorySource: Source<typeof sourceOptions> = {
   name: "directory",
@@ -28,11 +30,17 @@ export const directorySource: Source<typeof sourceOptions> = {
   listen: async (settings, deliver, context) => {
     for (const folder of ["done", "refused"]) await mkdir(join(settings.path, folder), { recursive: true });
     const sizes = new Map<string, number>();
+    let skipped = 0;
     let isStopped = false;
     let timer: NodeJS.Timeout | undefined;
     let running: Promise<void> = Promise.resolve();
     const look = async (): Promise<void> => {
-      for (const name of await readdir(settings.path)) {
+      const names = (await readdir(settings.path)).filter((name) => !name.startsWith("."));
+      const odd = names.filter((name) => !plainName.test(name)).length;
+      if (odd > skipped)
+        context.log("directory.skipped", { peer: settings.path, count: odd, reason: oddNames }, "warn");
+      skipped = odd;
+      for (const name of names) {
         if (isStopped || !plainName.test(name)) continue;
         const file = await stat(join(settings.path, name)).catch(() => undefined);
         if (!file?.isFile()) continue;
@@ -79,11 +87,8 @@ async function take(
     .then(async ({ answer }) => await answer)
     .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }));
   if (verdict.accepted) return await rename(path, join(folder, "done", name));
-  log(
-    "directory.refused",
-    { controlId: name, code: verdict.code ?? "UNEXPECTED", reason: verdict.reason ?? "" },
-    "warn",
-  );
+  // Never the file's name: it may be a patient's.
+  log("directory.refused", { peer: folder, code: verdict.code ?? "UNEXPECTED", reason: verdict.reason ?? "" }, "warn");
   if (verdict.code === "STORE_FULL" || verdict.code === "STOPPING") return;
   await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
   await rename(path, join(folder, "refused", name));

@@ -13,6 +13,7 @@ const context = { log: () => undefined, signal: new AbortController().signal };
 test("finished files are delivered and moved to done/ or, with the reason, to refused/", async () => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
   const seen = new Map<string, string>();
+  const told: string[] = [];
   const options = directorySource.options.parse({ path: folder, mediaType: "application/hl7-v2", everySeconds: 0.02 });
   const source = await directorySource.listen(
     options,
@@ -23,8 +24,9 @@ test("finished files are delivered and moved to done/ or, with the reason, to re
       if (controlId === "bad.hl7") throw new Fault("HL7_MALFORMED", "no message");
       return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
     },
-    context,
+    { ...context, log: (event, fields) => void told.push(`${event} ${JSON.stringify(fields)}`) },
   );
+  writeFileSync(join(folder, "王 小明.hl7"), "never taken");
   for (const name of ["good.hl7", "bad.hl7", ".hidden"]) {
     writeFileSync(join(folder, `.${name}`), name);
     if (name !== ".hidden") renameSync(join(folder, `.${name}`), join(folder, name));
@@ -39,6 +41,10 @@ test("finished files are delivered and moved to done/ or, with the reason, to re
     ["good.hl7", "good.hl7"],
   ]);
   expect(readFileSync(join(folder, "refused", "bad.hl7.reason.txt"), "utf8")).toBe("HL7_MALFORMED: no message\n");
+  // A name that is not looked at is told once, and no name is told at all.
+  expect(told.map((line) => line.split(" ")[0]).sort()).toEqual(["directory.refused", "directory.skipped"]);
+  expect(told.join()).toMatch(/"count":1,"reason":"files are not taken/);
+  expect(told.join()).not.toMatch(/小明|bad\.hl7/);
 });
 
 test("files are left whole, under names that lead nowhere else", async () => {
