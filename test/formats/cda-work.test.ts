@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { Fault } from "../../errors.ts";
 import { examine, examineDocument, maxBytesHere } from "../../formats/cda-examine.ts";
 import type { CdaRule } from "../../formats/cda-rules.ts";
+import { compileSchema } from "../../formats/cda-schema.ts";
 import { cda, chen, lin } from "../fixtures/documents.ts";
 import { fixtures } from "../peers.ts";
 
@@ -42,6 +43,10 @@ test("memory is flat over 10,000 documents, accepted and refused", { timeout: 12
   expect(undisposed).toEqual({});
   // Without dispose, 10,000 documents take over 2 GB.
   expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 1024 * 1024);
+});
+
+test.skipIf(!available)("a schema is compiled once", () => {
+  expect(compileSchema(schema)).toBe(compileSchema(schema));
 });
 
 test("a large document is examined elsewhere, with the same result", async () => {
