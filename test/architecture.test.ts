@@ -148,3 +148,9 @@ test("the sample files are what their script makes (node test/fixtures/documents
     expect(Buffer.compare(readFileSync(file), bytes), name).toBe(0);
   }
 });
+
+test("the program evaluates no text and starts no other program, but the demo its own sites", () => {
+  const program = all.filter((file) => !/^(test|bench)\//.test(file));
+  const starting = /node:(child_process|vm|repl)"|\bnew Function\(|(^|[^.\w])eval\(/m;
+  expect(program.filter((file) => starting.test(text(file)))).toEqual(["commands/demo/sites.ts"]);
+});
