@@ -48,7 +48,7 @@ let waiting: readonly Commit[] = [];
 const memory: Uint8Array[] = [];
 
 const unpack = openUnpacker();
-const checkpoints = openCheckpoints(db);
+const checkpoints = openCheckpoints(db, database);
 port.on("message", (message: Parcel | "close") => {
   if (message === "close") isClosing = true;
   else {
@@ -75,6 +75,7 @@ async function commitWaiting(): Promise<void> {
   }
   isBusy = false;
   if (!isClosing) return;
+  await checkpoints.close();
   groups.close();
   db.close();
   process.exit(0);
