@@ -50,6 +50,11 @@ export type Workload = {
   /** Units a run, and with --quick. */
   readonly units: number;
   readonly quick: number;
+  /**
+   * Whole runs of each side before the first that counts: what takes messages for months is measured warm. A quarter of one where
+   * nothing is said, and with --quick.
+   */
+  readonly warmUps?: number;
   readonly ours: Side;
   readonly peers: readonly Side[];
 };
@@ -93,7 +98,7 @@ export async function measure(workload: Workload, { repetitions, isQuick, told }
       else subjects.set(side, started);
     }
     const samples = new Map<Side, Sample[]>([...subjects.keys()].map((side) => [side, []]));
-    for (const subject of subjects.values()) await subject.run(Math.max(1, Math.floor(units / 4)));
+    for (const subject of subjects.values()) await warmUp(subject, units, isQuick ? undefined : workload.warmUps);
     for (let repetition = 0; repetition < repetitions; repetition += 1) {
       for (const [side, subject] of subjects) {
         told(`${workload.name}: ${side.name} ${repetition + 1}/${repetitions}`);
@@ -104,6 +109,11 @@ export async function measure(workload: Workload, { repetitions, isQuick, told }
   } finally {
     for (const subject of subjects.values()) await subject.stop();
   }
+}
+
+async function warmUp(subject: Subject, units: number, runs: number | undefined): Promise<void> {
+  if (runs === undefined) await subject.run(Math.max(1, Math.floor(units / 4)));
+  else for (let n = 0; n < runs; n += 1) await subject.run(units);
 }
 
 type Sample = {

@@ -65,6 +65,11 @@ test("sides run in turn after a warm-up; a missing peer is named; a run that fai
   ]);
   expect(stopped).toEqual(["semrs", "peer"]);
   runs.splice(0);
+  await measure({ ...workload, warmUps: 3 }, options);
+  expect(runs.slice(0, 6)).toEqual(["semrs", "semrs", "semrs", "peer", "peer", "peer"]);
+  expect(runs).toHaveLength(10);
+  runs.splice(0);
+  stopped.splice(2);
   await expect(measure({ ...workload, peers: [side("peer", true)] }, options)).rejects.toThrow("9 of 10 arrived");
   expect(stopped).toHaveLength(4);
 });
