@@ -31,7 +31,7 @@ export function openFrame(): OpenFrame {
     add: (octets) => {
       for (let rest = octets; rest.length > 0; ) {
         if (room === 0) {
-          room = Math.min(mostBytes, Math.max(leastBytes, size));
+          room = Math.min(mostBytes, Math.max(leastBytes, size, rest.length));
           pieces.push(Buffer.allocUnsafeSlow(room));
         }
         const some = rest.subarray(0, room);
