@@ -109,7 +109,7 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
     identity.signer,
     at,
   );
-  await store.commit([
+  const changes = [
     ...store.records.add({
       ...record,
       origin: "own",
@@ -122,7 +122,8 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
     ...store.records.attach(record.id, { kind: "stored", from, receipt }),
     ...store.messages.add({ org: from, message, digest: contentDigest(manifest), receipt, at: at.toISOString() }),
     ...also,
-  ]);
+  ];
+  await store.commit(changes, [], true);
   log("repository.stored", { message, channel: record.channel, count: record.parts.length });
 }
 

@@ -116,7 +116,8 @@ export function openMessageIntake(
     const keepIt = (): Promise<void> => {
       // A refusal that is known has an entry of its own.
       const told = known?.verdict.accepted === false ? [] : takenIn(site, row, namedPatient(site, named));
-      return spool({ ...row, ...known?.row }, bytes, sha256, [...told, ...(known?.changes ?? [])], known?.frame);
+      const changes = [...told, ...(known?.changes ?? [])];
+      return spool({ ...row, ...known?.row }, bytes, sha256, changes, isForeseen ? undefined : known);
     };
     try {
       await keepIt();
@@ -242,11 +243,12 @@ export function openMessageIntake(
     bytes: Uint8Array,
     sha256: string,
     changes: readonly Change[],
-    frame?: Uint8Array,
+    judged?: Foreseen,
   ): Promise<void> => {
+    const frame = judged?.frame;
     const blob = await (frame ? stageMessage(store, row.id, frame) : stageMessage(store, row.id, bytes, sha256));
     const added = store.arrivals.add({ ...row, blob: blob.name });
-    await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }]);
+    await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }], judged !== undefined);
   };
 
   const repetitionOf = (system: string, facts: MessageFacts): Token =>

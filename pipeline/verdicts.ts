@@ -142,11 +142,8 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     const { row, changes, frame, verdict, begin } = await draft(message, takeInTurn(message), started);
     const less = frame ? await instead(message.id, frame) : { changes: [] };
     const { blob } = less;
-    await store.commit([
-      ...changes,
-      ...less.changes,
-      store.arrivals.settle(message.id, { ...row, ...(blob && { blob }) }),
-    ]);
+    const settled = store.arrivals.settle(message.id, { ...row, ...(blob && { blob }) });
+    await store.commit([...changes, ...less.changes, settled], [], true);
     begin();
     return verdict;
   };

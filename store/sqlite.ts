@@ -20,7 +20,7 @@ export type Database = {
   get(sql: string, ...params: SQLInputValue[]): Row | undefined;
   /** Reads that see the same state of the index: it is looked once whether that has changed. */
   reading<T>(read: () => T): T;
-  commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+  commit(changes: readonly Change[], accepted?: readonly Acceptance[], mayWait?: boolean): Promise<void>;
   /** Resolves when nothing can be written any more. */
   readonly failed: Promise<Fault>;
   /** What is not in this database and failed for good: whoever waits for `failed` hears it. */
@@ -41,6 +41,9 @@ const anything: Statement = {
   sql: "INSERT INTO meta (name, value) VALUES ('asked', randomblob(8)) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
   params: [],
 };
+/** A commit that may wait does so until as many are together, or as many turns of the event loop have brought none. */
+const maxGathered = 8;
+const maxTurns = 4;
 
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
 
@@ -133,22 +136,36 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
   };
   // Commits of one turn of the loop go to the writer together: a message between threads costs more than what is in it.
   let outbox: Commit[] = [];
+  /** Whether one of them may not wait for more, and for how many turns nothing has come. */
+  let [isUrgent, turns] = [false, 0];
   const pack = openPacker();
   const post = (): void => {
     const commits = outbox;
     outbox = [];
+    isUrgent = false;
     if (commits.length === 0 || !worker) return;
     const parcel = pack(commits);
     worker.postMessage(parcel, [parcel.octets.buffer]);
   };
+  const look = (): void => {
+    turns += 1;
+    if (isUrgent || outbox.length >= maxGathered || turns > maxTurns) post();
+    else setImmediate(look);
+  };
 
-  const commit = async (changes: readonly Change[], accepted: readonly Acceptance[]): Promise<void> => {
+  const commit = async (
+    changes: readonly Change[],
+    accepted: readonly Acceptance[],
+    mayWait: boolean,
+  ): Promise<void> => {
     if (failure) throw failure;
     if (!worker) throw new Fault("STOPPING", "the store is closed");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     n += 1;
     pending.set(n, { resolve, reject });
-    if (outbox.length === 0) setImmediate(post);
+    if (outbox.length === 0) setImmediate(look);
+    turns = 0;
+    if (!mayWait) isUrgent = true;
     const statements = changes.length + accepted.length > 0 ? (changes as unknown as readonly Statement[]) : [anything];
     outbox.push({ n, statements, accepted });
     await promise;
@@ -183,15 +200,15 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
         statement("COMMIT").run();
       }
     },
-    commit: async (changes, accepted = []) => {
+    commit: async (changes, accepted = [], mayWait = false) => {
       // Only intake is refused by the reserve: draining needs room for its marks.
       if (accepted.length > 0 && !reserve.hasSpace()) throw belowReserve();
       try {
-        await commit(changes, accepted);
+        await commit(changes, accepted, mayWait);
       } catch (thrown) {
         // Others have filled the reserve: the ballast makes room for marks once more.
         if (accepted.length > 0 || codeOf(thrown) !== "STORE_FULL" || !reserve.giveUp()) throw thrown;
-        await commit(changes, accepted);
+        await commit(changes, accepted, mayWait);
       }
     },
     checkpoint: checkpointOf(reader),

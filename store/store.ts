@@ -61,8 +61,9 @@ export type Acceptance = { readonly id: Id; readonly digest: string };
 export type Store = {
   /** Applies all changes in one transaction shared with other callers' (one fsync for all that arrived meanwhile). Rejects
    * with STORE_CONFLICT (a unique key exists; nothing of this commit was applied), STORE_FULL or STORE_DAMAGED.
-   * `accepted` is appended to the accept journal, and fsynced at the same time as the commit, before this resolves. */
-  commit(changes: readonly Change[], accepted?: readonly Acceptance[]): Promise<void>;
+   * `accepted` is appended to the accept journal, and fsynced at the same time as the commit, before this resolves. One that
+   * `mayWait` waits a few turns of the event loop for others to share its group. */
+  commit(changes: readonly Change[], accepted?: readonly Acceptance[], mayWait?: boolean): Promise<void>;
   /** Reads of one turn that see the same state, at little more than the cost of one. */
   reading<T>(read: () => T): T;
   /** Resolves when a write or a sync has failed: nothing more is taken by this process, and only a new one may try again. */

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
+import { walkJournal } from "../../store/accept-journal.ts";
 import { arrival, delivery, folder, open, put, store } from "./fresh.ts";
 
 describe("commits", () => {
@@ -14,6 +15,25 @@ describe("commits", () => {
       code: "STORE_FULL",
     });
     await store.commit([store.deliveries.add(delivery())]);
+  });
+
+  test("those that may wait share a group, turn by turn; one alone does not wait for ever, and one that may not takes them along", async () => {
+    const accept = (mayWait: boolean): Promise<void> => {
+      const row = arrival();
+      return store.commit([store.arrivals.add(row)], [{ id: row.id, digest: "00" }], mayWait);
+    };
+    await accept(true);
+    const together: Promise<void>[] = [];
+    for (let n = 0; n < 8; n += 1) {
+      together.push(accept(true));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(together);
+    await Promise.all([accept(true), accept(true), accept(false)]);
+    const groups = [...walkJournal(join(folder, "accept.journal"))].flatMap((each) =>
+      "id" in each ? [each.group] : [],
+    );
+    expect([...Map.groupBy(groups, (group) => group).values()].map(({ length }) => length)).toEqual([1, 8, 3]);
   });
 });
 
