@@ -1,6 +1,6 @@
 /** HTTPS client for envelopes: mutual TLS, the partner's certificate pinned, no redirects, backpressure both ways. */
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -50,6 +50,8 @@ const maxHeaderBytes = 65_536;
 const defaultTimeoutMs = 60_000;
 const maxSockets = 16;
 const keepAliveMs = 4_000;
+/** A body of so many octets at most is sent at once. */
+const maxGatheredBytes = 64 * 1024;
 
 /** A client of one partner. CONFIG_INVALID for an URL that is not https. */
 export function openRest({
@@ -83,7 +85,7 @@ export function openRest({
     method: "GET" | "POST",
     path: string,
     headers: Headers,
-    body: AsyncIterable<Uint8Array> | readonly [],
+    send: (outgoing: ClientRequest) => Promise<void>,
     signal: AbortSignal,
   ): Promise<RestResponse> => {
     const outgoing = request(new URL(path, base), {
@@ -103,7 +105,7 @@ export function openRest({
     outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
     const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
     const failure = Promise.withResolvers<never>();
-    const sending = pipeline(Readable.from(body, { objectMode: false }), outgoing).catch((cause: unknown) => {
+    const sending = send(outgoing).catch((cause: unknown) => {
       // A fault of the body is ours; a broken pipe may hide an answer that came early.
       if (cause instanceof Fault) failure.reject(cause);
     });
@@ -127,10 +129,31 @@ export function openRest({
   };
   return {
     post: (path, headers, body, contentLength, signal) =>
-      exchange("POST", path, [...headers, ["Content-Length", String(contentLength)]], body, signal),
-    get: (path, headers, signal) => exchange("GET", path, headers, [], signal),
+      exchange(
+        "POST",
+        path,
+        [...headers, ["Content-Length", String(contentLength)]],
+        (outgoing) => (contentLength <= maxGatheredBytes ? sendWhole(body, outgoing) : sendStream(body, outgoing)),
+        signal,
+      ),
+    get: (path, headers, signal) => exchange("GET", path, headers, (outgoing) => sendWhole([], outgoing), signal),
     close: () => agent.destroy(),
   };
+}
+
+const sendStream = (body: AsyncIterable<Uint8Array>, outgoing: ClientRequest): Promise<void> =>
+  pipeline(Readable.from(body, { objectMode: false }), outgoing);
+
+/** One write and one TLS record, in place of a stream between. */
+async function sendWhole(body: AsyncIterable<Uint8Array> | readonly [], outgoing: ClientRequest): Promise<void> {
+  // The answer tells it, too; once that is there, nobody else listens.
+  outgoing.on("error", () => undefined);
+  try {
+    outgoing.end(Buffer.concat(await Array.fromAsync(body)));
+  } catch (cause) {
+    outgoing.destroy(cause as Error);
+    throw cause;
+  }
 }
 
 async function* bodyOf(response: IncomingMessage, host: string): AsyncGenerator<Uint8Array> {

@@ -49,7 +49,7 @@ async function partner(answers: number, status = 200) {
     if (status !== 204) for await (const _ of response.body);
     return response.status;
   };
-  return { post, connections };
+  return { rest, post, connections };
 }
 
 async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -76,6 +76,17 @@ test("an answer without a body, which nobody reads, leaves its connection to the
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(connections.size).toBe(1);
+});
+
+test("a body that breaks off ends its request: nobody waits for the partner to be silent", async () => {
+  const { rest } = await partner(1);
+  const broken = (async function* () {
+    yield Buffer.from("he");
+    throw new Error("the disk");
+  })();
+  await expect(rest.post("/", [], broken, 5, new AbortController().signal)).rejects.toMatchObject({
+    code: "PEER_UNREACHABLE",
+  });
 });
 
 test("a break after sending on a fresh connection is ambiguous, no connection at all is not", async () => {
