@@ -35,6 +35,8 @@ const sameSql = `
     JOIN merge ON (merge.prior = same.token OR merge.surviving = same.token) AND (?2 IS NULL OR merge.n <= ?2)
     LIMIT ${maxSame})`;
 
+const mergedSql = "SELECT 1 FROM merge WHERE prior = ?1 OR surviving = ?1";
+
 export function openMerges(db: Database, keys: StorageKeys): Merges {
   const idOf = ({ prior, surviving }: Pick<MergeRow, "prior" | "surviving">): string => `${prior} ${surviving}`;
   const read = (row: Row): MergeRow => {
@@ -56,7 +58,10 @@ export function openMerges(db: Database, keys: StorageKeys): Merges {
       ),
     ],
     same: (patients, moment) =>
-      db.all(`${sameSql} SELECT token FROM same`, ids(patients), moment ?? null).map((row) => text(row, "token")),
+      // Hardly any patient is merged: to ask for each costs a third of the recursion.
+      patients.every((token) => db.get(mergedSql, token) === undefined)
+        ? [...new Set(patients)]
+        : db.all(`${sameSql} SELECT token FROM same`, ids(patients), moment ?? null).map((row) => text(row, "token")),
     of: (patients) =>
       db
         .all(

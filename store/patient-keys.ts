@@ -56,9 +56,10 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
     if (known) return known;
     const row = db.get("SELECT id, key FROM patient_key WHERE patient = ?", patient);
     if (!row) return drawn.get(patient) ?? draw(patient);
+    const [id, made] = [text(row, "id"), drawn.get(patient)];
     drawn.delete(patient);
     if (cached.size >= maxCached) cached.clear();
-    const kept = { id: text(row, "id"), key: secretOf(row), fresh: null };
+    const kept = { id, key: made?.id === id ? made.key : secretOf(row), fresh: null };
     cached.set(patient, kept);
     return kept;
   };

@@ -55,6 +55,8 @@ export function openPatterns(db: Pick<Database, "get">, keys: StorageKeys, now: 
   const newest = new Map<string, Pattern>();
   const known = new Map<number, Buffer>();
   const learning = new Map<string, readonly Uint8Array[]>();
+  /** A receipt is kept beside its record and by its message: what is packed names its pattern and does for both. */
+  const packed = new WeakMap<Uint8Array, Uint8Array>();
 
   /** The newest of a kind, which is looked for until there is one of this month. */
   const patternOf = (kind: string, month: string): Pattern | undefined => {
@@ -89,6 +91,13 @@ export function openPatterns(db: Pick<Database, "get">, keys: StorageKeys, now: 
   };
 
   const pack = (kind: string, value: Uint8Array): Packed => {
+    const before = packed.get(value);
+    if (before) return { octets: before, changes: [] };
+    const made = packAnew(kind, value);
+    packed.set(value, made.octets);
+    return made;
+  };
+  const packAnew = (kind: string, value: Uint8Array): Packed => {
     if (value.length > maxPackedBytes) return { octets: withHead(asItCame, value), changes: [] };
     const month = now().toISOString().slice(0, monthDigits);
     const pattern = patternOf(kind, month);
