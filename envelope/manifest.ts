@@ -109,7 +109,8 @@ const schema = z.strictObject({
     .max(maxRecipients),
   headers,
   parts: z
-    .array(z.union([instance, whole, attachment, readdressed]))
+    // By role at once: of a union each is tried in turn, and one that does not fit costs more than one that does.
+    .array(z.union([z.discriminatedUnion("role", [instance, whole, attachment]), readdressed]))
     .min(1)
     .max(maxParts),
   origin: z.strictObject({ manifest: base64, signature: base64, marks: z.array(base64).max(maxRecipients) }).nullable(),
