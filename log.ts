@@ -25,7 +25,10 @@ export type Level = "debug" | "info" | "warn" | "error";
 /** Writes one line: the event's name is `station.past-participle`; level by consequence, info unless said. */
 export type Log = (event: `${string}.${string}`, fields?: LogFields, level?: Level) => void;
 
-/** A log of one site. Every line has `time`, `level`, `site` and `event`. Lines of one turn of the event loop go out together. */
+/** Lines of so many milliseconds go out together: to write one takes longer than to make twenty. */
+const gatherMs = 10;
+
+/** A log of one site. Every line has `time`, `level`, `site` and `event`. */
 export function openLog(site: string, level: Level = "info"): Log {
   const logger = winston.createLogger({
     level,
@@ -38,12 +41,12 @@ export function openLog(site: string, level: Level = "info"): Log {
     lines = [];
     return text;
   };
-  // What the last turn says goes out when the process ends, past everything that could wait.
+  // What was said last goes out when the process ends, past everything that could wait.
   process.once("exit", () => lines.length > 0 && process.stdout.write(`${take()}\n`));
   return (event, fields = {}, at = "info") => {
     if (!logger.isLevelEnabled(at)) return;
     // Judged by level already, each for itself.
-    if (lines.length === 0) setImmediate(() => lines.length > 0 && logger.log("error", take()));
+    if (lines.length === 0) setTimeout(() => lines.length > 0 && logger.log("error", take()), gatherMs);
     lines.push(JSON.stringify({ time: new Date().toISOString(), level: at, site, event, ...fields }));
   };
 }
