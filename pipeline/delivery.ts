@@ -257,7 +257,7 @@ export function openDeliveryLoop<T extends Together>(
   const commitWaiting = async (id: Id, changes: readonly Change[]): Promise<void> => {
     for (let isTold = false; ; isTold = true) {
       try {
-        return await store.commit(changes, [], true);
+        return await store.commit(changes);
       } catch (thrown) {
         const code = codeOf(thrown);
         if (isStopped || code !== "STORE_FULL") throw thrown;
