@@ -178,7 +178,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
       return read();
     } catch (thrown) {
       if (!unreadable.has(((thrown as { errcode?: number }).errcode ?? 0) & 0xff)) throw thrown;
-      looking ??= commit([], [])
+      looking ??= commit([], [], false)
         .catch(() => undefined)
         .finally(() => (looking = undefined));
       throw new Fault("STORE_DAMAGED", "the index cannot be read; check the disk, then semrs verify", {
