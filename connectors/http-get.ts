@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { type IncomingMessage, request as requestClear } from "node:http";
 import { request as requestTls } from "node:https";
 import { Fault } from "../errors.ts";
-import { type Tls, tlsProfile } from "./wire.ts";
+import { tlsProfile } from "../tls.ts";
+import type { Tls } from "./wire.ts";
 
 export type Get = {
   /** https:, or http: where the configuration gives a reason. */

@@ -7,6 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { checkServerIdentity, type PeerCertificate, type TLSSocket } from "node:tls";
 import { Fault } from "../errors.ts";
 import { handOver } from "../memory.ts";
+import { tlsProfile } from "../tls.ts";
 
 export type RestPeer = {
   /** https://host:port */
@@ -72,7 +73,7 @@ export function openRest({
     key,
     cert: certificate,
     ca,
-    minVersion: "TLSv1.2",
+    ...tlsProfile,
     checkServerIdentity: (host: string, peer: PeerCertificate): Error | undefined => {
       const pinned = peer.fingerprint256?.replaceAll(":", "").toLowerCase();
       if (expectCertificateSha256 !== undefined && pinned !== expectCertificateSha256) {

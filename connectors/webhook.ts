@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { Fault } from "../errors.ts";
+import { tlsProfile } from "../tls.ts";
 
 export type Webhook = {
   /** https: only. */
@@ -19,7 +20,7 @@ export async function postJson({ url, ca, token }: Webhook, json: string, signal
   const outgoing = request(url, {
     method: "POST",
     agent: false,
-    minVersion: "TLSv1.2",
+    ...tlsProfile,
     signal,
     headers: {
       "content-type": "application/json",

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { z } from "zod";
 import { Fault } from "../errors.ts";
+import { tlsProfile } from "../tls.ts";
 import type { Context, Places, Running } from "./connector.ts";
 
 /** One block for every connector: keys as PEM text. */
@@ -19,17 +20,6 @@ export const tlsOptions = z
   .describe("TLS; without it the wire is clear.");
 export type Tls = z.output<typeof tlsOptions>;
 
-/** AEAD with forward secrecy only (BCP 195, RFC 9325 4.2), whoever makes the connection. */
-const ciphers = [
-  "TLS_AES_256_GCM_SHA384",
-  "TLS_CHACHA20_POLY1305_SHA256",
-  "TLS_AES_128_GCM_SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-].join(":");
-export const tlsProfile = { ciphers, minVersion: "TLSv1.2" } as const;
 const handshakeMs = 10_000;
 /** One read of a connection; one that is told to wait has at most one that nobody has asked for yet. */
 export const readBytes = 65_536;

@@ -12,6 +12,7 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { AuditEvent, Store } from "../store/store.ts";
+import { tlsProfile } from "../tls.ts";
 import { type Answer, answer, refuse } from "./answers.ts";
 import { auditRefusal } from "./audited.ts";
 import { type HeldBudget, type Holding, openHolding } from "./held.ts";
@@ -113,7 +114,7 @@ export async function serve(
       ca,
       requestCert: true,
       rejectUnauthorized: true,
-      minVersion: "TLSv1.2",
+      ...tlsProfile,
       maxHeaderSize: maxHeaderBytes,
       // Node's own is two minutes: a handshake that drips would hold a connection so long.
       handshakeTimeout: handshakeMs,

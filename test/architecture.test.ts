@@ -32,11 +32,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
   "log.ts": [],
   "memory.ts": [],
+  "tls.ts": [],
   envelope: ["errors.ts", "memory.ts"],
   formats: ["errors.ts"],
   store: ["errors.ts", "memory.ts"],
-  connectors: ["errors.ts", "log.ts", "memory.ts", "formats"],
-  exchange: ["errors.ts", "log.ts", "memory.ts", "formats", "envelope", "store"],
+  connectors: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats"],
+  exchange: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats", "envelope", "store"],
   pipeline: ["errors.ts", "log.ts", "memory.ts", "connectors", "formats", "envelope", "store"],
 };
 

@@ -1,7 +1,7 @@
 /** C-FIND and C-MOVE as client, through dcmjs-dimse, which is loaded when a PACS is first asked. Answers are read for UIDs and counts alone. */
 import { createRequire } from "node:module";
 import { Fault } from "../../errors.ts";
-import { tlsProfile } from "../wire.ts";
+import { tlsProfile } from "../../tls.ts";
 import { type Peer, rejectionOf } from "./requestor.ts";
 
 /** What is read of an answer: UIDs and counts, as text. */
