@@ -7,7 +7,7 @@ import { arrivalRow, takenIn } from "./arrival-row.ts";
 import { namedPatient } from "./audited.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
-import { type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
+import { type Met, metBy, type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
 import { rejected } from "./rejection-note.ts";
 import { conflict } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -60,7 +60,7 @@ async function take(
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
   };
-  const before = sameBytes(site, received.known, blob);
+  const before = sameBytes(site, received.met.known, blob);
   if (before) return await repeated(before);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
@@ -84,7 +84,8 @@ async function take(
   ];
   const alone = keptAs(item);
   const { change } = await blob.durable();
-  const met = store.reading(() => metBy(site, item));
+  // The write may have taken long: what was committed meanwhile counts.
+  const met = received.met.version === store.version() ? received.met : metBy(site, item.key);
   const meanwhile = sameBytes(site, met.known, blob);
   if (meanwhile) return await repeated(meanwhile);
   const fate = fateOf(met);
@@ -173,14 +174,8 @@ async function comeAgain(site: Site, item: Item, kept: Kept, session: Session | 
   } else if (session) kept(item, session);
 }
 
-/** What is here of a new instance's UID: other instances, and a note that rejected it before it came. */
-const metBy = ({ store }: Site, { key }: Item) => ({
-  known: store.items.byKey("instance", key),
-  rejection: store.studies.rejection(key),
-});
-
 /** What that makes of it; undefined where it waits as any other. */
-function fateOf({ known, rejection }: ReturnType<typeof metBy>): Partial<Item> | undefined {
+function fateOf({ known, rejection }: Met): Partial<Item> | undefined {
   if (rejection) return { state: "discarded", code: rejected, reason: rejection.reason };
   if (known.every(({ state }) => state === "discarded")) return undefined;
   const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";

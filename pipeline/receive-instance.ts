@@ -4,7 +4,7 @@ import { sealPart } from "../envelope/index.ts";
 import { Fault, orFault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { DicomFinding } from "../formats/dicom-iod.ts";
-import type { Item, TakenBlob } from "../store/store.ts";
+import type { Item, Store, TakenBlob } from "../store/store.ts";
 import { givenBack } from "./message-blob.ts";
 import type { Site } from "./site.ts";
 
@@ -16,9 +16,24 @@ export type ReceivedInstance = {
   /** What the instance says of itself, or why it is none that can be taken. */
   readonly facts: DicomFacts | Fault;
   readonly findings: readonly DicomFinding[];
-  /** What was kept under its SOP Instance UID when its last octet came. */
-  readonly known: readonly Item[];
+  /** What was here of its SOP Instance UID when its last octet came. */
+  readonly met: Met;
 };
+
+/** What is here of a SOP Instance UID: other instances, and a note that rejected it before it came. `version` of the store that said so. */
+export type Met = {
+  readonly known: readonly Item[];
+  readonly rejection: ReturnType<Store["studies"]["rejection"]>;
+  readonly version: number;
+};
+
+/** Looks it up. */
+export const metBy = ({ store }: Pick<Site, "store">, sopInstanceUid: string): Met =>
+  store.reading(() => ({
+    known: store.items.byKey("instance", sopInstanceUid),
+    rejection: store.studies.rejection(sopInstanceUid),
+    version: store.version(),
+  }));
 
 /**
  * Takes the octets in. What turns out to be no instance is still taken to its end, for a person to look at. TOO_LARGE over
@@ -36,15 +51,15 @@ export async function receiveInstance(
   };
   const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
-  let known: readonly Item[] = [];
+  let met: Met = { known: [], rejection: undefined, version: Number.NaN };
   const isNew = (): boolean => {
     inspect(inspector.finish);
     if (!facts || facts instanceof Fault) return false;
-    known = store.items.byKey("instance", facts.sopInstanceUid);
-    return known.length === 0;
+    met = metBy({ store }, facts.sopInstanceUid);
+    return met.known.length === 0;
   };
   const blob = await store.blobs.take(givenBack(part.cipher), part.facts, isNew);
   facts ??= new Fault("DICOM_INVALID", "the instance ended before its data set");
   const findings = facts instanceof Fault ? [] : inspector.findings();
-  return { blob, size: part.facts().size, facts, findings, known };
+  return { blob, size: part.facts().size, facts, findings, met };
 }

@@ -1,23 +1,35 @@
 /**
  * Empty files, made ahead: their names are on stable storage before the first octet of a body is written, one wait for
- * several. What is written to one is there when the write has ended (O_DSYNC). Those without a row go at the next start.
+ * several. What is written to one is there when the write has ended (O_DSYNC), and past the page cache where the file system
+ * takes that (O_DIRECT). Those without a row go at the next start.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, existsSync, fsync, mkdirSync, openSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { direct } from "./direct.ts";
 
-export type BlankFile = { readonly name: string; readonly path: string; readonly descriptor: number };
+/** `flags`: what of O_DSYNC and O_DIRECT its descriptor has. */
+export type BlankFile = {
+  readonly name: string;
+  readonly path: string;
+  readonly descriptor: number;
+  readonly flags: number;
+};
 
 export type BlankFiles = {
   /** One that nobody else has; the taker closes it. Throws what the file system throws. */
   take(): Promise<BlankFile>;
+  /** The file system does not take O_DIRECT: those made from here on are without. */
+  forgoDirect(): void;
   /** Removes those that nobody took. */
   close(): void;
 };
 
 const sync = promisify(fsync);
 const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
+/** Those that stay with a descriptor. */
+const lasting = constants.O_DSYNC | direct;
 /** Made at once, in one folder; the next ones are begun when half of them are gone. */
 const batch = 16;
 
@@ -29,7 +41,20 @@ export function openBlankFiles(root: string): BlankFiles {
   const ready: BlankFile[] = [];
   let making: Promise<void> | undefined;
   let isClosed = false;
+  let past = direct;
 
+  const create = (name: string): BlankFile => {
+    const path = pathOf(root, name);
+    try {
+      return { name, path, descriptor: openSync(path, flags | past, 0o600), flags: (flags | past) & lasting };
+    } catch (thrown) {
+      if (past === 0 || !isRefusal(thrown)) throw thrown;
+    }
+    // Linux refuses the descriptor when the file is made already.
+    past = 0;
+    rmSync(path, { force: true });
+    return create(name);
+  };
   const make = async (): Promise<void> => {
     // Of one batch all names are beside each other, in the index too.
     const prefix = randomBytes(15).toString("hex");
@@ -39,9 +64,7 @@ export function openBlankFiles(root: string): BlankFiles {
       const isNew = !existsSync(folder);
       if (isNew) mkdirSync(folder, { mode: 0o700, recursive: true });
       for (let n = 0; n < batch; n += 1) {
-        const name = `${prefix}${n.toString(16)}`;
-        const path = pathOf(root, name);
-        made.push({ name, path, descriptor: openSync(path, flags, 0o600) });
+        made.push(create(`${prefix}${n.toString(16)}`));
       }
       await syncFolder(folder);
       if (isNew) await syncFolder(root);
@@ -71,6 +94,9 @@ export function openBlankFiles(root: string): BlankFiles {
         await more();
       }
     },
+    forgoDirect: () => {
+      past = 0;
+    },
     close: () => {
       isClosed = true;
       ready.splice(0).forEach(discard);
@@ -87,6 +113,9 @@ export function discard({ path, descriptor }: BlankFile): void {
     // Whoever gives it up says why, and that is what has to be heard.
   }
 }
+
+/** What a file system says of O_DIRECT that it does not take, when a file is opened or written. */
+export const isRefusal = (thrown: unknown): boolean => (thrown as NodeJS.ErrnoException).code === "EINVAL";
 
 /** The names in a folder are durable. */
 async function syncFolder(folder: string): Promise<void> {

@@ -5,7 +5,8 @@ import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
 import { handOver } from "../memory.ts";
 import { openBlankFiles, pathOf } from "./blank-files.ts";
-import { spool } from "./blob-file.ts";
+import { openSpool } from "./blob-file.ts";
+import { isSizeOf } from "./direct.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { BlobFacts, BlobName, Blobs } from "./store.ts";
@@ -28,6 +29,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   mkdirSync(root, { recursive: true, mode: 0o700 });
   sweep(root, db);
   const blanks = openBlankFiles(root);
+  const spool = openSpool(blanks, () => !Number.isNaN(db.version()));
   const has = (name: BlobName): boolean => db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
   const row = (name: BlobName, columns = "*"): Row => {
     const found = db.get(`SELECT ${columns} FROM blob WHERE name = ?`, name);
@@ -47,7 +49,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   };
 
   const take: Blobs["take"] = async (cipher, facts, isNew = () => false) => {
-    const spooled = await spool(cipher, blanks).catch(failing);
+    const spooled = await spool(cipher).catch(failing);
     try {
       const sealed = facts();
       const digest = sealed.sha256 ?? sealed.root ?? "";
@@ -176,7 +178,7 @@ async function* readFile(
   const descriptor = await disk.open(path, "r").catch(() => undefined);
   if (descriptor === undefined) throw damaged("missing");
   try {
-    if (fstatSync(descriptor).size !== size) throw damaged("of another size than its index row says");
+    if (!isSizeOf(fstatSync(descriptor).size, size)) throw damaged("of another size than its index row says");
     for (let at = from; at < size; ) {
       const buffer = Buffer.allocUnsafe(Math.min(readBytes, size - at));
       const { bytesRead } = await disk.read(descriptor, buffer, 0, buffer.length, at);

@@ -81,6 +81,7 @@ export async function openStore({
     return {
       commit: database.commit,
       reading: database.reading,
+      version: database.version,
       failed: database.failed,
       newId: idSource(now),
       cursors: openCursors(keys),

@@ -21,6 +21,8 @@ export type Database = {
   /** Reads that see the same state of the index: it is looked once whether that has changed. */
   reading<T>(read: () => T): T;
   commit(changes: readonly Change[], accepted?: readonly Acceptance[], mayWait?: boolean): Promise<void>;
+  /** The same as before: nothing was committed since. NaN while a commit is under way. */
+  version(): number;
   /** Resolves when nothing can be written any more. */
   readonly failed: Promise<Fault>;
   /** What is not in this database and failed for good: whoever waits for `failed` hears it. */
@@ -188,6 +190,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
   };
 
   return {
+    version: () => (pending.size === 0 ? n : Number.NaN),
     failed: failed.promise,
     fail: failed.resolve,
     all: (sql, ...params) => reading(() => statement(sql).all(...params) as Row[]),

@@ -66,6 +66,8 @@ export type Store = {
   commit(changes: readonly Change[], accepted?: readonly Acceptance[], mayWait?: boolean): Promise<void>;
   /** Reads of one turn that see the same state, at little more than the cost of one. */
   reading<T>(read: () => T): T;
+  /** The same as before: nothing was committed since, and reads say the same. NaN while a commit is under way. */
+  version(): number;
   /** Resolves when a write or a sync has failed: nothing more is taken by this process, and only a new one may try again. */
   readonly failed: Promise<Fault>;
   newId(): Id;

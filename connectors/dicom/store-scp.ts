@@ -7,7 +7,7 @@ import { openFlow } from "./flow.ts";
 import type { Answer, Asked, Sink } from "./services.ts";
 
 /** Octets of an instance that may wait for the disk before the socket is paused. */
-const highWater = 4 * 1024 * 1024;
+const highWater = 1024 * 1024;
 
 const ofAnotherClass = new Fault("DICOM_MISMATCH", "the SOP class is not that of its presentation context");
 

@@ -85,6 +85,7 @@ export async function openSimulatedStore(
     get: (sql, ...params) => statement(sql).get(...params),
     reading: (read) => read(),
     commit,
+    version: () => Number.NaN,
     failed: new Promise(() => undefined),
     checkpoint: checkpointOf({ prepare: statement }),
     begin: () => undefined,
