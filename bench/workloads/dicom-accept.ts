@@ -14,6 +14,7 @@ export const dicomAccept = (): readonly Workload[] => [
       target: { rate: associations === 1 ? 300 : 450, cpuMs: 2.5, ratio: 1.4, against: "Orthanc" },
       units: 200,
       quick: 60,
+      warmUps: 2,
       ours: ours(associations),
       peers: [orthanc(associations), storescp(associations), dimse(associations)],
     };
