@@ -101,7 +101,7 @@ test("withdrawn: the registry tells nobody; in an emergency it does, and a perso
   const logged = JSON.stringify(exchange.log);
   for (const each of [chen.chart, chen.national, "form of chen", "unconscious", "withhold"])
     expect(logged).not.toContain(each);
-});
+}, 180_000);
 
 describe("what is told of whom", () => {
   test("a form and a house of many; an id is read from a file or standard input", async () => {
