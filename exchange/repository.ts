@@ -11,11 +11,9 @@ import {
   contentDigest,
   type Manifest,
   manifestContentType,
-  type Receipt,
   readManifest,
   signReceipt,
   validatePath,
-  verifyReceipt,
   verifySignedData,
 } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
@@ -26,6 +24,7 @@ import type { Answer } from "./answers.ts";
 import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
 import { answerOnce, type Kept, part1, seen } from "./once.ts";
+import { takeProof } from "./proof.ts";
 import type { Exchange, Resource } from "./server.ts";
 
 /** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
@@ -80,7 +79,7 @@ export function openRepository(
         path: "/repository/receipts",
         purposes: ["receipt"],
         event: "proof",
-        answer: (opened) => receive(exchange, opened),
+        answer: (opened) => takeProof(exchange, opened),
       },
     ],
   };
@@ -240,51 +239,6 @@ function contentFrom({ store }: Exchange, manifest: Manifest, n: number, blob: B
   const { role, type } = entry;
   const sop = "sop" in entry && entry.sop ? { sop: entry.sop } : {};
   return { role, type, ...sop, facts: store.blobs.facts(blob), cipher: () => store.blobs.read(blob) };
-}
-
-/** Proof of delivery from the house that retrieved or was pushed a record (after step 7). */
-async function receive(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
-  const { identity, store, now, log } = exchange;
-  const bytes = await part1(opened);
-  const { receipt, org } = verifyReceipt(bytes, {
-    trust: identity.trust,
-    now: now(),
-    partner: (sha256) => ownerOf(identity, sha256),
-  });
-  const record = receipted(exchange, receipt, org);
-  if (org !== opened.org || !record || receipt.verdict !== "delivered") {
-    throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
-  }
-  await store.commit([
-    ...store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
-    ...seen(store, opened),
-    store.steps.add({
-      subject: record.id,
-      at: now().toISOString(),
-      station: "repository",
-      event: "receipted",
-      peer: org,
-      detail: (receipt.outcomes ?? []).map(({ system, answer }) => `${system} ${answer}`).join(", ") || null,
-    }),
-    ...store.audit.add({ event: "proof", subject: record.id, peer: org, manifest: opened.manifestSha256 }),
-  ]);
-  log("repository.receipted", { peer: org, message: record.id });
-  return { status: 204 };
-}
-
-/** The record of ours that a receipt is for: by the manifest it names, which is the record's own or that of our push to this partner. */
-function receipted({ identity, store, now }: Exchange, receipt: Receipt, org: string): StoredRecord | undefined {
-  const own = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
-  const pushed = store.records.find(receipt.message);
-  if (own || !pushed) return own;
-  const checks = {
-    trust: identity.trust,
-    now: now(),
-    partner: (certificate: string) => ownerOf(identity, certificate),
-  };
-  const took = store.records.evidence(pushed.id).find(({ kind, from }) => kind === "stored" && from === org);
-  const named = took && verifyReceipt(took.receipt, checks).receipt.manifestSha256;
-  return named !== undefined && receipt.names.includes(named) ? pushed : undefined;
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -19,21 +19,27 @@ let pki: string;
 let exchange: TestExchange;
 let asking: Asking;
 let cable: Awaited<ReturnType<typeof openCable>>;
+let toB: Awaited<ReturnType<typeof openCable>>;
 beforeAll(async () => {
   pki = await testPki();
   cable = await openCable(() => Number(exchange.env.REGISTRY_PORT));
+  toB = await openCable(() => Number(exchange.env.B_PORT));
   const routed = (yaml: string): string =>
     yaml
       .replace(/https:\/\/127\.0\.0\.1:\$\{REGISTRY_PORT:8440\}/, `https://127.0.0.1:${cable.port}`)
-      .replace(/(hospital-b: \{ url: [^,]+,)/, "$1 silence: 500ms,")
+      .replace(/(hospital-b: \{ url: )[^,]+,/, `$1"https://127.0.0.1:${toB.port}", silence: 500ms,`)
       .replaceAll("route: [repository]", "route: [repository, hospital-b]");
   exchange = await openExchange(pki, { RETRY: "100ms" }, routed);
   asking = askingOf(pki, peerOf(pki, exchange.env.B_PORT), () => exchange.env.REGISTRY_PORT);
 });
-afterEach(() => cable.mend());
+afterEach(() => {
+  cable.mend();
+  toB.mend();
+});
 afterAll(async () => {
   await exchange.close();
   await cable.close();
+  await toB.close();
 });
 
 const send = (name: string) => {
@@ -79,6 +85,27 @@ test("an answer that is lost behind the commit: the next attempt gets the very r
     purposeOfUse: "TREAT",
   });
   expect((await asking.ask("hospital-b", "query", query)).found?.entries).toHaveLength(1);
+});
+
+test("a proof of delivery that is sooner than the answer to the push is taken once that is there", async () => {
+  const toldToWait = () =>
+    exchange.log.filter(({ site, fields }) => site === "hospital-a" && fields.code === "PEER_BUSY");
+  const proofs = async (name: string): Promise<readonly string[]> => {
+    const { records } = await trace(name);
+    return records
+      .flatMap(({ receipts }) => receipts)
+      .filter(({ kind }) => kind === "delivered")
+      .map(({ from }) => from);
+  };
+  // That of the report before may have been too soon by itself.
+  await until("the one before is proven", async () => (await proofs("LOST.1")).length > 0);
+  const before = toldToWait().length;
+  toB.cutAnswers();
+  await send("EARLY.1");
+  await until("hospital B was told to wait", () => toldToWait().length > before);
+  expect((await deliveryOf("EARLY.1", "push"))?.state).not.toBe("delivered");
+  toB.mend();
+  await until("the proof is here", async () => (await proofs("EARLY.1")).includes("hospital-b"));
 });
 
 test("two registrations under one message id: the first one's receipt stands, the other is refused, signed, and leaves nothing", async () => {

@@ -1,0 +1,67 @@
+/** Proof of delivery at the house that a record came from: whose it is, of which record, and what is kept of it. */
+import { ownerOf } from "../envelope/identity.ts";
+import { type AnyOpened, type Receipt, verifyReceipt } from "../envelope/index.ts";
+import { Fault } from "../errors.ts";
+import type { DeliveryState, Store, StoredRecord } from "../store/store.ts";
+import type { Answer } from "./answers.ts";
+import { part1, seen } from "./once.ts";
+import type { Exchange } from "./server.ts";
+
+/** Proof of delivery from the house that retrieved or was pushed a record (after step 7). */
+export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
+  const { identity, store, now, log } = exchange;
+  const bytes = await part1(opened);
+  const { receipt, org } = verifyReceipt(bytes, {
+    trust: identity.trust,
+    now: now(),
+    partner: (sha256) => ownerOf(identity, sha256),
+  });
+  const record = receipted(exchange, receipt, org);
+  if (!record && org === opened.org && isUnderWay(store, receipt, org))
+    throw new Fault("PEER_BUSY", "the answer to the push that this proves is not here yet; send it again");
+  if (org !== opened.org || !record || receipt.verdict !== "delivered") {
+    throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
+  }
+  await store.commit([
+    ...store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
+    ...seen(store, opened),
+    store.steps.add({
+      subject: record.id,
+      at: now().toISOString(),
+      station: "repository",
+      event: "receipted",
+      peer: org,
+      detail: (receipt.outcomes ?? []).map(({ system, answer }) => `${system} ${answer}`).join(", ") || null,
+    }),
+    ...store.audit.add({ event: "proof", subject: record.id, peer: org, manifest: opened.manifestSha256 }),
+  ]);
+  log("repository.receipted", { peer: org, message: record.id });
+  return { status: 204 };
+}
+
+/** A partner may have delivered what it was pushed before its answer to the push is committed here, or when that was lost. */
+function isUnderWay(store: Store, { message }: Receipt, org: string): boolean {
+  const pushes = store.records.find(message) ? store.deliveries.list({ record: message, limit: maxPushes }) : [];
+  return pushes.some(
+    ({ kind, destination, state }) => kind === "push" && destination === org && underWay.includes(state),
+  );
+}
+
+const underWay: readonly DeliveryState[] = ["queued", "inflight", "ambiguous"];
+/** Deliveries of one record that are looked at. */
+const maxPushes = 1_000;
+
+/** The record of ours that a receipt is for: by the manifest it names, which is the record's own or that of our push to this partner. */
+function receipted({ identity, store, now }: Exchange, receipt: Receipt, org: string): StoredRecord | undefined {
+  const own = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
+  const pushed = store.records.find(receipt.message);
+  if (own || !pushed) return own;
+  const checks = {
+    trust: identity.trust,
+    now: now(),
+    partner: (certificate: string) => ownerOf(identity, certificate),
+  };
+  const took = store.records.evidence(pushed.id).find(({ kind, from }) => kind === "stored" && from === org);
+  const named = took && verifyReceipt(took.receipt, checks).receipt.manifestSha256;
+  return named !== undefined && receipt.names.includes(named) ? pushed : undefined;
+}
