@@ -57,6 +57,8 @@ export type AuditLog = {
   head(): AuditHead;
   /** Entries behind a number, oldest first. */
   after(seq: number, limit: number): readonly Audited[];
+  /** How many entries name a patient under one of these keys, in pieces between which others may work. */
+  sealedUnder(keys: readonly string[]): Generator<void, number>;
   /** The chain at an entry, hex; undefined where there is no such entry. */
   chainAt(seq: number): string | undefined;
   /** Whether the log stood there: of what was pruned nobody can tell, and it counts. */
@@ -79,6 +81,7 @@ const maxReason = 512;
 /** As many as one submission has entries. */
 const maxPatients = 200;
 const pageRows = 1000;
+const countedRows = 5_000;
 const sealedAs = "audit";
 
 const add = `
@@ -86,6 +89,10 @@ const add = `
   SELECT (SELECT max(seq) FROM audit) + 1, entry.body,
     audit_chain((SELECT chain FROM audit ORDER BY seq DESC LIMIT 1), entry.body)
   FROM (SELECT ? AS body) AS entry`;
+
+const underSql = `
+  SELECT count(*) AS n FROM audit WHERE seq > ? AND seq <= ?
+    AND EXISTS (SELECT 1 FROM json_each(?) WHERE instr(body, value) > 0)`;
 
 export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => Date): AuditLog {
   const read = (row: Row): Audited => {
@@ -135,6 +142,16 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
     },
     after: (seq, limit) =>
       db.all("SELECT * FROM audit WHERE seq > max(?, 0) ORDER BY seq LIMIT +?", seq, limit).map(read),
+    sealedUnder: function* (keys) {
+      // As JSON writes it: within a text its quotes would be escaped.
+      const named = JSON.stringify(keys.map((key) => `"key":"${key}"`));
+      let count = 0;
+      for (let [from, end] = [0, lastOf(db)]; from < end; from += countedRows) {
+        count += Number(db.get(underSql, from, from + countedRows, named)?.n ?? 0);
+        yield;
+      }
+      return count;
+    },
     chainAt,
     stoodAt: ({ seq, head }) => seq <= (anchorOf(db)?.seq ?? -1) || chainAt(seq) === head,
     check: (witnesses) => checkChain(auditRows(db), witnesses, anchorOf(db)),
@@ -146,6 +163,8 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
     },
   };
 }
+
+const lastOf = (db: Database): number => Number(db.get("SELECT max(seq) AS seq FROM audit")?.seq ?? 0);
 
 const hex = ({ chain }: Row): string => Buffer.from(chain as Uint8Array).toString("hex");
 

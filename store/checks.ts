@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { emptyHead, walkJournal } from "./accept-journal.ts";
 import { beside } from "./beside.ts";
 import type { StorageKeys } from "./keys.ts";
+import type { PatientKeys } from "./patient-keys.ts";
 import type { Patterns } from "./patterns.ts";
 import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
 import { openSealed, type Unopened } from "./sealed.ts";
@@ -38,7 +39,13 @@ const danglingSql = `
   WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT +?`;
 
 /** What can be checked of the store in a folder. */
-export function openChecks(db: Database, keys: StorageKeys, patterns: Patterns, folder: string): Checks {
+export function openChecks(
+  db: Database,
+  keys: StorageKeys,
+  patterns: Patterns,
+  patientKeys: PatientKeys,
+  folder: string,
+): Checks {
   const journal = join(folder, "accept.journal");
   const missing = new Set<Id>();
   // The first pass goes through the journal from its first line on, the others through what came since.
@@ -50,7 +57,7 @@ export function openChecks(db: Database, keys: StorageKeys, patterns: Patterns, 
         .all("PRAGMA integrity_check(100)")
         .map((row) => String(row.integrity_check))
         .filter((line) => line !== "ok"),
-    unopened: () => openSealed(db, keys, patterns),
+    unopened: () => openSealed(db, keys, patterns, patientKeys),
     acceptances: () => walkJournal(journal),
     dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
     reconcile: async (outbound, signal) => {

@@ -3,10 +3,12 @@
  * of one shape: a small one that takes what comes, and a large one, into which it is moved in its order (decision 0012).
  */
 import { randomBytes } from "node:crypto";
-import type { By, Entries, EntryRow, Slice, SubmissionRow } from "./entry.ts";
+import { Fault } from "../errors.ts";
+import type { By, Entries, EntryRow, NewEntry, Slice, SubmissionRow } from "./entry.ts";
 import type { StorageKeys } from "./keys.ts";
 import { momentSql, tick } from "./moment.ts";
-import { openJson, sealJson, text, textOrNull } from "./rows.ts";
+import type { PatientKeys } from "./patient-keys.ts";
+import { openJson, parseJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { Change, Token } from "./store.ts";
 
@@ -17,7 +19,7 @@ const kinds = { document: 0, patient: 1, reference: 2, related: 3, submission: 4
 const levelSql = (table: "lookup" | "lookup_recent"): string =>
   `SELECT seq FROM ${table} WHERE kind = ?1 AND token = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT +?4`;
 
-export function openEntries(db: Database, keys: StorageKeys): Entries {
+export function openEntries(db: Database, keys: StorageKeys, patientKeys: PatientKeys): Entries {
   /** Rows of any of these tokens, newest first, none twice. The small level is read first: what is moved meanwhile is seen in both. */
   const numbers = (kind: number, tokens: readonly Uint8Array[], { moment, below, limit }: Slice): readonly number[] => {
     const end = Math.min(moment + 1, below ?? Number.MAX_SAFE_INTEGER);
@@ -35,9 +37,23 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
       .map((row) => Buffer.from(text(row, "number"), "hex"));
   const tokensOf = (by: By, tokens: readonly Token[]): readonly Uint8Array[] =>
     by === "patient" ? patientNumbers(tokens) : tokens.map(octetsOf);
+  /** What an entry says, null where it was removed or its patient erased; what is older than such keys is under the site's. */
+  const open = (row: Row, id: string): unknown => {
+    const [key, sealed] = [textOrNull(row, "patient_key"), row.entry as Uint8Array];
+    if (key === null) return openJson(keys, "entry", id, "entry", row);
+    if (sealed.length === 0) return null;
+    const clear = patientKeys.open(key, placeOf(id), sealed);
+    if (clear) return parseJson(clear);
+    if (patientKeys.isErased(key)) return null;
+    throw new Fault("STORE_DAMAGED", "a sealed entry does not open; restore the data folder from a backup");
+  };
+  const seal = ({ id, patients: [patient], entry }: Pick<NewEntry, "id" | "patients" | "entry">) =>
+    patient === undefined
+      ? { key: null, sealed: sealJson(keys, "entry", id, "entry", entry), changes: [] }
+      : patientKeys.seal(patient, placeOf(id), Buffer.from(JSON.stringify(entry)));
   const read = (row: Row, moment: number): EntryRow => {
     const id = text(row, "id");
-    const entry = openJson(keys, "entry", id, "entry", row);
+    const entry = open(row, id);
     return {
       seq: Number(row.seq),
       id,
@@ -75,27 +91,30 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
         ),
       ),
     ],
-    add: (row) => [
-      tick,
-      ...known(row.patients),
-      change(
-        `INSERT INTO entry (seq, id, submission, org, key, form, deprecated, created_at, manifest_sha256, entry)
-          VALUES (${momentSql}, ?, (SELECT id FROM submission WHERE org = ? AND name = ?), ?, ?, ?, iif(${isReplacedSql}, ${momentSql}, NULL), ?, ?, ?)`,
-        ...[row.id, row.org, row.submission, row.org, row.key, row.form],
-        ...[replacedLedger(row.org), row.key, row.createdAt],
-        row.manifestSha256,
-        sealJson(keys, "entry", row.id, "entry", row.entry),
-      ),
-      pair("document", row.key),
-      ...[...new Set(row.patients)].map((token) =>
+    add: (row) => {
+      const { key, sealed, changes } = seal(row);
+      return [
+        tick,
+        ...known(row.patients),
+        ...changes,
         change(
-          `INSERT OR IGNORE INTO lookup_recent SELECT ${kinds.patient}, unhex(number), ${momentSql} FROM patient WHERE token = ?`,
-          token,
+          `INSERT INTO entry (seq, id, submission, org, key, form, deprecated, created_at, manifest_sha256, entry, patient_key)
+            VALUES (${momentSql}, ?, (SELECT id FROM submission WHERE org = ? AND name = ?), ?, ?, ?, iif(${isReplacedSql}, ${momentSql}, NULL), ?, ?, ?, ?)`,
+          ...[row.id, row.org, row.submission, row.org, row.key, row.form],
+          ...[replacedLedger(row.org), row.key, row.createdAt],
+          ...[row.manifestSha256, sealed, key],
         ),
-      ),
-      ...[...new Set(row.references)].map((token) => pair("reference", token)),
-      ...[...new Set(row.related)].map((token) => pair("related", token)),
-    ],
+        pair("document", row.key),
+        ...[...new Set(row.patients)].map((token) =>
+          change(
+            `INSERT OR IGNORE INTO lookup_recent SELECT ${kinds.patient}, unhex(number), ${momentSql} FROM patient WHERE token = ?`,
+            token,
+          ),
+        ),
+        ...[...new Set(row.references)].map((token) => pair("reference", token)),
+        ...[...new Set(row.related)].map((token) => pair("related", token)),
+      ];
+    },
     deprecate: (id) => [
       tick,
       change(`UPDATE entry SET deprecated = ${momentSql} WHERE id = ? AND deprecated IS NULL`, id),
@@ -108,6 +127,9 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
         sealJson(keys, "entry", id, "entry", null),
         id,
       ),
+    ],
+    forget: (patients) => [
+      change("DELETE FROM patient WHERE token IN (SELECT value FROM json_each(?))", JSON.stringify(patients)),
     ],
     replace: (org, key, at) => [
       tick,
@@ -146,6 +168,9 @@ export function openEntries(db: Database, keys: StorageKeys): Entries {
     count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };
 }
+
+/** What a sealed entry is bound to. */
+const placeOf = (id: string): string => `entry\0${id}\0entry`;
 
 const setOf = (row: Row): SubmissionRow => ({
   seq: Number(row.seq),

@@ -12,6 +12,7 @@ export type NewEntry = {
   readonly org: string;
   /** Token of uniqueId: STORE_CONFLICT when it is registered already. */
   readonly key: Token;
+  /** Of one patient; it is sealed under the key of the first. */
   readonly patients: readonly Token[];
   /** Tokens of accession numbers and study UIDs. */
   readonly references: readonly Token[];
@@ -28,7 +29,7 @@ export type NewEntry = {
 /** A row of the national index; `status` is that of the moment that was asked for. */
 export type EntryRow = Omit<NewEntry, "submission" | "patients" | "references" | "related"> & {
   readonly status: EntryStatus;
-  /** `entry` is null. */
+  /** `entry` is null: it was removed, or its patient erased. */
   readonly isRemoved: boolean;
   /** The moment of its registration: rows are in this order. */
   readonly seq: number;
@@ -60,6 +61,8 @@ export type Entries = {
   deprecate(id: Id): readonly Change[];
   /** What it says is gone, whatever moment is asked for; that there was one, and whose, stays. */
   remove(id: Id): readonly Change[];
+  /** Nothing that was registered so far is found by these patients any more, nor a patient by it. */
+  forget(patients: readonly Token[]): readonly Change[];
   /** A document of this organisation is replaced: deprecated from now on, or as soon as it is registered. */
   replace(org: string, key: Token, at: string): readonly Change[];
   byKey(key: Token): EntryRow | undefined;

@@ -21,7 +21,7 @@ import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
 import { openMessages } from "./messages.ts";
-import { openPatientKeys, type PatientKeys } from "./patient-keys.ts";
+import { openPatientKeys } from "./patient-keys.ts";
 import { openPatterns, type Patterns } from "./patterns.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
@@ -90,7 +90,7 @@ export async function openStore({
       kept: openKept(db, keys, folder),
       keptArrivals: openKeptArrivals(db),
       scans: openScans(db, join(folder, "semrs.db")),
-      checks: openChecks(db, keys, patterns, folder),
+      checks: openChecks(db, keys, patterns, tables.patientKeys, folder),
       reserve,
       missing: missing.map(({ id, digest }) => ({ id, digest })),
       close: async () => {
@@ -107,39 +107,38 @@ export async function openStore({
 }
 
 /** What the rows of a database are to the rest: everything of a store that is neither a file nor a thread. */
-export const openTables = (
+export function openTables(
   db: Database,
   keys: StorageKeys,
   now: () => Date,
   patterns: Patterns = openPatterns(db, keys, now),
-) => ({
-  tokens: keys.tokens,
-  arrivals: openArrivals(db, keys, now),
-  items: openItems(db, keys),
-  studies: openStudies(db),
-  commitments: openCommitments(db, keys),
-  records: openRecords(db, keys, patterns),
-  deliveries: openDeliveries(db, keys),
-  messages: openMessages(db, keys, patterns),
-  entries: openEntries(db, keys),
-  merges: openMerges(db, keys),
-  consents: openConsents(db, keys),
-  legacy: openLegacy(db),
-  steps: openSteps(db),
-  alerts: openAlerts(db),
-  emergencies: openEmergencies(db),
-  ...openAudit(db, openPatientKeys(db, keys, idSource(now)), now),
-  stops: openStops(db),
-  search: openSearch(db),
-});
-
-const openAudit = (db: Database, patientKeys: PatientKeys, now: () => Date) => ({
-  audit: openAuditLog(db, patientKeys, now),
-  auditPruning: openAuditPruning(db),
-  patientKeys,
-  witnesses: openWitnesses(db, now),
-  signedHeads: openSignedHeads(db),
-});
+) {
+  const patientKeys = openPatientKeys(db, keys, idSource(now));
+  return {
+    tokens: keys.tokens,
+    arrivals: openArrivals(db, keys, now),
+    items: openItems(db, keys),
+    studies: openStudies(db),
+    commitments: openCommitments(db, keys),
+    records: openRecords(db, keys, patterns),
+    deliveries: openDeliveries(db, keys),
+    messages: openMessages(db, keys, patterns),
+    entries: openEntries(db, keys, patientKeys),
+    merges: openMerges(db, keys),
+    consents: openConsents(db, keys),
+    legacy: openLegacy(db),
+    steps: openSteps(db),
+    alerts: openAlerts(db),
+    emergencies: openEmergencies(db),
+    audit: openAuditLog(db, patientKeys, now),
+    auditPruning: openAuditPruning(db),
+    patientKeys,
+    witnesses: openWitnesses(db, now),
+    signedHeads: openSignedHeads(db),
+    stops: openStops(db),
+    search: openSearch(db),
+  };
+}
 
 /** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */
 export const afterStart = (arrivals: Arrivals): readonly Change[] => [afterCrash, arrivals.forget()];

@@ -20,8 +20,10 @@ export type Merges = {
   add(row: MergeRow): readonly Change[];
   /** These ids and all that were merged with one of them, in whichever order and direction; `moment`: by then (`Entries.moment`). */
   same(patients: readonly Token[], moment?: number): readonly Token[];
-  /** The merges among these ids and all that `same` gives, the newest last. */
+  /** The merges among these ids and all that `same` gives, the newest last; none of a patient who was erased. */
   of(patients: readonly Token[]): readonly MergeRow[];
+  /** What their merges say is gone; that the ids are of one patient stays. */
+  forget(patients: readonly Token[]): readonly Change[];
 };
 
 /** Ids of one patient that are followed. */
@@ -65,10 +67,14 @@ export function openMerges(db: Database, keys: StorageKeys): Merges {
     of: (patients) =>
       db
         .all(
-          `${sameSql} SELECT * FROM merge WHERE prior IN (SELECT token FROM same) ORDER BY at, rowid`,
+          `${sameSql} SELECT * FROM merge WHERE prior IN (SELECT token FROM same) AND facts <> x'' ORDER BY at, rowid`,
           ids(patients),
           null,
         )
         .map(read),
+    forget: (patients) =>
+      ["prior", "surviving"].map((column) =>
+        change(`UPDATE merge SET facts = x'' WHERE ${column} IN (SELECT value FROM json_each(?))`, ids(patients)),
+      ),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Keys of patients, one each, wrapped under the site's: to erase a patient's is to erase whatever was sealed under it. What is
- * sealed names the key by an id, which says nothing of the patient once the key's row has gone.
+ * Keys of patients, one each, wrapped under the site's: to erase a patient's is to erase whatever was sealed under it, wherever its
+ * octets lie (decision 30). What is sealed names the key by an id, which says nothing of the patient once the key is gone.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
 import { drawn as drawnAhead } from "./drawn.ts";
@@ -18,21 +18,26 @@ export type PatientKeys = {
   ): { readonly key: string; readonly sealed: Uint8Array; readonly changes: readonly Change[] };
   /** Undefined when the key was erased, or the value is not what was sealed. */
   open(key: string, where: string, sealed: Uint8Array): Uint8Array | undefined;
+  /** Whether the key of this id was erased: what does not open under any other was damaged. */
+  isErased(key: string): boolean;
   /** The id of a patient's key, to find what was sealed under it. */
   of(patient: Token): string | undefined;
-  /** Resolves when the keys are gone for good. */
-  erase(patients: readonly Token[]): Promise<void>;
+  /** Resolves when the keys are gone for good; `changes` are committed with that, and what they delete is overwritten, too. */
+  erase(patients: readonly Token[], changes?: readonly Change[]): Promise<void>;
 };
 
 type Key = { readonly id: string; readonly key: KeyObject; readonly fresh: Change | null };
 
 const [nonceBytes, tagBytes, keyBytes, wrappedBytes] = [12, 16, 32, 40];
 const maxCached = 10_000;
+/** Keys that something was opened with: those of a page are mostly of one patient. */
+const maxOpened = 1_000;
 
 export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id): PatientKeys {
   const cached = new Map<Token, Key>();
   // Drawn and not yet seen in the index: whoever seals meanwhile uses the same one.
   const drawn = new Map<Token, Key>();
+  const opened = new Map<string, KeyObject>();
   const secretOf = (row: Row): KeyObject => createSecretKey(keys.unwrap(row.key as Uint8Array));
 
   const draw = (patient: Token): Key => {
@@ -64,20 +69,27 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
     return kept;
   };
 
+  const openingOf = (id: string): KeyObject | undefined => {
+    const known = opened.get(id);
+    if (known) return known;
+    const row = db.get("SELECT key FROM patient_key WHERE id = ? AND patient <> id", id);
+    if (!row) return undefined;
+    if (opened.size >= maxOpened) opened.clear();
+    const secret = secretOf(row);
+    opened.set(id, secret);
+    return secret;
+  };
+
   return {
     seal: (patient, where, clear) => {
       const { id, key, fresh } = keyOf(patient);
-      const nonce = drawnAhead(nonceBytes);
-      const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
-      cipher.setAAD(Buffer.from(`${where}\0${id}`));
-      const sealed = Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
-      return { key: id, sealed, changes: fresh ? [fresh] : [] };
+      return { key: id, sealed: sealUnder(key, id, where, clear), changes: fresh ? [fresh] : [] };
     },
     open: (id, where, sealed) => {
-      const row = db.get("SELECT key FROM patient_key WHERE id = ? AND patient <> id", id);
-      if (!row || sealed.length < nonceBytes + tagBytes) return undefined;
       try {
-        const decipher = createDecipheriv("aes-256-gcm", secretOf(row), sealed.subarray(0, nonceBytes), {
+        const key = openingOf(id);
+        if (!key || sealed.length < nonceBytes + tagBytes) return undefined;
+        const decipher = createDecipheriv("aes-256-gcm", key, sealed.subarray(0, nonceBytes), {
           authTagLength: tagBytes,
         });
         decipher.setAAD(Buffer.from(`${where}\0${id}`)).setAuthTag(sealed.subarray(-tagBytes));
@@ -86,21 +98,34 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
         return undefined;
       }
     },
+    isErased: (id) => db.get("SELECT 1 FROM patient_key WHERE id = ? AND patient = id", id) !== undefined,
     of: (patient) => {
       const row = db.get("SELECT id FROM patient_key WHERE patient = ?", patient);
       return row && text(row, "id");
     },
-    erase: async (patients) => {
-      await db.commit(
+    erase: async (patients, changes = []) => {
+      await db.commit([
+        change("PRAGMA secure_delete = ON"),
         // Written over where it stands. The id stays, of nobody: a commit that is under way must not bring the key back.
-        patients.map((patient) =>
+        ...patients.map((patient) =>
           change(`UPDATE patient_key SET key = zeroblob(${wrappedBytes}), patient = id WHERE patient = ?`, patient),
         ),
-      );
+        ...changes,
+        change("PRAGMA secure_delete = FAST"),
+      ]);
+      opened.clear();
       for (const patient of patients) {
         cached.delete(patient);
         drawn.delete(patient);
       }
     },
   };
+}
+
+/** Nonce, ciphertext and tag of AES-256-GCM, the key's id authenticated with the place. */
+export function sealUnder(key: KeyObject, id: string, where: string, clear: Uint8Array): Uint8Array {
+  const nonce = drawnAhead(nonceBytes);
+  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
+  cipher.setAAD(Buffer.from(`${where}\0${id}`));
+  return Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
 }

@@ -16,8 +16,10 @@ const nothing = new Uint8Array();
 /** What `sealJson` sealed. */
 export const openJson = (keys: StorageKeys, table: string, id: string, column: string, row: Row): unknown => {
   const sealed = row[column] as Uint8Array;
-  return sealed.length === 0 ? null : JSON.parse(utf8.decode(keys.open(`${table}\0${id}\0${column}`, sealed)));
+  return sealed.length === 0 ? null : parseJson(keys.open(`${table}\0${id}\0${column}`, sealed));
 };
+
+export const parseJson = (octets: Uint8Array): unknown => JSON.parse(utf8.decode(octets));
 
 export const text = (row: Row, column: string): string => String(row[column]);
 export const textOrNull = (row: Row, column: string): string | null =>

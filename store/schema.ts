@@ -205,4 +205,6 @@ export const migrations: readonly string[] = [
   auditAnchorTable,
   // Files of blobs may go on with zeros to the end of their block, which a version before this takes for damage: it may not start.
   "SELECT 1",
+  // What is registered from here on is sealed under its patient's key (decision 30); never under one that was not kept.
+  "ALTER TABLE entry ADD COLUMN patient_key TEXT REFERENCES patient_key (id)",
 ];

@@ -1,7 +1,8 @@
 /** Every sealed value of the index, opened once: what changed in it on the disk is no damage that SQLite could see. */
 import type { StorageKeys } from "./keys.ts";
+import type { PatientKeys } from "./patient-keys.ts";
 import { keptOncePlace, type Patterns, patternPlace } from "./patterns.ts";
-import { text } from "./rows.ts";
+import { text, textOrNull } from "./rows.ts";
 import type { Database, Row } from "./sqlite.ts";
 
 /** Where sealed values are: primary key and sealed columns of a table, and the place that a value is sealed under. */
@@ -9,6 +10,8 @@ type Sealed = {
   readonly table: string;
   readonly key: readonly string[];
   readonly columns: readonly string[];
+  /** Column with the id of the patient's key that they are under; null: they are under the site's. */
+  readonly under?: string;
   place(key: readonly string[], column: string): string;
 };
 
@@ -24,7 +27,7 @@ const sealed: readonly Sealed[] = [
   byColumn("item", "facts"),
   byColumn("record", "manifest", "signature", "entry"),
   byColumn("delivery", "payload"),
-  byColumn("entry", "entry"),
+  { ...byColumn("entry", "entry"), under: "patient_key" },
   byColumn("commitment", "request"),
   byColumn("consent", "facts"),
   {
@@ -55,16 +58,26 @@ export type Unopened = { readonly table: string; readonly column: string; readon
 const page = 500;
 
 /** Goes through all of them, a page at a time; empty where all of a page open. */
-export function* openSealed(db: Database, keys: StorageKeys, { unpack }: Patterns): Generator<readonly Unopened[]> {
-  for (const { table, key, columns, place } of sealed) {
+export function* openSealed(
+  db: Database,
+  keys: StorageKeys,
+  { unpack }: Patterns,
+  patientKeys: PatientKeys,
+): Generator<readonly Unopened[]> {
+  const openUnder = (key: string | null, place: string, value: Uint8Array): void => {
+    if (key === null) unpack(keys.open(place, value));
+    else if (!patientKeys.open(key, place, value) && !patientKeys.isErased(key)) throw new Error("damaged");
+  };
+  for (const { table, key, columns, under, place } of sealed) {
     const [names, marks] = [key.join(", "), key.map(() => "?").join(", ")];
-    const sql = `SELECT ${[...key, ...columns].join(", ")} FROM ${table} WHERE (${names}) > (${marks}) ORDER BY ${names} LIMIT ${page}`;
+    const sql = `SELECT ${[...key, ...columns, ...(under ? [under] : [])].join(", ")} FROM ${table} WHERE (${names}) > (${marks}) ORDER BY ${names} LIMIT ${page}`;
     for (let after: readonly string[] = key.map(() => ""); ; ) {
       const rows = db.all(sql, ...after);
       yield rows.flatMap((row) => {
         const id = key.map((name) => text(row, name));
+        const patientKey = under === undefined ? null : textOrNull(row, under);
         const shut = columns.filter(
-          (column) => !opens(() => unpack(keys.open(place(id, column), row[column] as Uint8Array)), row[column]),
+          (column) => !opens(() => openUnder(patientKey, place(id, column), row[column] as Uint8Array), row[column]),
         );
         return shut.map((column) => ({ table, column, id: id[0] ?? "" }));
       });

@@ -161,6 +161,7 @@ test("an upgrade finds those that are there", async () => {
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
   db.exec(`DROP TABLE kept_arrival; DROP TRIGGER arrival_came; DROP TRIGGER arrival_ended; DROP TRIGGER arrival_resent;
+    ALTER TABLE entry DROP COLUMN patient_key;
     PRAGMA user_version = ${migrations.indexOf(keptArrivalTable)}`);
   db.close();
   await open();

@@ -15,7 +15,9 @@ test("an upgrade finds them in the audit log", async () => {
   const { seq } = store.audit.head();
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(`DROP TABLE emergency; PRAGMA user_version = ${migrations.indexOf(emergencyTable)}`);
+  db.exec(
+    `DROP TABLE emergency; ALTER TABLE entry DROP COLUMN patient_key; PRAGMA user_version = ${migrations.indexOf(emergencyTable)}`,
+  );
   db.close();
   await open();
   expect(store.emergencies.list({ all: false, limit: 10 })).toMatchObject([
