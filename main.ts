@@ -39,6 +39,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
   audit: async () => (await import("./commands/audit/index.ts")).auditCommand(),
   log: async () => (await import("./commands/log/index.ts")).logCommand(),
   consent: async () => (await import("./commands/consent.ts")).consentCommand(),
+  erase: async () => (await import("./commands/erase.ts")).eraseCommand(),
   fetch: async () => (await import("./commands/fetch.ts")).fetchCommand(),
   emergency: async () => (await import("./commands/emergency/index.ts")).emergencyCommand(),
   evidence: async () => (await import("./commands/evidence.ts")).evidenceCommand(),

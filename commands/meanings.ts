@@ -41,7 +41,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "List what there is; ask again.",
   ],
   DOCUMENT_REMOVED: [
-    "The entry of this document was removed from the registry by the house that registered it.",
+    "The entry of this document was removed from the registry by the house that registered it, or its patient was erased there.",
     "Nothing: its id is not used again. A new document needs an id of its own.",
   ],
   TRANSFORM_FAILED: [

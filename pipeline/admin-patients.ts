@@ -5,6 +5,7 @@ import { writtenPatient } from "../formats/hl7-patient.ts";
 import { patientId } from "../formats/query.ts";
 import { get, post, type Route } from "./admin-route.ts";
 import { consentTold, readConsents, tellConsent } from "./consents.ts";
+import { erasePatient } from "./erasure.ts";
 import { fetchNow } from "./fetch-now.ts";
 
 const short = z.string().max(64);
@@ -49,6 +50,11 @@ const consentBody = z.strictObject({
     .describe("Documents of these EEC forms, `other` for those of none; all unless said."),
   reason,
 });
+const erasureBody = z.strictObject({
+  patientIds: patientIds.describe("Ids of one patient."),
+  reason: reason.describe("Kept in the audit log: it names nobody."),
+  confirmed: z.boolean().default(false).describe("Nothing undoes it; without it nothing is erased."),
+});
 const consentsBody = z.strictObject({ patientIds, reason: z.string().max(512).default("") });
 
 export const patientRoutes: readonly Route[] = [
@@ -67,6 +73,12 @@ export const patientRoutes: readonly Route[] = [
     summary: "What this house has told of a patient's consents, newest first: reading it is an entry of the audit log.",
     body: consentsBody,
     answer: ({ running: { site }, body }) => readConsents(site, body.patientIds, body.reason),
+  }),
+  post("/erasures", {
+    summary: "Erases a patient: keys, registered entries, merges. Unless confirmed, says what it would.",
+    body: erasureBody,
+    answer: ({ running: { site }, body: { patientIds, reason, confirmed } }) =>
+      erasePatient(site, patientIds, reason, confirmed),
   }),
   post("/fetch", {
     summary: "Asks for a patient's records, where a channel fetches on request; in an emergency past consent.",

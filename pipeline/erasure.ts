@@ -1,0 +1,91 @@
+/**
+ * A patient is erased (decision 30): the keys of all their ids, what the registry says of their documents, what merges say of them.
+ * Records and documents that a house keeps go by its retention.
+ */
+import { Fault } from "../errors.ts";
+import type { PatientId } from "../formats/command.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
+import type { EntryRow, Id, Store, Token } from "../store/store.ts";
+import type { Site } from "./site.ts";
+
+/** What cannot be read any more, or could not be if it was confirmed. */
+export type Erasure = {
+  readonly isErased: boolean;
+  readonly keys: number;
+  readonly entries: number;
+  readonly auditEntries: number;
+};
+
+/** Nobody has so many: entries that name two patients as one would lead from each to all. */
+const maxTokens = 2_000;
+const pageRows = 200;
+
+/** DOCUMENT_UNKNOWN where nothing is kept of these ids, QUERY_INVALID where they lead to more than one patient can have. */
+export async function erasePatient(
+  { store, log }: Pick<Site, "store" | "log">,
+  patientIds: readonly PatientId[],
+  reason: string,
+  isConfirmed: boolean,
+): Promise<Erasure> {
+  const { tokens, entries } = await reachOf(store, patientIds);
+  const keys = tokens.flatMap((token) => store.patientKeys.of(token) ?? []);
+  if (keys.length + entries.length === 0)
+    throw new Fault(
+      "DOCUMENT_UNKNOWN",
+      "nothing that can be erased is kept of these ids; name all that the patient has",
+    );
+  if (isConfirmed) {
+    await store.patientKeys.erase(tokens, [
+      // Those that are older than their patient's key are under the site's.
+      ...entries.flatMap((id) => store.entries.remove(id)),
+      ...store.entries.forget(tokens),
+      ...store.merges.forget(tokens),
+      ...store.audit.add({ event: "erasure", peer: "admin", count: entries.length, reason }),
+    ]);
+    log("admin.erased", { count: entries.length }, "warn");
+  }
+  const counting = store.audit.sealedUnder(keys);
+  let counted = counting.next();
+  for (; !counted.done; counted = counting.next()) await turn();
+  return { isErased: isConfirmed, keys: keys.length, entries: entries.length, auditEntries: counted.value };
+}
+
+/** Tokens of all ids that merges and registered entries say are of the same patient, and those entries. */
+async function reachOf(
+  store: Store,
+  patientIds: readonly PatientId[],
+): Promise<{ readonly tokens: readonly Token[]; readonly entries: readonly Id[] }> {
+  const tokens = new Set<Token>();
+  const entries = new Set<Id>();
+  for (let named = patientIds; named.length > 0; ) {
+    const fresh = store.merges.same(named.flatMap((id) => tokensOf(store, id))).filter((token) => !tokens.has(token));
+    for (const token of fresh) tokens.add(token);
+    if (tokens.size > maxTokens)
+      throw new Fault("QUERY_INVALID", "these ids lead to more than one patient can have; look at what was registered");
+    const rows: EntryRow[] = [];
+    for await (const row of entriesOf(store, fresh)) rows.push(row);
+    for (const { id } of rows) entries.add(id);
+    named = rows.flatMap(({ entry }) => (entry as Pick<DocumentEntry, "patientIds">).patientIds);
+  }
+  return { tokens: [...tokens], entries: [...entries] };
+}
+
+/** The registry and admissions name a patient with who gives the id, the audit log of a house and documents without. */
+const tokensOf = ({ tokens }: Store, { root, extension }: PatientId): readonly Token[] => [
+  tokens.of("patient", root, extension),
+  tokens.of("patient", "", extension || root),
+];
+
+async function* entriesOf(store: Store, patients: readonly Token[]): AsyncGenerator<EntryRow> {
+  const moment = store.entries.moment();
+  for (let below: number | undefined; patients.length > 0; ) {
+    const rows = store.entries.find("patient", patients, { moment, below, limit: pageRows });
+    yield* rows.filter(({ isRemoved }) => !isRemoved);
+    below = rows.at(-1)?.seq;
+    if (rows.length < pageRows) return;
+    await turn();
+  }
+}
+
+/** A running site goes on with its work meanwhile. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
