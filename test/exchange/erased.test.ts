@@ -78,6 +78,8 @@ test("the entries of all ids of a patient are in no answer, and nobody else's ar
   for (const query of everywhere) expect(told(query), query.query).toBe(0);
   expect(ask({ query: "findDocuments", patientIds: [chart], limit: 1, cursor: begun.next }).entries).toEqual([]);
   expect(find(other)).toEqual(["x1"]);
+  const slice = { limit: 10, moment: store.entries.moment() };
+  expect(store.entries.find("patient", [tokens.prior, tokens.surviving, tokenOf(store, national)], slice)).toEqual([]);
   expect(namesOf(ask({ query: "getSubmissionSetAndContents", id: own?.id }))).toEqual(["x1"]);
   const [answer, erasure, ...more] = store.audit.after(0, 10);
   expect(answer?.patients).toEqual([{ key: expect.any(String), ids: null }]);
