@@ -16,6 +16,7 @@ const table = {
   DOCUMENT_CONFLICT: { retry: false, hl7: "AE", dicom: 0xc000, http: 409 },
   DOCUMENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },
   DOCUMENT_REMOVED: { retry: false, hl7: "AE", dicom: 0xc000, http: 410 },
+  METADATA_INVALID: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   TRANSFORM_FAILED: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   PATIENT_MISMATCH: { retry: false, hl7: "AE", dicom: 0xc000, http: 422 },
   PATIENT_UNKNOWN: { retry: false, hl7: "AE", dicom: 0xc000, http: 404 },

@@ -44,6 +44,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "The entry of this document was removed from the registry by the house that registered it, or its patient was erased there.",
     "Nothing: its id is not used again. A new document needs an id of its own.",
   ],
+  METADATA_INVALID: [
+    "An update of an entry would change what identifies its document or what its registration proves; the reason points to the fields.",
+    "Leave these fields as they were registered; another document is registered under an id of its own, and names what it replaces.",
+  ],
   TRANSFORM_FAILED: [
     "A transform of the channel threw, took longer than it may, or wrote a field that cannot be written.",
     "Correct the transform at the place that the reason names; then semrs journal resend or release.",

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
-import type { AuditedPatient, Change, Store } from "../store/store.ts";
+import type { AuditedPatient, Change, EntryRow, Store } from "../store/store.ts";
 import { type AccessRule, accessOf, type ConsentFacts, emergency } from "./access.ts";
 import type { Answer } from "./answers.ts";
 import { answerOnce, part1, seen } from "./once.ts";
@@ -11,6 +11,7 @@ import { type MergedIds, tokenOf } from "./patients.ts";
 import { answerQuery } from "./queries.ts";
 import type { Exchange, Resource } from "./server.ts";
 import { keyOf, removed, submitted } from "./submission.ts";
+import { updated } from "./updated.ts";
 
 /** Whether an organisation gives the patient ids under a root. */
 export type Owns = (org: string, root: string) => boolean;
@@ -95,6 +96,10 @@ const changes: {
 } = {
   deprecate: (...asked) => entryChanged(...asked),
   remove: (...asked) => entryChanged(...asked),
+  update: ({ store }, _owns, org, { entry, ...named }) => ({
+    changed: updated(store, ownEntry(store, org, named), entry),
+    patients: auditedPatient(store, entry.patientIds),
+  }),
   merge: (exchange, owns, org, command) => ({
     changed: merged(exchange, owns, org, command),
     patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior])),
@@ -105,20 +110,30 @@ const changes: {
   }),
 };
 
-/** An entry is deprecated or removed by who registered it, and by nobody else (refusal 90); what is gone cannot be deprecated. */
+/** What is gone cannot be deprecated. */
 function entryChanged(
   { store }: Exchange,
   _owns: Owns,
   org: string,
-  { action, uniqueId, manifestSha256 }: ChangeOf<"deprecate" | "remove">,
+  { action, ...named }: ChangeOf<"deprecate" | "remove">,
 ): Changed {
+  const entry = ownEntry(store, org, named);
+  if (entry.isRemoved && action === "deprecate") throw removed();
+  return { changed: store.entries[action](entry.id), patients: [] };
+}
+
+/** An entry is changed by who registered it, and by nobody else (refusal 90). */
+function ownEntry(
+  store: Store,
+  org: string,
+  { uniqueId, manifestSha256 }: { readonly uniqueId: string; readonly manifestSha256: string },
+): EntryRow {
   const entry = store.entries.byKey(keyOf(store, uniqueId));
   if (entry && entry.org !== org)
     throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
   if (entry?.manifestSha256 !== manifestSha256)
     throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
-  if (entry.isRemoved && action === "deprecate") throw removed();
-  return { changed: store.entries[action](entry.id), patients: [] };
+  return entry;
 }
 
 /** Two ids are of one patient for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */

@@ -34,7 +34,7 @@ export function submitted(
         patients: entry.patientIds.map((id) => tokenOf(store, id)),
         references: entry.referenceIdList.map((reference) => store.tokens.of("reference", "", reference)),
         related: entry.relatedDocuments.map(({ uniqueId }) => keyOf(store, uniqueId)),
-        form: entry.form && eecForms.includes(entry.form) ? entry.form : "other",
+        form: formOf(entry),
         createdAt,
         manifestSha256,
         entry,
@@ -56,6 +56,9 @@ function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Regi
   if (known.org === org && known.manifestSha256 === manifestSha256) return true;
   throw new Fault("DOCUMENT_CONFLICT", "a document with this id is registered with other content");
 }
+
+/** What access rules and consents judge by, kept in clear. */
+export const formOf = ({ form }: Registration["entry"]): string => (form && eecForms.includes(form) ? form : "other");
 
 /** Its owner is told; to everybody else there is no such document. */
 export const removed = (): Fault =>

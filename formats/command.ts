@@ -49,8 +49,8 @@ const schemas = {
     entry: documentEntrySchema.omit({ hash: true, size: true }),
   }),
   /**
-   * What becomes of what is registered: an entry of the sender's own is not approved any more (ITI-57), or gone with everything
-   * that it says (ITI-62), two ids are of one patient, where the sender gives the ids of both (ITI-8), or a patient withholds or shares documents, where it gives the id.
+   * What becomes of what is registered: an entry of the sender's own is not approved any more or says something else
+   * (ITI-57), or is gone with everything that it says (ITI-62), two ids are of one patient, where the sender gives the ids of both (ITI-8), or a patient withholds or shares documents, where it gives the id.
    */
   change: z.discriminatedUnion("action", [
     z.strictObject({
@@ -58,6 +58,12 @@ const schemas = {
       action: z.enum(["deprecate", "remove"]),
       uniqueId: z.string().max(512),
       manifestSha256: hex64,
+    }),
+    z.strictObject({
+      command: z.literal("change"),
+      action: z.literal("update"),
+      uniqueId: z.string().max(512),
+      ...registrationSchema.shape,
     }),
     z.strictObject({
       command: z.literal("change"),

@@ -131,6 +131,18 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
     forget: (patients) => [
       change("DELETE FROM patient WHERE token IN (SELECT value FROM json_each(?))", JSON.stringify(patients)),
     ],
+    // What was removed, or its patient erased, between the question whether it is there and this commit stays so.
+    update: (id, { form, patients, entry }) => {
+      const { key, sealed, changes } = seal({ id, patients, entry });
+      return [
+        ...changes,
+        change(
+          `UPDATE entry SET form = ?1, entry = ?2, patient_key = ?3
+            WHERE id = ?4 AND length(entry) > 0 AND (patient_key IS NULL OR patient_key = ?3)`,
+          ...[form, sealed, key, id],
+        ),
+      ];
+    },
     replace: (org, key, at) => [
       tick,
       insert("ledger", { destination: replacedLedger(org), key, at }, " ON CONFLICT (destination, key) DO NOTHING"),

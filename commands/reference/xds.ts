@@ -10,6 +10,7 @@ export const xdsCodes: Partial<Record<ErrorCode, readonly [registry: string, rep
   RECIPIENT_UNKNOWN: ["XDSRegistryError"],
   DOCUMENT_UNKNOWN: ["UnresolvedReferenceException", "XDSDocumentUniqueIdError"],
   DOCUMENT_REMOVED: ["UnresolvedReferenceException", "XDSDocumentUniqueIdError"],
+  METADATA_INVALID: ["XDSMetadataUpdateError"],
   DOCUMENT_CONFLICT: ["XDSNonIdenticalHash"],
   ENVELOPE_REPLAYED: ["XDSRegistryError", "XDSRepositoryError"],
   ENVELOPE_CONFLICT: ["XDSRegistryDuplicateUniqueIdInMessage", "XDSRepositoryDuplicateUniqueIdInMessage"],

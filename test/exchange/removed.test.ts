@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { answerQuery } from "../../exchange/queries.ts";
 import { keyOf } from "../../exchange/submission.ts";
+import { updated } from "../../exchange/updated.ts";
 import { readCommand } from "../../formats/command.ts";
 import type { Found } from "../../formats/query.ts";
 import { openStore } from "../../store/index.ts";
@@ -53,4 +54,15 @@ test("what is removed is in no answer, of no moment, and ends no page early; its
   expect(by({ query: "getSubmissionSetAndContents", id: own?.id })).toEqual(["r4", "r2", "r1"]);
   expect(store.entries.byKey(keyOf(store, "1.2.3^r3"))).toMatchObject({ isRemoved: true, entry: null });
   expect([...store.checks.unopened()].flat()).toEqual([]);
+});
+
+test("an update that was asked for before a removal and is committed after it brings nothing back", async () => {
+  const entry = documentOf("r9", { patientIds: [{ root: "1.2", extension: "9" }] });
+  await enter(store, [entry]);
+  const row = store.entries.byKey(keyOf(store, "1.2.3^r9"));
+  if (!row) throw new Error("it is registered");
+  const late = updated(store, row, { ...entry, title: "late" });
+  await store.commit(store.entries.remove(row.id));
+  await store.commit(late);
+  expect(store.entries.byKey(row.key)).toMatchObject({ isRemoved: true, entry: null });
 });

@@ -154,3 +154,19 @@ test("the audit log counts the entries that name a patient under a key, and no t
   };
   expect([count(keys[0] ?? ""), count(keys[1] ?? ""), count(...keys), count()]).toEqual([1, 2, 2, 0]);
 });
+
+test("an update is under its patient's key; one that meets the erasure brings nothing back, under the key before or a later one", async () => {
+  const updated = entry("updated", [patient("7")]);
+  await store.commit(store.entries.add(updated));
+  const update = (name: string) => store.entries.update(updated.id, { ...updated, entry: { name } });
+  await store.commit(update("corrected"));
+  expect(says("updated")).toEqual({ name: "corrected" });
+  const late = update("late");
+  await store.patientKeys.erase([patient("7")]);
+  await store.commit(late);
+  expect(says("updated")).toBeNull();
+  await store.commit(add("of a later key", patient("7")));
+  await store.commit(update("later"));
+  expect([says("updated"), says("of a later key")]).toEqual([null, { name: "of a later key" }]);
+  expect(unopened()).toEqual([]);
+});

@@ -91,6 +91,7 @@ test("so do registrations, changes and what is moved between the levels", async 
     ...submitted(store, "hospital-a", command, "2026"),
     ...store.entries.deprecate("0".repeat(32)),
     ...store.entries.remove("0".repeat(32)),
+    ...store.entries.update("0".repeat(32), { form: "113", patients: [], entry: {} }),
     ...store.entries.replace("hospital-a", store.tokens.of("document", "", "x"), "2026"),
     ...store.entries.settle({ rows: 2, least: 1 }),
   ] as unknown as readonly { readonly sql: string }[];
