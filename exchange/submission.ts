@@ -54,7 +54,9 @@ function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Regi
   if (!known) return false;
   if (known.isRemoved && known.org === org) throw removed();
   if (known.org === org && known.manifestSha256 === manifestSha256) return true;
-  throw new Fault("DOCUMENT_CONFLICT", "a document with this id is registered with other content");
+  // Both manifests to who registered it; of another's it is not even told whose it is.
+  const both = known.org === org ? `: ${known.manifestSha256}, and now ${manifestSha256}` : "";
+  throw new Fault("DOCUMENT_CONFLICT", `a document with this id is registered with other content${both}`);
 }
 
 /** What access rules and consents judge by, kept in clear. */

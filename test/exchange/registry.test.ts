@@ -1,5 +1,6 @@
 /** The registry over the wire: what is registered in one envelope, what is asked, and what it refuses, signed. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeCommand } from "../../formats/command.ts";
 import type { TestExchange } from "../sites.ts";
 import { type Asking, openAsking } from "./asking.ts";
 import { documentOf, registration } from "./indexed.ts";
@@ -53,6 +54,24 @@ test("201 entries, one document twice, and one of another's are refused whole", 
     query({ query: "getDocuments", patientIds: undefined, uniqueIds }),
   );
   expect(found?.entries).toEqual([]);
+});
+
+test("other content under an id that is registered is refused: its own house is told both manifests, another one neither", async () => {
+  const first = documentOf("conflict");
+  expect(await asking.ask("hospital-a", "register", registration([first]))).toMatchObject({ status: 201 });
+  const registered = JSON.parse(Buffer.from(registration([first])).toString()).entries[0].manifestSha256;
+  const titles = await Promise.all(
+    ["hospital-a", "hospital-b"].map(async (org) => {
+      const entry = documentOf("conflict", { repositoryUniqueId: org });
+      const entries = [{ entry, manifestSha256: "e".repeat(64) }];
+      const command = writeCommand<"register">({ command: "register", submissionSet: "0".repeat(32), entries });
+      const { status, refusal } = await asking.ask(org, "register", command);
+      expect([status, refusal?.code]).toEqual([409, "DOCUMENT_CONFLICT"]);
+      return refusal?.title;
+    }),
+  );
+  const said = "a document with this id is registered with other content";
+  expect(titles).toEqual([`${said}: ${registered}, and now ${"e".repeat(64)}`, said]);
 });
 
 test("an unknown field, a forged cursor and another house's cursor are refused, sealed to who asked", async () => {
