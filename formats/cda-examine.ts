@@ -5,7 +5,6 @@ import { brokenRules, type CdaRule } from "./cda-rules.ts";
 import { schemaErrors } from "./cda-schema.ts";
 import { schematronErrors } from "./cda-schematron.ts";
 import { reading, readingAsync } from "./cda-xml.ts";
-import { openPool } from "./worker-pool.ts";
 
 /** What is checked beyond the hard rules. */
 export type CdaChecks = {
@@ -18,7 +17,7 @@ export type CdaChecks = {
 
 export type Examined = { readonly facts: CdaFacts; readonly findings: readonly CdaFinding[] };
 
-/** Examines here and now; for documents that are not large. */
+/** Examines here and now. */
 export const examine = (bytes: Uint8Array, checks: CdaChecks): Examined =>
   reading(bytes, (cda) => {
     const facts = acceptedFacts(cda);
@@ -27,26 +26,9 @@ export const examine = (bytes: Uint8Array, checks: CdaChecks): Examined =>
     return { facts, findings: [...rules, ...schema] };
   });
 
-/** The same with Schematron: in a worker. */
+/** The same with Schematron. */
 export async function examineFully(bytes: Uint8Array, { schematron, ...checks }: CdaChecks): Promise<Examined> {
   const { facts, findings } = examine(bytes, checks);
   const more = schematron ? await readingAsync(bytes, (cda) => schematronErrors(cda, schematron)) : [];
   return { facts, findings: [...findings, ...more] };
-}
-
-/** A document over this is examined in a worker: 3 MB take 40 ms. */
-export const maxBytesHere = 1024 * 1024;
-/** A document that takes longer is refused. */
-export const maxExamineMs = 30_000;
-
-const pool = openPool<{ readonly bytes: Uint8Array; readonly checks: CdaChecks }, Examined>(
-  new URL("./cda-worker.ts", import.meta.url),
-  { workers: 2, maxHeapMb: 512, over: "CDA_INVALID", what: "the document" },
-);
-
-/** Examines, in a worker if the document is large or Schematron is asked for; CDA_INVALID if it takes longer than `ms`. */
-export async function examineDocument(bytes: Uint8Array, checks: CdaChecks, ms = maxExamineMs): Promise<Examined> {
-  return bytes.length <= maxBytesHere && !checks.schematron
-    ? examine(bytes, checks)
-    : await pool.run({ bytes, checks }, ms);
 }

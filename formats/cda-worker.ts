@@ -1,17 +1,34 @@
-/** The worker thread in which large documents are examined, and all with Schematron. */
+/** The worker thread in which documents are examined. */
 import { parentPort } from "node:worker_threads";
 import { codeOf, reasonOf } from "../errors.ts";
+import { giveBack } from "../memory.ts";
 import { type CdaChecks, examineFully } from "./cda-examine.ts";
+import type { CdaJob } from "./cda-pool.ts";
 import type { Reply } from "./worker-pool.ts";
 
-parentPort?.on("message", ({ bytes, checks }: { readonly bytes: Uint8Array; readonly checks: CdaChecks }) => {
-  void replyOf(bytes, checks).then((reply) => parentPort?.postMessage(reply));
+/** What channels ask, as it was told; rules may be read anew while the site runs. */
+const read = new Map<string, CdaChecks>();
+const maxRead = 64;
+
+parentPort?.on("message", (job: CdaJob) => {
+  void replyOf(job).then((reply) => parentPort?.postMessage(reply));
 });
 
-async function replyOf(bytes: Uint8Array, checks: CdaChecks): Promise<Reply> {
+async function replyOf({ bytes, checks }: CdaJob): Promise<Reply> {
   try {
-    return { value: await examineFully(bytes, checks) };
+    return { value: await examineFully(bytes, checksOf(checks)) };
   } catch (thrown) {
     return { code: codeOf(thrown), message: reasonOf(thrown) };
+  } finally {
+    giveBack(bytes);
   }
+}
+
+function checksOf(text: string): CdaChecks {
+  const known = read.get(text);
+  if (known) return known;
+  if (read.size >= maxRead) read.clear();
+  const checks = JSON.parse(text) as CdaChecks;
+  read.set(text, checks);
+  return checks;
 }

@@ -6,8 +6,8 @@ import { Worker } from "node:worker_threads";
 import { type ErrorCode, Fault } from "../errors.ts";
 
 export type Pool<Job, Result> = {
-  /** The job's result; the fault that the worker threw, or `over` after the time limit or when the worker died. */
-  run(job: Job, ms: number): Promise<Result>;
+  /** The job's result; the fault that the worker threw, or `over` after the time limit or when the worker died. `transfer`: not copied. */
+  run(job: Job, ms: number, transfer?: readonly ArrayBuffer[]): Promise<Result>;
   close(): Promise<void>;
 };
 
@@ -71,7 +71,7 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
     if (next) next(started());
   };
 
-  const run = async (job: Job, ms: number): Promise<Result> => {
+  const run = async (job: Job, ms: number, transfer: readonly ArrayBuffer[] = []): Promise<Result> => {
     const worker = await free();
     worker.ref();
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
@@ -87,7 +87,7 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
     });
     // The error of a worker may quote what it worked on: only its kind is told.
     worker.once("error", ({ name }: Error) => cut(`ended its worker (${name})`));
-    worker.postMessage(job);
+    worker.postMessage(job, transfer);
     try {
       return await promise;
     } finally {

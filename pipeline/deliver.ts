@@ -4,7 +4,7 @@ import type { Item, Outcome } from "../connectors/connector.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
 import { contentOf, type Receipt, signReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { examineDocument } from "../formats/cda-examine.ts";
+import { examineDocument } from "../formats/cda-pool.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
 import { buildMdm } from "../formats/hl7.ts";
@@ -51,7 +51,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
   const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
   const bytes = await clear(site, partOf(record, 1));
-  const cda = facts.header ?? (await examineDocument(bytes, {})).facts;
+  const cda = facts.header ?? (await examineDocument(bytes)).facts;
   const related = facts.entry.relatedDocuments[0];
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";

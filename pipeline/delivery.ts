@@ -10,6 +10,7 @@ import { isPausing, openPauses } from "./pauses.ts";
 import { markedAhead, placesOf, refillAt } from "./places.ts";
 import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
+import { bySlices } from "./slices.ts";
 import { shutAt } from "./windows.ts";
 
 export type { Alone, Send, SendTogether, Sent } from "./sends.ts";
@@ -24,12 +25,13 @@ const gatherMs = 100;
 const unmarkedMs = 1_000;
 const maxSleepMs = 60_000;
 
-/** Runs until stopped; `wake` says that something was added. */
+/** Runs until stopped; `wake` says that something was added. `turn`: what many are done in goes on in the next one of the loop. */
 export function openDeliveryLoop<T extends Together>(
   site: Site,
   sends: Alone<T>,
   together: T,
   clock: Clock = systemClock,
+  turn = (): Promise<void> => new Promise((resolve) => clock.soon(resolve)),
 ): DeliveryLoop {
   const { store, config, log } = site;
   const under = new Map<string, Promise<void>>();
@@ -140,9 +142,9 @@ export function openDeliveryLoop<T extends Together>(
     if (!first) return;
     const started = performance.now();
     try {
-      const sent = await pass(site, stationOf[first.kind], first.channel, () => send(site, deliveries));
-      const changes = sent.flatMap((each, n) => delivered(deliveries[n] ?? first, each, started));
-      await commitWaiting(first.id, changes);
+      const sent = await pass(site, stationOf[first.kind], first.channel, () => send(site, deliveries, turn));
+      const changes = await bySlices(sent, turn, (each, n) => delivered(deliveries[n] ?? first, each, started));
+      await commitWaiting(first.id, changes.flat());
     } catch (thrown) {
       if (isStopped && site.signal.aborted) return;
       // What is wrong with one of them is no reason to refuse the others: each is sent by itself, unless somebody paused meanwhile.

@@ -7,6 +7,7 @@ import { openBudget } from "../connectors/mllp/budget.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import { openPlaces } from "../connectors/wire.ts";
 import { codeOf, reasonOf } from "../errors.ts";
+import { systemClock } from "../store/clock.ts";
 import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
@@ -71,10 +72,10 @@ export type Bound = Pick<Site, "wake" | "doubt">;
 
 /** Starts the corridors of a site. `bind` receives who is woken and who doubts. */
 export async function startEngine(site: Site, provide: Provide, bind: (bound: Bound) => void): Promise<Engine> {
-  const loop = openDeliveryLoop(site, sends, { register: registerAll });
+  const pace = openPace();
+  const loop = openDeliveryLoop(site, sends, { register: registerAll }, systemClock, pace.turn);
   const recall = openRecall(site);
   bind({ wake: loop.wake, doubt: recall.doubt });
-  const pace = openPace();
   const leave = async (assembled: Assembled): Promise<void> => {
     await outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),

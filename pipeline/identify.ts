@@ -4,7 +4,7 @@
  */
 import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import { examineDocument } from "../formats/cda-examine.ts";
+import { examineDocument } from "../formats/cda-pool.ts";
 import { readInstancePatient } from "../formats/dicom-file.ts";
 import type { Change, Delivery } from "../store/store.ts";
 import { clear } from "./clear.ts";
@@ -93,7 +93,7 @@ async function compare(site: Site, { record, facts }: Received, { ids, patient }
     throw new Fault("PATIENT_MISMATCH", reason);
   };
   if (facts.appends === null) {
-    const { birthTime, gender } = (await examineDocument(await clear(site, partOf(record, 1)), {})).facts;
+    const { birthTime, gender } = (await examineDocument(await clear(site, partOf(record, 1)))).facts;
     judge("the document", { birthDate: birthTime, sex: gender });
   }
   const { blobs } = site.store;

@@ -9,7 +9,7 @@ import {
   segmentBytes,
 } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
-import { examineDocument } from "../formats/cda-examine.ts";
+import { examineDocument } from "../formats/cda-pool.ts";
 import { inspectDicom } from "../formats/dicom.ts";
 import { documentEntry } from "../formats/document-entry.ts";
 import type { Change, Id, StoredRecord } from "../store/store.ts";
@@ -26,7 +26,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
   const channel = pushChannel(site, org);
   const part = sealWhole(document);
   const blob = await store.blobs.put(part.cipher, part.facts);
-  const { facts: cda } = await examineDocument(document, {});
+  const { facts: cda } = await examineDocument(document);
   const size = document.length;
   const entry = documentEntry(cda, { sha256, size, repositoryUniqueId: org, images: null });
   const kept: Kept[] = [];

@@ -30,7 +30,7 @@ import { merge } from "./merge.ts";
 import { followed } from "./reference.ts";
 import { pass, type Site, step } from "./site.ts";
 import { patientSeen } from "./transform.ts";
-import { type DocumentFacts, rulesOf, type Validated, validateDocument } from "./validate.ts";
+import { type DocumentFacts, firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
 export const openMessages =
@@ -113,7 +113,9 @@ async function leave(
   let channelName: string | null = null;
   let code = gone?.code ?? (final.length < documents.length ? "PRELIMINARY" : undefined);
   for (const document of final) {
-    const cda = await pass(site, "validate", channels[0]?.name ?? "", () => rulesOf(document.bytes));
+    const { cda, findings } = await pass(site, "validate", channels[0]?.name ?? "", () =>
+      firstExamined(site, channels, document.bytes),
+    );
     const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     if (channel) site.stopped.admit("channel", channel.name);
@@ -133,6 +135,7 @@ async function leave(
       arrival: id,
       bytes: document.bytes,
       cda,
+      findings,
       event: document.event,
       txa,
       person,

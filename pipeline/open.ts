@@ -6,7 +6,7 @@ import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
-import { examineDocument } from "../formats/cda-examine.ts";
+import { examineDocument } from "../formats/cda-pool.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
@@ -213,7 +213,7 @@ async function entryOf(
     const { entry, appends, replaces } = readCommand("addendum", bytes);
     return { entry: { ...entry, ...extra }, appends, ...(replaces ? { replaces } : {}) };
   }
-  const { facts } = await examineDocument(bytes, {});
+  const { facts } = await examineDocument(bytes);
   const entry = registered ?? documentEntry(facts, { sha256: sha256 ?? "", size, repositoryUniqueId, images: null });
   return { entry, appends: null, header: headerOf(facts) };
 }

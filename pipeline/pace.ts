@@ -67,7 +67,11 @@ export function openPace(
       };
     },
     quiet: async (since) => {
-      while (!leavesTime() && now() - since < longestMs) await pause(windowMs);
+      // To the end of its own wait, and no longer: who waits has one of few places.
+      for (let left = longestMs; left > 0 && !leavesTime(); ) {
+        left = since + longestMs - now();
+        if (left > 0) await pause(Math.min(windowMs, left));
+      }
       await turn();
     },
   };

@@ -12,6 +12,7 @@ import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
 import { contentOfBlob, type Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
+import { bySlices } from "./slices.ts";
 
 /** What the own repository takes: injected, since the pipeline does not know the REST services. */
 export type Provide = (record: {
@@ -82,9 +83,13 @@ export function newDelivery(site: Site, kind: Delivery["kind"], channel: string,
 }
 
 /** Step 3: entries go to the registry until it has signed that it holds them. All or none of them: one submission, one receipt. */
-export async function registerAll(site: Site, deliveries: readonly Delivery[]): Promise<readonly Sent[]> {
+export async function registerAll(
+  site: Site,
+  deliveries: readonly Delivery[],
+  turn: () => Promise<void>,
+): Promise<readonly Sent[]> {
   const { store, log } = site;
-  const records = deliveries.map((delivery) => recordOf(site, delivery));
+  const records = await bySlices(deliveries, turn, (delivery) => recordOf(site, delivery));
   const [[delivery], [record]] = [deliveries, records];
   if (!delivery || !record) return [];
   const started = performance.now();
@@ -106,7 +111,7 @@ export async function registerAll(site: Site, deliveries: readonly Delivery[]): 
   const names = records.map(({ manifestSha256 }) => manifestSha256);
   const receipt = await receiptOf(site, delivery, asked, names);
   const ms = since(started);
-  return records.map(({ id, channel, entry }, n): Sent => {
+  return await bySlices(records, turn, ({ id, channel, entry }, n): Sent => {
     log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
     const changes = [
       ...(n === 0 ? asked.kept : []),

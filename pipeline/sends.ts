@@ -17,8 +17,12 @@ export type Sent = {
 };
 /** `onTheWire` is called before the first octet of what `saysWhenSent`: it rejects when it is not to be sent any more. */
 export type Send = (site: Site, delivery: Delivery, onTheWire: () => Promise<void>) => Promise<Sent>;
-/** Sends several deliveries of one kind to one destination, all or none of them, however often: it is told once. */
-export type SendTogether = (site: Site, deliveries: readonly Delivery[]) => Promise<readonly Sent[]>;
+/** Sends several deliveries of one kind to one destination, all or none of them, however often: it is told once. `turn`: of the loop. */
+export type SendTogether = (
+  site: Site,
+  deliveries: readonly Delivery[],
+  turn: () => Promise<void>,
+) => Promise<readonly Sent[]>;
 
 /** Every kind is sent alone, or together with others of its kind. */
 export type Together = Partial<Record<Delivery["kind"], SendTogether>>;

@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { sealPart, sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
-import { examineDocument } from "../formats/cda-examine.ts";
+import type { CdaFinding } from "../formats/cda-finding.ts";
+import { examineDocument } from "../formats/cda-pool.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DicomFinding, tagText } from "../formats/dicom-iod.ts";
@@ -59,6 +60,8 @@ export type ReceivedDocument = {
   readonly arrival: Id;
   readonly bytes: Uint8Array;
   readonly cda: CdaFacts;
+  /** What the channel's checks found, where they were made with the facts. */
+  readonly findings: readonly CdaFinding[] | undefined;
   readonly event: DocumentEvent;
   /** PID-3 as patient ids. */
   readonly patient: readonly PatientId[];
@@ -75,7 +78,21 @@ export type ReceivedDocument = {
 };
 
 /** Reads the facts and applies the hard rules (always on): CDA_INVALID says which rule and where. */
-export const rulesOf = async (bytes: Uint8Array): Promise<CdaFacts> => (await examineDocument(bytes, {})).facts;
+export const rulesOf = async (bytes: Uint8Array): Promise<CdaFacts> => (await examineDocument(bytes)).facts;
+
+/** The same of a document that may be for these channels. Where it can be for one alone, its checks come with it: one parse for all. */
+export async function firstExamined(
+  { config }: Site,
+  channels: readonly OutboundChannel[],
+  bytes: Uint8Array,
+): Promise<{ readonly cda: CdaFacts; readonly findings: readonly CdaFinding[] | undefined }> {
+  const [only, other] = channels;
+  const checks = only && !other ? config.own.checks[only.name] : undefined;
+  // Schematron takes long: not before it is known that the document is new.
+  const isChecked = checks !== undefined && !checks.schematron;
+  const { facts, findings } = await examineDocument(bytes, isChecked ? checks : {});
+  return { cda: facts, findings: isChecked ? findings : undefined };
+}
 
 /**
  * A document for a channel: checked by its rule sets and schema, its patient compared with the message's, its bytes sealed.
@@ -93,7 +110,7 @@ export async function validateDocument(
   const checks = config.own.checks[channel.name];
   const { held, notes } = gradeFindings(
     channel.validate.document,
-    checks ? (await examineDocument(bytes, checks)).findings : [],
+    received.findings ?? (checks ? (await examineDocument(bytes, checks)).findings : []),
   );
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const part = sealWhole(bytes, sha256);

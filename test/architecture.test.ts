@@ -34,7 +34,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   "memory.ts": [],
   "tls.ts": [],
   envelope: ["errors.ts", "memory.ts"],
-  formats: ["errors.ts"],
+  formats: ["errors.ts", "memory.ts"],
   store: ["errors.ts", "memory.ts"],
   connectors: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats"],
   exchange: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats", "envelope", "store"],

@@ -43,9 +43,9 @@ async function loopOver(count: number, register: SendTogether) {
   const sends = Object.fromEntries(kinds.map((kind) => [kind, never])) as Record<(typeof kinds)[number], typeof never>;
   const tried: string[][] = [];
   const loop = openDeliveryLoop(site, sends, {
-    register: (of, deliveries) => {
+    register: (of, deliveries, turn) => {
       tried.push(deliveries.map(({ id }) => id));
-      return register(of, deliveries);
+      return register(of, deliveries, turn);
     },
   });
   stops.push(() => loop.stop());
@@ -53,8 +53,7 @@ async function loopOver(count: number, register: SendTogether) {
 }
 
 const registration = (store: Store): Delivery => deliveryRow(store.newId(), { payload: null });
-const all = async (_site: Site, deliveries: readonly Delivery[]) =>
-  deliveries.map(() => ({ changes: [], event: "registered" }));
+const all: SendTogether = async (_site, deliveries) => deliveries.map(() => ({ changes: [], event: "registered" }));
 const delivered = (store: Store): number => store.deliveries.list({ state: "delivered", limit: 100 }).length;
 
 test("what is due goes in one request after the other, 32 at most, each once", async () => {
@@ -66,9 +65,9 @@ test("what is due goes in one request after the other, 32 at most, each once", a
 
 test("what comes while a request is under way goes with the next one", async () => {
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
-  const { store, tried, loop } = await loopOver(1, async (site, deliveries) => {
+  const { store, tried, loop } = await loopOver(1, async (site, deliveries, turn) => {
     await answered;
-    return await all(site, deliveries);
+    return await all(site, deliveries, turn);
   });
   await until("under way", () => tried.length === 1);
   for (let n = 0; n < 3; n += 1) {
@@ -82,10 +81,10 @@ test("what comes while a request is under way goes with the next one", async () 
 
 test("one that is refused is parked, and the others of its request are taken one by one", async () => {
   let bad = "";
-  const { store, tried, ids } = await loopOver(3, async (site, deliveries) => {
+  const { store, tried, ids } = await loopOver(3, async (site, deliveries, turn) => {
     bad = tried[0]?.[1] ?? "";
     if (deliveries.some(({ id }) => id === bad)) throw new Fault("PEER_REFUSED", "refused");
-    return await all(site, deliveries);
+    return await all(site, deliveries, turn);
   });
   await until("parked", () => store.deliveries.list({ state: "parked", limit: 9 }).length === 1);
   await until("delivered", () => delivered(store) === 2);
@@ -95,9 +94,9 @@ test("one that is refused is parked, and the others of its request are taken one
 });
 
 test("a registry that does not answer is asked again for the same ones, which are counted as tried", async () => {
-  const { store, tried, ids } = await loopOver(3, async (site, deliveries) => {
+  const { store, tried, ids } = await loopOver(3, async (site, deliveries, turn) => {
     if (tried.length < 3) throw new Fault("PEER_AMBIGUOUS", "no answer");
-    return await all(site, deliveries);
+    return await all(site, deliveries, turn);
   });
   await until("delivered", () => delivered(store) === 3);
   expect(new Set(tried.map((each) => each.join())).size).toBe(1);

@@ -1,6 +1,6 @@
 /** Houses with years in them: a million arrivals to search, the queue that an hour without its HIS has left. */
 import { createHash, randomBytes } from "node:crypto";
-import { examineDocument } from "../../formats/cda-examine.ts";
+import { examineDocument } from "../../formats/cda-pool.ts";
 import { documentEntry } from "../../formats/document-entry.ts";
 import { headerOf, type ReceivedFacts } from "../../pipeline/open.ts";
 import { change } from "../../store/sqlite.ts";
@@ -120,7 +120,7 @@ async function awayHouse(port: number, count: number): Promise<FilledHouse> {
   );
   const facts: ReceivedFacts[] = [];
   for (const document of documents) {
-    const { facts: cda } = await examineDocument(document, {});
+    const { facts: cda } = await examineDocument(document);
     const sha256 = createHash("sha256").update(document).digest("hex");
     const entry = documentEntry(cda, { sha256, size: document.length, repositoryUniqueId: "hospital-a", images: null });
     facts.push({ entry, appends: null, instances: [], header: headerOf(cda) });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { diag } from "libxml2-wasm";
 import { expect, test } from "vitest";
 import { Fault } from "../../errors.ts";
-import { examine, examineDocument, maxBytesHere } from "../../formats/cda-examine.ts";
+import { examine } from "../../formats/cda-examine.ts";
+import { examineDocument, maxSmallBytes } from "../../formats/cda-pool.ts";
 import type { CdaRule } from "../../formats/cda-rules.ts";
 import { compileSchema } from "../../formats/cda-schema.ts";
 import { cda, chen, lin } from "../fixtures/documents.ts";
@@ -49,9 +50,31 @@ test.skipIf(!available)("a schema is compiled once", () => {
   expect(compileSchema(schema)).toBe(compileSchema(schema));
 });
 
+test("a small document is examined beside the loop, by the rules it is asked for", async () => {
+  const bytes = report("S.1");
+  const before = Buffer.from(bytes);
+  let [turns, isDone] = [0, false];
+  const turn = (): void => {
+    turns += 1;
+    if (!isDone) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const slow = { ...rule, id: "t/slow", context: "//node()", test: "count(//node()[. = preceding::node()]) < 0" };
+  const { findings } = await examineDocument(bytes, { rules: [slow] });
+  isDone = true;
+  expect(turns).toBeGreaterThan(0);
+  expect(new Set(findings.map(({ id }) => id))).toEqual(new Set(["t/slow"]));
+  const others = await Promise.all(
+    ["t/one", "t/other", "t/one"].map((id) => examineDocument(bytes, { rules: [{ ...rule, id, test: "false()" }] })),
+  );
+  expect(others.map((each) => each.findings.map(({ id }) => id))).toEqual([["t/one"], ["t/other"], ["t/one"]]);
+  expect((await examineDocument(bytes)).findings).toEqual([]);
+  expect(Buffer.compare(bytes, before)).toBe(0);
+});
+
 test("a large document is examined elsewhere, with the same result", async () => {
   const bytes = report("L.1", "<paragraph>x</paragraph>".repeat(60_000));
-  expect(bytes.length).toBeGreaterThan(maxBytesHere);
+  expect(bytes.length).toBeGreaterThan(maxSmallBytes);
   const rules = [rule, { ...rule, id: "t/never", test: "false()", message: "never" }];
   const examined = await examineDocument(bytes, { ...checks, rules });
   expect(examined).toEqual(examine(bytes, { ...checks, rules }));

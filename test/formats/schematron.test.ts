@@ -5,8 +5,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { examineDocument } from "../../formats/cda-examine.ts";
 import { findingText } from "../../formats/cda-finding.ts";
+import { examineDocument } from "../../formats/cda-pool.ts";
 import { readConfig } from "../../pipeline/config.ts";
 import { cda, chen } from "../fixtures/documents.ts";
 

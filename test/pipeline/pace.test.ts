@@ -65,6 +65,16 @@ test("where intake never ends it waits no longer than it may, and what has waite
   expect(at()).toBe(before);
 });
 
+test("who waits with one of few places waits to the end of its own wait, and no longer", async () => {
+  const { pace, passes, at } = paceAt();
+  pace.begin();
+  passes(1_000);
+  const since = at();
+  passes(longestMs - 3);
+  await pace.quiet(since);
+  expect(at() - since).toBe(longestMs);
+});
+
 test("between two turns comes whatever else is ready, and those who asked first go first", async () => {
   const { pace } = paceAt();
   const seen: string[] = [];
