@@ -7,6 +7,7 @@ import { type Measured, measure, type Row } from "./harness.ts";
 import { askedOf, merged, type Report, reportRow, spread, tableOf, withTable } from "./report.ts";
 import { curveLines, measureScale, scaleNames } from "./scale.ts";
 import { machine, versions } from "./versions.ts";
+import { sectionOf, whereOf, withSections } from "./where.ts";
 import { bytesChanged } from "./workloads/bytes-changed.ts";
 import { cda } from "./workloads/cda.ts";
 import { corridor } from "./workloads/corridor.ts";
@@ -49,6 +50,7 @@ const groups = {
 type Asked = {
   readonly only?: readonly string[];
   readonly quick: boolean;
+  readonly profile: boolean;
   readonly json: boolean;
   readonly repetitions?: string;
   readonly seconds?: string;
@@ -61,6 +63,7 @@ const values = new Command("npm run bench --")
   .option("--quick", "once and small, in two minutes: whether a change made something slow", false)
   .option("--repetitions <n>", "of each side, in turn (default: 5)")
   .option("--seconds <n>", "how long nation goes on (default: 600)")
+  .option("--profile", "where the time of ours goes, in one more run; with --write in docs/profiles.md", false)
   .option("--json", "figures as one line of JSON", false)
   .option("--write", "keep them in docs/benchmarks.json, the table of docs/benchmarks.md and the chart", false)
   .addHelpText("after", `\nGroups: ${Object.keys(groups).join(", ")}\nCurves: ${scaleNames.join(", ")}`)
@@ -82,6 +85,8 @@ const wanted = named.filter((name): name is keyof typeof groups => name in group
 const repetitions = Number(values.repetitions ?? (values.quick ? 1 : 5));
 const told = (text: string): void => void (process.stderr.isTTY && process.stderr.write(`\r\u001b[K${text}`));
 const rows: Row[] = [];
+const sections: string[] = [];
+const date = new Date().toISOString().slice(0, 10);
 for (const name of wanted) {
   const options = { isQuick: values.quick, ...(values.seconds && { seconds: Number(values.seconds) }) };
   for (const workload of groups[name](options).slice(0, isOverview ? 1 : undefined)) {
@@ -89,12 +94,15 @@ for (const name of wanted) {
     rows.push(row);
     told("");
     if (!values.json) process.stdout.write(`${linesOf(row).join("\n")}\n\n`);
+    const where = values.profile ? await whereOf(workload, values.quick) : undefined;
+    if (!where) continue;
+    sections.push(sectionOf(where, date));
+    if (!values.json) process.stdout.write(`${sections.at(-1)}\n`);
   }
 }
 const curves = await measureScale(named, values.quick ? 1 : repetitions, values.quick, told);
 told("");
 if (!values.json) for (const curve of curves) process.stdout.write(`${curveLines(curve).join("\n")}\n\n`);
-const date = new Date().toISOString().slice(0, 10);
 const report: Report = {
   date,
   machine: machine(),
@@ -117,6 +125,8 @@ function write(now: Report): void {
   writeFileSync(json, `${JSON.stringify(whole, null, 2)}\n`);
   writeFileSync(page, withTable(readFileSync(page, "utf8"), tableOf(whole)));
   writeFileSync(join(docs, "benchmarks.svg"), chartOf(whole));
+  const profiles = join(docs, "profiles.md");
+  if (sections.length > 0) writeFileSync(profiles, withSections(readFileSync(profiles, "utf8"), sections));
 }
 
 function linesOf({ name, unit, ours, peers, target, met }: Row): readonly string[] {

@@ -100,12 +100,13 @@ export async function counted(
   wanted: number,
   count: () => number | Promise<number>,
   ms = 120_000,
+  everyMs = 20,
 ): Promise<void> {
   const end = Date.now() + ms;
   for (;;) {
     const now = await count();
     if (now >= wanted) return;
     if (Date.now() > end) throw new Error(`${what}: ${now} of ${wanted}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

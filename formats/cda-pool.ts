@@ -15,7 +15,7 @@ export const maxSmallBytes = 1024 * 1024;
 export const maxExamineMs = 30_000;
 
 const url = new URL("./cda-worker.ts", import.meta.url);
-const common = { maxHeapMb: 512, over: "CDA_INVALID", what: "the document" } as const;
+const common = { name: "documents", maxHeapMb: 512, over: "CDA_INVALID", what: "the document" } as const;
 const maxWorkers = 4;
 /** Half of the processors: one examines as fast as the loop takes in. */
 const small = openPool<CdaJob, Examined>(url, {

@@ -22,6 +22,8 @@ export type PoolOptions = {
   readonly over: ErrorCode;
   /** What is being done, for the message: "the document". */
   readonly what: string;
+  /** Of its threads, as `top -H` shows them; 15 characters. */
+  readonly name: string;
   /** Given to each worker. */
   readonly data?: unknown;
 };
@@ -37,6 +39,7 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
 
   const started = (): Worker => {
     const worker = new Worker(url, {
+      name: options.name,
       workerData: options.data,
       resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
     });

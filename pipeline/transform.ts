@@ -103,6 +103,7 @@ function poolOf(module: string): Pool<TransformJob, readonly FieldEdit[]> {
   const known = pools.get(module);
   if (known) return known;
   const pool = openPool<TransformJob, readonly FieldEdit[]>(new URL("./transform-worker.ts", import.meta.url), {
+    name: "transform",
     workers: 1,
     maxHeapMb: 256,
     over: "TRANSFORM_FAILED",

@@ -10,7 +10,7 @@ export async function beside<Request, Answer>(
   what: string,
   signal?: AbortSignal,
 ): Promise<Answer> {
-  const worker = new Worker(new URL(program, import.meta.url), { workerData: request });
+  const worker = new Worker(new URL(program, import.meta.url), { name: "scan", workerData: request });
   try {
     const [answer] = (await once(worker, "message", signal ? { signal } : {})) as [Answer];
     return answer;

@@ -58,6 +58,7 @@ function openMover(database: string): { move(moved: () => void): void; close(): 
       if (!worker) {
         const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 };
         const started = new Worker(new URL("./checkpoint-worker.ts", import.meta.url), {
+          name: "checkpoint",
           workerData: database,
           resourceLimits,
         });

@@ -217,7 +217,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     checkpoint: checkpointOf(reader),
     begin: (head, owed) => {
       const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head, owed };
-      worker = new Worker(new URL("./writer.ts", import.meta.url), { workerData: data });
+      worker = new Worker(new URL("./writer.ts", import.meta.url), { name: "writer", workerData: data });
       worker.on("message", (results: readonly Committed[]) => results.forEach(settle));
       worker.on("error", die);
     },

@@ -6,6 +6,7 @@ import type { Found } from "../../formats/query.ts";
 import { documentOf, registration } from "../../test/exchange/indexed.ts";
 import { cpuOf, type Done, mainCpuOf, rssOf, type Side, type Workload } from "../harness.ts";
 import { type Caller, type Nation, openNation } from "../nation.ts";
+import { byKind } from "../profiled.ts";
 
 const houses = 8;
 const batch = 50;
@@ -108,7 +109,7 @@ function registryOf(size: number, ask: Ask, prepare: (nation: Nation) => Promise
           if (note === undefined) {
             const [all, main, ended] = [cpuOf(pid), mainCpuOf(pid), await nation.profile()];
             const done = await load(units);
-            const shares = await ended();
+            const shares = byKind(await ended());
             note = noteOf(shares, { main: mainCpuOf(pid) - main, all: cpuOf(pid) - all }, done);
             return { units: done };
           }
