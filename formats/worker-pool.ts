@@ -44,7 +44,12 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
       resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMb },
     });
     all.add(worker);
-    worker.once("exit", () => all.delete(worker));
+    const forget = (): void => {
+      all.delete(worker);
+      if (idle.includes(worker)) idle.splice(idle.indexOf(worker), 1);
+    };
+    // What fails once its job is done (a promise that nobody awaited) is nobody's: unheard, it would end the process.
+    worker.on("error", forget).once("exit", forget);
     return worker;
   };
 
@@ -56,7 +61,6 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
   };
 
   const release = (worker: Worker): void => {
-    worker.removeAllListeners("message").removeAllListeners("error");
     const next = waiting.shift();
     if (next) next(worker);
     else {
@@ -68,7 +72,6 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
   /** Its place is taken at once by whoever waits. */
   const discard = (worker: Worker): void => {
     all.delete(worker);
-    worker.on("error", () => undefined);
     void worker.terminate();
     const next = waiting.shift();
     if (next) next(started());
@@ -79,17 +82,20 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
     worker.ref();
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const cut = (how: string) => {
+      worker.off("message", told).off("error", failed);
       discard(worker);
       reject(new Fault(options.over, `${options.what} ${how}`));
     };
     const timer = setTimeout(() => cut(`was not done within ${ms} ms`), ms);
-    worker.once("message", (reply: Reply) => {
+    const told = (reply: Reply): void => {
+      worker.off("error", failed);
       release(worker);
       if ("value" in reply) resolve(reply.value as Result);
       else reject(new Fault(reply.code, reply.message));
-    });
+    };
     // The error of a worker may quote what it worked on: only its kind is told.
-    worker.once("error", ({ name }: Error) => cut(`ended its worker (${name})`));
+    const failed = ({ name }: Error): void => cut(`ended its worker (${name})`);
+    worker.once("message", told).once("error", failed);
     worker.postMessage(job, transfer);
     try {
       return await promise;

@@ -106,6 +106,27 @@ describe("modules", () => {
     });
     expect(String(thrown)).not.toMatch(/王小明|陳/);
   });
+  test("what fails after its job is done ends that worker, and nobody else", async () => {
+    const now = join(folder, "now");
+    const step = use(
+      "late.ts",
+      `({ message }) => {
+        const all = globalThis as { runs?: number };
+        all.runs = (all.runs ?? 0) + 1;
+        message.set("PV1-3", String(all.runs));
+        const { existsSync, rmSync } = process.getBuiltinModule("node:fs");
+        setInterval(() => {
+          if (!existsSync(${JSON.stringify(now)})) return;
+          rmSync(${JSON.stringify(now)});
+          throw new Error("nobody awaits this");
+        }, 5);
+      }`,
+    );
+    expect(await values("PV1-3", step)).toEqual(["1"]);
+    writeFileSync(now, "");
+    // Its first run again: in a worker of its own, and this process goes on.
+    await until("a new worker", async () => (await values("PV1-3", step).catch(() => []))[0] === "1");
+  });
   test("an endless loop is ended, and the next message has a new worker", async () => {
     const step = use(
       "loop.ts",
