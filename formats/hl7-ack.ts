@@ -11,18 +11,20 @@ export function acksOf({ acceptAck, applicationAck }: MessageFacts): {
   readonly commit: (isAccepted: boolean) => boolean;
   readonly application: (isAccepted: boolean) => boolean;
 } {
-  if (acceptAck === "" && applicationAck === "") return { commit: () => false, application: () => true };
-  const rule = (value: string) => rules[value] ?? (() => false);
-  return { commit: rule(acceptAck), application: rule(applicationAck) };
+  // What the table does not have is blank, such as `""` where a system has nothing to say: unanswered, it would repeat for ever.
+  const [commit, application] = [acceptAck, applicationAck].map((value) => rules.get(value.trim().toUpperCase()));
+  if (!commit && !application) return { commit: () => false, application: () => true };
+  const never = () => false;
+  return { commit: commit ?? never, application: application ?? never };
 }
 
 /** HL7 Table 0155; blank beside a filled one means never. */
-const rules: Readonly<Record<string, (isAccepted: boolean) => boolean>> = {
-  AL: () => true,
-  NE: () => false,
-  SU: (isAccepted) => isAccepted,
-  ER: (isAccepted) => !isAccepted,
-};
+const rules = new Map<string, (isAccepted: boolean) => boolean>([
+  ["AL", () => true],
+  ["NE", () => false],
+  ["SU", (isAccepted) => isAccepted],
+  ["ER", (isAccepted) => !isAccepted],
+]);
 
 const maxErrors = 16;
 const maxText = 250;

@@ -105,18 +105,24 @@ async function* answersOfBatch(bytes: Uint8Array, how: Answering): AsyncGenerato
   if (messages.length === 0) return yield* answersOfMessage({ kind: "broken", bytes, reason: "an empty batch" }, how);
   if (declared !== null && declared !== messages.length)
     how.warn(`BTS-1 says ${declared} messages and ${messages.length} came`);
-  if (how.release === 2) yield Uint8Array.of(commitByte);
   const acks: Uint8Array[] = [];
   const begun: AsyncIterable<Uint8Array>[] = [];
-  const each = { ...how, release: 1 } as const;
+  let isKept = true;
   for (let at = 0; at < messages.length; at += 1) {
     while (begun.length < batchWindow && at + begun.length < messages.length) {
       const next = messages[at + begun.length];
-      if (next) begun.push(answersOfMessage({ kind: "message", bytes: next }, each));
+      if (next) begun.push(answersOfMessage({ kind: "message", bytes: next }, how));
     }
     const answers = begun.shift();
-    if (answers) for await (const ack of answers) acks.push(ack);
+    for await (const answer of answers ?? []) {
+      // In release 2 a byte before each: one for the frame says the same of all of them, once all are kept.
+      if (answer.length > 1) acks.push(answer);
+      else if (answer[0] === refusalByte) isKept = false;
+    }
   }
+  // What was kept of it gets the same answer when it comes again.
+  if (!isKept) return yield Uint8Array.of(refusalByte);
+  if (how.release === 2) yield Uint8Array.of(commitByte);
   if (acks.length > 0) yield buildBatchAnswer(head, acks, { id: controlId(), time: hl7Time(new Date()) });
 }
 

@@ -164,3 +164,21 @@ describe("connections", () => {
     );
   });
 });
+
+test("over the budget of octets one connection reads on and ends, then the other", async () => {
+  const told: string[] = [];
+  const budget = openBudget(100, 0);
+  const one = budget.open(() => told.push(`one ${one.isOver()}`));
+  const two = budget.open(() => told.push(`two ${two.isOver()}`));
+  one.hold(60);
+  two.hold(60);
+  expect([one.isOver(), two.isOver()]).toEqual([false, true]);
+  one.hold(500);
+  expect(one.isOver()).toBe(false);
+  one.hold(0);
+  expect([one.isOver(), two.isOver()]).toEqual([false, false]);
+  expect(told).toEqual(["one false", "two true", "one false", "two false"]);
+  two.close();
+  one.hold(100);
+  expect(one.isOver()).toBe(false);
+});

@@ -68,6 +68,8 @@ describe("acknowledgements by MSH-15/16 (HL7 v2.5.1 2.9.3, Table 0155)", () => {
     ["AL|SU", "CA AA", "CA", "CR"],
     ["ER|AL", "AA", "AE", "CR"],
     ["AL|", "CA", "CA", "CR"],
+    ['""|""', "AA", "AE", "AR"],
+    ["al|NE ", "CA", "CA", "CR"],
   ] as const)("%s", async ([acks, good, wrong, lost]) => {
     for (const [deliver, expected] of [
       [accepting, good],
@@ -132,6 +134,35 @@ describe("batches (HL7 v2.5.1 2.10.3)", () => {
     expect(log).toContain("mllp.warned");
   });
 
+  test("release 2: its commit byte says that all of it is kept, and comes when it is", async () => {
+    const kept = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const lost = new Set<string>();
+    const { port } = await listening(
+      async (arrival) => {
+        begun.resolve();
+        await kept.promise;
+        return lost.has(arrival.controlId) ? await unstored(arrival) : await accepting(arrival);
+      },
+      { release: 2 },
+    );
+    const { socket, back } = await talk(port);
+    socket.write(framed(batch([message("1"), message("2")], 2)));
+    await begun.promise;
+    // The listener writes an answer a turn after it has it.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(back()).toBe("");
+    kept.resolve();
+    await until("the answer", () => back().includes("FTS|1\r\u001c\r"));
+    expect(back().startsWith("\u000b\u0006\u001c\r\u000bFHS|")).toBe(true);
+    expect(codes(back())).toEqual(["AA 1", "AA 2"]);
+    lost.add("2");
+    const before = back().length;
+    socket.write(framed(batch([message("1"), message("2")], 2)));
+    await until("the refusal", () => back().slice(before).includes("\u001c\r"));
+    expect(back().slice(before)).toBe("\u000b\u0015\u001c\r");
+  });
+
   test("an empty one is refused", async () => {
     const { port } = await listening(async ({ mediaType }) => {
       if (mediaType === "application/octet-stream") throw new Fault("HL7_MALFORMED", "nothing in it");
@@ -145,24 +176,6 @@ describe("batches (HL7 v2.5.1 2.10.3)", () => {
 });
 
 describe("limits", () => {
-  test("over the budget of octets one connection reads on and ends, then the other", async () => {
-    const told: string[] = [];
-    const budget = openBudget(100, 0);
-    const one = budget.open(() => told.push(`one ${one.isOver()}`));
-    const two = budget.open(() => told.push(`two ${two.isOver()}`));
-    one.hold(60);
-    two.hold(60);
-    expect([one.isOver(), two.isOver()]).toEqual([false, true]);
-    one.hold(500);
-    expect(one.isOver()).toBe(false);
-    one.hold(0);
-    expect([one.isOver(), two.isOver()]).toEqual([false, false]);
-    expect(told).toEqual(["one false", "two true", "one false", "two false"]);
-    two.close();
-    one.hold(100);
-    expect(one.isOver()).toBe(false);
-  });
-
   test("what a connection has sent counts until it is kept, though its peer hangs up", async () => {
     const verdict = Promise.withResolvers<{ accepted: true }>();
     const taken = Promise.withResolvers<void>();
