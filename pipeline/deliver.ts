@@ -7,6 +7,7 @@ import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
@@ -38,8 +39,15 @@ export function deliveriesFor(site: Site, channel: InboundChannel, { record, fac
 }
 
 const maxAnswer = 64;
+/** MSH-10, 20 characters, the same for every attempt: the end of the id, since ids that are made together begin alike. */
+export const controlIdOf = ({ id }: Pick<Delivery, "id">): string => id.slice(-20);
+
 const triggers = { new: "T02", addendum: "T06", replacement: "T10", cancel: "T11" } as const;
-const events = { RPLC: "replacement", APND: "addendum", XFRM: "new" } as const;
+const events = { RPLC: "replacement", APND: "addendum" } as const;
+
+/** What a document replaces or appends to; it may be a transformation of another one besides (CDA R2 4.2.3.1). */
+export const correctedBy = ({ relatedDocuments }: Pick<DocumentEntry, "relatedDocuments">) =>
+  relatedDocuments.flatMap(({ type, uniqueId }) => (type === "XFRM" ? [] : [{ type, uniqueId }]))[0];
 
 /** The document, byte for byte, in a message that this HIS understands. */
 export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: () => Promise<void>): Promise<Sent> {
@@ -52,7 +60,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
   const bytes = await clear(site, partOf(record, 1));
   const cda = facts.header ?? (await examineDocument(bytes)).facts;
-  const related = facts.entry.relatedDocuments[0];
+  const related = correctedBy(facts.entry);
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
   const attachments = await Promise.all(
@@ -61,9 +69,9 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const built = buildMdm({
     event: triggers[event],
     form,
-    // The same for every attempt, so that a HIS that saw it before knows it.
-    controlId: delivery.id.slice(0, 20),
-    now: now(),
+    // Octet for octet the same for every attempt, so that a HIS that saw it before knows it.
+    controlId: controlIdOf(delivery),
+    now: new Date(delivery.createdAt),
     timeZone: config.timeZone,
     charset: (mllp.charset !== "from-msh-18" && charsetNamed(mllp.charset)) || "utf-8",
     sendingApplication: "SEMRS",
@@ -84,7 +92,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const message = await deliveredMessage(site, delivery.channel, built, bytes);
   const started = performance.now();
   const item: Item = {
-    controlId: delivery.id.slice(0, 20),
+    controlId: controlIdOf(delivery),
     size: message.length,
     body: () => announced(onTheWire, message),
   };
