@@ -1,9 +1,10 @@
 /** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { charsetNamed, decoderOf, encodeText } from "./charset.ts";
+import { decoderOf } from "./charset.ts";
 import { beginsWith, contradiction, type Kind, kindOf } from "./document-kind.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
+import { fromText, malformed, splitAfterDecoding } from "./hl7-text.ts";
 import { readZip } from "./zip.ts";
 
 export type Embedded = {
@@ -24,10 +25,6 @@ const encapsulated = "ED";
 const referencePointer = "RP";
 /** Data that only say where the data are. */
 const address = /^(https?|ftps?|file):\/\//i;
-/** A value longer than this is not searched as text. */
-const maxTextBytes = 64 * 1024 * 1024;
-/** Charsets whose trail octets include separators: they are decoded before they are split. */
-const splitAfterDecoding = new Set(["big5", "gb18030", "shift_jis", "iso-2022-jp"]);
 
 const mdmEvents: Readonly<Record<string, DocumentEvent>> = {
   T01: "new",
@@ -75,12 +72,19 @@ export function documentEvent(facts: MessageFacts, message: Uint8Array): Documen
 /** The documents of a message; DOCUMENT_MALFORMED names the OBX whose value is not what it says. */
 export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): readonly EmbeddedDocument[] {
   const found: EmbeddedDocument[] = [];
+  /** The document that the line before belongs to. */
+  let before: string | undefined;
   for (const segment of segments(message)) {
+    // The rest of its value: without it half a document might be taken for a whole one.
+    if (before !== undefined && !isSegment(segment, facts))
+      throw malformed(before, "a line end stands in its value; send it as \\.br\\, or Base64 without lines");
+    before = undefined;
     if (segment.name !== "OBX") continue;
     const { id, type, value, status } = parse(segment, facts);
     if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
+    before = id;
     const event = eventOf(facts, status);
     const carried: readonly Embedded[] =
       type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts);
@@ -88,6 +92,10 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
   }
   return found;
 }
+
+/** A name and a separator, or a name alone. */
+const isSegment = ({ bytes }: Segment, { separators }: MessageFacts): boolean =>
+  bytes.length === 3 || bytes[3] === separators.field.charCodeAt(0);
 
 type Obx = { readonly id: string; readonly type: string; readonly value: Uint8Array; readonly status: string };
 
@@ -185,24 +193,6 @@ function fromBase64(obx: string, data: Uint8Array, facts: MessageFacts): Uint8Ar
   return bytes;
 }
 
-function fromText(obx: string, data: Uint8Array, facts: MessageFacts): Uint8Array {
-  if (data.length > maxTextBytes)
-    throw new Fault("TOO_LARGE", `a document as text over ${maxTextBytes} octets; send it as Base64`);
-  const charset = splitAfterDecoding.has(facts.charset) ? "utf-8" : facts.charset;
-  return asDeclared(obx, unescapeText(decoderOf(charset).decode(data), facts));
-}
-
-/** An XML document that comes as text is octets of the encoding that it declares (XML 1.0 4.3.3). */
-function asDeclared(obx: string, text: string): Uint8Array {
-  const [, declared = "utf-8"] =
-    /^\ufeff?\s*<\?xml[^>]{0,200}?\sencoding=["']([A-Za-z][\w.:-]{0,40})["']/.exec(text) ?? [];
-  const charset = charsetNamed(declared);
-  if (charset === undefined) throw malformed(obx, "it declares an encoding that text in a message cannot have");
-  const { bytes, replaced } = encodeText(text, charset);
-  if (replaced > 0) throw malformed(obx, "its text has characters that the encoding it declares has not");
-  return bytes;
-}
-
 /** A MIME package: its first XML part is the document (CDA R2 3, RFC 2557). */
 function packaged(obx: string, bytes: Uint8Array, facts: MessageFacts): readonly Embedded[] {
   const whole = Buffer.from(bytes);
@@ -265,8 +255,6 @@ function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
   if (subtype === "xml" && kind === "other") return { kind: "cda", obx, bytes };
   return { kind: kind === "zip" ? "other" : kind, obx, bytes };
 }
-
-const malformed = (obx: string, what: string): Fault => new Fault("DOCUMENT_MALFORMED", `OBX ${obx || "?"}: ${what}`);
 
 /** The message with each document replaced by its digest and size: what the journal keeps once the document is durable. */
 export function payloadlessFrame(message: Uint8Array, facts: MessageFacts): Uint8Array {

@@ -174,7 +174,11 @@ export function identifiersIn(field: string, facts: MessageFacts): readonly Pati
     .filter(({ id }) => id !== "");
 }
 
-/** Text without its escapes (HL7 v2.5.1 2.7); an escape that is not text is dropped. */
+/** Separators, octets, highlighting, formatting, charsets and what is locally defined (HL7 v2.5.1 2.7). */
+const escapeSequence =
+  /^(?:[FSTREHN]|X(?:[0-9A-Fa-f]{2})+|\.(?:br|sp|fi|nf|in|ti|sk|ce)[+-]?\d*|[CM][0-9A-F]{4,6}|Z[0-9A-F]{2,4})$/;
+
+/** Text without its escapes; one that is not text is dropped. What only looks like one is text: many a system escapes no backslash. */
 export function unescapeText(text: string, { separators, charset }: MessageFacts): string {
   const { escape: escaper, field, component, repetition, subcomponent } = separators;
   if (!text.includes(escaper)) return text;
@@ -186,20 +190,31 @@ export function unescapeText(text: string, { separators, charset }: MessageFacts
     E: escaper,
     ".br": "\r",
   };
-  const pieces = text.split(escaper);
-  const found: string[] = [];
+  const [first = "", ...pieces] = text.split(escaper);
+  const found: string[] = [first];
   let octets = "";
   const flush = (): void => {
     if (octets !== "") found.push(decoderOf(charset).decode(Buffer.from(octets, "hex")));
     octets = "";
   };
-  // Every second piece stands between two escape characters. Octets one after the other may be one character.
-  for (const [index, piece] of pieces.entries()) {
-    const hex = index % 2 === 1 ? /^X((?:[0-9A-Fa-f]{2})+)$/.exec(piece)?.[1] : undefined;
-    if (hex) octets += hex;
-    else if (index % 2 === 1 || piece !== "") {
+  for (let at = 0; at < pieces.length; at += 1) {
+    const piece = pieces[at] ?? "";
+    if (at + 1 === pieces.length || !escapeSequence.test(piece)) {
       flush();
-      found.push(index % 2 === 0 ? piece : (plain[piece] ?? ""));
+      found.push(escaper, piece);
+      continue;
+    }
+    // Octets one after the other may be one character.
+    if (piece.startsWith("X")) octets += piece.slice(1);
+    else {
+      flush();
+      found.push(plain[piece] ?? "");
+    }
+    at += 1;
+    const behind = pieces[at] ?? "";
+    if (behind !== "") {
+      flush();
+      found.push(behind);
     }
   }
   flush();

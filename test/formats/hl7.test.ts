@@ -46,6 +46,18 @@ describe("documents", () => {
     expect(Buffer.compare(found?.bytes ?? Buffer.alloc(0), documents["113"])).toBe(0);
   });
 
+  test.each(["\r", "\n", "\r\n"])(
+    "a value that is broken into lines by %j is refused, never taken for its first line",
+    (end) => {
+      const lines = Buffer.from(`%PDF-1.4 ${"x".repeat(200)}`)
+        .toString("base64")
+        .replaceAll(/.{76}/g, `$&${end}`);
+      const head = "MSH|^~\\&|HIS|A|SEMRS|A|20260116||ORU^R01|T1|P|2.5.1\rPID|1\r";
+      const message = Buffer.from(`${head}OBX|1|ED|||^application^pdf^Base64^${lines}||||||F\rNTE\r`);
+      expect(() => read(message)).toThrow(/OBX 1: a line end stands in its value/);
+    },
+  );
+
   test("text that happens to be of the alphabet is no Base64 unless it is whole", () => {
     const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("latin1");
     const [found] = read(Buffer.from(whole.replace(/\^TEXT\^XML\^Base64\^[^|]*/, "see report"), "latin1"));
@@ -137,6 +149,20 @@ describe("a document as escaped text", () => {
   test("octets escaped one by one are one character together", () => {
     const escaped = Buffer.from("\\XE4\\\\XB8\\\\XAD\\x\\XE6\\\\X96\\\\X87\\");
     expect(Buffer.from(carried("UNICODE UTF-8", "UTF-8", escaped)).toString("utf8")).toBe("中x文");
+  });
+  test("keeps a backslash that its sender has not escaped, and what stands behind it", () => {
+    const body = "<p>dose 5\\10 mg</p><p>C:\\temp \\T\\ \\constructor\\</p>";
+    expect(Buffer.from(carried("", "UTF-8", Buffer.from(body))).toString("utf8")).toBe(body.replace("\\T\\", "&"));
+  });
+  test.each([
+    ["", Buffer.from("M\u00fcller", "latin1")],
+    ["BIG-5", Buffer.from("\xa4\xff", "latin1")],
+    ["", Buffer.from("\\XFC\\")],
+  ])("is refused where it is not text of its message's charset (%j)", (charset, body) => {
+    expect(() => carried(charset, "UTF-8", body)).toThrow(/not in the character set of its message/);
+  });
+  test("may have the character that stands for one that could not be read", () => {
+    expect(Buffer.from(carried("", "UTF-8", Buffer.from("a\ufffdb"))).toString("utf8")).toBe("a\ufffdb");
   });
   test("is refused where its text has what its encoding has not", () => {
     expect(() => carried("UNICODE UTF-8", "ISO-8859-1", Buffer.from("中"))).toThrow(/characters that the encoding/);
