@@ -27,6 +27,7 @@ export type Answering = {
 
 /** Messages of a batch that are under way at once. */
 const batchWindow = 16;
+const [cr, lf] = [0x0d, 0x0a];
 /** MLLP release 2, 2.3: the content of a commit acknowledgement block. */
 export const [commitByte, refusalByte] = [0x06, 0x15];
 
@@ -47,8 +48,12 @@ export function answersOf(frame: Taken, how: Answering): AsyncIterable<Uint8Arra
   return answersOfMessage(frame, how);
 }
 
-/** An answer to what was not read as a message: MSA-2 is empty. */
-export const refusal = (text: string): Uint8Array => buildAck(undefined, answerOf("AR", "207", text));
+/** An answer to what was not read as a message; `head`: how it begins, if that is known. Without a whole MSH line MSA-2 is empty. */
+export function refusal(text: string, head?: Uint8Array, charset?: string): Uint8Array {
+  const isWhole = head?.includes(cr) || head?.includes(lf);
+  const facts = head && isWhole ? readMshLine(head, charset === "from-msh-18" ? undefined : charset) : undefined;
+  return buildAck(facts, answerOf(facts && acksOf(facts).commit(false) ? "CR" : "AR", "207", text));
+}
 
 function answersOfMessage(frame: Taken, { peer, charset, release, deliver }: Answering): AsyncIterable<Uint8Array> {
   const facts = readMshLine(frame.bytes, charset === "from-msh-18" ? undefined : charset);

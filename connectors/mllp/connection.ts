@@ -24,7 +24,7 @@ export type ConnectionSettings = {
 };
 
 export type Connection = {
-  /** Takes no further frame, answers what was taken, then closes. */
+  /** Takes no further frame, answers what was taken, then closes. What came of an open frame is not answered: it comes again. */
   drain(): void;
 };
 
@@ -42,6 +42,7 @@ export function serve(
   let unanswered = 0;
   let unansweredBytes = 0;
   let noise = 0;
+  let stray = 0;
   let isDraining = false;
   const warn = (reason: string): void => log("mllp.warned", { peer, reason }, "warn");
   const answering = { peer, charset: settings.charset, release: settings.release, deliver, warn };
@@ -127,11 +128,11 @@ export function serve(
 
   const isTransportByte = (bytes: Uint8Array): boolean =>
     settings.release === 2 && bytes.length === 1 && (bytes[0] === commitByte || bytes[0] === refusalByte);
-  const tooLarge = (): void => {
+  const tooLarge = (head: Uint8Array): void => {
     const reason = `the message is over ${settings.maxBytes} octets; raise mllp.maxBytes or send less`;
     log("mllp.refused", { peer, code: "TOO_LARGE", reason }, "warn");
     isDraining = true;
-    const told = refusal(reason);
+    const told = refusal(reason, head, settings.charset);
     answers = answers.then(() => write(told));
     closeWhenAnswered();
   };
@@ -147,14 +148,15 @@ export function serve(
     if (frames.length > 0) forget();
     for (const frame of frames) {
       if (frame.kind === "oversize") {
-        tooLarge();
+        tooLarge(frame.head);
         return;
       }
       if (frame.kind === "broken") takeBroken(frame);
       else if (!isTransportByte(frame.bytes)) take(frame);
     }
-    const isNoisy = framer.noise() > noise;
-    if (isNoisy) {
+    const isNoisy = framer.stray() > stray;
+    stray = framer.stray();
+    if (framer.noise() > noise) {
       noise = framer.noise();
       log("mllp.skipped", { peer, bytes: noise, reason: "octets outside frames" }, "debug");
     }
@@ -190,7 +192,8 @@ export function serve(
       if (isDraining) return;
       isDraining = true;
       clearTimeout(progress);
-      takeRest();
+      // A frame that we broke off ourselves is no fault of its sender's, which would not repeat it after an AE.
+      framer.end();
       closeWhenAnswered();
     },
   };

@@ -114,6 +114,12 @@ async function exchange(line: Line, item: Item, settings: Settings, { signal, lo
       "warn",
     );
   }
+  // While the message was made ready: nothing of it is on the wire.
+  if (!line.isOpen())
+    throw new Fault(
+      "PEER_UNREACHABLE",
+      "the system closed its connection before the message was sent; it is sent again",
+    );
   try {
     line.write(frameOfPieces(parts));
     const until = performance.now() + settings.responseSeconds * 1000;

@@ -3,6 +3,10 @@ import { giveBack } from "../../memory.ts";
 import { openFrame } from "./open-frame.ts";
 
 const [vt, fs, cr] = [0x0b, 0x1c, 0x0d];
+/** What is kept of one that is over the limit: as much as an MSH line may have. */
+const maxHeadBytes = 16 * 1024;
+/** Octets that some systems write after each frame, or to keep a connection open: NUL, LF, CR, space. They begin nothing. */
+const padding: ReadonlySet<number> = new Set([0x00, 0x0a, 0x0d, 0x20]);
 /** The memory of larger messages is given back with their answer. */
 const largeBytes = 1024 * 1024;
 /** A segment ends in CR; LF and CRLF are taken for it, where what follows is a header for certain. */
@@ -15,14 +19,16 @@ const [headMsh, headAfterLf] = [Buffer.from("\rMSH"), Buffer.from("\nMSH")];
 export type Frame =
   | { readonly kind: "message"; readonly bytes: Uint8Array; readonly release?: () => void }
   | { readonly kind: "broken"; readonly bytes: Uint8Array; readonly reason: string }
-  /** Over the limit: nothing is kept, and nothing after it can be trusted. */
-  | { readonly kind: "oversize" };
+  /** Over the limit: nothing is kept but how it begins, to answer it, and nothing after it can be trusted. */
+  | { readonly kind: "oversize"; readonly head: Uint8Array };
 
 export type Framer = {
   /** Frames that this chunk completed. The chunk is the framer's: it is given back unless a frame lies in it. */
   push(chunk: Uint8Array): readonly Frame[];
   /** Octets outside frames so far. */
   readonly noise: () => number;
+  /** Those of them that are no padding. */
+  readonly stray: () => number;
   /** Whether a frame is open. */
   readonly isOpen: () => boolean;
   /** Octets of the open frame. */
@@ -37,6 +43,7 @@ export function openFramer(maxBytes: number): Framer {
   const open = openFrame();
   let lone: Uint8Array | undefined;
   let noise = 0;
+  let stray = 0;
   let state: "idle" | "open" | "ending" = "idle";
 
   const held = (): number => lone?.length ?? open.size();
@@ -68,7 +75,9 @@ export function openFramer(maxBytes: number): Framer {
       while (at < chunk.length) {
         if (state === "idle") {
           const start = chunk.indexOf(vt, at);
-          noise += (start < 0 ? chunk.length : start) - at;
+          const before = chunk.subarray(at, start < 0 ? chunk.length : start);
+          noise += before.length;
+          for (const octet of before) if (!padding.has(octet)) stray += 1;
           if (start < 0) break;
           at = start + 1;
           state = "open";
@@ -89,8 +98,9 @@ export function openFramer(maxBytes: number): Framer {
           const restart = chunk.subarray(at, stop).indexOf(vt);
           const piece = chunk.subarray(at, restart < 0 ? stop : at + restart);
           if (open.size() + piece.length > maxBytes) {
+            const head = Buffer.concat([open.head(maxHeadBytes), piece.subarray(0, maxHeadBytes)]);
             open.forget();
-            return [...frames, { kind: "oversize" }];
+            return [...frames, { kind: "oversize", head }];
           }
           if (end >= 0 && restart < 0 && open.size() === 0) {
             lone = piece;
@@ -109,6 +119,7 @@ export function openFramer(maxBytes: number): Framer {
       return frames;
     },
     noise: () => noise,
+    stray: () => stray,
     isOpen: () => state !== "idle",
     held,
     end: () => {

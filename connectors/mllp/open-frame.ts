@@ -13,6 +13,8 @@ export type OpenFrame = {
   add(octets: Uint8Array): void;
   /** All of them, in memory of their own; nothing is left. */
   take(): Uint8Array;
+  /** A copy of so many of the first ones. */
+  head(most: number): Uint8Array;
   forget(): void;
 };
 
@@ -54,6 +56,7 @@ export function openFrame(): OpenFrame {
       forget();
       return whole;
     },
+    head: (most) => Buffer.concat(pieces, Math.min(size, most)),
     forget,
   };
 }

@@ -54,10 +54,15 @@ function site() {
   const log: string[] = [];
   stops.push(() => stopping.abort());
   const context = { log: (event: string) => void log.push(event), signal: stopping.signal };
-  const send = async (port: number, id: string, options = {}): Promise<Outcome | undefined> => {
+  const send = async (
+    port: number,
+    id: string,
+    options = {},
+    ready = async (): Promise<unknown> => undefined,
+  ): Promise<Outcome | undefined> => {
     let outcome: Outcome | undefined;
     const bytes = Buffer.from(`MSH|^~\\&|A|A|B|B|20260102||MDM^T02|${id}|P|2.5.1\r`);
-    const item = { controlId: id, size: bytes.length, body: () => one(bytes) };
+    const item = { controlId: id, size: bytes.length, body: () => one(bytes, ready) };
     const settings = mllpDestination.options.parse({
       host: "127.0.0.1",
       port,
@@ -70,7 +75,8 @@ function site() {
   };
   return { send, log, stop: () => stopping.abort() };
 }
-async function* one<T>(value: T): AsyncGenerator<T> {
+async function* one<T>(value: T, ready = async (): Promise<unknown> => undefined): AsyncGenerator<T> {
+  await ready();
   yield value;
 }
 
@@ -103,6 +109,18 @@ describe("connections", () => {
     expect(await send(his.port, "1")).toMatchObject({ state: "ambiguous" });
     expect(await send(his.port, "2")).toMatchObject({ state: "delivered" });
     expect(his.sockets).toHaveLength(2);
+  });
+
+  test("one that the peer closes while the message is made ready has nothing of it on the wire", async () => {
+    const his = await peer(say("AA"));
+    const { send } = site();
+    expect(await send(his.port, "1")).toMatchObject({ state: "delivered" });
+    const sent = send(his.port, "2", {}, async () => {
+      const [socket] = his.sockets;
+      if (socket) await once(socket.end(), "end");
+    });
+    await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+    expect(his.seen).toEqual(["1"]);
   });
 
   test("one that the peer closed is replaced", async () => {
