@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import {
+  documentEvent,
   type EmbeddedDocument,
   embeddedDocuments,
   mdmEvent,
@@ -84,6 +85,8 @@ async function leave(
   const embedded = await followed(site, message, embeddedDocuments(bytes, facts));
   const documents = embedded.filter(({ kind }) => kind === "cda");
   if (documents.length === 0) {
+    // Who deletes seldom sends what is deleted: OBX-5 is empty or `""`, and TXA-12 says which.
+    if (own && documentEvent(facts, bytes) === "cancel") return cancelling(site, message, [own]);
     const reference = embedded.find(({ kind }) => kind === "reference");
     if (reference)
       throw new Fault(
@@ -119,7 +122,7 @@ async function leave(
     const channel = channelOf(channels, cda, document.bytes);
     channelName ??= channel?.name ?? null;
     if (channel) site.stopped.admit("channel", channel.name);
-    const known = channel ? acquainted(site, cda.uniqueId, document.bytes) : "NO_CHANNEL";
+    const known = channel ? acquainted(site, cda.uniqueId, document.bytes, taken) : "NO_CHANNEL";
     const key = site.store.tokens.of("document", "", cda.uniqueId);
     const named = own ? [nameJoin(site, message.system, own)] : [];
     if (channel && isCancelled(site, [key, ...named])) {
@@ -216,12 +219,21 @@ const keeping = (site: Site, { item, blob, attached, findings }: Validated): rea
   }),
 ];
 
-/** Same id and same bytes: dropped. Same id, other bytes: a person decides. What came from another house is never ours (decision 8). */
-function acquainted(site: Site, uniqueId: string, bytes: Uint8Array): "REPEATED" | "ECHO" | "CONFLICT" | undefined {
+/**
+ * Same id and same bytes: dropped, though both are of one message. Same id, other bytes: a person decides. What came from
+ * another house is never ours (decision 8).
+ */
+function acquainted(
+  site: Site,
+  uniqueId: string,
+  bytes: Uint8Array,
+  taken: readonly Validated[],
+): "REPEATED" | "ECHO" | "CONFLICT" | undefined {
   const { store } = site;
   const key = store.tokens.of("document", "", uniqueId);
   if (store.records.byKey(key).some(({ origin }) => origin === "received")) return "ECHO";
-  const same = store.items.byKey("document", key);
+  const beside = taken.flatMap(({ item }) => (item.key === key ? [item] : []));
+  const same = [...store.items.byKey("document", key), ...beside];
   if (same.length === 0) return undefined;
   const digest = store.tokens.of("digest", "", createHash("sha256").update(bytes).digest("hex"));
   return same.some((item) => item.digest === digest) ? "REPEATED" : "CONFLICT";

@@ -100,6 +100,29 @@ test.each([
     mdmFor(report("R.0"), { controlId: "Q6", event: "MDM^T04^MDM_T02" }),
     ["done", "new"],
   ],
+  ["MDM^T02 by its own name", mdmFor(report("Q.3"), { controlId: "Q7", name: "Q3^HIS" }), ["done", "new"]],
+  [
+    "MDM^T04 that deletes without a value",
+    changed(mdmFor(report("Q.3"), { controlId: "Q8", event: "MDM^T04^MDM_T02", name: "Q3^HIS" }), [
+      /\^TEXT\^XML\^.*\|F\r$/,
+      '""||||||X\r',
+    ]),
+    ["done CANCELLED"],
+  ],
+  [
+    "MDM^T04 that deletes ahead, with an empty value",
+    changed(mdmFor(report("Q.4"), { controlId: "Q9", event: "MDM^T04^MDM_T02", name: "Q4^HIS" }), [
+      /\^TEXT\^XML\^.*\|F\r$/,
+      "||||||D\r",
+    ]),
+    ["done CANCELLED_AHEAD"],
+  ],
+  ["ORU with one document twice", oru("M5", [report("M.6"), "F"], [report("M.6"), "F"]), ["done REPEATED", "new"]],
+  [
+    "ORU with two documents under one id",
+    oru("M6", [report("M.7"), "F"], [report("M.7", "R"), "F"]),
+    ["done", "new", "new"],
+  ],
   ["restricted", mdmFor(report("R.1", "R"), { controlId: "R1" }), ["done", "new"]],
   ["very restricted", mdmFor(report("V.1", "V"), { controlId: "V1" }), ["done", "new"]],
 ] as const)("%s", async (_what, message, expected) => {
@@ -109,6 +132,12 @@ test.each([
 test.each(["R", "V"])("confidentiality %s where only N may leave: acknowledged and not sealed", async (level) => {
   const message = mdmFor(report(`${level}.2`, level), { controlId: `${level}2` });
   expect(await outcome(open, message)).toEqual(["filtered NO_CHANNEL"]);
+});
+
+test("of two documents under one id in a message the second waits for a person", () => {
+  const { tokens, items } = house.store;
+  const both = items.byKey("document", tokens.of("document", "", "2.16.886.104.100565.100008^M.7"));
+  expect(both.map(({ code }) => code).toSorted()).toEqual(["DOCUMENT_CONFLICT", null].toSorted());
 });
 
 test("what M3 cancelled is withdrawn, the other one of its message is not", () => {
