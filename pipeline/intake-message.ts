@@ -1,7 +1,7 @@
 /** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer (decision 1). */
 import { hash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
-import { codeOf, Fault, orFault } from "../errors.ts";
+import { codeOf, Fault, orFault, reasonOf } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import { patientsNamed } from "../formats/hl7-merge.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
@@ -49,6 +49,8 @@ export function openMessageIntake(
   const lanes = openLanes(lanesOf);
   const order = openPatientOrder();
   const verdicts = openVerdicts(site, take, pace);
+  /** Of messages that are being judged, what may come sooner than their verdict: repetitions get the same. */
+  const answers = new Map<Id, Promise<Verdict>>();
 
   const intake: MessageIntake = async (system, arrival) => {
     const leaveLane = await lanes.enter(arrival.sender);
@@ -111,7 +113,7 @@ export function openMessageIntake(
     sha256: string,
     { row, isForeseen, foreseen, named }: Keeping,
   ): ReturnType<Deliver> => {
-    const { system, bytes, facts, turn } = message;
+    const { id, system, bytes, facts, turn } = message;
     let known = foreseen;
     const keepIt = (): Promise<void> => {
       // A refusal that is known has an entry of its own.
@@ -134,7 +136,6 @@ export function openMessageIntake(
       if (!isForeseen) known = undefined;
       await keepIt();
     }
-    const { id } = message;
     log("source.accepted", { controlId: facts.controlId, peer: arrival.sender, message: id, bytes: bytes.length });
     known?.begin();
     if (known) turn.leave();
@@ -183,7 +184,8 @@ export function openMessageIntake(
       return isAnswered;
     });
     const answer = Promise.race([verdict, late]).finally(() => clearTimeout(timer));
-    return { answer, done: verdict.catch(() => undefined) };
+    answers.set(message.id, answer);
+    return { answer, done: verdict.catch(() => undefined).finally(() => answers.delete(message.id)) };
   };
 
   /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
@@ -206,7 +208,8 @@ export function openMessageIntake(
     const answer =
       isStored || !isOpen
         ? Promise.resolve({ accepted: true })
-        : (verdicts.running(before.id) ??
+        : (answers.get(before.id) ??
+          verdicts.running(before.id) ??
           verdicts.judge({ id: before.id, system, sender: arrival.sender, bytes, facts, turn: turnOf(bytes, facts) }));
     return { duplicate: !isRefused, answer };
   };
@@ -259,7 +262,11 @@ export function openMessageIntake(
     );
 
   const resume = async (): Promise<void> => {
-    for (const row of store.arrivals.list({ state: "accepted", limit: maxResumed })) await takeUp(row);
+    // What cannot be read any more keeps neither the others from their verdicts nor the house from its start.
+    for (const row of store.arrivals.list({ state: "accepted", limit: maxResumed }))
+      await takeUp(row).catch((thrown: unknown) =>
+        log("validate.unread", { message: row.id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+      );
   };
   const again = async (id: Id): Promise<void> => {
     const row = store.arrivals.find(id);

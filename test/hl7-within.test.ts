@@ -1,5 +1,5 @@
 /** `within`: a verdict that takes too long is answered as stored, and what it finds is quarantined; decided by order, not by time. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -19,15 +19,12 @@ let clock = Date.parse("2026-01-02T03:04:05Z");
 const now = (): Date => new Date(clock);
 afterEach(async () => await store?.close());
 
-async function intakeWith(within: number | undefined, take: () => Promise<Settled>) {
-  store = await openStore({
-    folder: mkdtempSync(join(tmpdir(), "semrs-within-")),
-    key: new Uint8Array(32),
-    now,
-  });
+async function intakeWith(within: number | undefined, take: () => Promise<Settled>, change = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-within-"));
+  store = await openStore({ folder, key: new Uint8Array(32), now });
   const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), { SITE: "hospital-a" });
   const his = config.own.systems.his;
-  const mllp = { ...his?.mllp, ...(within === undefined ? {} : { within }) };
+  const mllp = { ...his?.mllp, ...(within === undefined ? {} : { within }), ...change };
   const events: string[] = [];
   const site = {
     config: { ...config, own: { ...config.own, systems: { his: { ...his, mllp } } } },
@@ -37,7 +34,7 @@ async function intakeWith(within: number | undefined, take: () => Promise<Settle
     now,
     signal: new AbortController().signal,
   } as unknown as Site;
-  return { intake: openMessageIntake(site, take, openPace()).intake, events, store };
+  return { intake: openMessageIntake(site, take, openPace()).intake, events, store, folder, site };
 }
 async function* one(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
@@ -61,6 +58,31 @@ test("the time runs out first: accepted, and the later finding is an alarm", asy
   gate.reject(new Fault("CDA_INVALID", "no patient"));
   await until("the verdict", () => store.arrivals.list({ state: "refused", limit: 1 }).length === 1);
   expect(events).toEqual(["validate.quarantined"]);
+});
+
+test("a repetition gets what the first one got, and does not wait for a verdict that the first one did not wait for", async () => {
+  const gate = Promise.withResolvers<Settled>();
+  const { intake, store } = await intakeWith(1, () => gate.promise);
+  const text = "MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|W2|P|2.5.1\r";
+  for (const sender of ["test", "another connection"])
+    expect(await (await intake("his", { ...arrival, sender, body: one(text) })).answer).toEqual({ accepted: true });
+  gate.resolve(settled);
+  await until("the verdict", () => store.arrivals.list({ state: "filtered", limit: 9 }).length === 1);
+});
+
+test("a message that the disk has lost keeps no other from its verdict at the next start", async () => {
+  const never = new Promise<Settled>(() => undefined);
+  const { intake, store, folder, site, events } = await intakeWith(undefined, () => never, { answer: "stored" });
+  const text = (id: string, rest = "") => `MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|${id}|P|2.5.1\r${rest}`;
+  for (const each of [text("LOST", `NTE|1||${"x".repeat(100_000)}\r`), text("KEPT")])
+    expect(await (await intake("his", { ...arrival, body: one(each) })).answer).toEqual({ accepted: true });
+  const blobs = join(folder, "blobs");
+  for (const file of readdirSync(blobs, { recursive: true, encoding: "utf8" }))
+    if (statSync(join(blobs, file)).isFile()) rmSync(join(blobs, file));
+  await openMessageIntake(site, async () => settled, openPace()).resume();
+  const rows = store.arrivals.list({ limit: 9 }).map(({ controlId, state }) => `${controlId} ${state}`);
+  expect(rows.toSorted()).toEqual(["KEPT filtered", "LOST accepted"]);
+  expect(events).toEqual(["validate.unread"]);
 });
 
 test("the finding comes first: refused, however long it takes to be written", async () => {
