@@ -231,7 +231,7 @@ describe("documents", () => {
     ["one with a DOCTYPE", (text: string) => text.replace("?>", "?><!DOCTYPE x>"), "102", "CDA_INVALID"],
   ])("%s: AE, ERR, quarantined, nothing delivered", async (what, change, err, code) => {
     const controlId = `DOC${what.length}`;
-    const back = await probe([vt, Buffer.from(mdmFor(xml(change), { controlId })), end]);
+    const back = await probe([vt, Buffer.from(mdmFor(xml(change), { controlId })), end], { count: 1 });
     expect(acks(back)).toEqual([`AE ${controlId}`]);
     expect(back).toMatch(new RegExp(`ERR\\|[^\\r]*\\|${err}[^\\r]*${code}`));
     expect((await refused()).find((each) => each.controlId === controlId)).toMatchObject({ code });
