@@ -55,7 +55,7 @@ export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefin
 
 /** OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM counts. */
 function eventOf(facts: MessageFacts, status: string): DocumentEvent {
-  const said = resultEvents[status];
+  const said = resultEvents[status.trim()];
   return said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
 }
 

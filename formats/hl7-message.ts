@@ -156,7 +156,7 @@ export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): re
   return [];
 }
 
-/** The repetitions of a field of CX values; those without a number are none. */
+/** The repetitions of a field of CX values; those without a number are none. Blanks around a value are no part of it (2.A.74, ST). */
 export function identifiersIn(field: string, facts: MessageFacts): readonly PatientIdentifier[] {
   const { repetition, component, subcomponent } = facts.separators;
   return field
@@ -166,9 +166,9 @@ export function identifiersIn(field: string, facts: MessageFacts): readonly Pati
       const [id = "", , , authority = ""] = cx.split(component);
       const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
       return {
-        id: unescapeText(id, facts),
-        authority: namespace || null,
-        root: type === "ISO" && universal ? universal : null,
+        id: unescapeText(id, facts).trim(),
+        authority: namespace.trim() || null,
+        root: type.trim() === "ISO" && universal.trim() !== "" ? universal.trim() : null,
       };
     })
     .filter(({ id }) => id !== "");

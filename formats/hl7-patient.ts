@@ -99,8 +99,8 @@ function numbersOf(field: string, facts: MessageFacts): readonly PatientNumber[]
     .map((cx) => {
       const [id = "", , , authority = "", typeCode = ""] = cx.split(component);
       const [namespace = "", universal = ""] = authority.split(subcomponent);
-      const text = (value: string): string => unescapeText(value, facts);
-      return { id: text(id), issuer: text(namespace || universal) || null, typeCode: text(typeCode) || null };
+      const text = (value: string): string => unescapeText(value, facts).trim();
+      return { id: text(id), issuer: text(namespace) || text(universal) || null, typeCode: text(typeCode) || null };
     })
     .filter(({ id }) => id !== "");
 }

@@ -46,7 +46,9 @@ export function documentNames(message: Uint8Array, facts: MessageFacts): Documen
 function nameOf(field: string, facts: MessageFacts): DocumentName | null {
   const { component, repetition } = facts.separators;
   const [first = ""] = field.split(repetition);
-  const [id = "", namespace = "", universal = ""] = first.split(component).map((each) => unescapeText(each, facts));
+  const [id = "", namespace = "", universal = ""] = first
+    .split(component)
+    .map((each) => unescapeText(each, facts).trim());
   if (id === "") return null;
   return {
     written: [id, namespace, universal].join("^"),

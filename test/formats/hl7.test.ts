@@ -14,6 +14,8 @@ import {
   readMsh,
   unescapeText,
 } from "../../formats/hl7.ts";
+import { admittedPatient } from "../../formats/hl7-patient.ts";
+import { documentNames } from "../../formats/hl7-txa.ts";
 import { adtFor, documents, mdmFor } from "../fixtures/documents.ts";
 import { draft } from "../fixtures/mdm-draft.ts";
 import { zipOf } from "../fixtures/zip.ts";
@@ -97,6 +99,24 @@ test("patient identifiers: names, OIDs, and roots alone", () => {
     { id: "X2", authority: null, root: "1.2.3" },
     { id: "1.2.3.4.5", authority: null, root: null },
   ]);
+});
+
+test("blanks that fill a field up are no part of what it says", () => {
+  const padded = adtFor("A1      ^^^MOI  ^NI~X2 ^^^&1.2.3 &ISO ");
+  const facts = readMsh(padded);
+  expect(patientIdentifiers(padded, facts)).toEqual([
+    { id: "A1", authority: "MOI", root: null },
+    { id: "X2", authority: null, root: "1.2.3" },
+  ]);
+  expect(admittedPatient(padded, facts).numbers.map(({ id, issuer }) => `${id} ${issuer}`)).toEqual([
+    "A1 MOI",
+    "X2 1.2.3",
+  ]);
+  const withdrawn = Buffer.from(mdmFor(documents["113"], { controlId: "1", event: "ORU^R01^ORU_R01" }));
+  const [document] = read(Buffer.from(withdrawn.toString("utf8").replace(/\|F\r$/, "|D \r")));
+  expect(document?.event).toBe("cancel");
+  const txa = Buffer.from("MSH|^~\\&|H|A|S|A|1||MDM^T11|1|P|2.5\rTXA|1|||||||||||DOC1  ^HIS \r");
+  expect(documentNames(txa, readMsh(txa)).own?.written).toBe("DOC1^HIS^");
 });
 
 test("escaping is undone by unescaping, and no value becomes a segment", () => {
