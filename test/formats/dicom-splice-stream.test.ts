@@ -80,6 +80,36 @@ test.each(Object.entries(syntaxes))(
   },
 );
 
+describe("what an instance is read from is closed, as it is a descriptor of a blob", () => {
+  const file = fileOf(syntaxes.explicitLittle, [...basic, [0x7fe00010, "OW", Buffer.alloc(5_000)]]);
+  const upTo = async (octets: AsyncIterable<Uint8Array>, count: number): Promise<void> => {
+    let taken = 0;
+    for await (const _ of octets) {
+      taken += 1;
+      if (taken === count) return;
+    }
+  };
+  const noMeta = Buffer.concat([file.subarray(0, 132), Buffer.alloc(5_000)]);
+  test.each<readonly [string, Uint8Array, (source: AsyncIterable<Uint8Array>) => Promise<unknown>]>([
+    ["birth date and sex are in its first piece", file, readInstancePatient],
+    ["the peer went before the data set", file, (source) => upTo(spliceIdentity(source, ours), 1)],
+    ["the peer went within the data set", file, (source) => upTo(spliceIdentity(source, ours), 2)],
+    ["it is none", noMeta, readInstancePatient],
+    ["it is none, and was to be sent", noMeta, (source) => upTo(spliceIdentity(source, ours), 1)],
+  ])("%s", async (_what, bytes, read) => {
+    let isClosed = false;
+    async function* source(): AsyncGenerator<Uint8Array> {
+      try {
+        yield* pieces(bytes, [1_000]);
+      } finally {
+        isClosed = true;
+      }
+    }
+    await read(source()).catch((thrown: unknown) => expect(thrown).toMatchObject({ code: "DICOM_INVALID" }));
+    expect(isClosed).toBe(true);
+  });
+});
+
 const folder = fixtures("dicom");
 const files = folder.available ? readdirSync(folder.path).filter((name) => name.endsWith(".dcm")) : [];
 
