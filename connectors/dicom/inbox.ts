@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { type CommandSet, commands, element, maxCommandBytes, noDataSet, numberOf, readCommand } from "./dimse.ts";
+import { openGathered } from "./gathered.ts";
 import { abortReason, type Fragment, openPduReader, ProtocolError, pduTypes } from "./pdu.ts";
 
 /** A request that came from the peer, with its data set. */
@@ -97,32 +98,25 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
 function openGatherer(
   whole: (contextId: number, command: CommandSet, dataSet: Buffer) => void,
 ): (fragment: Fragment) => void {
-  let pieces: Buffer[] = [];
-  let bytes = 0;
+  const gathered = openGathered();
   let command: CommandSet | undefined;
   const take = (piece: Uint8Array, limit: number): void => {
-    bytes += piece.length;
-    if (bytes > limit) throw new ProtocolError(abortReason.invalidParameter, `a message over ${limit} octets`);
-    pieces.push(Buffer.from(piece));
-  };
-  const taken = (): Buffer => {
-    const all = Buffer.concat(pieces);
-    pieces = [];
-    bytes = 0;
-    return all;
+    if (gathered.size() + piece.length > limit)
+      throw new ProtocolError(abortReason.invalidParameter, `a message over ${limit} octets`);
+    gathered.add(piece);
   };
   return ({ contextId, isCommand, isLast, bytes: piece }) => {
     if (isCommand) {
       take(piece, maxCommandBytes);
       if (!isLast) return;
-      command = readCommand(taken());
+      command = readCommand(gathered.take());
       if (!isResponse(command) && numberOf(command, element.dataSetType) !== noDataSet) return;
       whole(contextId, command, Buffer.alloc(0));
       command = undefined;
     } else if (command) {
       take(piece, maxRequestBytes);
       if (!isLast) return;
-      whole(contextId, command, taken());
+      whole(contextId, command, gathered.take());
       command = undefined;
     }
   };

@@ -1,5 +1,6 @@
 /** Protocol data units of the DICOM upper layer (PS3.8 9.3): an incremental reader that never holds image data, and writers. */
 import { Fault } from "../../errors.ts";
+import { openGathered } from "./gathered.ts";
 
 export const pduTypes = {
   associateRq: 1,
@@ -64,7 +65,7 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
   let piece = 0;
   let contextId = 0;
   let control = 0;
-  let body: Buffer[] = [];
+  const body = openGathered();
 
   const pdu = (): void => {
     type = head[0] ?? 0;
@@ -78,7 +79,6 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
     if (type < 1 || type > 7) throw new ProtocolError(abortReason.unrecognizedPdu, `PDU type ${type}`);
     if (left > maxControlBytes) throw new ProtocolError(abortReason.invalidParameter, `PDU of ${left} octets`);
     state = "control";
-    body = [];
     if (left === 0) finishControl();
   };
   const pdv = (): void => {
@@ -101,7 +101,7 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
   };
   const finishControl = (): void => {
     state = "pdu";
-    events.control(type, body.length === 1 && body[0] ? body[0] : Buffer.concat(body));
+    events.control(type, body.take());
   };
 
   return (chunk) => {
@@ -116,7 +116,7 @@ export function openPduReader(maxData: number, events: PduEvents): (chunk: Buffe
         else pdv();
       } else if (state === "control") {
         const taken = rest.subarray(0, left);
-        body.push(Buffer.from(taken));
+        body.add(taken);
         left -= taken.length;
         rest = rest.subarray(taken.length);
         if (left === 0) finishControl();

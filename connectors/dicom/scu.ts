@@ -48,7 +48,11 @@ export const dicomDestination: Destination<typeof options> = {
 export async function echo(settings: ScuOptions, { signal }: Context): Promise<void> {
   const contexts = [{ id: 1, abstractSyntax: verificationClass, transferSyntaxes: [explicitLittle, implicitLittle] }];
   const association = await openAssociation(settings, contexts, signal);
-  const status = association.isAccepted(1) ? await association.request(1, echoCommand(1, verificationClass)) : 0x0122;
+  const asked = association.isAccepted(1) ? association.request(1, echoCommand(1, verificationClass)) : 0x0122;
+  const status = await Promise.resolve(asked).catch((thrown: unknown) => {
+    association.abort();
+    throw thrown;
+  });
   await association.release();
   if (status !== 0) throw new Fault("PEER_REFUSED", `the peer answered C-ECHO with status ${status.toString(16)}`);
 }

@@ -33,6 +33,8 @@ export type Acceptor = {
 
 /** A peer has this long to close after our last PDU, or ARTIM where that is less. */
 const maxCloseSeconds = 5;
+/** Octets of ours that a peer may leave unread: two reports about 25,000 instances. */
+const maxUnreadBytes = 8 * 1024 * 1024;
 let opened = 0;
 
 /** Serves one connection until it is released, aborted or lost. */
@@ -136,6 +138,8 @@ export function serveAssociation(socket: Socket, acceptor: Acceptor): void {
       pieces.push(dataHead(contextId, false, at + size >= dataSet.length, piece.length), piece);
     }
     socket.write(Buffer.concat(pieces));
+    if (socket.writableLength > maxUnreadBytes)
+      happen("Evt15 abort request", { why: `it does not read its answers: ${maxUnreadBytes} octets wait for it` });
   };
 
   const perform: Readonly<Partial<Record<Action, (given: Given) => void>>> = {

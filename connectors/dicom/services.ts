@@ -17,6 +17,7 @@ import {
   textOf,
   writeCommand,
 } from "./dimse.ts";
+import { openGathered } from "./gathered.ts";
 import { abortReason, type Fragment, ProtocolError } from "./pdu.ts";
 import type { Acceptor } from "./serve.ts";
 import { takeInstance } from "./store-scp.ts";
@@ -48,7 +49,7 @@ export type Services = {
   isWithin(): boolean;
   /** Whether the peer waits for an answer of ours. */
   isAwaited(): boolean;
-  /** Resolves when everything that was asked is answered; nothing more is asked of the peer. */
+  /** The peer releases: resolves when everything that it asked is answered; nothing more is asked of it. */
   settled(): Promise<void>;
   /** The association is over; what was not whole fails with this reason. */
   end(why: string): void;
@@ -70,8 +71,8 @@ export function openServices(asked: Asked): Services {
   const { request, send } = asked;
   const maxPiece = Math.max(pieceLimits.min, Math.min((request.maxPdu || Infinity) - pdvHead, pieceLimits.max));
   const reports = openReports(asked);
-  const command: Uint8Array[] = [];
-  let commandBytes = 0;
+  const command = openGathered();
+  let isCommanding = false;
   let sink: Sink | undefined;
   let answers: Promise<void> = Promise.resolve();
   let awaited = 0;
@@ -128,15 +129,11 @@ export function openServices(asked: Asked): Services {
 
   const commandPiece = ({ contextId, isLast, bytes }: Fragment, context: AcceptedContext): void => {
     if (sink) throw new ProtocolError(abortReason.unexpectedParameter, "a command within a data set");
-    commandBytes += bytes.length;
-    if (commandBytes > maxCommandBytes)
+    if (command.size() + bytes.length > maxCommandBytes)
       throw new ProtocolError(abortReason.invalidParameter, "a command set over 64 KiB");
-    if (!isLast || command.length > 0) command.push(Uint8Array.from(bytes));
-    if (!isLast) return;
-    const whole = command.length > 0 ? Buffer.concat(command) : Buffer.from(bytes);
-    command.length = 0;
-    commandBytes = 0;
-    sink = begin(readCommand(whole), contextId, context);
+    command.add(bytes);
+    isCommanding = !isLast;
+    if (isLast) sink = begin(readCommand(command.take()), contextId, context);
   };
 
   /** False: enough waits. */
@@ -152,6 +149,13 @@ export function openServices(asked: Asked): Services {
     return hasRoom;
   };
 
+  /** No request of ours is answered any more, and what has not come whole never will be. */
+  const end = (why: string): void => {
+    reports.end();
+    sink?.fail(why);
+    sink = undefined;
+  };
+
   return {
     maxPiece,
     fragment: (piece, context) => {
@@ -159,34 +163,28 @@ export function openServices(asked: Asked): Services {
       const isFull = !piece.isCommand && !dataPiece(piece);
       return isFull || awaited >= maxAwaited ? "pause" : "go on";
     },
-    isWithin: () => sink !== undefined || command.length > 0,
+    isWithin: () => sink !== undefined || isCommanding,
     isAwaited: () => awaited > 0 && sink === undefined,
     settled: async () => {
-      reports.end();
+      end("the association was released within an instance");
       await answers;
     },
-    end: (why) => {
-      reports.end();
-      sink?.fail(why);
-      sink = undefined;
-    },
+    end,
   };
 }
 
 /** A small data set, held until it is whole. */
 function gather(contextId: number, take: (bytes: Buffer) => void): Sink {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
+  const gathered = openGathered();
   return {
     contextId,
     push: (bytes) => {
-      size += bytes.length;
-      if (size > maxDataSetBytes)
+      if (gathered.size() + bytes.length > maxDataSetBytes)
         throw new ProtocolError(abortReason.invalidParameter, `a data set of a service over ${maxDataSetBytes} octets`);
-      pieces.push(Uint8Array.from(bytes));
+      gathered.add(bytes);
       return true;
     },
-    finish: () => take(Buffer.concat(pieces, size)),
+    finish: () => take(gathered.take()),
     fail: () => undefined,
   };
 }
