@@ -11,6 +11,8 @@ export const maxKeyObjectsBytes = 16 * 1024 * 1024;
 const maxReferences = 100_000;
 const maxDepth = 32;
 const maxElements = 2_000_000;
+/** Each is a data set of its own, however empty; of each reference there are three. */
+const maxItems = 400_000;
 
 export type KeyObjects = {
   /** Document Title (TID 2010): code value and coding scheme. */
@@ -38,7 +40,7 @@ const longVrs: ReadonlySet<string> = new Set("OB OD OF OL OV OW SQ SV UC UN UR U
 
 type Element = { readonly text: string; readonly items: readonly DataSet[] };
 type DataSet = ReadonlyMap<number, Element>;
-type Cursor = { readonly bytes: Buffer; at: number; elements: number; readonly isExplicit: boolean };
+type Cursor = { readonly bytes: Buffer; at: number; elements: number; items: number; readonly isExplicit: boolean };
 
 const invalid = (what: string): Fault => new Fault("DICOM_INVALID", `the key object selection ${what}`);
 
@@ -51,7 +53,7 @@ export function readKeyObjects(file: Uint8Array): KeyObjects {
   if (!isExplicit && transferSyntaxUid !== implicitSyntax)
     throw invalid("is in a transfer syntax that is not read here");
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.length);
-  const dataSet = elements({ bytes, at: offset, elements: 0, isExplicit }, bytes.length, 0);
+  const dataSet = elements({ bytes, at: offset, elements: 0, items: 0, isExplicit }, bytes.length, 0);
   const title = dataSet.get(tags.conceptName)?.items[0];
   const code = title?.get(tags.codeValue)?.text;
   const scheme = title?.get(tags.codingScheme)?.text;
@@ -114,6 +116,8 @@ function items(cursor: Cursor, length: number, depth: number): readonly DataSet[
     const size = take(cursor, 4).readUInt32LE(0);
     if (marker === sequenceEnd && end === Number.POSITIVE_INFINITY) return found;
     if (marker !== item) throw invalid("has a sequence without items");
+    cursor.items += 1;
+    if (cursor.items > maxItems) throw new Fault("TOO_LARGE", `a key object selection of over ${maxItems} items`);
     found.push(elements(cursor, size === undefinedLength ? Number.POSITIVE_INFINITY : cursor.at + size, depth));
   }
   if (cursor.at !== end) throw invalid("has items longer than their sequence");

@@ -13,6 +13,8 @@ export const dataSetSyntaxes = [explicitLittle, implicitLittle] as const;
 export const maxDataSetBytes = 16 * 1024 * 1024;
 const maxDepth = 4;
 const maxElements = 400_000;
+/** Each is a data set of its own, however empty: a report about 25,000 instances has as many. */
+const maxItems = 60_000;
 const undefinedLength = 0xffff_ffff;
 const [item, itemEnd, sequenceEnd] = [0xfffee000, 0xfffee00d, 0xfffee0dd];
 /** Two reserved octets and a length of four (PS3.5 7.1.2). */
@@ -63,18 +65,19 @@ type Reader = {
   readonly sequences: ReadonlySet<number>;
   at: number;
   elements: number;
+  items: number;
 };
 
 /**
  * Reads a data set to its last octet. `sequences` names the tags that are sequences where the VR is not written.
- * DICOM_INVALID for another syntax, lengths that do not fit, tags out of order, and over the limits.
+ * DICOM_INVALID for another syntax, lengths that do not fit, tags out of order, and over the limits; TOO_LARGE for too many items.
  */
 export function readDataSet(bytes: Buffer, transferSyntax: string, sequences: ReadonlySet<number>): DataSet {
   if (transferSyntax !== explicitLittle && transferSyntax !== implicitLittle)
     throw invalid(`transfer syntax ${transferSyntax.slice(0, 64)} is none of its own`);
   if (bytes.length > maxDataSetBytes) throw invalid(`over ${maxDataSetBytes} octets`);
   const isExplicit = transferSyntax === explicitLittle;
-  return readElements({ bytes, isExplicit, sequences, at: 0, elements: 0 }, bytes.length, 0);
+  return readElements({ bytes, isExplicit, sequences, at: 0, elements: 0, items: 0 }, bytes.length, 0);
 }
 
 /** Elements up to `end`, or up to an item delimiter where the length is undefined. */
@@ -118,6 +121,9 @@ function readItems(reader: Reader, end: number | undefined, outer: number | unde
     const length = number(reader, end ?? outer);
     if (marker === sequenceEnd && end === undefined && length === 0) return items;
     if (marker !== item) throw invalid("an item expected in a sequence");
+    reader.items += 1;
+    if (reader.items > maxItems)
+      throw new Fault("TOO_LARGE", `a data set of a service with more than ${maxItems} items`);
     const itemEndAt = length === undefinedLength ? undefined : bounded(reader, length, end ?? outer);
     items.push(readElements(reader, itemEndAt, depth + 1));
   }

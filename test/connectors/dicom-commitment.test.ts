@@ -83,6 +83,15 @@ describe("PS3.4 J.3 data sets", () => {
     expect(() => readCommitmentRequest(bytes, implicitLittle)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
   });
 
+  test("more items than a request can have are TOO_LARGE before they are read, though nothing is in them", () => {
+    const sequence = Buffer.alloc(8 + 8 * 60_001, Buffer.from([0xfe, 0xff, 0x00, 0xe0, 0, 0, 0, 0]));
+    sequence.writeUInt32LE(0x1199_0008, 0);
+    sequence.writeUInt32LE(sequence.length - 8, 4);
+    expect(() => readCommitmentRequest(sequence, implicitLittle)).toThrow(
+      expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("items") }),
+    );
+  });
+
   test("any octets are read or are a Fault", () => {
     fc.assert(
       fc.property(

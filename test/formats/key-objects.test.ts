@@ -1,5 +1,6 @@
 /** Key object selections: title and references in both little endian encodings; what is broken is refused. */
 import { describe, expect, test } from "vitest";
+import { readMeta } from "../../formats/dicom.ts";
 import { readKeyObjects } from "../../formats/key-objects.ts";
 import { ctStudy, rejectionNote } from "../fixtures/dicom.ts";
 
@@ -28,6 +29,16 @@ describe("is refused", () => {
       expect(() => readKeyObjects(whole.subarray(0, end)), `cut at ${end}`).toThrow(
         expect.objectContaining({ code: "DICOM_INVALID" }),
       );
+  });
+  test("more items than it may have, though nothing is in them", () => {
+    const sequence = Buffer.alloc(12 + 8 * 400_001);
+    Buffer.from([0x40, 0, 0x75, 0xa3, 0x53, 0x51, 0, 0]).copy(sequence);
+    sequence.fill(Buffer.from([0xfe, 0xff, 0x00, 0xe0, 0, 0, 0, 0]), 12);
+    sequence.writeUInt32LE(sequence.length - 12, 8);
+    const { offset } = readMeta(whole);
+    expect(() => readKeyObjects(Buffer.concat([whole.subarray(0, offset), sequence]))).toThrow(
+      expect.objectContaining({ code: "TOO_LARGE" }),
+    );
   });
   test("any octet changed is refused or read, never a crash", () => {
     for (let at = 132; at < whole.length; at += 1) {
