@@ -80,7 +80,10 @@ async function sendInstances(
   const taken: Promise<void>[] = [];
   const report = (item: Item, outcome: Outcome): void => {
     try {
-      taken.push(took(item, succeed(outcome)));
+      const noted = took(item, succeed(outcome));
+      // Who waits for all of them at the end hears of it, and until then it must not end the house.
+      noted.catch(() => undefined);
+      taken.push(noted);
     } catch (thrown) {
       failures.push(thrown as Fault);
     }
