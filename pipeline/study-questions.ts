@@ -47,16 +47,11 @@ export function openStudyQuestions(site: Site, pacs: AskPacs) {
   };
   return {
     isAsking: (key: string): boolean => running.has(key),
-    /** `done` is called when all is answered, or failed. */
-    ask: (key: string, question: StudyQuestion, done: () => void): void => {
+    /** `done` is called when all is answered; `failed` when that could not be noted, and would be asked again at once. */
+    ask: (key: string, question: StudyQuestion, done: () => void, failed: (thrown: unknown) => void): void => {
       const asking = put(question)
-        .catch((thrown: unknown) =>
-          site.log("assemble.deferred", { code: codeOf(thrown), reason: reasonOf(thrown) }, "warn"),
-        )
-        .finally(() => {
-          running.delete(key);
-          done();
-        });
+        .finally(() => running.delete(key))
+        .then(done, failed);
       running.set(key, asking);
     },
     stop: async (): Promise<void> => void (await Promise.all(running.values())),

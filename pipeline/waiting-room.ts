@@ -113,7 +113,13 @@ export function openWaitingRoom(
     }
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
-    questions.ask(key, { document, channel, ...decision }, () => table.by(key, Date.now(), lookFor(key, id, appends)));
+    const again = (at: number): void => table.by(key, at, lookFor(key, id, appends));
+    questions.ask(
+      key,
+      { document, channel, ...decision },
+      () => again(Date.now()),
+      (thrown) => again(deferred(thrown)),
+    );
     return undefined;
   };
   const lookFor =

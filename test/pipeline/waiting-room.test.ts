@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Session } from "../../connectors/connector.ts";
+import { Fault } from "../../errors.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { openEvents } from "../../pipeline/events.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
@@ -214,4 +215,30 @@ test("documents that wait for no study leave side by side, those of one patient 
   await until("begun", () => begun.length === 3);
   expect(begun).toEqual([first, second, third]);
   gates.get(third ?? "")?.();
+});
+
+test("a PACS whose answer cannot be noted is asked again later, not at once and without end", async () => {
+  await open("10m");
+  await room.stop();
+  for (const channel of site.config.own.channels)
+    if (channel.kind === "outbound" && channel.assemble) Object.assign(channel.assemble.study, { expect: "pacs" });
+  let asked = 0;
+  const countOf = async (): Promise<number> => {
+    asked += 1;
+    return 99;
+  };
+  const isFull = new Set<string>();
+  const commit: Store["commit"] = async (...of) => {
+    if (isFull.size > 0) throw new Fault("STORE_FULL", "the disk is full; free space");
+    return await store.commit(...of);
+  };
+  const told: string[] = [];
+  const full = { ...site, store: { ...store, commit }, log: (event: string) => void told.push(event) };
+  room = openWaitingRoom(full, async () => undefined, { ...askPacs(site), countOf }, openPace());
+  await arrive(study);
+  isFull.add("now");
+  await document();
+  await until("the PACS has been asked in vain", () => told.includes("assemble.deferred"));
+  for (let turn = 0; turn < 1_000; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(asked).toBe(1);
 });
