@@ -56,6 +56,8 @@ async function take(
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
   const repeated = async (before: Item): Promise<Taken> => {
+    // What its retention has ended is known and its octets are not: of each repetition they would be left.
+    await blob.drop();
     await comeAgain(site, before, kept, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
@@ -130,7 +132,10 @@ async function quarantine(
     reason,
   };
   const keep = async (): Promise<boolean> => {
-    if (store.arrivals.byRepetition(repetition)) return true;
+    if (store.arrivals.byRepetition(repetition)) {
+      await blob.drop();
+      return true;
+    }
     const { change } = await blob.durable();
     const changes = [change, store.arrivals.add(row), ...takenIn(site, row)];
     await store.commit(changes, [{ id: row.id, digest: blob.digest }]);

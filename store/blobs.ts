@@ -59,7 +59,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       if (isKnown) {
         await spooled.drop();
         const known = { name, digest, fresh: false, change: change(usedAgainSql, name) };
-        return { name, digest, durable: async () => known };
+        return { name, digest, durable: async () => known, drop: async () => undefined };
       }
       // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
       const { file, written } = await spooled.keep();
@@ -71,7 +71,11 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         fresh: true,
         change: insertBlob(name, sealed, keys, spooled.inline, file),
       };
-      return { name, digest, durable: async () => await written.then(() => staged) };
+      const drop = async (): Promise<void> => {
+        await written.catch(() => undefined);
+        if (file !== null) rmSync(pathOf(root, file), { force: true });
+      };
+      return { name, digest, durable: async () => await written.then(() => staged), drop };
     } catch (thrown) {
       await spooled.drop();
       return failing(thrown);

@@ -132,6 +132,8 @@ export type TakenBlob = {
   readonly digest: string;
   /** Resolves when its octets are on stable storage; STORE_FULL, or STORE_DAMAGED when the disk fails. */
   durable(): Promise<StagedBlob>;
+  /** Nobody will commit it: the file of this copy goes. */
+  drop(): Promise<void>;
 };
 
 /** A blob that is durable as a file but not yet in the index: commit `change` to keep it, or it is swept at next start. */
@@ -152,7 +154,7 @@ export type Blobs = {
   put(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts): Promise<StagedBlob>;
   /**
    * The same, resolved when the body has ended and is being written. `isNew` is asked once it has: true where nobody is known
-   * to have put it before, so that it is not looked for. Where somebody has, its copy is in vain, and goes with the next sweep.
+   * to have put it before, so that it is not looked for. Where somebody has, its copy is in vain, and is to be dropped, or goes with the next sweep.
    */
   take(cipher: AsyncIterable<Uint8Array>, facts: () => BlobFacts, isNew?: () => boolean): Promise<TakenBlob>;
   /**

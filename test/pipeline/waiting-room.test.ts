@@ -1,5 +1,5 @@
 /** The waiting room over a real store and real intake, with associations of our own: when a study is complete, and what a restart keeps. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
@@ -15,6 +15,7 @@ import { askPacs } from "../../pipeline/pull.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
 import { type Assembled, openWaitingRoom, type WaitingRoom } from "../../pipeline/waiting-room.ts";
+import { isSizeOf } from "../../store/direct.ts";
 import { openStore } from "../../store/index.ts";
 import type { Item, Store } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
@@ -241,4 +242,20 @@ test("a PACS whose answer cannot be noted is asked again later, not at once and 
   await until("the PACS has been asked in vain", () => told.includes("assemble.deferred"));
   for (let turn = 0; turn < 1_000; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(asked).toBe(1);
+});
+
+test("an instance that comes again when its octets are gone leaves no file, however often", async () => {
+  await open("10m");
+  const [large] = ctStudy({ instancesPerSeries: 1, size: 256 });
+  const again = large ? [large] : [];
+  await arrive(again);
+  const [kept] = store.items.list({ state: "waiting", kind: "instance", limit: 1 });
+  const files = (): number =>
+    readdirSync(join(folder, "data"), { recursive: true, withFileTypes: true }).filter(
+      (entry) =>
+        entry.isFile() && isSizeOf(statSync(join(entry.parentPath, entry.name)).size, large?.bytes.length ?? 0),
+    ).length;
+  await store.commit([store.blobs.drop(kept?.blob ?? "")]);
+  for (let n = 0; n < 3; n += 1) await arrive(again);
+  expect(files()).toBe(1);
 });
