@@ -60,10 +60,7 @@ export async function actOnNote(site: Site, note: Item): Promise<boolean> {
     ...(meaning.stopsLater
       ? objects.references.map(({ sopInstanceUid }) => store.studies.reject(sopInstanceUid, note.id, reason))
       : []),
-    ...stops.flatMap(({ id }): Change[] => [
-      store.items.mark(id, { state: "discarded", code: rejected, reason }),
-      step(site, id, "assemble", "rejected", { code: rejected, detail: reason }),
-    ]),
+    ...stopping(site, stops, reason),
     ...(meaning.travels ? gone.map(({ id }) => store.items.mark(id, { code: rejected, reason })) : []),
     store.items.mark(note.id, {
       ...(isTold ? {} : { state: "discarded" as const }),
@@ -80,6 +77,43 @@ export async function actOnNote(site: Site, note: Item): Promise<boolean> {
   site.log("assemble.rejected", { ...fields, count: stops.length + gone.length }, isTold ? "error" : "warn");
   return true;
 }
+
+/**
+ * The last look at instances before they leave: one that was on its way to the disk together with its note was not seen by it, and
+ * did not see it. It ends now; resolves with whether any did.
+ */
+export async function stopRejected(site: Site, leaving: readonly Item[]): Promise<boolean> {
+  const { store } = site;
+  const named = leaving.flatMap((item) => {
+    const rejection = item.state === "waiting" ? store.studies.rejection(item.key) : undefined;
+    return rejection ? [{ ...rejection, item }] : [];
+  });
+  let count = 0;
+  for (const [id, of] of Map.groupBy(named, ({ note }) => note)) {
+    const note = store.items.find(id);
+    // Without its octets nobody can tell which study it meant.
+    const objects = note && note.blob !== "" ? await read(site, note) : undefined;
+    const reason = of[0]?.reason ?? "";
+    const { stops } = objects
+      ? judge(
+          of.map(({ item }) => item),
+          objects,
+        )
+      : { stops: [] };
+    if (!note || stops.length === 0) continue;
+    await store.commit(stopping(site, stops, reason));
+    const fields = { channel: note.channel, message: note.id, code: rejected, reason, count: stops.length };
+    site.log("assemble.rejected", fields, "warn");
+    count += stops.length;
+  }
+  return count > 0;
+}
+
+const stopping = (site: Site, stops: readonly Item[], reason: string): readonly Change[] =>
+  stops.flatMap(({ id }) => [
+    site.store.items.mark(id, { state: "discarded", code: rejected, reason }),
+    step(site, id, "assemble", "rejected", { code: rejected, detail: reason }),
+  ]);
 
 const records = (items: readonly Item[]): readonly string[] => [
   ...new Set(items.flatMap(({ record }) => record ?? [])),

@@ -10,7 +10,7 @@ import { openLanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder } from "./patient-order.ts";
 import type { AskPacs } from "./pull.ts";
-import { actOnNote, isKeyObjects, rejected } from "./rejection-note.ts";
+import { actOnNote, isKeyObjects, rejected, stopRejected } from "./rejection-note.ts";
 import { replaced } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import { openStudyQuestions } from "./study-questions.ts";
@@ -111,6 +111,7 @@ export function openWaitingRoom(
       // Late images beside those that are held now go on.
       return Date.now();
     }
+    if (decision.now === "go" && (await stopRejected(site, decision.instances))) return Date.now();
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
     const again = (at: number): void => table.by(key, at, lookFor(key, id, appends));

@@ -12,6 +12,7 @@ import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
 import { openPace } from "../../pipeline/pace.ts";
 import { askPacs } from "../../pipeline/pull.ts";
+import { actOnNote, isKeyObjects } from "../../pipeline/rejection-note.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
 import { type Assembled, openWaitingRoom, type WaitingRoom } from "../../pipeline/waiting-room.ts";
@@ -19,7 +20,7 @@ import { isSizeOf } from "../../store/direct.ts";
 import { openStore } from "../../store/index.ts";
 import type { Item, Store } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
-import { ctStudy, type SampleInstance } from "../fixtures/dicom.ts";
+import { ctStudy, rejectionNote, type SampleInstance } from "../fixtures/dicom.ts";
 import { testPki, until } from "../sites.ts";
 import { item } from "./waiting.ts";
 
@@ -259,3 +260,37 @@ test("an instance that comes again when its octets are gone leaves no file, howe
   for (let n = 0; n < 3; n += 1) await arrive(again);
   expect(files()).toBe(1);
 });
+
+test.each(["the instance", "its note"])(
+  "%s reaches the disk first, and neither saw the other: it is rejected",
+  async (first) => {
+    await open("10m");
+    await room.stop();
+    const [bad, ...good] = study;
+    await arrive([...good, rejectionNote("113001", bad ? [bad] : [])]);
+    const note = store.items.list({ state: "waiting", kind: "instance", limit: 9 }).find(isKeyObjects);
+    // A disk that takes its time, and what comes in order.
+    const queue: (() => void)[] = [];
+    let isSlow = true;
+    const commit: Store["commit"] = async (...of) => {
+      if (isSlow) await new Promise<void>((resolve) => queue.push(resolve));
+      await store.commit(...of);
+    };
+    site = { ...site, store: { ...store, commit } };
+    const both = [() => arrive(bad ? [bad] : []), () => actOnNote(site, note as Item)];
+    const under: Promise<unknown>[] = [];
+    for (const begin of first === "the instance" ? both : both.reverse()) {
+      under.push(begin());
+      await until("it is on its way", () => queue.length === under.length);
+    }
+    isSlow = false;
+    for (const go of queue) go();
+    await Promise.all(under);
+    room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site), openPace());
+    await document();
+    await room.complete(uids.slice(1));
+    await until("the study went", () => assembled.length > 0);
+    expect(assembled[0]?.instances.map(({ key }) => key).sort()).toEqual(uids.slice(1).sort());
+    expect(store.items.byKey("instance", uids[0] ?? "")).toMatchObject([{ state: "discarded", code: "REJECTED" }]);
+  },
+);
