@@ -1,5 +1,6 @@
 /** C-FIND and C-MOVE as client, through dcmjs-dimse, which is loaded when a PACS is first asked. Answers are read for UIDs and counts alone. */
 import { createRequire } from "node:module";
+import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { tlsProfile } from "../../tls.ts";
 import { type Peer, rejectionOf } from "./requestor.ts";
@@ -104,6 +105,8 @@ async function find(peer: Peer, level: Level, keys: Elements, signal: AbortSigna
 
 type Response = InstanceType<typeof import("dcmjs-dimse").responses.CFindResponse>;
 type Request = InstanceType<typeof import("dcmjs-dimse").requests.CFindRequest>;
+/** A client that is connected, or was about to be. */
+type Networked = { readonly network?: { readonly socket: Socket } };
 
 /** One request on an association of its own; resolves with the final status. */
 async function perform(
@@ -120,6 +123,8 @@ async function perform(
     let status: number | undefined;
     const fail = (fault: Fault): void => {
       signal.removeEventListener("abort", stop);
+      // The library closes its half, and waits without an end for a peer that hangs.
+      (client as unknown as Networked).network?.socket.destroy();
       reject(fault);
     };
     const stop = (): void => fail(new Fault("STOPPING", "the site stops"));

@@ -4,6 +4,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import type { Deliver } from "../../connectors/connector.ts";
 import { openPduReader, pduTypes, releaseRq, writePdu } from "../../connectors/dicom/pdu.ts";
+import { countOf } from "../../connectors/dicom/query.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
 import { associated, command, ct, echoRq, pdv, storeRq } from "../dicom-peer.ts";
 import { until } from "../sites.ts";
@@ -95,4 +96,15 @@ describe("what comes in pieces takes the memory of its octets, not of its pieces
     expect((held() - before) / 1_000_000).toBeLessThan(20);
     expect(read(Buffer.alloc(1))).toBe(false);
   });
+});
+
+test("a PACS that hangs within C-FIND keeps no connection of ours", async () => {
+  const pacs = await scriptedPacs({ isDeaf: true });
+  stops.push(() => pacs.stop());
+  const open = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "TCPSocketWrap").length;
+  const before = open();
+  const peer = settings(pacs.port, { responseSeconds: 0.1 });
+  await expect(countOf(peer, "1.2.3", context.signal)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  // What is left is the end of the PACS, which is in this process.
+  await until("our end is closed", () => open() <= before + 1);
 });
