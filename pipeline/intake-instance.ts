@@ -19,9 +19,9 @@ export type InstanceIntake = (system: string, arrival: Arrival) => ReturnType<De
 type Kept = (item: Item, session?: Session) => void;
 
 /** Accepts instances; what is refused is kept, sealed and listable, as a message is. */
-export const openInstanceIntake =
-  (site: Site, kept: Kept): InstanceIntake =>
-  async (system, arrival) => {
+export function openInstanceIntake(site: Site, kept: Kept): InstanceIntake {
+  const underway: Underway = new Map();
+  return async (system, arrival) => {
     const channel =
       instanceChannel(site.config, system) ??
       new Fault("DICOM_UNSUPPORTED", `no channel of this site takes instances from ${system}; add one to run`);
@@ -30,14 +30,17 @@ export const openInstanceIntake =
       site,
       "source",
       channel instanceof Fault ? system : channel.name,
-      () => take(site, channel, system, arrival, kept),
+      () => take(site, channel, system, arrival, kept, underway),
       (taken) => taken.fault?.code,
     );
     const verdict = fault ? { accepted: false, code: fault.code, reason: fault.message } : { accepted: true };
     return { duplicate, answer: Promise.resolve(verdict) };
   };
+}
 
 type Taken = { readonly duplicate: boolean; readonly fault?: Fault };
+/** Commits on their way to the disk, by SOP Instance UID: no look at the store sees them. */
+type Underway = Map<string, Promise<void>>;
 
 async function take(
   site: Site,
@@ -45,6 +48,7 @@ async function take(
   system: string,
   arrival: Arrival,
   kept: Kept,
+  underway: Underway,
 ): Promise<Taken> {
   const { store, log } = site;
   const started = performance.now();
@@ -86,14 +90,21 @@ async function take(
   ];
   const alone = keptAs(item);
   const { change } = await blob.durable();
+  while (underway.has(item.key)) await underway.get(item.key);
   // The write may have taken long: what was committed meanwhile counts.
   const met = received.met.version === store.version() ? received.met : metBy(site, item.key);
   const meanwhile = sameBytes(site, met.known, blob);
   if (meanwhile) return await repeated(meanwhile);
   const fate = fateOf(met);
   const settled = { ...item, ...fate };
+  const committed = store.commit(
+    [change, ...arrived, ...(fate ? keptAs(settled) : alone)],
+    [{ id, digest: blob.digest }],
+  );
+  const over = (): void => void underway.delete(item.key);
+  underway.set(item.key, committed.then(over, over));
   try {
-    await store.commit([change, ...arrived, ...(fate ? keptAs(settled) : alone)], [{ id, digest: blob.digest }]);
+    await committed;
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
     const now = codeOf(thrown) === "STORE_CONFLICT" ? store.items.byKey("instance", facts.sopInstanceUid) : [];

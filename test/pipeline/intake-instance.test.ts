@@ -1,0 +1,61 @@
+/** Two instances under one SOP Instance UID at once, as from a modality and from the PACS that forwards what it got from it. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { loadConfig } from "../../pipeline/config.ts";
+import { loadKeys } from "../../pipeline/identity.ts";
+import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
+import { openMetrics } from "../../pipeline/metrics.ts";
+import type { Site } from "../../pipeline/site.ts";
+import { openStopped } from "../../pipeline/stops.ts";
+import { openStore } from "../../store/index.ts";
+import type { Store } from "../../store/store.ts";
+import { wire } from "../envelope/people.ts";
+import { ctStudy } from "../fixtures/dicom.ts";
+import { testPki } from "../sites.ts";
+
+test.each([
+  ["other octets: the second is held", 1, ["DICOM_CONFLICT held", "null waiting"]],
+  ["the same octets: kept once", 0, ["null waiting"]],
+] as const)("%s", async (_what, change, states) => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-intake-"));
+  const env = { SITE: "hospital-a", PKI: await testPki(), DATA: folder };
+  const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), env);
+  const now = (): Date => new Date();
+  const store = await openStore({ folder: config.own.data, key: loadKeys(config).storageKey, now });
+  // A disk that takes its time.
+  const queue: (() => void)[] = [];
+  const commit: Store["commit"] = async (...of) => {
+    await new Promise<void>((resolve) => queue.push(resolve));
+    await store.commit(...of);
+  };
+  const [instance] = ctStudy({ instancesPerSeries: 1 });
+  const other = Uint8Array.from(instance?.bytes ?? []);
+  other[other.length - 1] = (other.at(-1) ?? 0) ^ change;
+  const site = {
+    ...{ config, now, log: () => undefined, metrics: openMetrics(config.site, store), stopped: openStopped(store) },
+    store: { ...store, commit },
+  } as unknown as Site;
+  const intake = openInstanceIntake(site, () => undefined);
+  const arrive = async (bytes: Uint8Array, sender: string): Promise<unknown> => {
+    const { answer } = await intake("pacs", {
+      ...{ body: wire(bytes, 65_536), mediaType: "application/dicom", sender },
+      controlId: instance?.sopInstanceUid ?? "",
+    });
+    return (await answer).accepted;
+  };
+  let isDone = false;
+  const both = Promise.all([arrive(instance?.bytes ?? other, "CT_1"), arrive(other, "PACS_A")]).finally(() => {
+    isDone = true;
+  });
+  for (let turn = 0; !isDone; turn += 1) {
+    // Neither is on the disk before both would be on their way to it.
+    if (turn > 500) for (const go of queue.splice(0)) go();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(await both).toEqual([true, true]);
+  const kept = store.items.byKey("instance", instance?.sopInstanceUid ?? "");
+  expect(kept.map(({ code, state }) => `${code} ${state}`).sort()).toEqual(states);
+  await store.close();
+});
