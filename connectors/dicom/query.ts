@@ -129,6 +129,16 @@ async function perform(
     };
     const stop = (): void => fail(new Fault("STOPPING", "the site stops"));
     signal.addEventListener("abort", stop, { once: true });
+    // The library takes FF01 for the last answer, and releases while the PACS still looks.
+    const [raiseResponse, raiseDone] = [request.raiseResponseEvent.bind(request), request.raiseDoneEvent.bind(request)];
+    let mayFollow = false;
+    request.raiseResponseEvent = (response) => {
+      mayFollow = isPending(response.getStatus());
+      raiseResponse(response);
+    };
+    request.raiseDoneEvent = () => {
+      if (!mayFollow) raiseDone();
+    };
     request.on("response", (response: Response) => {
       told(response);
       if (!isPending(response.getStatus())) status = response.getStatus();
