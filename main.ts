@@ -55,7 +55,7 @@ const verbs: Readonly<Record<string, () => Promise<Command>>> = {
 };
 // Help, completion and a wrong verb speak of all of them.
 const [, , asked = ""] = process.argv;
-const wanted = asked in verbs && asked !== "completion" ? [asked] : Object.keys(verbs);
+const wanted = Object.hasOwn(verbs, asked) && asked !== "completion" ? [asked] : Object.keys(verbs);
 for (const name of wanted) {
   const verb = await verbs[name]?.();
   if (verb) program.addCommand(verb);

@@ -2,7 +2,6 @@
 // Entry that any Node can read: on an old one it goes on with the Node that npm installed beside it.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { enableCompileCache } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -13,6 +12,7 @@ if (major > 24 || (major === 24 && minor >= 15)) {
   if (process.argv[2] === "run") await import("./lean.js");
   // Modules are stripped of types and compiled once, not at each start, and their workers' as well. The cache lies beside the
   // code: who may write there may change the code itself. Where it cannot be written, every start does it anew.
+  const { enableCompileCache } = await import("node:module"); // an old Node has none, and could not read this file
   const { directory } = enableCompileCache(join(here, "node_modules", ".cache", "semrs"));
   if (directory) process.env.NODE_COMPILE_CACHE ??= directory;
   await import("./main.ts");
@@ -20,7 +20,13 @@ if (major > 24 || (major === 24 && minor >= 15)) {
   const own = join(here, "node_modules", "node", "bin", "node");
   if (existsSync(own)) {
     const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
-    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+    // A terminal interrupts both of us: passed on as it came it would be a second Ctrl-C, which ends a house at once.
+    for (const [signal, passed] of [
+      ["SIGINT", "SIGTERM"],
+      ["SIGTERM", "SIGTERM"],
+      ["SIGHUP", "SIGHUP"],
+    ])
+      process.on(signal, () => child.kill(passed));
     child.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
   } else {
     process.stderr.write(

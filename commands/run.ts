@@ -80,8 +80,9 @@ export function runCommand(): Command {
         process.on("uncaughtException", end);
         const started = await startSite(config, log);
         let isStopping = false;
+        let interrupted = false;
         const stop = (): void => {
-          if (isStopping) process.exit(1);
+          if (isStopping) return;
           isStopping = true;
           started.stop().then(
             () => process.exit(0),
@@ -91,13 +92,17 @@ export function runCommand(): Command {
         // A sync that failed once may succeed the second time without having written: a new process begins from what is there.
         void started.store.failed.then(end);
         process.on("SIGTERM", stop);
-        process.on("SIGINT", stop);
+        // A person who asks twice does not wait for what hangs.
+        process.on("SIGINT", () => {
+          if (interrupted) process.exit(1);
+          interrupted = true;
+          stop();
+        });
         process.on("SIGHUP", () => {
           try {
             started.reload();
-          } catch (thrown) {
-            // A file that is wrong is in the log already.
-            if (!(thrown instanceof Fault)) throw thrown;
+          } catch {
+            // Whatever is wrong with the file is in the log already, and no reason for a house to end.
           }
         });
         if (untilInputEnds) process.stdin.resume().once("end", stop).once("error", stop);

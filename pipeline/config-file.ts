@@ -22,13 +22,22 @@ export type ConfigFile = {
 const maxFileBytes = 1024 * 1024;
 const maxAliases = 100;
 
+/** An octet that is no UTF-8 would become another character, and a filter that has it would match nothing. */
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+const unread: Readonly<Record<string, string>> = {
+  ENOENT: "is not there; is this the right folder?",
+  EACCES: "may not be read by this user",
+  EISDIR: "is a folder",
+  ERR_ENCODING_INVALID_ENCODED_DATA: "is not UTF-8; save it as that",
+};
+
 /** Reads a YAML file; `name` is how the file is called in findings. */
 export function readConfigFile(path: string, name: string, env: Environment): ConfigFile {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return unreadable(name, "cannot be read; give another with --config");
+    text = strictUtf8.decode(readFileSync(path));
+  } catch (thrown) {
+    return unreadable(name, unread[(thrown as NodeJS.ErrnoException).code ?? ""] ?? "cannot be read");
   }
   if (text.length > maxFileBytes) return unreadable(name, `is over ${maxFileBytes} octets`);
   const lines = new LineCounter();
@@ -54,8 +63,19 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
         findings.push(at(node.range?.[0] ?? 0, "CONFIG_VARIABLE", message)),
       );
     },
+    Alias: (_key, node) => {
+      if (node.resolve(document)) return;
+      const message = `*${node.source} stands for what &${node.source} names before it, which is not there; as a text it wants quotes`;
+      findings.push(at(node.range?.[0] ?? 0, "CONFIG_SYNTAX", message));
+    },
   });
-  return { value: document.toJS({ maxAliasCount: maxAliases }), findings, finding, placeOf };
+  if (findings.some(({ code }) => code === "CONFIG_SYNTAX")) return { value: undefined, findings, finding, placeOf };
+  try {
+    return { value: document.toJS({ maxAliasCount: maxAliases }), findings, finding, placeOf };
+  } catch {
+    const tooMany = at(0, "CONFIG_SYNTAX", `its aliases stand for more than ${maxAliases} times what they name`);
+    return { value: undefined, findings: [...findings, tooMany], finding, placeOf };
+  }
 }
 
 function unreadable(name: string, message: string): ConfigFile {

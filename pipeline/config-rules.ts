@@ -14,7 +14,7 @@ export const isLoopback = (host: string): boolean =>
 /** Everything that is wrong beyond the schema. */
 export function* findConflicts(file: File, channels: readonly Channel[]): Generator<Problem> {
   const names = Object.keys(file.sites);
-  if (!file.sites[file.site]) yield unknown(["site"], "this file has no site", file.site, names);
+  if (!Object.hasOwn(file.sites, file.site)) yield unknown(["site"], "this file has no site", file.site, names);
   yield* authorities(file);
   yield* legacy(file);
   const known = Object.keys(file.partners);

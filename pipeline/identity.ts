@@ -166,12 +166,15 @@ function storageKey(file: string): Uint8Array {
 }
 
 function text(file: string): string {
-  if (!existsSync(file))
-    throw new Fault("CONFIG_INVALID", `${file} does not exist; make keys with "semrs pki init" or correct the path`);
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `${file} cannot be read by this user`, { cause });
+    // A file below a folder that is closed to this user looks as if it were not there to existsSync.
+    const why =
+      (cause as NodeJS.ErrnoException).code === "ENOENT"
+        ? 'does not exist; make keys with "semrs pki init" or correct the path'
+        : "cannot be read by this user";
+    throw new Fault("CONFIG_INVALID", `${file} ${why}`, { cause });
   }
 }
 

@@ -3,7 +3,7 @@
  * that changes something only a start can, changes nothing at all. All stations share one `Config` and look a thing up when
  * they need it, so its parts are replaced within it, between two turns of the loop.
  */
-import { Fault } from "../errors.ts";
+import { Fault, reasonOf } from "../errors.ts";
 import type { Channel, Config, System } from "./config.ts";
 import { findingText } from "./config-findings.ts";
 import { loadPartners } from "./identity.ts";
@@ -44,8 +44,7 @@ export function reload({ config, log, renew }: Pick<Site, "config" | "log" | "re
     log("config.reloaded", { count: all.length, reason: all.join(", ") });
     return { changed: all, warnings: texts };
   } catch (thrown) {
-    const reason = thrown instanceof Fault ? thrown.message : "the file cannot be read";
-    log("config.refused", { code: "CONFIG_INVALID", reason }, "error");
+    log("config.refused", { code: "CONFIG_INVALID", reason: reasonOf(thrown) }, "error");
     throw thrown;
   }
 }

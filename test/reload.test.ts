@@ -110,9 +110,9 @@ test("semrs reload tells what changed; a bad file is exit 78", async () => {
   });
 });
 
-test("SIGHUP does the same, and a bad file leaves the process as it was", async () => {
+test("SIGHUP does the same, through an old Node as well, and a bad file leaves the process as it was", async () => {
   const home = await makeHome();
-  const house = await startHouse(home);
+  const house = await startHouse({ ...home, flags: ["--import", join(import.meta.dirname, "old-node.ts")] });
   try {
     reconfigure(home, (yaml) => yaml.replace("Asia/Taipei", "Asia/Tokyo"));
     house.process.kill("SIGHUP");
@@ -125,9 +125,15 @@ test("SIGHUP does the same, and a bad file leaves the process as it was", async 
     reconfigure(home, () => "");
     house.process.kill("SIGHUP");
     await until("refused again", () => refusals() === 2);
+    writeFileSync(join(home.folder, "channels.yaml"), "site: hospital-a\ntimeZone: *nowhere\n");
+    house.process.kill("SIGHUP");
+    await until("refused once more", () => refusals() === 3);
     expect(await house.admin.get("/status")).toMatchObject({ holds: true });
-    expect(await house.end("SIGTERM")).toBe(0);
+    // Ctrl-C at a terminal reaches both processes, and is one wish to end, not two.
+    const [pid] = readFileSync(join(home.data, "semrs.lock"), "utf8").split(" ");
+    process.kill(Number(pid), "SIGINT");
+    expect(await house.end("SIGINT")).toBe(0);
   } finally {
-    await house.end("SIGKILL");
+    await house.end("SIGTERM");
   }
 });

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { expect, test } from "vitest";
+import { semrs } from "./cli.ts";
 
 const folder = join(import.meta.dirname, "../../commands");
 const declared = /export (?:function|const) (\w+Command)\b/g;
@@ -27,4 +28,8 @@ test("every verb shows an example", async () => {
     return !/^Examples?:\n {2}(semrs|npm|SITE)/.test(help);
   });
   expect(without.map((command) => `${command.parent?.name() ?? ""} ${command.name()}`)).toEqual([]);
+});
+
+test("a verb that is none is a wrong use, also when every object has something of that name", async () => {
+  expect(await semrs(["constructor"])).toMatchObject({ exit: 64, err: "error: unknown command 'constructor'\n" });
 });

@@ -16,6 +16,8 @@ export type Home = {
   readonly env: Readonly<Record<string, string>>;
   /** A command that runs the house as its own, so as to limit it. */
   readonly under?: readonly string[];
+  /** Of Node. */
+  readonly flags?: readonly string[];
   /** Another checkout of the program. */
   readonly program?: string;
 };
@@ -47,8 +49,8 @@ export async function makeHome(data?: string): Promise<Home> {
 const readyMs = 15_000;
 
 /** Starts it and waits until it answers whether it is ready. */
-export async function startHouse({ folder, data, env, under = [], program = root }: Home): Promise<House> {
-  const [command = "", ...args] = [...under, process.execPath, join(program, "semrs.js"), "run"];
+export async function startHouse({ folder, data, env, under = [], flags = [], program = root }: Home): Promise<House> {
+  const [command = "", ...args] = [...under, process.execPath, ...flags, join(program, "semrs.js"), "run"];
   const child = spawn(command, args, {
     cwd: folder,
     env: { ...process.env, ...env },

@@ -1,0 +1,29 @@
+/** A file that cannot be read as it is meant: one finding, with its place, and never an exception that would end a house at a reload. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { readConfig } from "../../pipeline/config.ts";
+import { findingText } from "../../pipeline/config-findings.ts";
+import { shipped } from "./checked.ts";
+
+test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
+  ["an alias of nothing", shipped.replace("MDM,", "*MDM,"), undefined, /:\d+:\d+ error CONFIG_SYNTAX \*MDM stands for/],
+  [
+    "aliases of aliases",
+    `a: &a [x]\nb: &b [${"*a,".repeat(99)}]\nc: [${"*b,".repeat(99)}]`,
+    undefined,
+    /SYNTAX its aliases/,
+  ],
+  ["octets of Big5", Buffer.from(`${shipped}# \xa4\xba`, "latin1"), undefined, /CONFIG_UNREADABLE is not UTF-8/],
+  [
+    "a site that every object has",
+    shipped,
+    "constructor",
+    /:\d+:\d+ error CONFIG_NAME site: this file has no site constructor/,
+  ],
+])("%s is told with its place", (_what, text, SITE, told) => {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-check-")), "channels.yaml");
+  writeFileSync(file, text);
+  expect(readConfig(file, { SITE }).findings.map(findingText).join("\n")).toMatch(told);
+});
