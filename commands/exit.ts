@@ -1,4 +1,5 @@
 /** Exit codes of sysexits.h, which service managers and scripts understand, and the one way in which a verb ends. */
+import { InvalidArgumentError } from "commander";
 import { codeOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 
 export const exits = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, software: 70, config: 78 } as const;
@@ -17,11 +18,31 @@ const byCode: Partial<Record<ErrorCode, number>> = {
 /** What a fault means to a script: 64 a wrong use, 78 configuration, 69 try later, 70 a defect, 65 everything else. */
 export const exitOf = (thrown: unknown): number => byCode[codeOf(thrown)] ?? exits.data;
 
+const files: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENOENT: ["QUERY_INVALID", "is not there; is this the right folder?"],
+  ENOTDIR: ["QUERY_INVALID", "lies below something that is no folder"],
+  EISDIR: ["QUERY_INVALID", "is a folder"],
+  EEXIST: ["QUERY_INVALID", "is there already"],
+  EACCES: ["QUERY_INVALID", "is closed to this user"],
+  EROFS: ["QUERY_INVALID", "is on a disk that takes no writes"],
+  ENOSPC: ["STORE_FULL", "does not fit: the disk is full"],
+};
+
+/** A file or an argument that a person named wrongly is no defect: it is told as theirs. */
+function ofAPerson(thrown: unknown): unknown {
+  if (thrown instanceof InvalidArgumentError) return new Fault("QUERY_INVALID", thrown.message, { cause: thrown });
+  const { code = "", path } = thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : {};
+  const known = files[code];
+  // A read or a write of what is open already names no path.
+  return known ? new Fault(known[0], `${path ?? "a file that was named"} ${known[1]}`, { cause: thrown }) : thrown;
+}
+
 /** Runs a verb; a fault is told on standard error in one line and becomes the exit code. */
 export async function guarded(verb: string, work: () => void | Promise<void>): Promise<void> {
   try {
     await work();
-  } catch (thrown) {
+  } catch (caught) {
+    const thrown = ofAPerson(caught);
     process.stderr.write(`semrs ${verb}: ${reasonOf(thrown)}\n`);
     if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);
     process.exitCode = exitOf(thrown);

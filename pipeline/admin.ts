@@ -12,6 +12,8 @@ import type { Route, Running } from "./admin-route.ts";
 import { routes } from "./admin-routes.ts";
 
 const maxBody = "64kb";
+const noRoute = "there is no such address or method; GET /openapi.json lists them";
+const unreadable = `the request cannot be read: an address is percent-encoded, a body JSON of at most ${maxBody}`;
 
 export type Admin = { readonly address: string; stop(): Promise<void> };
 
@@ -30,6 +32,7 @@ export async function openAdmin(running: Running): Promise<Admin> {
   app.use((request, response, next) => (isAuthorized(request, token) ? next() : unauthorized(response)));
   app.use(express.json({ limit: maxBody }));
   routes.filter(({ isOpen }) => !isOpen).forEach(serve);
+  app.use((_request, response) => void response.status(404).json({ code: "QUERY_INVALID", reason: noRoute }));
   app.use((thrown: unknown, _request: Request, response: Response, _next: NextFunction) => refuse(response, thrown));
 
   const server = app.listen(port, host);
@@ -72,6 +75,12 @@ async function answer(
 }
 
 function refuse(response: Response, thrown: unknown): void {
+  // What express could not read; its own message quotes it.
+  const { status = 500 } = thrown as { status?: number };
+  if (!(thrown instanceof Fault) && status >= 400 && status < 500) {
+    response.status(status).json({ code: status === 413 ? "TOO_LARGE" : "QUERY_INVALID", reason: unreadable });
+    return;
+  }
   const isBody = thrown instanceof z.ZodError;
   response.status(isBody ? 400 : consequence(thrown).http).json({
     code: isBody ? "QUERY_INVALID" : codeOf(thrown),

@@ -80,6 +80,20 @@ describe("OpenAPI", () => {
   });
 });
 
+test.each<[string, number, string, RequestInit?]>([
+  ["/nowhere", 404, "QUERY_INVALID"],
+  ["/status", 404, "QUERY_INVALID", { method: "DELETE" }],
+  ["/trace/%zz", 400, "QUERY_INVALID"],
+  ["/reload", 400, "QUERY_INVALID", { method: "POST", body: "{A123456789" }],
+  ["/reload", 413, "TOO_LARGE", { method: "POST", body: JSON.stringify("x".repeat(65_536)) }],
+])("%s is told in JSON as the asker's, with %i %s, and quotes nothing", async (path, status, code, init = {}) => {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const response = await fetch(`${url}${path}`, { ...init, headers });
+  const body = (await response.json()) as { reason: string };
+  expect({ status: response.status, body }).toEqual({ status, body: { code, reason: expect.any(String) } });
+  expect(body.reason).not.toMatch(/A123456789|UNEXPECTED/);
+});
+
 describe("events", () => {
   /** Reads the stream until it has what is wanted; all of it, as text. */
   async function listen(

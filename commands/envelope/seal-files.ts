@@ -95,7 +95,7 @@ const profiles: Readonly<Record<SealFlags["profile"], (flags: SealFlags, spool: 
   },
 };
 
-const lifetimeOf = ({ lifetime }: SealFlags): number => Number(lifetime) * hourMs;
+const lifetimeOf = ({ lifetime }: SealFlags): number => lifetime * hourMs;
 const sender = ({ sender: folder, key, certificate }: SealFlags) => ({ folder, key, certificate });
 const names = (to: readonly { readonly org: string }[]): string => to.map(({ org }) => org).join(", ");
 

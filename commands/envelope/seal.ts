@@ -1,6 +1,7 @@
 /** `semrs seal`: a document and its images from files into one envelope. */
 import { Command, Option } from "commander";
 import { guarded } from "../exit.ts";
+import { positive } from "../send/peer.ts";
 
 export type SealFlags = {
   readonly profile: "semrs-2" | "smime-4" | "semrs-2017";
@@ -13,7 +14,7 @@ export type SealFlags = {
   readonly document: string;
   readonly image: readonly string[];
   readonly attachment: readonly string[];
-  readonly lifetime: string;
+  readonly lifetime: number;
   readonly out: string;
 };
 
@@ -41,7 +42,7 @@ export function sealCommand(): Command {
       .requiredOption("--document <file>", "CDA document; - for standard input")
       .option("--image <file>", "DICOM Part 10 file; may be given several times", collect, [])
       .option("--attachment <file>", "any other file; may be given several times", collect, [])
-      .option("--lifetime <hours>", "how long it may be opened", "24")
+      .option("--lifetime <hours>", "how long it may be opened", positive, 24)
       .option("--out <file>", "where it goes; - for standard output", "-")
       .addHelpText(
         "before",

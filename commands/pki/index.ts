@@ -2,9 +2,11 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { Fault } from "../../errors.ts";
 import { trustOf } from "../envelope/keys.ts";
 import { timeOf } from "../envelope/open.ts";
 import { exits, guarded, print, say } from "../exit.ts";
+import { positive } from "../send/peer.ts";
 import { defaultDays, initPki, type KeyName, keyNames, revoke } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
 import { importPkcs12 } from "./import.ts";
@@ -37,11 +39,11 @@ export function pkiCommand(): Command {
     .requiredOption("--site <name>", "a site; may be given several times", collect, [])
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
-    .option("--days <days>", "validity", String(defaultDays))
-    .action((folder: string, flags: { site: readonly string[]; rsa?: boolean; legacy?: boolean; days: string }) =>
+    .option("--days <days>", "validity", positive, defaultDays)
+    .action((folder: string, flags: { site: readonly string[]; rsa?: boolean; legacy?: boolean; days: number }) =>
       guarded("pki init", () => {
         const { site, rsa = false, legacy = false, days } = flags;
-        return initPki(folder, site, { now: new Date(), rsa, legacy, days: Number(days) });
+        return initPki(folder, site, { now: new Date(), rsa, legacy, days });
       }),
     );
   pki
@@ -67,10 +69,10 @@ export function pkiCommand(): Command {
     .summary("certificates for a site's requests, by the CA of a folder")
     .argument("<folder>", "folder of the CA (ca.key and ca.crt)")
     .argument("<csr...>", "requests: sign.csr decrypt.csr tls.csr")
-    .option("--days <days>", "validity", String(defaultDays))
-    .action((folder: string, files: readonly string[], { days }: { days: string }) =>
+    .option("--days <days>", "validity", positive, defaultDays)
+    .action((folder: string, files: readonly string[], { days }: { days: number }) =>
       guarded("pki issue", () => {
-        for (const file of files) print(issueFor(folder, file, { now: new Date(), days: Number(days) }));
+        for (const file of files) print(issueFor(folder, file, { now: new Date(), days }));
       }),
     );
   pki
@@ -158,12 +160,14 @@ export function pkiCommand(): Command {
 }
 
 function show(files: readonly string[], json = false): void {
-  const all = files.flatMap((file) =>
-    pemToDer(readFileSync(file, "utf8")).map((der) => {
+  const all = files.flatMap((file) => {
+    const certificates = pemToDer(readFileSync(file, "utf8"));
+    if (certificates.length === 0) throw new Fault("QUERY_INVALID", `${file} holds no certificate in PEM`);
+    return certificates.map((der) => {
       const { subjectText: subject, keyUsage, notBefore, notAfter, sha256, serial } = readCertificate(der);
       return { file, subject, keyUsage, notBefore, notAfter, serial, sha256 };
-    }),
-  );
+    });
+  });
   if (json) {
     print(JSON.stringify(all));
     return;

@@ -27,8 +27,8 @@ export function aetHostPort(value: string): Peer & { readonly calledAeTitle: str
 }
 
 export function positive(value: string): number {
-  const count = Number(value);
-  if (!(count > 0)) throw new InvalidArgumentError("write a number over 0");
+  const count = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0;
+  if (count === 0) throw new InvalidArgumentError("write a number over 0");
   return count;
 }
 

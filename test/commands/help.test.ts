@@ -33,3 +33,15 @@ test("every verb shows an example", async () => {
 test("a verb that is none is a wrong use, also when every object has something of that name", async () => {
   expect(await semrs(["constructor"])).toMatchObject({ exit: 64, err: "error: unknown command 'constructor'\n" });
 });
+
+test.each<[readonly string[], RegExp]>([
+  [["pki", "show", "nowhere.crt"], /^semrs pki show: nowhere\.crt is not there; is this the right folder\?$/],
+  [["pki", "show", "README.md"], /^semrs pki show: README\.md holds no certificate in PEM$/],
+  [["pki", "revoke", "nowhere", "docs"], /^semrs pki revoke: a file that was named is a folder$/],
+  [["pki", "issue", "nowhere", "sign.csr", "--days", "0x10"], /^error: .*'0x10' is invalid\. write a number over 0$/],
+  [["echo", "127.0.0.1"], /^semrs echo: write host:port, for example 127\.0\.0\.1:2575$/],
+])("semrs %j: what a person named wrongly is told as theirs, in one line", async (args, told) => {
+  const { exit, err } = await semrs(args);
+  expect(exit).toBe(64);
+  expect(err.trim()).toMatch(told);
+});
