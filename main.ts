@@ -10,6 +10,13 @@ function overridden(command: Command): void {
   for (const each of command.commands) overridden(each);
 }
 
+/** Who reads may have seen enough (`| head`): what a verb does is done to its end all the same. A house without its log ends. */
+if (process.argv[2] !== "run")
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (thrown: NodeJS.ErrnoException) => {
+      if (thrown.code !== "EPIPE") throw thrown;
+    });
+
 const program = new Command("semrs")
   .description(
     "Moves medical records between hospitals, sealed: HL7 v2 and DICOM in and out, S/MIME envelopes between.",

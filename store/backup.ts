@@ -137,7 +137,7 @@ function cut(snapshot: DatabaseSync, journal: string): number {
 /** A folder is there whole or not at all. */
 function inOneStep<T>(target: string, fill: (partial: string) => T): T {
   if (existsSync(target) && readdirSync(target).length > 0)
-    throw new Fault("CONFIG_INVALID", `${target} is not empty; name a folder that is not there yet`);
+    throw new Fault("CONFIG_INVALID", `${target} is not empty; move it away, or name a folder that is not there yet`);
   const partial = `${target}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true, mode: 0o700 });

@@ -53,6 +53,7 @@ async function runAll(file: string, { only = "", json }: Options): Promise<numbe
     rmSync(pki, { recursive: true, force: true });
   }
   const failed = results.filter(({ failures }) => failures.length > 0).length;
+  if (results.length === 0) say(`no test of ${file} has "${only}" in its name`);
   if (json) print(JSON.stringify(results));
   else say(`${results.length - failed} passed, ${failed} failed`);
   return failed > 0 || results.length === 0 ? exits.failed : exits.ok;

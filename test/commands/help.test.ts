@@ -1,9 +1,12 @@
 /** Every verb's --help begins with an example that can be copied, at whatever depth. */
-import { readdirSync, readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { expect, test } from "vitest";
-import { semrs } from "./cli.ts";
+import { root, semrs } from "./cli.ts";
 
 const folder = join(import.meta.dirname, "../../commands");
 const declared = /export (?:function|const) (\w+Command)\b/g;
@@ -44,4 +47,15 @@ test.each<[readonly string[], RegExp]>([
   const { exit, err } = await semrs(args);
   expect(exit).toBe(64);
   expect(err.trim()).toMatch(told);
+});
+
+test("piped into head, a verb does what it does to its end", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-head-"));
+  const child = spawn(process.execPath, [join(root, "semrs.js"), "init", "hospital-a", "--own-ca"], { cwd: folder });
+  child.stdout.destroy();
+  let err = "";
+  child.stderr.on("data", (chunk: Buffer) => (err += chunk));
+  const [exit] = (await once(child, "close")) as [number];
+  expect({ exit, made: existsSync(join(folder, "pki/hospital-a/tls.crt")) }).toEqual({ exit: 0, made: true });
+  expect(err).not.toContain("EPIPE");
 });
