@@ -6,7 +6,7 @@ import { Fault } from "../../errors.ts";
 import { name as siteName } from "../../pipeline/config-values.ts";
 import { guarded, print, say } from "../exit.ts";
 import { initAuthority } from "../pki/authority.ts";
-import { issueFor, makeRequests } from "../pki/requests.ts";
+import { collectHost, issueFor, makeRequests } from "../pki/requests.ts";
 import { channels, environment, service, tests } from "./templates.ts";
 
 type Options = {
@@ -32,12 +32,7 @@ export function initCommand(): Command {
       "also a certification authority of one's own, and certificates: for a trial, or for an exchange of one's own",
     )
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
-    .option(
-      "--host <name>",
-      "DNS name or IP address of the house's REST service",
-      (value: string, before: readonly string[]) => [...before, value],
-      [],
-    )
+    .option("--host <name>", "DNS name or IP address of the house's REST service", collectHost, [])
     .addHelpText("before", "Example:\n  semrs init hospital-a --own-ca && semrs check && semrs test\n")
     .action((site: string, options: Options) => guarded("init", () => init(site, options)));
 }

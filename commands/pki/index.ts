@@ -10,7 +10,7 @@ import { positive } from "../send/peer.ts";
 import { defaultDays, initPki, type KeyName, keyNames, revoke } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
 import { importPkcs12 } from "./import.ts";
-import { issueFor, makeRequests } from "./requests.ts";
+import { collectHost, issueFor, makeRequests } from "./requests.ts";
 import { verdictsOf } from "./verify.ts";
 
 type VerifyFlags = {
@@ -53,7 +53,12 @@ export function pkiCommand(): Command {
     .requiredOption("--site <name>", "the site, as partners will name it")
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
-    .option("--host <name>", "a DNS name or IP address of its REST service; may be given several times", collect, [])
+    .option(
+      "--host <name>",
+      "a DNS name or IP address of its REST service; may be given several times",
+      collectHost,
+      [],
+    )
     .action(
       (
         folder: string,

@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, dirname, join } from "node:path";
+import { InvalidArgumentError } from "commander";
 import { derToPem, pemToDer } from "../../envelope/certificate.ts";
 import { issueCertificate } from "../../envelope/issue.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
@@ -44,6 +45,15 @@ export function makeRequests(
   });
   if (!existsSync(join(folder, "storage.key"))) writeStorageKey(folder);
   return files;
+}
+
+const dnsName = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
+
+/** `--host`, given several times: with a scheme or a port in it no partner's TLS would find the name in the certificate. */
+export function collectHost(value: string, before: readonly string[]): readonly string[] {
+  if (isIP(value) !== 4 && !dnsName.test(value))
+    throw new InvalidArgumentError("write a DNS name or an IPv4 address, without scheme and port");
+  return [...before, value];
 }
 
 /** The certificate for a request, beside it; what it is for follows from its name. CERTIFICATE_INVALID when its signature is not by its key. */

@@ -42,6 +42,10 @@ test.each<[readonly string[], RegExp]>([
   [["pki", "show", "README.md"], /^semrs pki show: README\.md holds no certificate in PEM$/],
   [["pki", "revoke", "nowhere", "docs"], /^semrs pki revoke: a file that was named is a folder$/],
   [["pki", "issue", "nowhere", "sign.csr", "--days", "0x10"], /^error: .*'0x10' is invalid\. write a number over 0$/],
+  [
+    ["pki", "csr", "nowhere", "--site", "a", "--host", "https://a.example"],
+    /is invalid\. write a DNS name or an IPv4 address/,
+  ],
   [["echo", "127.0.0.1"], /^semrs echo: write host:port, for example 127\.0\.0\.1:2575$/],
 ])("semrs %j: what a person named wrongly is told as theirs, in one line", async (args, told) => {
   const { exit, err } = await semrs(args);
