@@ -6,13 +6,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Context, Deliver, Destination, Item, Source, Verdict } from "./connector.ts";
+import { seconds } from "./wire.ts";
 
 const sourceOptions = z.object({
   path: z
     .string()
     .describe("Folder to watch. A file is taken once its size has not changed between two looks; a rename in is best."),
   mediaType: z.enum(["application/hl7-v2", "application/dicom"]).describe("What the files are."),
-  everySeconds: z.number().positive().default(1).describe("How often to look."),
+  everySeconds: seconds.default(1).describe("How often to look."),
 });
 
 const destinationOptions = z.object({ path: z.string().describe("Folder to leave files in.") });

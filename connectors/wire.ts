@@ -7,6 +7,9 @@ import { Fault } from "../errors.ts";
 import { tlsProfile } from "../tls.ts";
 import type { Context, Places, Running } from "./connector.ts";
 
+/** Seconds that a timer waits, a day at most: Node's fire at once where they should wait longer than 24, and no peer is waited for so long. */
+export const seconds = z.number().positive().max(86_400);
+
 /** One block for every connector: keys as PEM text. */
 export const tlsOptions = z
   .object({

@@ -1,12 +1,12 @@
 /** The part of channels.yaml about alerts. */
 import { z } from "zod";
-import { lasting, listen } from "./config-values.ts";
+import { lasting, listen, pausing } from "./config-values.ts";
 
 const pem = z.string().min(1).describe("Authority of that server, PEM file; beside channels.yaml unless absolute.");
 
 export const alerts = z
   .strictObject({
-    every: lasting("15s", "How often it is looked."),
+    every: pausing("15s", "How often it is looked."),
     queueAge: lasting("15m", "A delivery that is due waits for longer than this."),
     heldAge: lasting("4h", "Something held or parked waits for a person for longer than this."),
     emergencyAge: lasting(

@@ -4,7 +4,7 @@ import { purposesOfUse } from "../formats/query.ts";
 import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
-import { lasting, listen, name, oid, retentionOfArrivals, size, timeZone } from "./config-values.ts";
+import { lasting, listen, name, oid, pausing, retentionOfArrivals, size, timeZone } from "./config-values.ts";
 
 const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
@@ -148,7 +148,7 @@ export const schema = z.strictObject({
         })
         .prefault({})
         .describe("Attempts."),
-      recall: lasting(
+      recall: pausing(
         "1h",
         "How often the registry is asked whether it still has what it has signed; what it has lost is registered again.",
       ),

@@ -3,8 +3,9 @@ import { z } from "zod";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
+import { seconds } from "../connectors/wire.ts";
 import { charsetNamed } from "../formats/charset.ts";
-import { aeTitle, duration, listen, messageType, window } from "./config-values.ts";
+import { aeTitle, listen, messageType, pause, window } from "./config-values.ts";
 
 const clearText = z
   .string()
@@ -63,7 +64,7 @@ const mllp = z.strictObject({
     .enum(["validated", "stored"])
     .default("validated")
     .describe("When AA is given: after the hard rules, or as soon as the message is durable."),
-  within: duration
+  within: pause
     .optional()
     .describe("With answer: validated, AA is given after this long at the latest; what is found later is quarantined."),
   maxBytes: z
@@ -139,7 +140,7 @@ const dicom = z.strictObject({
     .default([])
     .describe("Who may call; empty: anybody on this machine."),
   associations: z.int().min(1).max(16).default(1).describe("Associations at once when sending."),
-  echoEvery: duration
+  echoEvery: pause
     .optional()
     .describe("How often the system is asked by C-ECHO whether it answers; never where it is left out."),
   proof: z
@@ -148,9 +149,7 @@ const dicom = z.strictObject({
     .describe(
       "When a study counts as delivered: every C-STORE was answered; or its storage commitment says so; or the PACS names every instance by C-FIND.",
     ),
-  proofSeconds: z
-    .number()
-    .positive()
+  proofSeconds: seconds
     .max(3600)
     .default(60)
     .describe("How long a report of storage commitment may take; then it is asked for again."),
@@ -170,7 +169,7 @@ const dicom = z.strictObject({
 const directory = z.strictObject({
   path: z.string().min(1).describe("Folder whose finished files are taken."),
   mediaType: z.enum(["application/hl7-v2", "application/dicom"]).describe("What the files are."),
-  everySeconds: z.number().positive().default(1).describe("How often to look."),
+  everySeconds: seconds.default(1).describe("How often to look."),
 });
 
 export const system = z.strictObject({

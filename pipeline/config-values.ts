@@ -12,8 +12,13 @@ export const duration = z.string().transform((text, context) => {
   context.addIssue({ code: "custom", message: "a duration is a number and ms, s, m, h or d, for example 60s" });
   return z.NEVER;
 });
+const longestTimer = "24d";
+/** A duration that a timer waits: Node's fire at once where they should wait longer. */
+export const pause = duration.refine((ms) => ms <= (parseDuration(longestTimer) ?? 0), `at most ${longestTimer}`);
 /** A duration with a default, which is written as a person would. */
 export const lasting = (text: string, description: string) => duration.prefault(text).describe(description);
+/** The same of a pause. */
+export const pausing = (text: string, description: string) => pause.prefault(text).describe(description);
 /** A number of octets as people write it: 64MiB. */
 export const octets = z.string().transform((written, context) => {
   const bytes = parseSize(written);

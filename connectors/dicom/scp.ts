@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { z } from "zod";
 import type { Source } from "../connector.ts";
-import { listenOn, tlsOptions } from "../wire.ts";
+import { listenOn, seconds, tlsOptions } from "../wire.ts";
 import { openAccess } from "./access.ts";
 import { openCommitments } from "./commitment-owed.ts";
 import { openBudget } from "./flow.ts";
@@ -34,23 +34,13 @@ const options = z.object({
     .default(131_072)
     .describe("Largest P-DATA announced, octets."),
   maxAssociations: z.int().min(1).default(64).describe("Associations at once."),
-  artimSeconds: z
-    .number()
-    .positive()
-    .default(10)
-    .describe("For the request to come, and for the peer to close (PS3.8 ARTIM)."),
-  stallSeconds: z
-    .number()
-    .positive()
-    .default(10)
-    .describe("Within a PDU or a message the peer may be silent this long."),
-  idleSeconds: z.number().positive().default(300).describe("An association may be silent this long."),
+  artimSeconds: seconds.default(10).describe("For the request to come, and for the peer to close (PS3.8 ARTIM)."),
+  stallSeconds: seconds.default(10).describe("Within a PDU or a message the peer may be silent this long."),
+  idleSeconds: seconds.default(300).describe("An association may be silent this long."),
   commitmentTo: place
     .optional()
     .describe("Where reports of storage commitment go that cannot go on their association, if callers do not say."),
-  commitmentRetrySeconds: z
-    .number()
-    .positive()
+  commitmentRetrySeconds: seconds
     .default(10)
     .describe("Pause before a report of storage commitment is repeated; it doubles."),
   tls: tlsOptions,

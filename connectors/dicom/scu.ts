@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import type { Context, Destination } from "../connector.ts";
-import { tlsOptions } from "../wire.ts";
+import { seconds, tlsOptions } from "../wire.ts";
 import { explicitLittle, implicitLittle, verificationClass } from "./association.ts";
 import { echoCommand, openAssociation } from "./requestor.ts";
 import { type DicomItem, groupsOf, sendGroup } from "./store.ts";
@@ -22,8 +22,8 @@ const options = z.object({
     .min(4096)
     .default(131_072)
     .describe("Largest P-DATA that we take, octets; what we send is as large as the PACS takes."),
-  connectSeconds: z.number().positive().default(10).describe("To connect and associate within."),
-  responseSeconds: z.number().positive().default(60).describe("To answer an instance within."),
+  connectSeconds: seconds.default(10).describe("To connect and associate within."),
+  responseSeconds: seconds.default(60).describe("To answer an instance within."),
   ourPort: z.int().optional().describe("Where we listen ourselves, for the PACS's administrator."),
   tls: tlsOptions,
 });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
 import type { Context, Destination, Item, Outcome } from "../connector.ts";
-import { reach, tlsOptions } from "../wire.ts";
+import { reach, seconds, tlsOptions } from "../wire.ts";
 import { commitByte, refusalByte } from "./answer.ts";
 import { frameOf, frameOfPieces } from "./framer.ts";
 import { type Line, openLine } from "./line.ts";
@@ -21,8 +21,8 @@ const options = z.object({
     .max(8)
     .default([])
     .describe("Where else it listens: asked in this order when it cannot be reached."),
-  connectSeconds: z.number().positive().default(10).describe("To connect within, each address."),
-  responseSeconds: z.number().positive().default(30).describe("To answer within."),
+  connectSeconds: seconds.default(10).describe("To connect within, each address."),
+  responseSeconds: seconds.default(30).describe("To answer within."),
   connections: z.int().min(1).max(32).default(1).describe("Connections at once, where they are kept open."),
   keepSeconds: z
     .number()

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { z } from "zod";
 import type { Source } from "../connector.ts";
-import { listenOn, tlsOptions } from "../wire.ts";
+import { listenOn, seconds, tlsOptions } from "../wire.ts";
 import { refusal } from "./answer.ts";
 import { openBudget, within } from "./budget.ts";
 import { type Connection, serve } from "./connection.ts";
@@ -26,14 +26,10 @@ const options = z.object({
     .describe("Octets that all its connections may hold unanswered; beyond it one connection reads on at a time."),
   maxConnections: z.int().min(1).default(256).describe("Connections at once."),
   maxPerAddress: z.int().min(1).default(64).describe("Connections at once from one address."),
-  frameSeconds: z
-    .number()
-    .positive()
+  frameSeconds: seconds
     .default(30)
     .describe("An open frame must be whole within this time, or have grown by 4096 octets a second."),
-  idleSeconds: z
-    .number()
-    .positive()
+  idleSeconds: seconds
     .optional()
     .describe("Closes a connection on which nothing came for so long; by default none is closed for being quiet."),
   release: z
