@@ -4,11 +4,11 @@ export type Kind = "zip" | "pdf" | "cda" | "other";
 
 const names: Readonly<Record<Kind, string>> = { zip: "ZIP", pdf: "PDF", cda: "XML", other: "none" };
 /** By the subtype of an ED value (OBX-5.3), what its octets may not be. */
-const contradictions: Readonly<Record<string, readonly Kind[]>> = {
-  xml: ["zip", "pdf"],
-  pdf: ["zip", "cda"],
-  zip: ["pdf", "cda", "other"],
-};
+const contradictions: ReadonlyMap<string, readonly Kind[]> = new Map([
+  ["xml", ["zip", "pdf"]],
+  ["pdf", ["zip", "cda"]],
+  ["zip", ["pdf", "cda", "other"]],
+]);
 
 export function kindOf(bytes: Uint8Array): Kind {
   if (beginsWith(bytes, "PK\u0003\u0004")) return "zip";
@@ -18,7 +18,7 @@ export function kindOf(bytes: Uint8Array): Kind {
 
 /** What is said and what is so, where the one excludes the other. */
 export const contradiction = (subtype: string, kind: Kind): string | undefined =>
-  contradictions[subtype]?.includes(kind) ? `it says ${subtype.toUpperCase()} and is ${names[kind]}` : undefined;
+  contradictions.get(subtype)?.includes(kind) ? `it says ${subtype.toUpperCase()} and is ${names[kind]}` : undefined;
 
 export const beginsWith = (bytes: Uint8Array, text: string): boolean =>
   Buffer.from(bytes.subarray(0, text.length)).toString("latin1") === text;

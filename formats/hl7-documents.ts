@@ -26,36 +26,36 @@ const referencePointer = "RP";
 /** Data that only say where the data are. */
 const address = /^(https?|ftps?|file):\/\//i;
 
-const mdmEvents: Readonly<Record<string, DocumentEvent>> = {
-  T01: "new",
-  T02: "new",
-  T05: "addendum",
-  T06: "addendum",
-  T09: "replacement",
-  T10: "replacement",
-  T11: "cancel",
-};
+const mdmEvents: ReadonlyMap<string, DocumentEvent> = new Map([
+  ["T01", "new"],
+  ["T02", "new"],
+  ["T05", "addendum"],
+  ["T06", "addendum"],
+  ["T09", "replacement"],
+  ["T10", "replacement"],
+  ["T11", "cancel"],
+]);
 /** OBX-11 (HL7 Table 0085). */
-const resultEvents: Readonly<Record<string, DocumentEvent>> = {
-  P: "preliminary",
-  I: "preliminary",
-  R: "preliminary",
-  S: "preliminary",
-  D: "cancel",
-  X: "cancel",
-  W: "cancel",
-  C: "replacement",
-};
+const resultEvents: ReadonlyMap<string, DocumentEvent> = new Map([
+  ["P", "preliminary"],
+  ["I", "preliminary"],
+  ["R", "preliminary"],
+  ["S", "preliminary"],
+  ["D", "cancel"],
+  ["X", "cancel"],
+  ["W", "cancel"],
+  ["C", "replacement"],
+]);
 
 /** What an MDM does with its documents; undefined for other messages, where OBX-11 says it of each. */
 export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefined {
   const [type, event = ""] = messageType.split("^");
-  return type === "MDM" ? (mdmEvents[event] ?? "new") : undefined;
+  return type === "MDM" ? (mdmEvents.get(event) ?? "new") : undefined;
 }
 
 /** OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM counts. */
 function eventOf(facts: MessageFacts, status: string): DocumentEvent {
-  const said = resultEvents[status.trim()];
+  const said = resultEvents.get(status.trim());
   return said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
 }
 

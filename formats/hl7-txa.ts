@@ -64,7 +64,7 @@ export function differing({ own, parent, confidentiality }: DocumentNames, cda: 
     const [root = ""] = full.split("^");
     return short !== undefined && uniqueId !== full && (uniqueId ?? "").startsWith(`${root}^`);
   };
-  const level = levels[confidentiality];
+  const level = levels.get(confidentiality);
   const fields = [
     isOther(own, cda.uniqueId) ? "TXA-12" : "",
     isOther(parent, original?.uniqueId) ? "TXA-13" : "",
@@ -74,4 +74,8 @@ export function differing({ own, parent, confidentiality }: DocumentNames, cda: 
 }
 
 /** Usual control, restricted and very restricted, as HL7 v3 Confidentiality. */
-const levels: Readonly<Record<string, string>> = { U: "N", R: "R", V: "V" };
+const levels: ReadonlyMap<string, string> = new Map([
+  ["U", "N"],
+  ["R", "R"],
+  ["V", "V"],
+]);

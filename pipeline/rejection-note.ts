@@ -15,12 +15,12 @@ type Meaning = {
 };
 
 /** Titles of rejection notes (PS3.16 CID 7011, scheme DCM). How long images are kept is each house's own policy. */
-export const rejections: Readonly<Record<string, Meaning>> = {
-  "113001": { reason: "rejected for quality (113001)", stopsLater: true, travels: true },
-  "113037": { reason: "rejected for patient safety (113037)", stopsLater: true, travels: true },
-  "113038": { reason: "rejected, wrong worklist entry (113038)", stopsLater: true, travels: true },
-  "113039": { reason: "its retention at the PACS expired (113039)", stopsLater: false, travels: false },
-};
+export const rejections: ReadonlyMap<string, Meaning> = new Map([
+  ["113001", { reason: "rejected for quality (113001)", stopsLater: true, travels: true }],
+  ["113037", { reason: "rejected for patient safety (113037)", stopsLater: true, travels: true }],
+  ["113038", { reason: "rejected, wrong worklist entry (113038)", stopsLater: true, travels: true }],
+  ["113039", { reason: "its retention at the PACS expired (113039)", stopsLater: false, travels: false }],
+]);
 
 /** Code of an instance that a note rejected, and of a note that was acted on. */
 export const rejected = "REJECTED";
@@ -49,7 +49,7 @@ export async function actOnNote(site: Site, note: Item): Promise<boolean> {
   const { store } = site;
   if (note.state !== "waiting" || note.code === noteOf) return false;
   const objects = await read(site, note);
-  const meaning = objects?.title.scheme === "DCM" ? rejections[objects.title.code] : undefined;
+  const meaning = objects?.title.scheme === "DCM" ? rejections.get(objects.title.code) : undefined;
   if (!objects || !meaning) return false;
   const named = objects.references.flatMap(({ sopInstanceUid }) => store.items.byKey("instance", sopInstanceUid));
   const { stops, gone } = judge(named, objects);

@@ -83,6 +83,17 @@ describe("documents", () => {
     expect(() => read(Buffer.from(text, "latin1"))).toThrow(why);
   });
 
+  test.each(["constructor", "__proto__", "toString"])("%s is a value that no table has", (word) => {
+    const base64 = Buffer.from("<ClinicalDocument/>").toString("base64");
+    const lines = (trigger: string, subtype: string, status: string): Buffer =>
+      Buffer.from(
+        `MSH|^~\\&|A|B|C|D|20260101||${trigger}|1|P|2.5\rOBX|1|ED|||^TEXT^${subtype}^Base64^${base64}||||||${status}\r`,
+      );
+    expect(read(lines("MDM^T02", word, "F"))).toMatchObject([{ kind: "cda", event: "new" }]);
+    expect(read(lines(`MDM^${word}`, "XML", "F"))).toMatchObject([{ kind: "cda", event: "new" }]);
+    expect(read(lines("ORU^R01", "XML", word))).toMatchObject([{ kind: "cda", event: "new" }]);
+  });
+
   test("the frame that is kept has digests where its documents were", () => {
     const message = mdmFor(documents["116"], { controlId: "1" });
     const kept = Buffer.from(payloadlessFrame(message, readMsh(message))).toString("utf8");

@@ -27,7 +27,7 @@ describe("rejection notes", () => {
     ["113038", true, true],
     ["113039", false, false],
   ] as const)("%s", (code, stopsLater, travels) => {
-    expect(rejections[code]).toMatchObject({ stopsLater, travels });
+    expect(rejections.get(code)).toMatchObject({ stopsLater, travels });
   });
   test("end what waits or is held, tell of what has left, and touch no other study", () => {
     const note = {
