@@ -69,17 +69,31 @@ const patientOrder = ({ store }: Site, ids: readonly PatientId[]): Token =>
   );
 
 const maxFetches = 64;
+/** Those of a registry that is away for hours, in a house of a thousand admissions a day. */
+const maxLooked = 2_000;
 
 /** An admission was taken back: what was not asked for yet is not asked for. */
 export function cancelAdmission(site: Site, message: SpooledMessage): readonly Change[] {
+  const { deliveries } = site.store;
   const { ids } = patientIdsOf(site.config, patientIdentifiers(message.bytes, message.facts));
-  return site.store.deliveries
+  const same = deliveries
     .fetches(patientOrder(site, ids), maxFetches)
-    .filter(({ state }) => state === "queued" || state === "ambiguous" || state === "parked")
-    .flatMap(({ id }) => [
-      site.store.deliveries.mark(id, { state: "discarded", reason: "the admission was taken back" }),
-      step(site, id, "fetch", "discarded", { detail: "ADT^A11" }),
-    ]);
+    .filter(({ state }) => state === "queued" || state === "ambiguous" || state === "parked");
+  const waiting = same.length > 0 ? same : sharing(site, ids);
+  return waiting.flatMap(({ id }) => [
+    deliveries.mark(id, { state: "discarded", reason: "the admission was taken back" }),
+    step(site, id, "fetch", "discarded", { detail: "ADT^A11" }),
+  ]);
+}
+
+/** Fetches of an admission that has an id in common, its merges included: what takes one back may name fewer than the admission did. */
+function sharing(site: Site, ids: readonly PatientId[]): readonly Delivery[] {
+  const { deliveries } = site.store;
+  const named = new Set(ids.map(({ root, extension }) => `${root}^${extension}`));
+  return [...deliveries.waitingFetches(maxLooked), ...deliveries.parked("fetch", maxLooked)].filter((delivery) => {
+    const { admission, patientIds } = askedFor(site, delivery);
+    return admission !== null && patientIds.some(({ root, extension }) => named.has(`${root}^${extension}`));
+  });
 }
 
 /** Queries for one patient: now and after each of `again` (milliseconds). */

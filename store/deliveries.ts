@@ -120,6 +120,13 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       db
         .all("SELECT * FROM delivery WHERE kind = 'fetch' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)
         .map(read),
+    waitingFetches: (limit) =>
+      db
+        .all(
+          "SELECT * FROM delivery WHERE kind = 'fetch' AND state IN ('queued', 'ambiguous') ORDER BY due LIMIT +?",
+          limit,
+        )
+        .map(read),
     changes: (order, limit) =>
       db
         .all("SELECT * FROM delivery WHERE kind = 'change' AND sequence = ? ORDER BY id DESC LIMIT +?", order, limit)

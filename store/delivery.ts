@@ -75,4 +75,6 @@ export type Deliveries = {
   }): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
+  /** Fetches that have not been asked, the next first. */
+  waitingFetches(limit: number): readonly Delivery[];
 };

@@ -40,7 +40,7 @@ test("the same patient is asked for again when the time is over", async () => {
   await until("asked again", async () => (await fetches()).queued === 7 || asked() === 2);
 });
 
-test("ADT^A11 ends what was not asked yet; the next admission asks anew", async () => {
+test("ADT^A11 ends what was not asked yet, by any id of its patient; the next admission asks anew", async () => {
   exchange = await openExchange(pki, { EVERY: "12h", AGAIN_1: "10m", AGAIN_2: "20m" });
   await admit("IN");
   await until("asked", () => asked() === 1);
@@ -49,4 +49,12 @@ test("ADT^A11 ends what was not asked yet; the next admission asks anew", async 
   expect((await fetches()).discarded).toBe(3);
   await admit("AGAIN");
   await until("asked anew", () => asked() === 2);
+  // With fewer ids than the admission had, and with one that nobody was admitted under.
+  await admit("TWO", "A01", "A145678902^^^MOI^NI~A111111111^^^MOI^NI");
+  await until("asked for the other", () => asked() === 3);
+  await until("the rest waits", async () => (await fetches()).queued === 6);
+  await admit("NOBODY", "A11", "A100000001^^^MOI^NI");
+  await admit("ONE", "A11", "A111111111^^^MOI^NI");
+  await until("the first one's are left", async () => (await fetches()).queued === 3);
+  expect((await fetches()).discarded).toBe(6);
 });
