@@ -124,7 +124,9 @@ const curveTable = ({ name, x, unit, points, exponent }: Curve): readonly string
   `| ${[x, ...points.map((point) => point.x)].join(" | ")} |`,
   `|${"---|".repeat(points.length + 1)}`,
   `| ${[unit, ...points.map(({ value }) => rounded(value))].join(" | ")} |`,
-  `| ${["MB", ...points.map(({ rssMb }) => Math.round(rssMb))].join(" | ")} |`,
+  ...(points.some(({ rssMb }) => rssMb > 0)
+    ? [`| ${["MB", ...points.map(({ rssMb }) => Math.round(rssMb))].join(" | ")} |`]
+    : []),
 ];
 
 function besideOf({ name, rate, cpuMs, rssMb, ratio, remark }: ReportRow["peers"][number]): string {

@@ -17,6 +17,7 @@ export type Curve = {
   /** Of the power law that fits best: 1 is in proportion, 0 is constant. */
   readonly exponent: number;
 };
+/** `rssMb`: 0 where the process that is measured has also filled what it measures. */
 export type Point = { readonly x: number; readonly value: number; readonly rssMb: number };
 
 type Growth = Omit<Curve, "points" | "exponent"> & {
@@ -192,6 +193,7 @@ export const curveLines = ({ name, x, unit, points, exponent }: Curve): readonly
   `${name}: exponent ${exponent.toFixed(2)}`,
   ...points.map(({ x: at, value, rssMb }) => {
     const digits = value < 10 ? 2 : 0;
-    return `  ${String(at).padStart(10)} ${x}  ${value.toFixed(digits).padStart(9)} ${unit}  ${rssMb.toFixed(0)} MB`;
+    const memory = rssMb > 0 ? `  ${rssMb.toFixed(0)} MB` : "";
+    return `  ${String(at).padStart(10)} ${x}  ${value.toFixed(digits).padStart(9)} ${unit}${memory}`;
   }),
 ];
