@@ -55,10 +55,9 @@ test("a peer that asks on without reading its answers is aborted, and told why i
   const many = Buffer.concat(Array.from({ length: 10_000 }, () => echoRq()));
   // Both kernels hold some megabytes; a listener without a limit takes all.
   const most = 150_000_000;
+  const closed = new Promise<void>((resolve) => void peer.socket.once("close", resolve));
   for (let sent = 0; sent < most && told.length === 0; sent += many.length)
-    await new Promise<void>((resolve) => {
-      peer.socket.once("close", resolve).write(many, () => resolve());
-    });
+    await Promise.race([closed, new Promise<void>((resolve) => void peer.socket.write(many, () => resolve()))]);
   peer.socket.destroy();
   expect(told).toEqual([expect.stringMatching(/^dicom.aborted DICOM_INVALID: it does not read its answers/)]);
 });
