@@ -1,8 +1,8 @@
 /** Proof of delivery at the house that a record came from: whose it is, of which record, and what is kept of it. */
 import { ownerOf } from "../envelope/identity.ts";
-import { type AnyOpened, type Receipt, verifyReceipt } from "../envelope/index.ts";
+import { type AnyOpened, keptReceipt, type Receipt, verifyReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import type { DeliveryState, Store, StoredRecord } from "../store/store.ts";
+import type { DeliveryState, Evidence, Store, StoredRecord } from "../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { part1, seen } from "./once.ts";
 import type { Exchange } from "./server.ts";
@@ -16,8 +16,9 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
     now: now(),
     partner: (sha256) => ownerOf(identity, sha256),
   });
-  const record = receipted(exchange, receipt, org);
-  if (!record && org === opened.org && isUnderWay(store, receipt, org))
+  const houses = [org, ...(identity.partners.get(org)?.relays ?? [])];
+  const record = receipted(store, receipt, houses);
+  if (!record && org === opened.org && isUnderWay(store, receipt, houses))
     throw new Fault("PEER_BUSY", "the answer to the push that this proves is not here yet; send it again");
   if (org !== opened.org || !record || receipt.verdict !== "delivered") {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
@@ -40,10 +41,10 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
 }
 
 /** A partner may have delivered what it was pushed before its answer to the push is committed here, or when that was lost. */
-function isUnderWay(store: Store, { message }: Receipt, org: string): boolean {
+function isUnderWay(store: Store, { message }: Receipt, houses: readonly string[]): boolean {
   const pushes = store.records.find(message) ? store.deliveries.list({ record: message, limit: maxPushes }) : [];
   return pushes.some(
-    ({ kind, destination, state }) => kind === "push" && destination === org && underWay.includes(state),
+    ({ kind, destination, state }) => kind === "push" && houses.includes(destination) && underWay.includes(state),
   );
 }
 
@@ -51,17 +52,18 @@ const underWay: readonly DeliveryState[] = ["queued", "inflight", "ambiguous"];
 /** Deliveries of one record that are looked at. */
 const maxPushes = 1_000;
 
-/** The record of ours that a receipt is for: by the manifest it names, which is the record's own or that of our push to this partner. */
-function receipted({ identity, store, now }: Exchange, receipt: Receipt, org: string): StoredRecord | undefined {
-  const own = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found !== undefined);
-  const pushed = store.records.find(receipt.message);
-  if (own || !pushed) return own;
-  const checks = {
-    trust: identity.trust,
-    now: now(),
-    partner: (certificate: string) => ownerOf(identity, certificate),
-  };
-  const took = store.records.evidence(pushed.id).find(({ kind, from }) => kind === "stored" && from === org);
-  const named = took && verifyReceipt(took.receipt, checks).receipt.manifestSha256;
-  return named !== undefined && receipt.names.includes(named) ? pushed : undefined;
+/**
+ * The record of ours that a receipt is for, where one of the houses was handed it: it asked for the record, whose own manifest the
+ * receipt names, or it took our push, whose manifest its answer named.
+ */
+function receipted(store: Store, receipt: Receipt, houses: readonly string[]): StoredRecord | undefined {
+  const handed = ({ id }: StoredRecord, kind: Evidence["kind"]): readonly Evidence[] =>
+    store.records.evidence(id).filter((each) => each.kind === kind && houses.includes(each.from));
+  const own = receipt.names.map((name) => store.records.byManifest(name)).find((found) => found?.origin === "own");
+  const record = own ?? store.records.find(receipt.message);
+  if (!record) return undefined;
+  const took = handed(record, "stored");
+  if (own) return took.length > 0 || handed(own, "request").length > 0 ? own : undefined;
+  const named = took.map((each) => keptReceipt(each.receipt).manifestSha256);
+  return receipt.names.some((name) => named.includes(name)) ? record : undefined;
 }

@@ -26,7 +26,9 @@ export const partner = z.strictObject({
     .array(name)
     .max(64)
     .default([])
-    .describe("Partners that may hand on what this one has authored; its own signature is verified all the same."),
+    .describe(
+      "Partners that may hand on what this one has authored; its own signature is verified all the same. What they have of ours, it may prove to have received.",
+    ),
   transport: z
     .enum(keyTransports)
     .default("rsa-oaep")
