@@ -23,6 +23,11 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
   if (org !== opened.org || !record || receipt.verdict !== "delivered") {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
   }
+  // Its answer was lost: what the first one says stands.
+  if (store.records.evidence(record.id).some(({ kind, from }) => kind === "delivered" && from === org)) {
+    await store.commit(seen(store, opened));
+    return { status: 204 };
+  }
   await store.commit([
     ...store.records.attach(record.id, { kind: "delivered", from: org, receipt: bytes }),
     ...seen(store, opened),

@@ -7,7 +7,7 @@ import { readCda } from "../../formats/cda.ts";
 import { commandMediaType, receiptMediaType, writeCommand } from "../../formats/command.ts";
 import { documentEntry } from "../../formats/document-entry.ts";
 import { bytesOf } from "../envelope/people.ts";
-import { cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
 import { type Answer, type Peer, peerOf } from "./peer.ts";
 
@@ -86,6 +86,14 @@ const proofs = async (name: string): Promise<readonly string[]> =>
   );
 const told = async (name: string): Promise<number> =>
   (await trace(name)).steps.filter(({ event }) => event === "receipted").length;
+/** Entries of hospital A's audit log that tell of a proof. */
+async function audited(): Promise<number> {
+  let text = "";
+  for await (const chunk of await exchange.admin("hospital-a").download("/audit", { reason: "a test" }))
+    text += Buffer.from(chunk).toString();
+  return text.split("\n").filter((line) => line.includes('"event":"proof"') && line.includes('"outcome":"done"'))
+    .length;
+}
 
 test("who was never answered and never pushed a record proves nothing, whatever it knows of it", async () => {
   const record = await registered("MADE_UP");
@@ -102,4 +110,15 @@ test("what a relay was answered is proven by the house that it hands records to"
   expect((await say("registry", "/repository/retrievals", "retrieve", command, commandMediaType)).status).toBe(200);
   expect((await prove("hospital-b", record)).status).toBe(204);
   expect(await proofs("RELAYED")).toEqual(["hospital-b"]);
+});
+
+test("a proof that comes again, signed anew, is answered as the first, and adds nothing", async () => {
+  const record = await registered("REPEATED");
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT" }), "B_ADT");
+  await until("proven", async () => (await proofs("REPEATED")).includes("hospital-b"));
+  const before = await audited();
+  expect((await prove("hospital-b", record)).status).toBe(204);
+  expect((await prove("hospital-b", record)).status).toBe(204);
+  expect(await told("REPEATED")).toBe(1);
+  expect(await audited()).toBe(before);
 });
