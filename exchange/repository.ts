@@ -138,6 +138,15 @@ function verifyOwn({ identity, now }: Exchange, bytes: Uint8Array, signature: Ui
   return { manifest, manifestSha256: sha256(bytes) };
 }
 
+/** What this site has sealed: its signature holds. The certificate may have ended since: who asks judges it as of the registry's mark. */
+function provided({ identity }: Exchange, { manifest: bytes, signature }: StoredRecord): Manifest {
+  const { signer } = verifySignedData(signature, manifestContentType, bytes);
+  const manifest = readManifest(bytes);
+  if (manifest.sender.org !== identity.org || manifest.sender.cert !== readCertificate(signer).sha256)
+    throw new Fault("STORE_DAMAGED", "the record is not signed by who its manifest names; restore it from a backup");
+  return manifest;
+}
+
 function sameDigest(
   manifest: Manifest,
   n: number,
@@ -193,7 +202,7 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
         origin === "own" && kept.manifestSha256 === manifestSha256 && code !== withdrawn && parts.length > 0,
     );
   if (!record) throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
-  const { manifest } = verifyOwn(exchange, record.manifest, record.signature);
+  const manifest = provided(exchange, record);
   const content = record.parts.map(({ n, blob }) => contentFrom(exchange, manifest, n, blob));
   const marks = store.records
     .evidence(record.id)

@@ -83,17 +83,22 @@ function partner(
   org: string,
   { certificates: folder, profiles, relays }: Pick<Wanted, "certificates" | "profiles" | "relays">,
 ): Partner {
-  const [signing, decrypt, tls] = (["sign", "decrypt", "tls"] as const).map((name) =>
-    certificatesOf(org, folder, name),
-  );
+  const [decrypt, tls] = (["decrypt", "tls"] as const).map((name) => certificatesOf(org, folder, name));
   return {
     org,
-    signing: (signing ?? []).map(sha256),
+    signing: signingOf(org, folder),
     decrypt: decrypt?.[0],
     tls: sha256(tls?.[0] ?? new Uint8Array()),
     profiles,
     relays,
   };
+}
+
+/** Certificates whose signatures are a house's: those before a renewal, too, since what it signed under them stays its own. */
+function signingOf(org: string, folder: string): readonly string[] {
+  const file = join(folder, "sign.crt.previous");
+  const former = existsSync(file) ? pemToDer(text(file)) : [];
+  return [...certificatesOf(org, folder, "sign"), ...former].map(sha256);
 }
 
 /** Whether a partner is configured for semrs-2017. */
@@ -111,7 +116,7 @@ function legacyPartner(org: string, { certificates: folder, transport }: Wanted)
   const signing = Map.groupBy(of.get("legacy-sign") ?? [], (der) => readCertificate(der).isCa);
   return {
     org,
-    signing: (of.get("sign") ?? []).map(sha256),
+    signing: of.has("sign") ? signingOf(org, folder) : [],
     decrypt: of.get("decrypt")?.[0],
     tls: sha256(first("tls")),
     profiles: of.has("sign") && of.has("decrypt") ? ["semrs-2"] : [],

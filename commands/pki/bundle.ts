@@ -70,9 +70,12 @@ export function trustBundle(
   return { written: lists ? [...written, put(join(place, "ca.crl"), lists)] : written, fingerprints };
 }
 
-/** Renewed certificates take the place of the old ones; a copy of those stays beside them. */
-function put(file: string, pem: string): string {
-  if (existsSync(file) && readFileSync(file, "utf8") !== pem) writeFileSync(`${file}.previous`, readFileSync(file));
+/** Renewed certificates take the place of the old ones, which all stay beside them: what was signed under them is still to be verified. */
+export function put(file: string, pem: string): string {
+  const before = existsSync(file) ? readFileSync(file, "utf8") : pem;
+  const previous = `${file}.previous`;
+  const former = existsSync(previous) && file.endsWith(".crt") ? readFileSync(previous, "utf8") : "";
+  if (before !== pem) writeFileSync(previous, before + former);
   writeFileSync(file, pem, { mode: 0o644 });
   return file;
 }

@@ -19,6 +19,7 @@ import {
   writeKey,
   writeStorageKey,
 } from "./authority.ts";
+import { put } from "./bundle.ts";
 
 const dayMs = 24 * 3600 * 1000;
 
@@ -84,7 +85,5 @@ export function issueFor(
     },
     ca,
   );
-  const out = join(dirname(file), `${name}.crt`);
-  writeFileSync(out, derToPem(certificate, "CERTIFICATE"), { mode: 0o644 });
-  return out;
+  return put(join(dirname(file), `${name}.crt`), derToPem(certificate, "CERTIFICATE"));
 }

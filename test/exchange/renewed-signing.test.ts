@@ -1,0 +1,52 @@
+/** A house renews its certificate to sign: what it sealed and registered before is handed out, and taken, as it was. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Traced } from "../../commands/journal/trace.ts";
+import { exportBundle, trustBundle } from "../../commands/pki/bundle.ts";
+import { issueFor, makeRequests } from "../../commands/pki/requests.ts";
+import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
+
+let pki: string;
+let exchange: TestExchange;
+/** Hospital A as its partners know it, by what it exports. */
+const trust = (): unknown =>
+  trustBundle(exportBundle(join(pki, "hospital-a"), []).pem, join(pki, "known"), "hospital-a");
+beforeAll(async () => {
+  pki = await testPki();
+  trust();
+  exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
+    yaml.replace(/(certificates: "\$\{PKI:pki\})\/hospital-a"/, '$1/known/hospital-a"'),
+  );
+});
+afterAll(() => exchange.close());
+
+const report = (extension: string): Uint8Array =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
+const admit = (controlId: string) => exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId }), "B_ADT");
+const isRegistered = async (name: string): Promise<boolean> =>
+  (await exchange.admin("hospital-a").get<Traced>(`/trace/${name}`)).records[0]?.state === "registered";
+
+/** As the page on certificates says: a new one for the same key, in place here, exported, trusted there. */
+async function renew(): Promise<void> {
+  const keys = join(pki, "hospital-a");
+  makeRequests(keys, "hospital-a", { rsa: false, hosts: [] });
+  issueFor(pki, join(keys, "sign.csr"), { now: new Date(), days: 400 });
+  trust();
+  await exchange.stop("hospital-a");
+  await exchange.start("hospital-a");
+  for (const site of ["hospital-b", "registry"] as const) await exchange.admin(site).post("/reload", {});
+}
+
+test("what was registered before, under either of two certificates before this one, reaches hospital B", async () => {
+  for (const name of ["FIRST", "SECOND"]) {
+    await exchange.message(mdmFor(report(name), { controlId: name }));
+    await until("registered", () => isRegistered(name));
+    await renew();
+  }
+  await admit("ADT");
+  await until("both at HIS B", () =>
+    ["FIRST", "SECOND"].every((name) => exchange.documentsAtB().has(sha256(report(name)))),
+  );
+  expect(exchange.log.filter(({ level, event }) => level === "error" || event.endsWith(".parked"))).toEqual([]);
+});
