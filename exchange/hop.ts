@@ -6,11 +6,11 @@ import type { Identity, Partner } from "../envelope/identity.ts";
 const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 /** SHA-256 (hex) of the TLS certificate at the other end. It alone is asked for: taking all of the certificate apart costs ten times that. */
-export const certificateOf = (request: Request): string | undefined =>
-  (request.socket as TLSSocket).getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase();
+export const certificateOf = ({ socket }: Pick<Request, "socket">): string | undefined =>
+  (socket as TLSSocket).getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase();
 
 /** The partner, or ourselves, whose certificate it is. */
-export function tlsPeer(identity: Identity, request: Request): Partner | undefined {
+export function tlsPeer(identity: Identity, request: Pick<Request, "socket">): Partner | undefined {
   const sha256 = certificateOf(request);
   if (sha256 === identity.self.tls) return identity.self;
   for (const partner of identity.partners.values()) if (partner.tls === sha256) return partner;

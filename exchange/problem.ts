@@ -33,6 +33,8 @@ export function clearProblem(thrown: unknown, instance: string): Problem {
   return { type: `urn:semrs:problem:${name}`, title, status, instance: `urn:uuid:${instance}` };
 }
 
+export const problemMediaType = "application/problem+json";
+
 /** HTTP status of a sealed refusal. */
 export const refusalStatus = (thrown: unknown): number => consequence(thrown).http;
 
@@ -45,5 +47,5 @@ export async function refuseInClear(response: Response, thrown: unknown): Promis
   const problem = clearProblem(thrown, randomUUID());
   await tick();
   if (problem.status === 429 || problem.status === 503) response.setHeader("Retry-After", "5");
-  response.status(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+  response.status(problem.status).type(problemMediaType).send(JSON.stringify(problem));
 }

@@ -23,9 +23,10 @@ import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 import { countConnections, type Places } from "./places.ts";
-import { refuseInClear, tick } from "./problem.ts";
+import { problemMediaType, refuseInClear, tick } from "./problem.ts";
 import { type Published, publish } from "./published.ts";
 import type { Spools } from "./spool.ts";
+import { tellFailed, tellUnreadable } from "./unreadable.ts";
 
 const maxHeaderBytes = 65_536;
 const headersTimeoutMs = 30_000;
@@ -102,9 +103,9 @@ export async function serve(
     );
   }
   app.use(
-    (_request, response) =>
-      void response.status(404).type("application/problem+json").json({ type: "about:blank", status: 404 }),
+    (_request, response) => void response.status(404).type(problemMediaType).json({ type: "about:blank", status: 404 }),
   );
+  app.use(tellFailed(exchange));
 
   const { key, certificate, ca } = exchange.tls;
   const server = createServer(
@@ -121,6 +122,7 @@ export async function serve(
     },
     app,
   );
+  tellUnreadable(server, exchange);
   if (exchange.places) isTooMany = countConnections(server, exchange.places);
   server.headersTimeout = headersTimeoutMs;
   server.requestTimeout = 0;
