@@ -3,13 +3,18 @@ import type { VerifiedSender } from "../envelope/index.ts";
 import { codeOf, consequenceOf, type ErrorCode } from "../errors.ts";
 import type { Exchange, Resource } from "./server.ts";
 
-/** A refusal is told to the peer even where it cannot be written down. */
+/** Refusals that anybody can have as often as they like: lines of the log, and no entries of what is kept for good. */
+const isPassing = (code: ErrorCode, sender: VerifiedSender | undefined): boolean =>
+  code === "STORE_FULL" || (code === "PEER_BUSY" && !sender);
+
+/** A refusal of a partner; it is told even where it cannot be written down. */
 export async function auditRefusal(
   { station, event }: Resource,
   { store, log }: Exchange,
   { code, ...told }: { readonly peer: string; readonly code: ErrorCode; readonly reason: string },
   sender: VerifiedSender | undefined,
 ): Promise<void> {
+  if (isPassing(code, sender)) return;
   const outcome = consequenceOf(code).retry ? "failed" : "refused";
   const of = { subject: sender?.manifest.message ?? null, manifest: sender?.manifestSha256 ?? null };
   await store

@@ -207,7 +207,7 @@ async function respond(
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(sender ? { message: sender.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
-    await auditRefusal(resource, exchange, reason, sender);
+    if (peer) await auditRefusal(resource, exchange, reason, sender);
     await drain(body);
     // What is left of a body that drips is not waited for.
     if (isTooSlow() && !response.headersSent) response.setHeader("Connection", "close");
