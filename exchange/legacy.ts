@@ -16,6 +16,7 @@ import {
 import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { Change } from "../store/store.ts";
+import { isOfHere } from "./limits.ts";
 import type { Exchange } from "./server.ts";
 
 /** Statuses that are stored: what the same envelope is told again. */
@@ -75,6 +76,7 @@ export function openLegacy(exchange: Exchange, onLegacy: OnLegacy): TakeLegacy {
       log("repository.received", { peer: org, reason: `semrs-2017, ${result.outcome}` }, "warn");
     } catch (thrown) {
       // What passes (a full disk) leaves the envelope without an answer: the same octets may come again.
+      if (isOfHere(thrown)) attempt.succeeded();
       if (!held || consequence(thrown).retry) throw thrown;
       if (fresh) await store.commit([store.legacy.answered(fresh, unopenable)]);
       throw new Fault("ENVELOPE_NOT_OPENED", `semrs-2017: ${causeOf(thrown)}`, { cause: thrown });

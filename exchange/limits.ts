@@ -3,7 +3,7 @@
  * A peer over a limit is told to come back (429); the others notice nothing of it.
  */
 import { failureLimit } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 
 /** Envelopes of one peer that are not verified yet. */
 const maxUnverified = 4;
@@ -27,6 +27,10 @@ export type Admitted = {
 };
 
 export type PeerLimits = { admit(peer: string, now: Date): Admitted };
+
+/** What fails here, whatever the peer has sent: it is no failure of the peer's. */
+export const isOfHere = (thrown: unknown): boolean =>
+  ["STORE_FULL", "STOPPING", "CLOCK_BEHIND"].includes(codeOf(thrown));
 
 type Load = { unverified: number; bytes: number; opens: number; second: number };
 

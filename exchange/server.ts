@@ -19,7 +19,7 @@ import { type HeldBudget, type Holding, openHolding } from "./held.ts";
 import { envelopeHeaders, tlsPeer } from "./hop.ts";
 import { openLater } from "./later.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
-import { type Admitted, type PeerLimits, peerLimits } from "./limits.ts";
+import { type Admitted, isOfHere, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 import { countConnections, type Places } from "./places.ts";
@@ -203,7 +203,7 @@ async function respond(
     admitted?.left();
     holding?.left();
     const isTold = sender?.org === peer?.org && (opened ? !isUnopened(thrown) : isOfSender(thrown));
-    if (isTold) admitted?.opened();
+    if (isTold || isOfHere(thrown)) admitted?.opened();
     const reason = { peer: peer?.org ?? "unknown", code: codeOf(thrown), reason: reasonOf(thrown) };
     log(`${resource.station}.refused`, { ...reason, ...(sender ? { message: sender.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);

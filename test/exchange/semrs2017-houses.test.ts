@@ -190,6 +190,15 @@ describe("one key, one attempt", () => {
   });
 });
 
+test("what a drained channel does not take is no failure of the partner's: it is taken once that is resumed, however often it came", async () => {
+  const envelope = await sealed(report("D.1"));
+  const stop = (verb: string) => exchange.admin("hospital-b").post(`/stops/incoming/${verb}`, { reason: "a test" });
+  await stop("drain");
+  for (let n = 0; n < 25; n += 1) expect(await post(envelope)).toMatch(/^503 /);
+  await stop("resume");
+  expect(await post(envelope)).toBe(stored);
+});
+
 describe("the padding oracle over the wire", () => {
   test("a careless server gives the document away", async () => {
     const envelope = await sealed(report("O.1"));
