@@ -92,5 +92,19 @@ export function reasonOf(thrown: unknown): string {
   return `unexpected ${thrown.name} at ${place}; report it with the version`;
 }
 
+/** What keeps a port from being listened on, and what to do about it. */
+const unlistened: ReadonlyMap<string, string> = new Map([
+  ["EADDRINUSE", "another process listens there; end it, or take another port"],
+  ["EADDRNOTAVAIL", "this machine has no such address; correct it"],
+  ["EACCES", "this user may not; take a port from 1024 on, or give the service CAP_NET_BIND_SERVICE"],
+  ["ENOTFOUND", "there is no such name; write an address"],
+]);
+
+/** CONFIG_INVALID: a listener that did not come up, with why. */
+export function cannotListen(where: string, cause: unknown): Fault {
+  const { code = "" } = cause as { readonly code?: string };
+  return new Fault("CONFIG_INVALID", `${where} cannot be listened on: ${unlistened.get(code) ?? code}`, { cause });
+}
+
 /** All codes, for the reference documentation and the tests that raise each. */
 export const errorCodes = Object.keys(table) as readonly ErrorCode[];

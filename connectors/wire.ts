@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { z } from "zod";
-import { Fault } from "../errors.ts";
+import { cannotListen, Fault } from "../errors.ts";
 import { tlsProfile } from "../tls.ts";
 import type { Context, Places, Running } from "./connector.ts";
 
@@ -69,7 +69,7 @@ export async function listenOn(
   });
   server.listen(port, host);
   await once(server, "listening").catch((cause: unknown) => {
-    throw new Fault("CONFIG_INVALID", `${host}:${port} cannot be listened on; is another process there?`, { cause });
+    throw cannotListen(`${host}:${port}`, cause);
   });
   const bound = server.address() as AddressInfo;
   return {

@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 import express, { type Request, type Response } from "express";
 import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
 import { type AnyOpened, openAs, type Purpose, type Spool, type VerifiedSender } from "../envelope/index.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { cannotListen, codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
 import type { AuditEvent, Store } from "../store/store.ts";
@@ -129,11 +129,7 @@ export async function serve(
   server.keepAliveTimeout = idleMs;
   server.listen(listen.port, listen.host);
   await once(server, "listening").catch((cause: unknown) => {
-    throw new Fault(
-      "CONFIG_INVALID",
-      `${listen.host}:${listen.port} cannot be listened on; is another process there?`,
-      { cause },
-    );
+    throw cannotListen(`${listen.host}:${listen.port}`, cause);
   });
   const { address, port } = server.address() as AddressInfo;
   return {

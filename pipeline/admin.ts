@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
-import { codeOf, consequence, Fault, reasonOf } from "../errors.ts";
+import { cannotListen, codeOf, consequence, Fault, reasonOf } from "../errors.ts";
 import { writeDurably } from "../store/durable.ts";
 import type { Route, Running } from "./admin-route.ts";
 import { routes } from "./admin-routes.ts";
@@ -37,9 +37,7 @@ export async function openAdmin(running: Running): Promise<Admin> {
 
   const server = app.listen(port, host);
   await once(server, "listening").catch((cause: unknown) => {
-    throw new Fault("CONFIG_INVALID", `admin port ${host}:${port} cannot be listened on; is another process there?`, {
-      cause,
-    });
+    throw cannotListen(`admin port ${host}:${port}`, cause);
   });
   return {
     address: `${host}:${(server.address() as AddressInfo).port}`,
