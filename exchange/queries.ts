@@ -60,10 +60,8 @@ const answers: Answers = {
     return { entries: rows.map((row) => registered(store, row)), below };
   },
   findDocumentsByReferenceId: (store, place, query) => {
-    const patients = new Set(patientsOf(store, place, query.patientIds));
+    const isOfPatient = ofPatients(store, patientsOf(store, place, query.patientIds));
     const references = query.referenceIds.map((id) => store.tokens.of("reference", "", id));
-    const isOfPatient = (row: EntryRow): boolean =>
-      entryOf(row).patientIds.some((id) => patients.has(tokenOf(store, id)));
     const keep = passes(query);
     const { rows, below } = entriesPage(
       place,
@@ -106,10 +104,14 @@ const answers: Answers = {
   },
   findSubmissionSets: (store, place, query) => {
     const patients = patientsOf(store, place, query.patientIds);
+    const isOfPatient = ofPatients(store, patients);
+    // What else is in a set is of others: that it may be seen tells nothing of these.
     const keep = ({ id, org, createdAt }: SubmissionRow): boolean =>
       isOneOf(query.org, [org]) &&
       isWithin(query.submissionTime, Date.parse(createdAt)) &&
-      store.entries.contents(id, { moment: place.moment, limit: maxSubmitted }).some(place.may);
+      store.entries
+        .contents(id, { moment: place.moment, limit: maxSubmitted })
+        .some((row) => place.may(row) && isOfPatient(row));
     const { rows, below } = page(place, query, keep, (slice) => store.entries.submissions(patients, slice));
     return { submissionSets: rows.map(submissionSet), below };
   },
@@ -162,6 +164,12 @@ const patientsOf = (store: Store, { moment }: Place, ids: readonly PatientId[]):
     ids.map((id) => tokenOf(store, id)),
     moment,
   );
+
+/** Whether an entry is of one of these patients. */
+function ofPatients(store: Store, tokens: readonly Token[]): (row: EntryRow) => boolean {
+  const patients = new Set(tokens);
+  return (row) => entryOf(row).patientIds.some((id) => patients.has(tokenOf(store, id)));
+}
 
 /** Documents of these ids, and those that name one of them. */
 const around =

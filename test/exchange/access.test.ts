@@ -109,6 +109,15 @@ describe("rules and consents", () => {
     );
   });
 
+  test("a set of several patients is found by those alone of whom who asks may see something in it", async () => {
+    const documents = ["e", "f"].map((each) => documentOf(`${each}-together`, { patientIds: [id(each)] }));
+    await enter(store, documents);
+    await withhold("e");
+    const sets = (patient: string) => ask({ query: "findSubmissionSets", patientIds: [id(patient)] }).submissionSets;
+    expect(sets("e")).toEqual([]);
+    expect(sets("f")).toHaveLength(1);
+  });
+
   test("the last consent for a house and a form decides, under every id of the patient", async () => {
     await enter(store, documents("d"));
     await withhold("d", { forms: ["113"] });
