@@ -127,9 +127,10 @@ const settings = new WeakMap<Mllp, Settings>();
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
 export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {
   const { identity, now, log } = site;
-  const { record } = recordOf(site, delivery);
+  const { record, facts } = recordOf(site, delivery);
   const at = now();
-  const { manifestSha256, id: message } = record;
+  const { manifestSha256 } = record;
+  const message = facts.message ?? record.id;
   const receipt = await signReceipt(
     {
       message,
@@ -154,7 +155,7 @@ export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent>
     content: [await contentOf(receipt, "command", receiptMediaType)],
     answers: ["response"],
   });
-  log("deliver.receipted", { channel: delivery.channel, message, peer: delivery.destination });
+  log("deliver.receipted", { channel: delivery.channel, message: record.id, peer: delivery.destination });
   const changes = [...site.store.records.attach(record.id, { kind: "delivered", from: identity.org, receipt })];
   return { changes, event: "receipted", answer: "proof of delivery" };
 }

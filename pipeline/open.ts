@@ -2,6 +2,7 @@
  * Station `open`: a record from another house is verified while its ciphertext is kept as it came (paper step 7).
  * What was not verified to the last octet leaves nothing behind.
  */
+import { createHash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
@@ -10,7 +11,7 @@ import { examineDocument } from "../formats/cda-pool.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
-import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
+import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
 import { identifiedPatient, recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
@@ -31,6 +32,8 @@ export type ReceivedFacts = {
   /** Null for a document of its own; else the uniqueId of the document these images belong to. */
   readonly appends: string | null;
   readonly instances: readonly { readonly n: number; readonly sopInstanceUid: string }[];
+  /** Its author's id of it, where it is kept under another one. */
+  readonly message?: Id;
   /** Its document alone is signed: `integrity: none` for every instance, and nobody to send a proof of delivery to. */
   readonly profile?: "semrs-2017";
   /** Instances of earlier records that are not to be delivered any more. */
@@ -83,15 +86,15 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     throw new Fault("PEER_REFUSED", `the document ${delivery.destination} sent is not the one that was registered`);
   }
   const { attach } = site.store.records;
-  const { message } = origin.manifest;
   const response = packSigned({ manifest: answer.manifestBytes, signature: answer.signature });
+  const { id, changes: opened } = await keep(site, channel, answer, registered.entry, admission);
   const changes = [
-    ...(await keep(site, channel, answer, registered.entry, admission)),
+    ...opened,
     site.store.deliveries.mark(delivery.id, { payload: null }),
-    ...attach(message, { kind: "request", from: site.config.site, receipt: packSigned(request) }),
-    ...attach(message, { kind: "response", from: answer.org, receipt: response }),
+    ...attach(id, { kind: "request", from: site.config.site, receipt: packSigned(request) }),
+    ...attach(id, { kind: "response", from: answer.org, receipt: response }),
   ];
-  const fields = { channel: channel.name, message: origin.manifest.message, peer: delivery.destination };
+  const fields = { channel: channel.name, message: id, peer: delivery.destination };
   site.log("open.opened", {
     ...fields,
     count: answer.manifest.parts.length,
@@ -100,7 +103,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   });
   const verified = `${answer.manifest.parts.length} parts, signatures verified`;
   const audit = { patients: identifiedPatient(site, registered.entry.patientIds), manifest: answer.manifestSha256 };
-  return { changes: [...kept, ...changes], event: "opened", subject: origin.manifest.message, answer: verified, audit };
+  return { changes: [...kept, ...changes], event: "opened", subject: id, answer: verified, audit };
 }
 
 /** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */
@@ -119,19 +122,23 @@ export async function receivePush(site: Site, opened: AnyOpened, changes: readon
   // A relay stands for the author: it is the author whom the channel trusts.
   const channel = pushChannel(site, (opened.origin ?? opened).org);
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
+  const kept = await keep(site, channel, opened, undefined, null);
   await site.store.commit([
     ...changes,
-    ...(await keep(site, channel, opened, undefined, null)),
-    step(site, (opened.origin ?? opened).manifest.message, "open", "opened", { peer: opened.org, detail }),
+    ...kept.changes,
+    step(site, kept.id, "open", "opened", { peer: opened.org, detail }),
   ]);
   site.log("open.opened", {
     channel: channel.name,
-    message: opened.manifest.message,
+    message: kept.id,
     peer: opened.org,
     bytes: bytesOf(opened),
   });
   site.wake();
 }
+
+/** The id of a record, and what keeps it: nothing where it is here already. */
+type Kept = { readonly id: Id; readonly changes: readonly Change[] };
 
 /** Every part to a blob while it is verified; then the record and its deliveries, as one set of changes. */
 const keep = (
@@ -140,7 +147,7 @@ const keep = (
   opened: AnyOpened,
   entry: DocumentEntry | undefined,
   admission: Admission | null,
-): Promise<readonly Change[]> =>
+): Promise<Kept> =>
   pass(site, "open", channel.name, async () => {
     const { store, now } = site;
     const author = opened.origin ?? opened;
@@ -163,9 +170,10 @@ const keep = (
     }
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
     const facts: ReceivedFacts = { ...first, instances, ...(attachments.length > 0 ? { attachments } : {}) };
-    const id: Id = author.manifest.message;
+    const key = store.tokens.of("document", "", facts.entry.uniqueId);
+    const { id, isKept } = placeOf(site, author, key);
     // Here already, pushed: whoever asks for it says whose it is.
-    if (store.records.find(id)) return admission ? identifyHeld(site, admission, "unasked") : [];
+    if (isKept) return { id, changes: admission ? identifyHeld(site, admission, "unasked") : [] };
     const record: StoredRecord = {
       id,
       channel: channel.name,
@@ -174,16 +182,16 @@ const keep = (
       manifest: author.manifestBytes,
       signature: author.signature,
       manifestSha256: author.manifestSha256,
-      key: store.tokens.of("document", "", facts.entry.uniqueId),
+      key,
       parts,
       patients: facts.entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", "", extension || root)),
       state: "opened",
       code: null,
       reason: null,
-      entry: facts,
+      entry: id === author.manifest.message ? facts : { ...facts, message: author.manifest.message },
       createdAt: now().toISOString(),
     };
-    return [
+    const changes = [
       ...blobs,
       ...store.records.add(record),
       ...(facts.replaces ?? []).map((each) => supersede(site, each)),
@@ -197,7 +205,20 @@ const keep = (
         patients: recordPatient(site, record),
       }),
     ];
+    return { id, changes };
   });
+
+/** Where a record is kept: under the message id of its author's manifest, or under one of its own where that is another record's already. */
+function placeOf(
+  { store: { records } }: Site,
+  { org, manifest: { message } }: Pick<AnyOpened, "org" | "manifest">,
+  key: Token,
+): { readonly id: Id; readonly isKept: boolean } {
+  const held = records.find(message);
+  if (!held || (held.author === org && held.key === key)) return { id: message, isKept: held !== undefined };
+  const id = createHash("sha256").update(`${org}\0${key}\0${message}`).digest("hex").slice(0, message.length);
+  return { id, isKept: records.find(id) !== undefined };
+}
 
 type First = Omit<ReceivedFacts, "instances">;
 
