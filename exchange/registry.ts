@@ -78,7 +78,7 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
     status: 200,
     names,
     audit: { event: "amendment", patients },
-    work: (kept) => store.commit([...kept.changes, ...changed]),
+    work: (kept) => store.commit([...kept.changes, ...changed()]),
   });
   log(command.action === "merge" ? "registry.merged" : "registry.changed", {
     peer: opened.org,
@@ -89,23 +89,24 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
 
 type Action = Command<"change">["action"];
 type ChangeOf<A extends Action> = Extract<Command<"change">, { action: A }>;
-type Changed = { readonly changed: readonly Change[]; readonly patients: readonly AuditedPatient[] };
+/** What a change changes is asked once it is known to be a new one: what comes again is answered as it was. */
+type Changed = { changed(): readonly Change[]; readonly patients: readonly AuditedPatient[] };
 
 const changes: {
   readonly [A in Action]: (exchange: Exchange, owns: Owns, org: string, command: ChangeOf<A>) => Changed;
 } = {
-  deprecate: (...asked) => entryChanged(...asked),
-  remove: (...asked) => entryChanged(...asked),
+  deprecate: (...asked) => ({ changed: () => entryChanged(...asked), patients: [] }),
+  remove: (...asked) => ({ changed: () => entryChanged(...asked), patients: [] }),
   update: ({ store }, _owns, org, { entry, ...named }) => ({
-    changed: updated(store, ownEntry(store, org, named), entry),
+    changed: () => updated(store, ownEntry(store, org, named), entry),
     patients: auditedPatient(store, entry.patientIds),
   }),
   merge: (exchange, owns, org, command) => ({
-    changed: merged(exchange, owns, org, command),
+    changed: () => merged(exchange, owns, org, command),
     patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior])),
   }),
   consent: (exchange, owns, org, command) => ({
-    changed: consented(exchange, owns, org, command),
+    changed: () => consented(exchange, owns, org, command),
     patients: auditedPatient(exchange.store, command.patientIds),
   }),
 };
@@ -116,10 +117,10 @@ function entryChanged(
   _owns: Owns,
   org: string,
   { action, ...named }: ChangeOf<"deprecate" | "remove">,
-): Changed {
+): readonly Change[] {
   const entry = ownEntry(store, org, named);
   if (entry.isRemoved && action === "deprecate") throw removed();
-  return { changed: store.entries[action](entry.id), patients: [] };
+  return store.entries[action](entry.id);
 }
 
 /** An entry is changed by who registered it, and by nobody else (refusal 90). */
