@@ -62,7 +62,7 @@ async function take(
   const repeated = async (before: Item): Promise<Taken> => {
     // What its retention has ended is known and its octets are not: of each repetition they would be left.
     await blob.drop();
-    await comeAgain(site, before, kept, arrival.session);
+    await comeAgain(site, before, kept, arrival);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
   };
@@ -180,12 +180,17 @@ function sameBytes({ store }: Site, known: readonly Item[], blob: TakenBlob): It
   return known.find((item) => item.digest === digest);
 }
 
-/** A study whose retention at the PACS expired may be sent again (IHE RAD-66): it waits as before. */
-async function comeAgain(site: Site, item: Item, kept: Kept, session: Session | undefined): Promise<void> {
+/**
+ * What has ended here, with nothing else under its UID, and is sent again is meant to be used: after a person's discard, or when its
+ * retention at the PACS expired (IHE RAD-66). It waits as before.
+ */
+async function comeAgain(site: Site, item: Item, kept: Kept, { session, sender: peer }: Arrival): Promise<void> {
   const { store, now } = site;
-  if (item.state === "discarded" && item.code === rejected && !store.studies.rejection(item.key)) {
+  const { known, rejection } = metBy(site, item.key);
+  if (known.every(({ state }) => state === "discarded") && item.blob !== "" && !rejection) {
     const waits = { state: "waiting", code: null, reason: null, since: now().toISOString() } as const;
-    await store.commit([store.items.mark(item.id, waits)]);
+    const told = step(site, item.id, "source", "accepted", { peer, detail: "sent again after it was discarded" });
+    await store.commit([store.items.mark(item.id, waits), told]);
     kept({ ...item, ...waits }, session);
   } else if (session) kept(item, session);
 }

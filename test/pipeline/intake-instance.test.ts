@@ -1,11 +1,13 @@
-/** Two instances under one SOP Instance UID at once, as from a modality and from the PACS that forwards what it got from it. */
+/** Two instances under one SOP Instance UID: at once, as from a modality and from the PACS that forwards what it got from it; or again. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { openCommit } from "../../pipeline/commitment.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
+import { discard } from "../../pipeline/journal-actions.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
@@ -57,5 +59,47 @@ test.each([
   expect(await both).toEqual([true, true]);
   const kept = store.items.byKey("instance", instance?.sopInstanceUid ?? "");
   expect(kept.map(({ code, state }) => `${code} ${state}`).sort()).toEqual(states);
+  await store.close();
+});
+
+test("what a person discarded waits again when it is sent again, and is durable to whoever asks", async () => {
+  const env = { SITE: "hospital-a", PKI: await testPki(), DATA: mkdtempSync(join(tmpdir(), "semrs-intake-")) };
+  const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), env);
+  const now = (): Date => new Date();
+  const store = await openStore({ folder: config.own.data, key: loadKeys(config).storageKey, now });
+  const site = {
+    ...{
+      config,
+      now,
+      log: () => undefined,
+      metrics: openMetrics(config.site, store),
+      stopped: openStopped(store),
+      store,
+    },
+  } as unknown as Site;
+  const [instance] = ctStudy({ instancesPerSeries: 1 });
+  const { bytes = new Uint8Array(), sopInstanceUid = "" } = instance ?? {};
+  const looked: string[] = [];
+  const intake = openInstanceIntake(site, ({ state }) => void looked.push(state));
+  const send = async (): Promise<void> => {
+    const body = wire(bytes, 65_536);
+    const { answer } = await intake("pacs", {
+      ...{ body, mediaType: "application/dicom", sender: "CT_1", controlId: sopInstanceUid },
+    });
+    expect(await answer).toEqual({ accepted: true });
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await send();
+  const [first] = store.items.byKey("instance", sopInstanceUid);
+  await store.commit([store.items.mark(first?.id ?? "", { state: "held", code: "DOCUMENT_MISSING", reason: "none" })]);
+  await discard(site, first?.id ?? "", "of another hospital");
+  await send();
+  expect(store.items.byKey("instance", sopInstanceUid)).toMatchObject([
+    { id: first?.id, state: "waiting", code: null },
+  ]);
+  expect(looked).toEqual(["waiting", "waiting"]);
+  const commit = openCommit(site, async () => undefined);
+  const references = [{ sopClassUid: "1.2.840.10008.5.1.4.1.1.2", sopInstanceUid }];
+  expect(await commit({ transactionUid: "1.2", sender: "CT_1", references })).toEqual([null]);
   await store.close();
 });
