@@ -1,5 +1,5 @@
 /** Certificates on their way to a partner and from one: one PEM file, and fingerprints to be read out by telephone. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
@@ -45,6 +45,11 @@ export function trustBundle(
   if (/PRIVATE KEY/.test(pem))
     throw new Fault("CONFIG_INVALID", "the bundle holds a private key: its owner must make new keys, and export again");
   const place = join(folder, name);
+  if (existsSync(place) && readdirSync(place).some((file) => file.endsWith(".key")))
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${place} holds keys: it is a folder of our own; name the partner as it is called`,
+    );
   const found = new Map<Purpose | "ca", Uint8Array[]>();
   const fingerprints: string[] = [];
   for (const der of pemToDer(pem)) {

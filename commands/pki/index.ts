@@ -1,8 +1,9 @@
 /** `semrs pki`: keys and certificates, and their exchange with partners. */
 import { readFileSync } from "node:fs";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
+import { name as siteName } from "../../pipeline/config-values.ts";
 import { trustOf } from "../envelope/keys.ts";
 import { timeOf } from "../envelope/open.ts";
 import { exits, guarded, print, say } from "../exit.ts";
@@ -24,6 +25,12 @@ type VerifyFlags = {
 export { initPki, type PkiOptions, revoke } from "./authority.ts";
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+/** It becomes a folder's name, and is what channels.yaml calls the site. */
+const siteNamed = (value: string): string => {
+  if (siteName.safeParse(value).success) return value;
+  throw new InvalidArgumentError("a name is lower-case letters, digits and hyphens, for example hospital-a.");
+};
+const collectSites = (value: string, before: readonly string[]): readonly string[] => [...before, siteNamed(value)];
 
 export function pkiCommand(): Command {
   const pki = new Command("pki")
@@ -36,7 +43,7 @@ export function pkiCommand(): Command {
     .command("init")
     .summary("a CA, and keys and certificates for each site")
     .argument("<folder>", "where they go")
-    .requiredOption("--site <name>", "a site; may be given several times", collect, [])
+    .requiredOption("--site <name>", "a site; may be given several times", collectSites, [])
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
     .option("--days <days>", "validity", positive, defaultDays)
@@ -50,7 +57,7 @@ export function pkiCommand(): Command {
     .command("csr")
     .summary("keys and certificate requests (PKCS#10) for a site; an authority issues the certificates")
     .argument("<folder>", "the site's key folder, pki/SITE")
-    .requiredOption("--site <name>", "the site, as partners will name it")
+    .requiredOption("--site <name>", "the site, as partners will name it", siteNamed)
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
     .option(
@@ -103,7 +110,7 @@ export function pkiCommand(): Command {
     .command("trust")
     .summary("put a partner's exported certificates in place")
     .argument("<bundle>", "the PEM that it exported")
-    .requiredOption("--as <name>", "its name under partners")
+    .requiredOption("--as <name>", "its name under partners", siteNamed)
     .option("--folder <folder>", "where partners' folders are", "pki")
     .option("--legacy", "of a partner that is spoken to in semrs-2017")
     .action((bundle: string, { as: name, folder, legacy }: { as: string; folder: string; legacy?: boolean }) =>

@@ -1,6 +1,6 @@
 /** `semrs pki import` and `verify`: PKCS#12 of OpenSSL and of old tools, wrong passwords, and verdicts at any time. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -173,4 +173,17 @@ test("keys of semrs-2017: requested, issued, exported and trusted beside the oth
     expect(readFileSync(at(`known/hospital-b/${name}.crt`), "utf8")).toBe(
       readFileSync(at(`${house}/${name}.crt`), "utf8"),
     );
+});
+
+test("a partner is trusted under a name alone, and never in the place of keys of our own", async () => {
+  const folder = fresh();
+  await initPki(at(folder), ["hospital-a"], { now: new Date() });
+  writeFileSync(at("partner.pem"), (await run("pki", "export", "ec/hospital-a")).out);
+  const own = (): string => readFileSync(at(`${folder}/hospital-a/sign.crt`), "utf8");
+  const before = own();
+  const trust = (name: string) => run("pki", "trust", "partner.pem", "--as", name, "--folder", folder);
+  for (const name of ["../outside", "hospital-b/..", "."]) expect((await trust(name)).exit).toBe(64);
+  expect(await trust("hospital-a")).toMatchObject({ exit: 78, err: expect.stringContaining("a folder of our own") });
+  expect([existsSync(at("outside")), own()]).toEqual([false, before]);
+  expect((await trust("hospital-b")).exit).toBe(0);
 });
