@@ -66,6 +66,13 @@ export function runCommand(): Command {
     .addHelpText("before", "Example:\n  SITE=hospital-a semrs run --config channels.yaml\n")
     .action(async ({ config: file, untilInputEnds }: { config: string; untilInputEnds?: boolean }) => {
       if (process.constrainedMemory() >= ampleBytes) setFlagsFromString(heapGrowth);
+      let reload: (() => void) | undefined;
+      let isReloadOwed = false;
+      process.on("SIGHUP", () => {
+        // Unheard it would end the process; of a house that is still starting, the file may be newer than what it has read.
+        if (reload) reload();
+        else isReloadOwed = true;
+      });
       try {
         const warnings: Finding[] = [];
         const config = loadConfig(file, process.env, (warning) => warnings.push(warning));
@@ -98,13 +105,14 @@ export function runCommand(): Command {
           interrupted = true;
           stop();
         });
-        process.on("SIGHUP", () => {
+        reload = () => {
           try {
             started.reload();
           } catch {
             // Whatever is wrong with the file is in the log already, and no reason for a house to end.
           }
-        });
+        };
+        if (isReloadOwed) reload();
         if (untilInputEnds) process.stdin.resume().once("end", stop).once("error", stop);
       } catch (thrown) {
         say(`semrs: ${reasonOf(thrown)}`);

@@ -1,9 +1,13 @@
 /** Hot reload (reliability.md F19): what may change does, between two messages; a bad file changes nothing and says where. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Reloaded } from "../pipeline/reload.ts";
-import { semrs } from "./commands/cli.ts";
+import { root, semrs } from "./commands/cli.ts";
 import { makeHome, reconfigure, startHouse } from "./faults/house.ts";
 import { cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
@@ -135,5 +139,38 @@ test("SIGHUP does the same, through an old Node as well, and a bad file leaves t
     expect(await house.end("SIGINT")).toBe(0);
   } finally {
     await house.end("SIGTERM");
+  }
+});
+
+test("SIGHUP while a house is starting is heeded once it has started", async () => {
+  const home = await makeHome();
+  const list = readFileSync(join(home.folder, "pki", "ca.crl"));
+  let pid = 0;
+  const authority = createServer((_request, response) => {
+    reconfigure(home, (yaml) => yaml.replace("Asia/Taipei", "Asia/Tokyo"));
+    process.kill(pid, "SIGHUP");
+    response.end(list);
+  });
+  await new Promise<void>((listening) => authority.listen(0, "127.0.0.1", listening));
+  const { port } = authority.address() as AddressInfo;
+  reconfigure(home, (yaml) => yaml.replace(/crls: \[.*?\]/, `crls: ["http://127.0.0.1:${port}/ca.crl"]`));
+  const child = spawn(process.execPath, [join(root, "semrs.js"), "run"], {
+    cwd: home.folder,
+    env: { ...process.env, ...home.env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  pid = child.pid ?? 0;
+  const ended = once(child, "close");
+  let log = "";
+  child.stdout.on("data", (chunk: Buffer) => (log += chunk));
+  try {
+    const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+    await until("reloaded, or ended", () => log.includes('"event":"config.reloaded"') || isOver(), 30_000);
+    expect(child.signalCode).toBe(null);
+    expect(log).toMatch(/"event":"engine\.started".*"event":"config\.reloaded","count":1,"reason":"timeZone"/s);
+  } finally {
+    child.kill("SIGTERM");
+    await ended;
+    authority.close();
   }
 });
