@@ -5,6 +5,7 @@ import { codeOf, Fault, orFault, reasonOf } from "../errors.ts";
 import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
 import { patientsNamed } from "../formats/hl7-merge.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
+import { isAnsweredFirst, isAnsweredLast } from "./answer-order.ts";
 import { arrivalRow, takenIn } from "./arrival-row.ts";
 import { namedPatient } from "./audited.ts";
 import { isTakenByNone } from "./filter.ts";
@@ -81,7 +82,8 @@ export function openMessageIntake(
     if (facts instanceof Fault) return await quarantine(system, arrival, bytes, sha256, facts);
     const repetition = repetitionOf(system, facts);
     const isForeseen = isTakenByNone(config, system, facts, bytes);
-    const isFirst = !isForeseen && isJudgedFirst(system, bytes, facts);
+    // A large one is made durable first: it would take long to come again.
+    const isFirst = !isForeseen && bytes.length <= maxOptimisticBytes && isAnsweredLast(config, system, facts);
     // A small one that came before is found out by the commit's conflict, which a new one never pays for.
     const isLookedFor = isFirst || bytes.length > maxOptimisticBytes;
     const before = isLookedFor ? store.arrivals.byRepetition(repetition) : undefined;
@@ -145,32 +147,23 @@ export function openMessageIntake(
     };
   };
 
-  /**
-   * Whether nothing is answered before the verdict, however long that takes: then one commit keeps both (decision 0013). A
-   * large message is made durable first: it would take long to come again.
-   */
-  const isJudgedFirst = (system: string, bytes: Uint8Array, facts: MessageFacts): boolean => {
-    const { answer, within } = config.own.systems[system]?.mllp ?? {};
-    const { commit, application } = acksOf(facts);
-    const isAwaited = answer !== "stored" && within === undefined && application(true) && !commit(true);
-    return isAwaited && bytes.length <= maxOptimisticBytes;
-  };
+  const judgeLater = (message: SpooledMessage): void =>
+    verdicts.judgeLater(message, async () => {
+      const blob = store.arrivals.find(message.id)?.blob;
+      if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
+      return await readMessage(store, blob);
+    });
 
   const turnOf = (bytes: Uint8Array, facts: MessageFacts): Turn => order.enter(patientsNamed(bytes, facts));
 
   /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
   const judge = (message: SpooledMessage): Omit<Awaited<ReturnType<Deliver>>, "duplicate"> => {
-    const mllp = config.own.systems[message.system]?.mllp;
-    // Without an application acknowledgement nobody would hear the verdict (HL7 v2.5.1 2.9.3).
-    const { application } = acksOf(message.facts);
-    if (mllp?.answer === "stored" || !(application(true) || application(false))) {
-      verdicts.judgeLater(message, async () => {
-        const blob = store.arrivals.find(message.id)?.blob;
-        if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
-        return await readMessage(store, blob);
-      });
+    if (isAnsweredFirst(config, message.system, message.facts)) {
+      judgeLater(message);
       return { answer: Promise.resolve({ accepted: true }), done: nothing };
     }
+    const mllp = config.own.systems[message.system]?.mllp;
+    const { application } = acksOf(message.facts);
     let isAnswered = !application(false);
     let timer: NodeJS.Timeout | undefined;
     const { promise: late, resolve } = Promise.withResolvers<Verdict>();
@@ -204,7 +197,7 @@ export function openMessageIntake(
     log("source.repeated", { controlId: facts.controlId, message: before.id });
     const isRefused = before.state === "refused";
     const isOpen = isRefused || before.state === "accepted";
-    const isStored = config.own.systems[system]?.mllp?.answer === "stored" && before.state === "accepted";
+    const isStored = isAnsweredFirst(config, system, facts) && before.state === "accepted";
     const answer =
       isStored || !isOpen
         ? Promise.resolve({ accepted: true })
@@ -264,7 +257,7 @@ export function openMessageIntake(
   const resume = async (): Promise<void> => {
     // What cannot be read any more keeps neither the others from their verdicts nor the house from its start.
     for (const row of store.arrivals.list({ state: "accepted", limit: maxResumed }))
-      await takeUp(row).catch((thrown: unknown) =>
+      await takeUp(row, true).catch((thrown: unknown) =>
         log("validate.unread", { message: row.id, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
       );
   };
@@ -275,9 +268,10 @@ export function openMessageIntake(
         "HL7_UNSUPPORTED",
         "this was no whole message, is an instance, or its retention is over; its sender has to send it again",
       );
-    await takeUp(row);
+    await takeUp(row, false);
   };
-  const takeUp = async (row: ArrivalRow): Promise<void> => {
+  /** One whose sender was answered long ago is judged while the house listens already. */
+  const takeUp = async (row: ArrivalRow, isLeft: boolean): Promise<void> => {
     if (row.blob === null || row.mediaType !== "application/hl7-v2") return;
     const bytes = await readMessage(store, row.blob);
     const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
@@ -285,8 +279,10 @@ export function openMessageIntake(
       const facts = { controlId: row.controlId } as MessageFacts;
       await verdicts.refuse({ id: row.id, system: row.source, facts }, head, performance.now(), false);
     } else {
-      const turn = turnOf(bytes, head);
-      await verdicts.judge({ id: row.id, system: row.source, sender: row.sender, bytes, facts: head, turn });
+      const { id, source: system, sender } = row;
+      const message: SpooledMessage = { id, system, sender, bytes, facts: head, turn: turnOf(bytes, head) };
+      if (isLeft && isAnsweredFirst(config, system, head)) judgeLater(message);
+      else await verdicts.judge(message);
     }
   };
   return { intake, resume, again };

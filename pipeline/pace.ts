@@ -11,6 +11,8 @@ export type Pace = {
   turn(): Promise<void>;
   /** Resolves, in a turn, once intake leaves time over, or `longestMs` after `since` (what `now()` says): then on equal terms. */
   quiet(since: number): Promise<void>;
+  /** Resolves after so many milliseconds. */
+  rest(ms: number): Promise<unknown>;
   /** A monotonic clock, milliseconds. */
   now(): number;
 };
@@ -55,6 +57,7 @@ export function openPace(
   return {
     now,
     turn,
+    rest: pause,
     begin: () => {
       if (underWay === 0) began = now();
       underWay += 1;

@@ -1,6 +1,6 @@
 /** What becomes of a spooled message: its verdict, kept with its arrival in one commit with whatever the corridor made of it. */
 import type { Verdict } from "../connectors/connector.ts";
-import { codeOf, consequence, reasonOf } from "../errors.ts";
+import { codeOf, consequence, type ErrorCode, reasonOf } from "../errors.ts";
 import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
 import type { ArrivalRow, BlobName, Change, Id } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
@@ -76,6 +76,10 @@ const maxHeldEachBytes = 1024 * 1024;
 
 const maxLater = 4;
 
+/** How often a verdict is tried that fails for a reason of this house's own: a disk that is full for as long as it is. */
+const maxTries: Readonly<Partial<Record<ErrorCode, number>>> = { STORE_FULL: Number.POSITIVE_INFINITY, UNEXPECTED: 5 };
+const retryMs = 5_000;
+
 /** Verdicts of one site. */
 export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdicts {
   const { store, log } = site;
@@ -85,17 +89,33 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   const later = openLanes({ perSender: maxLater, total: maxLater });
   let held = 0;
 
-  /** A failure that may pass leaves the message refused with AR, for its sender to repeat. */
-  const attempt = (message: SpooledMessage, isAnswered: () => boolean): Promise<Verdict> => {
-    const started = performance.now();
-    const settle = (): Promise<Verdict> => settleOne(message, started);
-    return (
-      settle()
-        // The same document in another message was kept meanwhile: looked at again, it is a repetition.
-        .catch((thrown: unknown) => (codeOf(thrown) === "STORE_CONFLICT" ? settle() : Promise.reject(thrown)))
-        .catch((thrown: unknown) => refuse(message, thrown, started, isAnswered()))
-        .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }))
+  /** The same document in another message was kept meanwhile: looked at again, it is a repetition. */
+  const settleAtLast = (message: SpooledMessage, started: number): Promise<Verdict> =>
+    settleOne(message, started).catch((thrown: unknown) =>
+      codeOf(thrown) === "STORE_CONFLICT" ? settleOne(message, started) : Promise.reject(thrown),
     );
+  /**
+   * A failure that may pass leaves the message refused with AR, for its sender to repeat; where that one has been answered and never
+   * will, it is tried again here.
+   */
+  const attempt = async (message: SpooledMessage, isAnswered: () => boolean): Promise<Verdict> => {
+    for (let tries = 1; ; tries += 1) {
+      const started = performance.now();
+      try {
+        return await settleAtLast(message, started);
+      } catch (thrown) {
+        const [code, reason, isLate] = [codeOf(thrown), reasonOf(thrown), isAnswered()];
+        if (!isLate || tries >= (maxTries[code] ?? 1))
+          return await refuse(message, thrown, started, isLate).catch(
+            (unkept: unknown): Verdict => ({ accepted: false, code: codeOf(unkept), reason: reasonOf(unkept) }),
+          );
+        const { id, facts } = message;
+        log("validate.deferred", { controlId: facts.controlId, message: id, code, reason, attempt: tries }, "warn");
+        await pace.rest(retryMs);
+        // What a stop leaves is taken up at the next start.
+        if (site.signal.aborted) return { accepted: true };
+      }
+    }
   };
   const run = ({ id, turn }: Pick<SpooledMessage, "id" | "turn">, verdict: Promise<Verdict>): Promise<Verdict> => {
     const kept = verdict.finally(() => {

@@ -7,7 +7,7 @@ import { Fault } from "../errors.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { openMessageIntake } from "../pipeline/intake-message.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
-import { openPace } from "../pipeline/pace.ts";
+import { openPace, type Pace } from "../pipeline/pace.ts";
 import type { Site } from "../pipeline/site.ts";
 import type { Settled } from "../pipeline/verdicts.ts";
 import { openStore } from "../store/index.ts";
@@ -34,8 +34,10 @@ async function intakeWith(within: number | undefined, take: () => Promise<Settle
     now,
     signal: new AbortController().signal,
   } as unknown as Site;
-  return { intake: openMessageIntake(site, take, openPace()).intake, events, store, folder, site };
+  return { intake: openMessageIntake(site, take, patient()).intake, events, store, folder, site };
 }
+/** Whose rests are over at once. */
+const patient = (): Pace => openPace(undefined, () => new Promise((resolve) => setImmediate(resolve)));
 async function* one(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
 }
@@ -70,6 +72,56 @@ test("a repetition gets what the first one got, and does not wait for a verdict 
   await until("the verdict", () => store.arrivals.list({ state: "filtered", limit: 9 }).length === 1);
 });
 
+const full = new Fault("STORE_FULL", "the disk is full; free space");
+test.each([
+  ["a full disk", "", { answer: "stored" }, [full, full, full, full, full, full]],
+  ["what nobody foresaw", "", { answer: "stored" }, [new TypeError("busy")]],
+  ["a full disk, of one that has CA and no more", "|||AL|NE", {}, [full]],
+])(
+  "a message that has its answer is judged again after %s, and no person is needed",
+  async (_what, acks, change, fails) => {
+    const left = [...fails];
+    const { intake, store, events } = await intakeWith(
+      undefined,
+      async () => {
+        const thrown = left.shift();
+        if (thrown) throw thrown;
+        return settled;
+      },
+      change,
+    );
+    const text = `MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|A1|P|2.5.1${acks}\rPID|1||1\r`;
+    expect(await (await intake("his", { ...arrival, body: one(text) })).answer).toEqual({ accepted: true });
+    await until("the verdict", () => store.arrivals.list({ limit: 1 })[0]?.state !== "accepted");
+    expect([store.arrivals.list({ limit: 1 })[0]?.state, events, left]).toEqual(["filtered", [], []]);
+  },
+);
+
+test("what fails so again and again is for a person", async () => {
+  const { intake, store, events } = await intakeWith(undefined, () => Promise.reject(new TypeError("a defect")), {
+    answer: "stored",
+  });
+  expect(
+    await (await intake("his", { ...arrival, body: one("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|A2|P|2.5.1\r") }))
+      .answer,
+  ).toEqual({
+    accepted: true,
+  });
+  await until("the verdict", () => store.arrivals.list({ state: "refused", limit: 1 }).length === 1);
+  expect(events).toEqual(["validate.quarantined"]);
+});
+
+test("what was answered before a stop, and fails after the next start, is an alarm as before it", async () => {
+  const never = new Promise<Settled>(() => undefined);
+  const { intake, store, site, events } = await intakeWith(undefined, () => never, { answer: "stored" });
+  const text = "MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|A3|P|2.5.1\r";
+  expect(await (await intake("his", { ...arrival, body: one(text) })).answer).toEqual({ accepted: true });
+  const bad = (): Promise<Settled> => Promise.reject(new Fault("CDA_INVALID", "no patient"));
+  await openMessageIntake(site, bad, patient()).resume();
+  await until("the verdict", () => store.arrivals.list({ state: "refused", limit: 1 }).length === 1);
+  expect(events).toEqual(["validate.quarantined"]);
+});
+
 test("a message that the disk has lost keeps no other from its verdict at the next start", async () => {
   const never = new Promise<Settled>(() => undefined);
   const { intake, store, folder, site, events } = await intakeWith(undefined, () => never, { answer: "stored" });
@@ -79,7 +131,8 @@ test("a message that the disk has lost keeps no other from its verdict at the ne
   const blobs = join(folder, "blobs");
   for (const file of readdirSync(blobs, { recursive: true, encoding: "utf8" }))
     if (statSync(join(blobs, file)).isFile()) rmSync(join(blobs, file));
-  await openMessageIntake(site, async () => settled, openPace()).resume();
+  await openMessageIntake(site, async () => settled, patient()).resume();
+  await until("the verdict", () => store.arrivals.list({ state: "filtered", limit: 1 }).length === 1);
   const rows = store.arrivals.list({ limit: 9 }).map(({ controlId, state }) => `${controlId} ${state}`);
   expect(rows.toSorted()).toEqual(["KEPT filtered", "LOST accepted"]);
   expect(events).toEqual(["validate.unread"]);
