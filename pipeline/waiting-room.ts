@@ -214,10 +214,19 @@ export function openWaitingRoom(
     const items = sopInstanceUids.map((uid) => store.items.byKey("instance", uid).find(travels));
     const here = items.filter((item) => item !== undefined);
     if (here.length === 0 || here.length < items.length) return;
-    const first = new Map(here.map((item) => [studiesOf([item])[0] ?? "", item]));
-    first.delete("");
-    await store.commit([...first.keys()].map((uid) => store.studies.mark(uid, { completeAt: Date.now() })));
-    for (const item of first.values()) lookAtDocumentsOf(item, Date.now());
+    const byStudy = Map.groupBy(here, (item) => studiesOf([item])[0] ?? "");
+    byStudy.delete("");
+    const whole = [...byStudy].filter(([uid, listed]) => !isPiecemeal(uid, listed));
+    await store.commit(whole.map(([uid]) => store.studies.mark(uid, { completeAt: Date.now() })));
+    for (const [, [item]] of whole) if (item) lookAtDocumentsOf(item, Date.now());
+  };
+
+  /** Many a modality asks after each instance: one that is not alone in its study, or may not stay so, tells nothing of the whole. */
+  const isPiecemeal = (study: string, listed: readonly Item[]): boolean => {
+    const [only, another] = listed;
+    if (!only || another) return false;
+    if (associations.heard([study]).isOpen) return true;
+    return store.items.joined("instance", [`study:${study}`]).some((item) => item.key !== only.key && travels(item));
   };
 
   /** A study that no document ever referred to is a person's business after `document.wait`. */

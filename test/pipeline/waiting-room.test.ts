@@ -5,26 +5,20 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Session } from "../../connectors/connector.ts";
 import { Fault } from "../../errors.ts";
-import { loadConfig } from "../../pipeline/config.ts";
-import { openEvents } from "../../pipeline/events.ts";
-import { loadKeys } from "../../pipeline/identity.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
-import { openMetrics } from "../../pipeline/metrics.ts";
 import { openPace } from "../../pipeline/pace.ts";
 import { askPacs } from "../../pipeline/pull.ts";
 import { actOnNote, isKeyObjects } from "../../pipeline/rejection-note.ts";
 import type { Site } from "../../pipeline/site.ts";
-import { openStopped } from "../../pipeline/stops.ts";
 import { type Assembled, openWaitingRoom, type WaitingRoom } from "../../pipeline/waiting-room.ts";
 import { isSizeOf } from "../../store/direct.ts";
-import { openStore } from "../../store/index.ts";
 import type { Item, Store } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
 import { ctStudy, rejectionNote, type SampleInstance } from "../fixtures/dicom.ts";
 import { testPki, until } from "../sites.ts";
+import { siteAlone } from "./site-alone.ts";
 import { item } from "./waiting.ts";
 
-const root = join(import.meta.dirname, "..", "..");
 let pki: string;
 beforeAll(async () => {
   pki = await testPki();
@@ -36,35 +30,8 @@ let room: WaitingRoom;
 let assembled: Assembled[];
 
 async function open(quiet: string): Promise<void> {
-  const config = loadConfig(join(root, "channels.yaml"), {
-    SITE: "hospital-a",
-    PKI: pki,
-    DATA: join(folder, "data"),
-    QUIET: quiet,
-  });
-  const keys = loadKeys(config);
-  store = await openStore({ folder: config.own.data, key: keys.storageKey, now: () => new Date() });
-  site = {
-    config,
-    identity: keys.identity,
-    tls: keys.tls,
-    store,
-    log: () => undefined,
-    metrics: openMetrics(config.site, store),
-    now: () => new Date(),
-    signal: new AbortController().signal,
-    renew: () => [],
-    rest: () => {
-      throw new Error("nothing is sent here");
-    },
-    wake: () => undefined,
-    doubt: () => undefined,
-    stopped: openStopped(store),
-    events: openEvents(
-      () => undefined,
-      () => new Date(),
-    ).events,
-  };
+  site = await siteAlone({ PKI: pki, DATA: join(folder, "data"), QUIET: quiet });
+  store = site.store;
   room = openWaitingRoom(site, async (each) => void assembled.push(each), askPacs(site), openPace());
 }
 const close = async (): Promise<void> => {
@@ -137,6 +104,32 @@ test("a list of everything that was sent ends the quiet period; a list with what
   await room.complete(uids);
   await until("the whole study went", gone(study.length));
   expect(assembled[0]?.closing).toBe("commitment");
+});
+
+test.each([
+  ["on one association", () => session("1"), false],
+  ["on an association each", (n: number) => session(`${n}`), true],
+])("a request after each instance, %s, seals no study instance by instance", async (_how, sessionOf, isEnded) => {
+  await open("10m");
+  const { studyInstanceUid = "" } = study[0] ?? {};
+  const told: (number | null)[] = [];
+  const one = sessionOf(0);
+  for (const [n, instance] of study.entries()) {
+    const on = isEnded ? sessionOf(n) : one;
+    await arrive([instance], on);
+    // The room is told behind the answer.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (isEnded) {
+      on.end();
+      await on.ended;
+    }
+    await room.complete([instance.sopInstanceUid]);
+    told.push(store.studies.find(studyInstanceUid).completeAt);
+  }
+  // An association each: the first might be all there is.
+  const [first] = told;
+  expect(first === null).toBe(!isEnded);
+  expect(told).toEqual(study.map(() => first));
 });
 
 test("what was listed is known after a restart, before its report came", async () => {
