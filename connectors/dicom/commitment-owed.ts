@@ -20,6 +20,9 @@ const maxUnreported = 1_000;
 const maxPauseSeconds = 600;
 const maxAttempts = 200;
 
+/** Associations that report at one place at once: a PACS may allow few, and after a restart many are owed. */
+const maxReporting = 4;
+
 /** A place to report to on an association of our own. */
 export type ReportTo = Pledge["to"];
 /** Tells a report on the association that asked; false: it is over, or the peer did not accept it. */
@@ -39,6 +42,7 @@ export type Commitments = {
 /** The storage commitments of one listener, with those that the process before left without a report. */
 export function openCommitments(settings: ScpOptions, { commit, log, pledges, signal }: Context): Commitments {
   let unreported = 0;
+  const turns = openTurns(maxReporting);
 
   const look = async ({ transactionUid, references }: CommitmentRequest, sender: string): Promise<CommitmentReport> => {
     const failures = await commit?.({ transactionUid, sender, references });
@@ -74,7 +78,7 @@ export function openCommitments(settings: ScpOptions, { commit, log, pledges, si
     let pause = settings.commitmentRetrySeconds;
     for (let attempt = 1; to && attempt <= maxAttempts && !signal.aborted; attempt += 1) {
       try {
-        await reportAt(settings, to, found, signal);
+        await turns(`${to.aeTitle}@${to.host}:${to.port}`, () => reportAt(settings, to, found, signal));
         return true;
       } catch (thrown) {
         log("commitment.deferred", { peer, code: codeOf(thrown), reason: reasonOf(thrown), attempt }, "warn");
@@ -117,6 +121,25 @@ export function openCommitments(settings: ScpOptions, { commit, log, pledges, si
         throw thrown;
       }
     },
+  };
+}
+
+/** Runs so many pieces of work of one name at once, the others as they came. */
+function openTurns(most: number): (name: string, work: () => Promise<void>) => Promise<void> {
+  const lines = new Map<string, { busy: number; readonly waiting: (() => void)[] }>();
+  return async (name, work) => {
+    const line = lines.get(name) ?? { busy: 0, waiting: [] };
+    lines.set(name, line);
+    if (line.busy >= most) await new Promise<void>((resolve) => line.waiting.push(resolve));
+    else line.busy += 1;
+    try {
+      await work();
+    } finally {
+      const next = line.waiting.shift();
+      if (next) next();
+      else line.busy -= 1;
+      if (line.busy === 0) lines.delete(name);
+    }
   };
 }
 
