@@ -42,6 +42,11 @@ export async function guarded(verb: string, work: () => void | Promise<void>): P
   try {
     await work();
   } catch (caught) {
+    // Who reads has seen enough (`| head`), and knows that what it was given is not whole. Of a peer it would be a fault.
+    if (caught instanceof Error && (caught as NodeJS.ErrnoException).code === "EPIPE") {
+      process.exitCode = exits.failed;
+      return;
+    }
     const thrown = ofAPerson(caught);
     process.stderr.write(`semrs ${verb}: ${reasonOf(thrown)}\n`);
     if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);

@@ -1,5 +1,6 @@
 /** `semrs seal`, `open`, `inspect` on files and pipes: byte for byte. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -37,6 +38,15 @@ describe("what was sealed opens, byte for byte", () => {
     const out = fresh();
     expect((await semrs([...opening, "--out", out], { cwd, input: readFileSync(at("piped.eml")) })).exit).toBe(0);
     expect(opened(out)).toEqual(clear);
+  });
+  test("into a reader that has seen enough: ended, without a word of it", async () => {
+    writeFileSync(at("large.bin"), Buffer.alloc(4 * 1024 * 1024));
+    const child = spawn(process.execPath, [join(root, "semrs.js"), ...sealing, "--attachment", "large.bin"], { cwd });
+    let err = "";
+    child.stderr.on("data", (chunk: Buffer) => (err += chunk));
+    child.stdout.once("data", () => child.stdout.destroy());
+    await once(child, "close");
+    expect([child.exitCode, err]).toEqual([1, ""]);
   });
   test("for several receivers, by certificate, with keys by file, and an attachment", async () => {
     writeFileSync(at("note.pdf"), "%PDF-1.4 note");
