@@ -84,7 +84,7 @@ async function take(
   { log }: Context,
 ): Promise<void> {
   const path = join(folder, name);
-  const verdict = await deliver({ body: createReadStream(path), mediaType, controlId: name, sender: folder })
+  const verdict = await deliver({ body: octetsOf(path), mediaType, controlId: name, sender: folder })
     .then(async ({ answer }) => await answer)
     .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }));
   if (verdict.accepted) return await rename(path, join(folder, "done", name));
@@ -93,6 +93,11 @@ async function take(
   if (verdict.code === "STORE_FULL" || verdict.code === "STOPPING") return;
   await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
   await rename(path, join(folder, "refused", name));
+}
+
+/** Opened with the first octet that is asked for: who refuses before that leaves no file open. */
+async function* octetsOf(path: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path) as AsyncIterable<Uint8Array>;
 }
 
 export const directoryDestination: Destination<typeof destinationOptions> = {

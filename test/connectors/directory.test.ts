@@ -1,5 +1,14 @@
 /** Directory: whole files only, moved where their verdict says. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -45,6 +54,31 @@ test("finished files are delivered and moved to done/ or, with the reason, to re
   expect(told.map((line) => line.split(" ")[0]).sort()).toEqual(["directory.refused", "directory.skipped"]);
   expect(told.join()).toMatch(/"count":1,"reason":"files are not taken/);
   expect(told.join()).not.toMatch(/小明|bad\.hl7/);
+});
+
+test("a file that waits for a house that takes nothing is not left open at each look, and may vanish meanwhile", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+  const [waits, goes] = ["waits", "goes"].map((name) => join(folder, name)) as [string, string];
+  const options = directorySource.options.parse({ path: folder, mediaType: "application/hl7-v2", everySeconds: 0.01 });
+  const looks: string[] = [];
+  const source = await directorySource.listen(
+    options,
+    async ({ controlId }) => {
+      looks.push(controlId);
+      if (controlId === "goes") unlinkSync(goes);
+      throw new Fault("STOPPING", "drained");
+    },
+    context,
+  );
+  for (const file of [waits, goes]) writeFileSync(file, "MSH");
+  await until("it was looked at again and again", () => looks.filter((name) => name === "waits").length > 10);
+  await source.stop();
+  expect([existsSync(waits), looks.filter((name) => name === "goes")]).toEqual([true, ["goes"]]);
+  const open = readdirSync("/proc/self/fd").flatMap((fd) => {
+    const path = `/proc/self/fd/${fd}`;
+    return existsSync(path) ? readlinkSync(path) : [];
+  });
+  expect(open.filter((path) => path.startsWith(folder))).toEqual([]);
 });
 
 test("files are left whole, under names that lead nowhere else", async () => {
