@@ -212,6 +212,7 @@ const parentOf = (site: Site, system: string, name: DocumentName): string | null
 const keeping = (site: Site, { item, blob, attached, findings }: Validated): readonly Change[] => [
   blob.change,
   ...attached.map((each) => each.change),
+  ...displaced(site, item),
   ...site.store.items.add(item),
   step(site, item.id, "validate", item.state === "held" ? "held" : "validated", {
     code: item.code,
@@ -219,9 +220,16 @@ const keeping = (site: Site, { item, blob, attached, findings }: Validated): rea
   }),
 ];
 
+/** An item that was discarded and is sent again, octet for octet, leaves its place in the index to the new one. */
+const displaced = ({ store }: Site, { key, digest }: Item): readonly Change[] =>
+  store.items
+    .byKey("document", key)
+    .filter((item) => item.state === "discarded" && item.digest === digest)
+    .map(({ id }) => store.items.mark(id, { digest: store.tokens.of("digest", "discarded", id) }));
+
 /**
  * Same id and same bytes: dropped, though both are of one message. Same id, other bytes: a person decides. What came from
- * another house is never ours (decision 8).
+ * another house is never ours (decision 8). What a person discarded, and nothing else of its id is here, is new when it is sent again.
  */
 function acquainted(
   site: Site,
@@ -234,7 +242,7 @@ function acquainted(
   if (store.records.byKey(key).some(({ origin }) => origin === "received")) return "ECHO";
   const beside = taken.flatMap(({ item }) => (item.key === key ? [item] : []));
   const same = [...store.items.byKey("document", key), ...beside];
-  if (same.length === 0) return undefined;
+  if (same.every(({ state }) => state === "discarded")) return undefined;
   const digest = store.tokens.of("digest", "", createHash("sha256").update(bytes).digest("hex"));
   return same.some((item) => item.digest === digest) ? "REPEATED" : "CONFLICT";
 }

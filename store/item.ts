@@ -29,7 +29,7 @@ export type Item = {
 
 export type Items = {
   add(item: Item): readonly Change[];
-  mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since">>): Change;
+  mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since" | "digest">>): Change;
   find(id: Id): Item | undefined;
   byKey(kind: Item["kind"], key: string): readonly Item[];
   byArrival(arrival: Id): readonly Item[];
