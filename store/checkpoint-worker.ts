@@ -4,6 +4,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import { movePages } from "./checkpoint.ts";
 
 /**
  * The first leaves what came meanwhile, a few hundred pages, the second a few. SQLite syncs the database only where nothing came
@@ -19,6 +20,6 @@ parentPort?.on("message", (message: "move" | "close") => {
     parentPort?.close();
     return;
   }
-  for (let pass = 0; pass < passes; pass += 1) db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  for (let pass = 0; pass < passes; pass += 1) movePages(db);
   parentPort?.postMessage("moved");
 });

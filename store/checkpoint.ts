@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
+import { isFull } from "./full.ts";
 
 /**
  * Pages of the log that are not in the database yet: from so many on they are moved there. A page that changed often is moved
@@ -13,6 +14,15 @@ import { Worker } from "node:worker_threads";
 const mostPages = 4_000;
 /** Groups between two looks, each of which takes 10 µs. */
 const groups = 8;
+
+/** Moves what it can. For what finds no room in the database there is as good a place in the log: it is moved when there is. */
+export function movePages(db: DatabaseSync): void {
+  try {
+    db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  } catch (thrown) {
+    if (!isFull(thrown)) throw thrown;
+  }
+}
 
 export type Checkpoints = {
   /** Called after each group. Without it SQLite's own limit holds (`wal_autocheckpoint`). */
@@ -34,7 +44,7 @@ export function openCheckpoints(db: DatabaseSync, database: string): Checkpoints
       if (state === "moving" || (state === "idle" && since < groups)) return;
       since = 0;
       if (state === "moved") {
-        db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+        movePages(db);
         state = "idle";
         return;
       }

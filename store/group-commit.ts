@@ -4,6 +4,7 @@
  */
 import { maxGroup } from "./accept-journal.ts";
 import type { Appender } from "./appender.ts";
+import { isFull } from "./full.ts";
 import type { Statement } from "./sqlite.ts";
 import type { Acceptance } from "./store.ts";
 
@@ -139,9 +140,9 @@ const failed = (n: number, kind: NonNullable<Committed["error"]>["kind"], messag
 
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 
-/** SQLITE_CONSTRAINT is 19, SQLITE_FULL 13; the low octet is the primary code. */
+/** SQLITE_CONSTRAINT is 19; the low octet is the primary code. */
 function kindOf(thrown: unknown): "conflict" | "full" | "damaged" {
-  const { errcode = 0, code = "" } = thrown as { errcode?: number; code?: string };
+  const { errcode = 0 } = thrown as { errcode?: number };
   if ((errcode & 0xff) === 19) return "conflict";
-  return (errcode & 0xff) === 13 || code === "ENOSPC" ? "full" : "damaged";
+  return isFull(thrown) ? "full" : "damaged";
 }

@@ -1,8 +1,9 @@
 /** Faults of the disk under load (reliability.md F2, F3) and of the operator (F7): nothing acknowledged is lost. */
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { codeOf } from "../../errors.ts";
 import { openStore } from "../../store/index.ts";
 import { until } from "../sites.ts";
 import { type Disk, disks, makeDisk } from "./disk.ts";
@@ -137,6 +138,34 @@ describe.skipIf(!disk.available)(`the ballast ${disk.reason}`, () => {
     expect(store.reserve.now()).toMatchObject({ ballastBytes: 16 * mebibyte, isGivenUp: false });
     await store.close();
   });
+});
+
+describe.skipIf(!disk.available)(`the write-ahead log ${disk.reason}`, () => {
+  test("F3 pages of it that find no room in the index stay in it, and are moved when there is space again", async () => {
+    mounted = makeDisk(96);
+    const [folder, octets] = [join(mounted.path, "data"), 256 * 1024];
+    const store = await openStore({ folder, key: new Uint8Array(32), now: () => new Date(), minFreeBytes: 1 });
+    const mark = (): Promise<void> =>
+      store.commit([
+        store.steps.add({
+          ...{ subject: store.newId(), at: "", station: "test", event: "marked" },
+          detail: "x".repeat(octets),
+        }),
+      ]);
+    const moved = (): number => statSync(join(folder, "semrs.db")).size;
+    for (let n = 0; n < 56; n += 1) await mark();
+    const release = mounted.fill(0);
+    const refused: unknown[] = [];
+    for (let n = 0; n < 200; n += 1) await mark().catch((thrown: unknown) => refused.push(codeOf(thrown)));
+    expect(new Set(refused)).toEqual(new Set(["STORE_FULL"]));
+    expect(moved()).toBeLessThan(octets);
+    release();
+    await until("what was in the log is in the index", async () => {
+      await mark();
+      return moved() > 56 * octets;
+    });
+    await store.close();
+  }, 60_000);
 });
 
 test("F7 SIGTERM three times under load: it ends with 0 within its grace, and nothing acknowledged is lost", async () => {
