@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
 import { type BlankFile, type BlankFiles, discard, isRefusal } from "./blank-files.ts";
 import { blockBytes, direct, inBlocks, openAligned } from "./direct.ts";
+import { hasFailed, isFull } from "./disk-errors.ts";
 
 /** Up to this many octets stay with their index row. */
 export const maxInlineBytes = 64 * 1024;
@@ -174,9 +175,8 @@ function refuse(thrown: unknown): never {
 }
 
 function diskFault(thrown: unknown): unknown {
-  const { code } = thrown as NodeJS.ErrnoException;
-  if (code === "ENOSPC") return new Fault("STORE_FULL", "the disk is full; free space", { cause: thrown });
-  if (code === "EIO")
+  if (isFull(thrown)) return new Fault("STORE_FULL", "the disk is full; free space", { cause: thrown });
+  if (hasFailed(thrown))
     return new Fault("STORE_DAMAGED", "the disk failed; check it and restart the site", { cause: thrown });
   return thrown;
 }

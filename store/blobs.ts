@@ -7,6 +7,7 @@ import { handOver } from "../memory.ts";
 import { openBlankFiles, pathOf } from "./blank-files.ts";
 import { openSpool } from "./blob-file.ts";
 import { isSizeOf } from "./direct.ts";
+import { hasFailed } from "./disk-errors.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { BlobFacts, BlobName, Blobs } from "./store.ts";
@@ -116,8 +117,8 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
 
 /** A write that the disk refused, in itself or as the cause of a fault; what a body is read from may fail by itself. */
 function isOfDisk(thrown: unknown): boolean {
-  const { code, syscall } = (thrown instanceof Fault ? (thrown.cause ?? {}) : thrown) as NodeJS.ErrnoException;
-  return (code === "EIO" || code === "EROFS") && syscall !== "read";
+  const cause = (thrown instanceof Fault ? (thrown.cause ?? {}) : thrown) as NodeJS.ErrnoException;
+  return hasFailed(cause) && cause.syscall !== "read";
 }
 
 /** Tells retention that the row is needed; fails where it has gone meanwhile, since none of its columns may be null. */

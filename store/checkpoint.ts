@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
-import { isFull } from "./full.ts";
+import { isFull } from "./disk-errors.ts";
 
 /**
  * Pages of the log that are not in the database yet: from so many on they are moved there. A page that changed often is moved

@@ -4,7 +4,7 @@
  */
 import { maxGroup } from "./accept-journal.ts";
 import type { Appender } from "./appender.ts";
-import { isFull } from "./full.ts";
+import { isFull } from "./disk-errors.ts";
 import type { Statement } from "./sqlite.ts";
 import type { Acceptance } from "./store.ts";
 

@@ -71,6 +71,16 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     expect(await store.failed).toMatchObject({ code: "STORE_DAMAGED" });
   });
 
+  test.for([100_001, 3_000_000])("F4 nor can one of %i octets where the file system takes no writes", async (size) => {
+    const { store, mounted } = await storeAtRest();
+    mounted.refuse();
+    await expect(put(store, size)).rejects.toMatchObject({
+      code: "STORE_DAMAGED",
+      message: expect.not.stringContaining(mounted.path),
+    });
+    expect(await store.failed).toMatchObject({ code: "STORE_DAMAGED" });
+  });
+
   test("F4 a house that waits when its disk fails ends with the next message, and loses nothing", async () => {
     mounted = makeDisk(256);
     const home = await makeHome(join(mounted.path, "data"));

@@ -2,12 +2,14 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 export type Disk = {
   readonly path: string;
   /** Power cut: nothing that is not on the disk by now gets there (EXT4_IOC_SHUTDOWN without a log flush). */
   cut(): void;
+  /** The file system has found an error in itself and takes no more writes. */
+  refuse(): void;
   /** The machine comes up again: the file system replays its journal. */
   restore(): void;
   /** Takes space, all but so many mebibytes; what it took is given back by the function that comes back. */
@@ -50,6 +52,11 @@ export function makeDisk(mebibytes: number): Disk {
   return {
     path,
     cut: () => run("python3", "-c", shutdown, path),
+    refuse: () => {
+      run("mount", "-o", "remount,errors=remount-ro", path);
+      const device = execFileSync("findmnt", ["-no", "SOURCE", path]).toString().trim();
+      writeFileSync(`/sys/fs/ext4/${basename(device)}/trigger_fs_error`, "x");
+    },
     restore: () => {
       unmount();
       mount();

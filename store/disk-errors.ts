@@ -1,0 +1,18 @@
+/** What SQLite and the system throw of a disk that has no room left, or that has failed. */
+
+/** SQLITE_FULL; and SQLITE_IOERR, SQLITE_CORRUPT, which it says of a read that ended with EIO, too, and SQLITE_NOTADB. */
+const full = 13;
+const unreadable: ReadonlySet<number> = new Set([10, 11, 26]);
+/** A file system that takes itself out of use answers EROFS. */
+const failures: ReadonlySet<string> = new Set(["EIO", "EROFS"]);
+
+type Thrown = { readonly errcode?: number; readonly code?: string };
+
+export function isFull(thrown: unknown): boolean {
+  const { errcode, code } = thrown as Thrown;
+  return errcode === full || code === "ENOSPC";
+}
+/** Of SQLite: the low octet is the primary code. */
+export const isUnreadable = (thrown: unknown): boolean => unreadable.has(((thrown as Thrown).errcode ?? 0) & 0xff);
+/** Of the system. */
+export const hasFailed = (thrown: unknown): boolean => failures.has((thrown as Thrown).code ?? "");
