@@ -24,6 +24,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
 import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
+import { isFull, isUnreadable } from "./disk-errors.ts";
 import { writeDurably } from "./durable.ts";
 import { checkpointOf } from "./sqlite.ts";
 
@@ -150,8 +151,15 @@ function inOneStep<T>(target: string, fill: (partial: string) => T): T {
     return made;
   } catch (thrown) {
     rmSync(partial, { recursive: true, force: true });
-    if ((thrown as NodeJS.ErrnoException).code === "ENOSPC")
-      throw new Fault("STORE_FULL", `${target} does not fit on its disk`, { cause: thrown });
+    if (isUnreadable(thrown))
+      throw new Fault(
+        "STORE_DAMAGED",
+        "the index cannot be read, or not be copied; check the disks, then semrs verify",
+        {
+          cause: thrown,
+        },
+      );
+    if (isFull(thrown)) throw new Fault("STORE_FULL", `${target} does not fit on its disk`, { cause: thrown });
     throw thrown;
   }
 }

@@ -3,9 +3,11 @@ import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, st
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import type { Backup } from "../../store/backup.ts";
+import { type Backup, backUp } from "../../store/backup.ts";
+import { openStore } from "../../store/index.ts";
 import { semrs } from "../commands/cli.ts";
 import { until } from "../sites.ts";
+import { disks, makeDisk } from "./disk.ts";
 import { type Home, type House, makeHome, startHouse } from "./house.ts";
 import { lostOf, openLoad } from "./load.ts";
 
@@ -104,3 +106,21 @@ test("what is there is not overwritten; a backup that has changed is refused or 
     err: expect.stringMatching(/backup\.json cannot be read/),
   });
 });
+
+const disk = disks();
+test.skipIf(!disk.available)(
+  `an index that does not fit on the disk of its backup is told as that ${disk.reason}`,
+  async () => {
+    using target = makeDisk(16);
+    const folder = join(mkdtempSync(join(tmpdir(), "semrs-backed-up-")), "data");
+    const store = await openStore({ folder, key: new Uint8Array(32), now: () => new Date() });
+    const step = { subject: store.newId(), at: "", station: "test", event: "marked", detail: "x".repeat(1024 * 1024) };
+    await store.commit(Array.from({ length: 20 }, () => store.steps.add(step)));
+    const backup = join(target.path, "backup");
+    expect(() => backUp(folder, backup, "hospital-a", new Date())).toThrow(
+      expect.objectContaining({ code: "STORE_FULL", message: `${backup} does not fit on its disk` }),
+    );
+    expect(readdirSync(target.path)).toEqual(["lost+found"]);
+    await store.close();
+  },
+);
