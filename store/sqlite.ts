@@ -1,13 +1,14 @@
 /** The database under the store: one connection that reads, one writer thread with group commit (`writer.ts`). */
 import { join } from "node:path";
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { codeOf, Fault } from "../errors.ts";
 import { type Checkpoint, type Head, noCheckpoint } from "./accept-journal.ts";
+import { isUnreadable } from "./disk-errors.ts";
 import type { Commit, Committed } from "./group-commit.ts";
 import { openPacker } from "./parcel.ts";
+import { openReader } from "./reader.ts";
 import { belowReserve, type Reserve } from "./reserve.ts";
-import { migrations } from "./schema.ts";
 import type { Acceptance, Change } from "./store.ts";
 import type { WriterData } from "./writer.ts";
 
@@ -35,8 +36,6 @@ export type Database = {
 };
 
 const maxPrepared = 500;
-/** SQLITE_IOERR, and SQLITE_CORRUPT, which it says of a read that ended with EIO, too. */
-const unreadable: ReadonlySet<number> = new Set([10, 11]);
 
 /** A commit of nothing asks whether the disk keeps what comes next: of a page with the octets it had SQLite writes nothing. */
 const anything: Statement = {
@@ -102,10 +101,7 @@ const inserts = new Map<
 /** Opens or makes `semrs.db` in the folder, brought up to this version's tables. */
 export function openDatabase(folder: string, reserve: Reserve): Database {
   const path = join(folder, "semrs.db");
-  const reader = new DatabaseSync(path);
-  reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
-  migrate(reader, path);
-  reader.exec("PRAGMA query_only = 1");
+  const reader = openReader(path, join(folder, "accept.journal"));
   const prepared = new Map<string, StatementSync>();
   // A statement says `LIMIT +?`: of a bare parameter there SQLite looks at the value when it plans, and compiles the whole
   // statement anew at every use, which takes longer than the search.
@@ -179,7 +175,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     try {
       return read();
     } catch (thrown) {
-      if (!unreadable.has(((thrown as { errcode?: number }).errcode ?? 0) & 0xff)) throw thrown;
+      if (!isUnreadable(thrown)) throw thrown;
       looking ??= commit([], [], false)
         .catch(() => undefined)
         .finally(() => (looking = undefined));
@@ -235,19 +231,6 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
       reader.close();
     },
   };
-}
-
-function migrate(db: DatabaseSync, path: string): void {
-  const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
-  if (version > migrations.length) {
-    throw new Fault(
-      "CONFIG_INVALID",
-      `${path} was made by a newer semrs (format ${version}, this is ${migrations.length}); run that version`,
-    );
-  }
-  for (const [index, sql] of migrations.entries()) {
-    if (index >= version) db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
-  }
 }
 
 /** Where the accept journal stood when an index was last written, and what was added to it with that. */

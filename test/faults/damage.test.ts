@@ -91,7 +91,7 @@ test("bits in the database: found by verify, or the house does not start", async
     for (const within of [0, 1, 8]) flip(join(home.data, "semrs.db"), at + within);
   const { exit, out, err } = await verify(home);
   expect(exit).not.toBe(0);
-  expect(`${out}${err}`).toMatch(/damaged|STORE_DAMAGED|malformed|index:/);
+  expect(`${out}${err}`).toMatch(/damaged|STORE_DAMAGED|cannot be read|index:/);
 });
 
 test("a bit in a sealed value of the index, which SQLite cannot see: the row is named", async () => {

@@ -1,0 +1,46 @@
+/** The connection to the index that reads, and with it the index itself: made, or brought up to the tables of this version. */
+import { existsSync, statSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { Fault } from "../errors.ts";
+import { emptyHead, walkOn } from "./accept-journal.ts";
+import { isFull, isUnreadable } from "./disk-errors.ts";
+import { migrations } from "./schema.ts";
+
+/** STORE_FULL or STORE_DAMAGED where the file cannot be read, or its tables not be made. */
+export function openReader(path: string, journal: string): DatabaseSync {
+  checkBeside(path, journal);
+  const reader = new DatabaseSync(path);
+  try {
+    reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    migrate(reader, path);
+    reader.exec("PRAGMA query_only = 1");
+    return reader;
+  } catch (cause) {
+    reader.close();
+    if (isFull(cause))
+      throw new Fault("STORE_FULL", `there is no room for the tables of ${path}; free space`, { cause });
+    if (isUnreadable(cause))
+      throw new Fault("STORE_DAMAGED", `${path} cannot be read; check the disk, then restore a backup`, { cause });
+    throw cause;
+  }
+}
+
+/** A new index beside a journal would have every blob file swept that the lost one names. */
+function checkBeside(path: string, journal: string): void {
+  const isThere = existsSync(path) && statSync(path).size > 0;
+  if (!isThere && !walkOn(journal, emptyHead).next().done)
+    throw new Fault("STORE_DAMAGED", `${path} is missing, and ${journal} is not; put it back, or restore a backup`);
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
+  if (version > migrations.length) {
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${path} was made by a newer semrs (format ${version}, this is ${migrations.length}); run that version`,
+    );
+  }
+  for (const [index, sql] of migrations.entries()) {
+    if (index >= version) db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
+  }
+}

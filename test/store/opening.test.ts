@@ -1,0 +1,85 @@
+/** What a store says that does not open, and what it leaves alone until somebody has looked. */
+import { copyFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, describe, expect, test } from "vitest";
+import { openStore } from "../../store/index.ts";
+import { migrations } from "../../store/schema.ts";
+import { octets } from "../envelope/people.ts";
+import { type Disk, disks, makeDisk } from "../faults/disk.ts";
+import { arrival, clear, folder, open, put, store } from "./fresh.ts";
+
+const index = (): string => join(folder, "semrs.db");
+/** Something acknowledged, and a blob in a file of its own. */
+async function filled(): Promise<string> {
+  const row = arrival();
+  await store.commit([store.arrivals.add(row)], [{ id: row.id, digest: "00" }]);
+  const { name } = await put(octets(300_000, 1));
+  await store.close();
+  return name;
+}
+
+test.for<[string, () => void]>([
+  ["another file", () => writeFileSync(index(), Buffer.alloc(8192, 7))],
+  ["a piece of one", () => truncateSync(index(), 8192)],
+])("an index that is %s does not open, and what to do is said", async ([_what, change]) => {
+  await filled();
+  change();
+  await expect(open()).rejects.toMatchObject({
+    code: "STORE_DAMAGED",
+    message: expect.stringMatching(/semrs\.db cannot be read/),
+  });
+});
+
+test.for<[string, () => void]>([
+  ["gone", () => renameSync(index(), `${index()}.away`)],
+  [
+    "empty",
+    () => {
+      copyFileSync(index(), `${index()}.away`);
+      writeFileSync(index(), "");
+    },
+  ],
+])("an index that is %s, beside a journal that has acknowledged something, is not made anew", async ([_what, lose]) => {
+  const name = await filled();
+  lose();
+  await expect(open()).rejects.toMatchObject({
+    code: "STORE_DAMAGED",
+    message: expect.stringMatching(/semrs\.db is missing/),
+  });
+  renameSync(`${index()}.away`, index());
+  await open();
+  expect(await clear(name)).toHaveLength(300_000);
+});
+
+const disk = disks();
+let mounted: Disk | undefined;
+afterEach(() => {
+  mounted?.remove();
+  mounted = undefined;
+});
+
+describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
+  test("F3 tables that find no room to be migrated stay as they are; with room they are", async () => {
+    mounted = makeDisk(32);
+    const data = join(mounted.path, "data");
+    const opening = () => openStore({ folder: data, key: new Uint8Array(32), now: () => new Date(), minFreeBytes: 1 });
+    mkdirSync(data);
+    const db = new DatabaseSync(join(data, "semrs.db"));
+    db.exec("PRAGMA journal_mode = WAL");
+    // The next one copies every blob.
+    for (const [n, sql] of migrations.slice(0, 4).entries())
+      db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${n + 1}; COMMIT`);
+    const insert = db.prepare(
+      "INSERT INTO blob VALUES (hex(randomblob(16)), 'whole', 1, x'', x'', x'', x'', randomblob(60000), NULL)",
+    );
+    for (let n = 0; n < 80; n += 1) insert.run();
+    db.close();
+    const release = mounted.fill(1);
+    await expect(opening()).rejects.toMatchObject({ code: "STORE_FULL", message: expect.stringMatching(/free space/) });
+    release();
+    const opened = await opening();
+    expect(opened.blobs.names("", 100)).toHaveLength(80);
+    await opened.close();
+  });
+});
