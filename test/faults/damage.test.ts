@@ -26,6 +26,11 @@ async function filled(): Promise<Home> {
     await until("accepted", () => load.acknowledged.size >= 3);
     await load.stop();
   }
+  const { admin } = house;
+  await until(
+    "one is sealed",
+    async () => Object.keys((await admin.get<{ records: object }>("/counts")).records).length > 0,
+  );
   return home;
 }
 
