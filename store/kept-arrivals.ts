@@ -32,7 +32,7 @@ export type KeptArrivals = {
 };
 
 /** A blob under an id is of one row; others have names of digests, which are longer. */
-const idDigits = 32;
+export const idDigits = 32;
 /** What all the statements below have: ?1 the arrival, ?2 its state. */
 const isMeant = "EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arrival = ?1)";
 const mine = "(SELECT blob FROM arrival WHERE id = ?1)";

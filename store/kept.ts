@@ -2,6 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathOf } from "./blank-files.ts";
+import { idDigits } from "./kept-arrivals.ts";
 import type { StorageKeys } from "./keys.ts";
 import { sealJson, text } from "./rows.ts";
 import { change, type Database, type Row } from "./sqlite.ts";
@@ -63,6 +64,14 @@ const goneSql = `SELECT name, file FROM blob WHERE name IN (SELECT part.value ->
   AND NOT EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND kept_blob.record <> ?1
     AND (kept_blob.record < '~' OR kept_blob.record >= '~' || ?2))`;
 
+/** The body of a message, or what is left of it, is in no record: it goes with the first that was made of it. The same octets have the same control id. */
+const bodySql = `DELETE FROM blob WHERE name = (SELECT blob FROM arrival WHERE id = ?1) AND (length(name) = ${idDigits} OR NOT (
+  EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND (record < '~' OR record >= '~' || ?2))
+  OR EXISTS (SELECT 1 FROM arrival AS own JOIN arrival AS other ON other.control_id = own.control_id
+    WHERE own.id = ?1 AND other.id <> ?1 AND other.blob = name)))`;
+const bodyFilesSql = `SELECT file FROM arrival JOIN blob ON name = arrival.blob
+  WHERE arrival.id IN (SELECT value FROM json_each(?)) AND file IS NOT NULL`;
+
 /** No search finds it by its patient or accession number any more. */
 const forgetSql = `DELETE FROM found WHERE subject = ?1 AND token IN (
   SELECT value FROM json_each(?2) UNION ALL SELECT substr(value, 11) FROM json_each(?3) WHERE value LIKE 'accession:%')`;
@@ -100,6 +109,7 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
       const gone = db.all(goneSql, record, pinned);
       const names = JSON.stringify(gone.map((row) => row.name));
       const items = db.all("SELECT id, arrival, joins, patients FROM item WHERE record = ?", record);
+      const bodies = db.all(bodyFilesSql, JSON.stringify(items.map((row) => row.arrival)));
       const deliveries = db.all("SELECT id FROM delivery WHERE record = ?", record).map((row) => text(row, "id"));
       const nothing = (column: string): Uint8Array => keys.seal(`record\0${record}\0${column}`, new Uint8Array());
       const changes = [
@@ -125,6 +135,12 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
               "UPDATE item SET blob = '', joins = '[]', patients = '[]', facts = ? WHERE id = ?",
               sealJson(keys, "item", id, "facts", husk.items[id]),
               id,
+            ),
+            change(bodySql, arrival, pinned),
+            change(
+              `DELETE FROM kept_blob WHERE blob = (SELECT blob FROM arrival WHERE id = ?) AND NOT EXISTS
+                (SELECT 1 FROM blob WHERE name = kept_blob.blob)`,
+              arrival,
             ),
             change(
               "UPDATE arrival SET blob = NULL, facts = ? WHERE id = ?",
@@ -155,7 +171,7 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
         add(channel, -bytes),
         change("PRAGMA secure_delete = FAST"),
       ];
-      return { changes, files: gone.flatMap((row) => (row.file === null ? [] : [text(row, "file")])) };
+      return { changes, files: [...gone, ...bodies].flatMap((row) => (row.file === null ? [] : [text(row, "file")])) };
     },
     remove: async (files) => {
       for (const file of files)

@@ -3,10 +3,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { sealPart } from "../envelope/index.ts";
+import { sealOctets, sealPart } from "../envelope/index.ts";
 import { openRetention } from "../pipeline/retention.ts";
 import type { Site } from "../pipeline/site.ts";
 import { pathOf } from "../store/blank-files.ts";
+import { migrations } from "../store/schema.ts";
 import type { Delivery, Id, RecordState } from "../store/store.ts";
 import { octets, wire } from "./envelope/people.ts";
 import { arrival, clear, delivery, folder, open, put, store } from "./store/fresh.ts";
@@ -24,11 +25,15 @@ const retentionOf = (retention: { for?: number; size?: number }, told: string[] 
     now,
   } as unknown as Site);
 
-type Kept = { days: number; blob: string; delivered?: Delivery["state"]; state?: RecordState };
+type Kept = { days: number; blob: string; body?: string; delivered?: Delivery["state"]; state?: RecordState };
 
 /** A record of one document, its arrival and its delivery. */
-async function record({ days, blob, delivered = "delivered", state = "registered" }: Kept): Promise<Id> {
-  const [id, item, came] = [store.newId(), store.newId(), arrival({ state: "done", channel: "documents" })];
+async function record({ days, blob, body, delivered = "delivered", state = "registered" }: Kept): Promise<Id> {
+  const [id, item, came] = [
+    store.newId(),
+    store.newId(),
+    arrival({ state: "done", channel: "documents", blob: body ?? null }),
+  ];
   const [patient, join] = [store.tokens.of("patient", "x", name), store.tokens.of("reference", "", id)];
   const entry = { uniqueId: `1.2.3^${id}`, title: name, author: name, patientIds: [{ root: "1", extension: name }] };
   await store.commit([
@@ -140,6 +145,36 @@ test.for([3_000, 300_000])(
     }
   },
 );
+
+test("what is left of its message goes with it, and a large one, unless it came again", async () => {
+  const frame = store.newId();
+  const { cipher, facts } = sealOctets(octets(200, 15));
+  await store.commit([store.blobs.own(frame, cipher, facts).change]);
+  const [large, twice] = [await put(octets(100_000, 16)), await put(octets(100_000, 17))];
+  const bodies = [frame, large.name, twice.name];
+  for (const [n, body] of bodies.entries())
+    await record({ days: 40, blob: (await put(octets(3_000, 18 + n))).name, body });
+  await store.commit([store.arrivals.add(arrival({ state: "filtered", blob: twice.name }))]);
+  expect(await retentionOf({ for: dayMs }).look()).toBe(3);
+  expect(bodies.map(store.blobs.has)).toEqual([false, false, true]);
+  expect(store.checks.dangling(10)).toEqual([]);
+});
+
+test("what a version before left of messages goes with the upgrade, and nothing else", async () => {
+  const [left, mine] = [store.newId(), store.newId()];
+  for (const [n, name] of [left, mine].entries()) {
+    const { cipher, facts } = sealOctets(octets(200, 20 + n));
+    await store.commit([store.blobs.own(name, cipher, facts).change]);
+  }
+  await store.commit([store.arrivals.add(arrival({ blob: mine }))]);
+  const { name: document } = await put(octets(3_000, 22));
+  await store.close();
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  db.exec(`PRAGMA user_version = ${migrations.length - 1}`);
+  db.close();
+  await open();
+  expect([left, mine, document].map(store.blobs.has)).toEqual([false, true, true]);
+});
 
 test("files of what was shredded go when they are told to, and only where no row names them any more", async () => {
   const [gone, there] = [await put(octets(300_000, 13)), await put(octets(300_000, 14))];

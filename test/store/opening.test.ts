@@ -71,7 +71,7 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     for (const [n, sql] of migrations.slice(0, 4).entries())
       db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${n + 1}; COMMIT`);
     const insert = db.prepare(
-      "INSERT INTO blob VALUES (hex(randomblob(16)), 'whole', 1, x'', x'', x'', x'', randomblob(60000), NULL)",
+      "INSERT INTO blob VALUES (hex(randomblob(24)), 'whole', 1, x'', x'', x'', x'', randomblob(60000), NULL)",
     );
     for (let n = 0; n < 80; n += 1) insert.run();
     db.close();
