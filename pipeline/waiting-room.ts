@@ -1,4 +1,5 @@
 /** The waiting room of station `assemble`: looks at a document when something it waits for may have happened. Restart-safe. */
+import { setImmediate as others } from "node:timers/promises";
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
@@ -45,7 +46,9 @@ export type WaitingRoom = {
   stop(): Promise<void>;
 };
 
-const maxWaiting = 1_000_000;
+const maxDocuments = 1_000_000;
+/** Instances looked at in one turn of the loop: of those that wait for a report there may be months. */
+const pageRows = 500;
 /** Documents that leave at once. */
 const maxAlone = 8;
 /** A look that failed for a passing reason is repeated after this long. */
@@ -229,11 +232,21 @@ export function openWaitingRoom(
     return store.items.joined("instance", [`study:${study}`]).some((item) => item.key !== only.key && travels(item));
   };
 
+  async function* waitingInstances(): AsyncGenerator<Item> {
+    for (let after = ""; !isStopped; ) {
+      const page = store.items.waiting(after, pageRows);
+      yield* page;
+      after = page.at(-1)?.id ?? "";
+      if (page.length < pageRows) return;
+      await others();
+    }
+  }
+
   /** A study that no document ever referred to is a person's business after `document.wait`. */
   const sweep = async (): Promise<number> => {
     associations.forget(Date.now() - sweepMs);
     const orphans = new Map<string, Item[]>();
-    for (const item of store.items.list({ state: "waiting", kind: "instance", limit: maxWaiting })) {
+    for await (const item of waitingInstances()) {
       const wait = channelOf(item)?.assemble?.document.wait;
       if (wait === undefined || Date.parse(item.since) + wait >= Date.now()) continue;
       const study = studiesOf([item])[0] ?? item.id;
@@ -241,18 +254,27 @@ export function openWaitingRoom(
       items.push(item);
       orphans.set(study, items);
     }
-    for (const items of orphans.values())
+    for (const studied of orphans.values()) {
+      // What has gone meanwhile is not held.
+      const items = studied.filter(({ id }) => store.items.find(id)?.state === "waiting");
       await hold({ items, code: "DOCUMENT_MISSING", reason: "no document ever referred to this study" });
+    }
     return Date.now() + sweepMs;
   };
 
-  const lookAgain = (): void => {
+  /** One of each study, and all that may be rejection notes. */
+  const lookAtInstances = async (): Promise<undefined> => {
     const known = new Set<string>();
-    for (const item of store.items.list({ state: "waiting", limit: maxWaiting })) {
+    for await (const item of waitingInstances()) {
       const joins = item.joins.join();
-      if (item.kind === "document" || isKeyObjects(item) || !known.has(joins)) arrived(item);
-      if (item.kind === "instance") known.add(joins);
+      if (isKeyObjects(item) || !known.has(joins)) arrived(item);
+      known.add(joins);
     }
+  };
+  /** Documents at once, so that none that comes now overtakes one of its patient. */
+  const lookAgain = (): void => {
+    for (const item of store.items.list({ state: "waiting", kind: "document", limit: maxDocuments })) arrived(item);
+    table.by("again", Date.now(), lookAtInstances);
   };
   lookAgain();
   table.by("sweep", Date.now(), sweep);

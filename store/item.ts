@@ -37,6 +37,8 @@ export type Items = {
   /** Items of one kind that share at least one join. */
   joined(kind: Item["kind"], joins: readonly string[]): readonly Item[];
   list(query: { readonly state: ItemState; readonly kind?: Item["kind"]; readonly limit: number }): readonly Item[];
+  /** The next instances that wait, behind one of them. */
+  waiting(after: Id, limit: number): readonly Item[];
   /** As a person counts them: a document each, and instances of one study, channel and code together, the first of them. */
   matters(query: {
     readonly state: ItemState;

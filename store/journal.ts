@@ -70,6 +70,9 @@ const joinedSql = `
   SELECT DISTINCT item.* FROM item_join CROSS JOIN item ON item.id = item_join.item
   WHERE item_join.value IN (SELECT value FROM json_each(?)) AND item_join.kind = ? ORDER BY item.id`;
 
+const waitingSql =
+  "SELECT * FROM item WHERE state = 'waiting' AND kind = 'instance' AND id > ? ORDER BY id LIMIT +?";
+
 /** The bare columns are of the row with the least id (SQLite's rule for min). */
 const mattersSql = `
   SELECT *, min(id) AS first, count(*) AS n FROM item WHERE state = ?
@@ -114,6 +117,7 @@ export function openItems(db: Database, keys: StorageKeys): Items {
         ? db.all("SELECT * FROM item WHERE state = ? AND kind = ? ORDER BY id LIMIT +?", state, kind, limit)
         : db.all("SELECT * FROM item WHERE state = ? ORDER BY kind, id LIMIT +?", state, limit)
       ).map(read),
+    waiting: (after, limit) => db.all(waitingSql, after, limit).map(read),
     matters: ({ state, limit }) =>
       db.all(mattersSql, state, limit).map((row) => ({ item: read(row), count: Number(row.n) })),
   };

@@ -7,14 +7,18 @@ import { openMetrics } from "../../pipeline/metrics.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
 import { openStore } from "../../store/index.ts";
+import type { Store } from "../../store/store.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
-/** `env` has PKI and DATA at least. Whoever asks closes its store. */
-export async function siteAlone(env: Readonly<Record<string, string>>): Promise<Site> {
+/** `env` has PKI and DATA at least; `seen`: the store as the site is to see it. Whoever asks closes its store. */
+export async function siteAlone(
+  env: Readonly<Record<string, string>>,
+  seen = (opened: Store): Store => opened,
+): Promise<Site> {
   const config = loadConfig(join(root, "channels.yaml"), { SITE: "hospital-a", ...env });
   const keys = loadKeys(config);
-  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now: () => new Date() });
+  const store = seen(await openStore({ folder: config.own.data, key: keys.storageKey, now: () => new Date() }));
   return {
     config,
     identity: keys.identity,
