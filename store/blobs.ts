@@ -180,8 +180,13 @@ async function* readFile(
 ): AsyncGenerator<Uint8Array> {
   const damaged = (what: string) =>
     new Fault("STORE_DAMAGED", `blob ${name.slice(0, 8)} is ${what}; restore the data folder from a backup`);
-  const descriptor = await disk.open(path, "r").catch(() => undefined);
-  if (descriptor === undefined) throw damaged("missing");
+  const descriptor = await disk.open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") throw damaged("missing");
+    if (hasFailed(cause)) throw damaged("unreadable");
+    // A house that has no descriptor left has one soon.
+    const told = `blob ${name.slice(0, 8)} cannot be opened (${cause.code}); where that goes on, raise LimitNOFILE`;
+    throw new Fault("UNEXPECTED", told, { cause });
+  });
   try {
     if (!isSizeOf(fstatSync(descriptor).size, size)) throw damaged("of another size than its index row says");
     for (let at = from; at < size; ) {

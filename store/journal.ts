@@ -70,8 +70,7 @@ const joinedSql = `
   SELECT DISTINCT item.* FROM item_join CROSS JOIN item ON item.id = item_join.item
   WHERE item_join.value IN (SELECT value FROM json_each(?)) AND item_join.kind = ? ORDER BY item.id`;
 
-const waitingSql =
-  "SELECT * FROM item WHERE state = 'waiting' AND kind = 'instance' AND id > ? ORDER BY id LIMIT +?";
+const waitingSql = "SELECT * FROM item WHERE state = 'waiting' AND kind = 'instance' AND id > ? ORDER BY id LIMIT +?";
 
 /** The bare columns are of the row with the least id (SQLite's rule for min). */
 const mattersSql = `

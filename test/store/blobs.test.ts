@@ -1,6 +1,7 @@
 /** Blobs of the store: the octets come back as they were, once, or are named damaged; what has no row is swept. */
+import { execFileSync } from "node:child_process";
 import { pbkdf2 } from "node:crypto";
-import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
@@ -30,6 +31,25 @@ describe("blobs", () => {
     const { name, change } = await store.blobs.put(wiped, part.facts);
     await store.commit([change]);
     expect(Buffer.compare(await clear(name), bytes)).toBe(0);
+  });
+
+  test("one that finds no descriptor to be read by is not damaged: it is there when there is one", async () => {
+    const { name } = await put(octets(300_000, 9));
+    const mine = ["--pid", String(process.pid)];
+    const soft = execFileSync("prlimit", [...mine, "--nofile", "-o", "SOFT", "--noheadings"], { encoding: "utf8" });
+    const held: number[] = [];
+    execFileSync("prlimit", [...mine, `--nofile=${readdirSync("/proc/self/fd").length + 64}:`]);
+    try {
+      const hold = (): void => {
+        for (;;) held.push(openSync("/dev/null", "r"));
+      };
+      expect(hold).toThrow(expect.objectContaining({ code: "EMFILE" }));
+      await expect(clear(name)).rejects.toMatchObject({ code: "UNEXPECTED", message: expect.stringMatching(/EMFILE/) });
+    } finally {
+      held.forEach(closeSync);
+      execFileSync("prlimit", [...mine, `--nofile=${soft.trim()}:`]);
+    }
+    expect(await clear(name)).toHaveLength(300_000);
   });
 
   test("the same bytes are kept once, also when two come at once", async () => {
