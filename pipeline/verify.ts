@@ -1,4 +1,5 @@
 /** Everything a site keeps, looked at again: accept journal, index, audit log and blobs, each against the others. Nothing is changed. */
+import { setImmediate as others } from "node:timers/promises";
 import { openCipher } from "../envelope/index.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { BlobName, Store } from "../store/store.ts";
@@ -17,22 +18,23 @@ const maxDamages = 100;
 
 /** Yields each damage as it is found, and what was looked at when it ends. A site may run meanwhile. */
 export async function* verifyStore(store: Store): AsyncGenerator<Damage, Verified> {
-  for (const line of store.checks.index()) yield damage("index", line);
+  for (const line of await store.checks.index()) yield damage("index", line);
   for (const shut of store.checks.unopened()) {
     for (const { table, column, id } of shut)
       yield damage("index", `${column} of a row of ${table} does not open`, [id]);
     // A running site goes on with its work between pages.
-    await new Promise((resolve) => setImmediate(resolve));
+    await others();
   }
   const following = store.audit.follow();
   let followed = following.next();
-  for (; !followed.done; followed = following.next()) await new Promise((resolve) => setImmediate(resolve));
+  for (; !followed.done; followed = following.next()) await others();
   const { broken } = followed.value;
   if (broken) yield damage("audit", `entry ${broken.seq} of the audit log ${broken.reason}`);
   let acceptances = 0;
   try {
     for (const { id, digest } of store.checks.acceptances()) {
       acceptances += 1;
+      if (acceptances % page === 0) await others();
       const row = store.arrivals.find(id);
       if (!row) yield damage("journal", "acknowledged, and not in the index", [id]);
       else if (row.digest !== store.tokens.of("digest", "", digest))
@@ -41,7 +43,7 @@ export async function* verifyStore(store: Store): AsyncGenerator<Damage, Verifie
   } catch (thrown) {
     yield damage("journal", reasonOf(thrown));
   }
-  for (const { blob, id } of store.checks.dangling(maxDamages))
+  for (const { blob, id } of await store.checks.dangling(maxDamages))
     yield damage("index", `blob ${blob.slice(0, 8)} is named and not in the index`, [id]);
   let [blobs, bytes] = [0, 0];
   for (let after: BlobName = ""; ; ) {

@@ -2,24 +2,25 @@
 import { join } from "node:path";
 import { emptyHead, walkJournal } from "./accept-journal.ts";
 import { beside } from "./beside.ts";
+import type { CheckRequest, Dangling } from "./index-checks.ts";
 import type { StorageKeys } from "./keys.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Patterns } from "./patterns.ts";
 import { type ChannelSum, fates, type ReconcileRequest, type Reconciliation, totalled } from "./reconcile.ts";
 import { openSealed, type Unopened } from "./sealed.ts";
 import type { Database } from "./sqlite.ts";
-import type { Acceptance, BlobName, Id } from "./store.ts";
+import type { Acceptance, Id } from "./store.ts";
 
 /** What the index and the accept journal say of each other, and of themselves. */
 export type Checks = {
-  /** One line of text for everything that is wrong in the database file; empty when it is whole. */
-  index(): readonly string[];
+  /** One line of text for everything that is wrong in the database file; empty when it is whole. In a thread: it reads every page. */
+  index(): Promise<readonly string[]>;
   /** Sealed values that do not open, a page of the index at a time. */
   unopened(): Iterable<readonly Unopened[]>;
   /** Every acceptance since the first, from the accept journal; STORE_DAMAGED where its chain does not hold. */
   acceptances(): Iterable<Acceptance>;
   /** Blobs that a row names and the index lacks. */
-  dangling(limit: number): readonly { readonly blob: BlobName; readonly id: Id }[];
+  dangling(limit: number): Promise<readonly Dangling[]>;
   /** What was accepted against what became of it, by channel; `outbound`: channels whose arrivals become documents. */
   reconcile(outbound: readonly string[], signal?: AbortSignal): Promise<Reconciled>;
 };
@@ -31,13 +32,6 @@ export type Reconciled = {
   readonly channels: readonly ChannelSum[];
 };
 
-const danglingSql = `
-  SELECT id, blob FROM (
-    SELECT id, blob FROM arrival WHERE blob IS NOT NULL
-    UNION ALL SELECT id, blob FROM item WHERE blob <> ''
-    UNION ALL SELECT record.id, part.value ->> 'blob' FROM record, json_each(record.parts) AS part)
-  WHERE NOT EXISTS (SELECT 1 FROM blob WHERE name = blob) LIMIT +?`;
-
 /** What can be checked of the store in a folder. */
 export function openChecks(
   db: Database,
@@ -46,22 +40,20 @@ export function openChecks(
   patientKeys: PatientKeys,
   folder: string,
 ): Checks {
-  const journal = join(folder, "accept.journal");
+  const [database, journal] = [join(folder, "semrs.db"), join(folder, "accept.journal")];
+  const asked = <Answer>(name: CheckRequest["name"], what: string, limit = 0): Promise<Answer> =>
+    beside<CheckRequest, Answer>("./checks-worker.ts", { database, name, limit }, what);
   const missing = new Set<Id>();
   // The first pass goes through the journal from its first line on, the others through what came since.
   let head = emptyHead;
   let acknowledged = 0;
   return {
-    index: () =>
-      db
-        .all("PRAGMA integrity_check(100)")
-        .map((row) => String(row.integrity_check))
-        .filter((line) => line !== "ok"),
+    index: () => asked<readonly string[]>("index", "the check of the index"),
     unopened: () => openSealed(db, keys, patterns, patientKeys),
     acceptances: () => walkJournal(journal),
-    dangling: (limit) => db.all(danglingSql, limit).map((row) => ({ blob: String(row.blob), id: String(row.id) })),
+    dangling: (limit) => asked<readonly Dangling[]>("dangling", "the check of blobs", limit),
     reconcile: async (outbound, signal) => {
-      const request: ReconcileRequest = { database: join(folder, "semrs.db"), journal, from: head, outbound };
+      const request: ReconcileRequest = { database, journal, from: head, outbound };
       const found: Reconciliation = await beside("./reconcile-worker.ts", request, "reconciliation", signal);
       for (const id of found.missing) missing.add(id);
       head = found.head;

@@ -62,7 +62,7 @@ test("what is older loses octets, key and facts; rows, codes and the balance sta
     facts: null,
   });
   expect(await store.checks.reconcile([])).toEqual(balance);
-  expect(store.checks.dangling(10)).toEqual([]);
+  expect(await store.checks.dangling(10)).toEqual([]);
   expect(await look({ for: days(30) }, { for: days(7) })).toBe(0);
   await store.close();
   expect(kept().includes(key)).toBe(false);
@@ -135,7 +135,7 @@ test("octets of an instance go with the last that was refused, and stay while an
   );
   expect(await look({ for: days(10) })).toBe(2);
   expect([await clear(shared), await clear(sealed)].map(({ length }) => length)).toEqual([3_000, 3_000]);
-  expect(store.checks.dangling(10)).toEqual([]);
+  expect(await store.checks.dangling(10)).toEqual([]);
 });
 
 test("without a control id nobody finds who else has the octets: a blob that came again stays", async () => {

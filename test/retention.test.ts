@@ -77,7 +77,7 @@ test("what is finished and older loses its octets and everything of its patient;
   const patient = store.tokens.of("patient", "x", name);
   expect(JSON.stringify([kept, item, sent])).not.toContain(patient);
   expect(store.items.joined("document", [store.tokens.of("reference", "", old)])).toEqual([]);
-  expect(store.checks.dangling(10)).toEqual([]);
+  expect(await store.checks.dangling(10)).toEqual([]);
   expect(await store.checks.reconcile(["documents"])).toMatchObject({
     channels: [{ accepted: 3, delivered: 3, lost: 0 }],
   });
@@ -157,7 +157,7 @@ test("what is left of its message goes with it, and a large one, unless it came 
   await store.commit([store.arrivals.add(arrival({ state: "filtered", blob: twice.name }))]);
   expect(await retentionOf({ for: dayMs }).look()).toBe(3);
   expect(bodies.map(store.blobs.has)).toEqual([false, false, true]);
-  expect(store.checks.dangling(10)).toEqual([]);
+  expect(await store.checks.dangling(10)).toEqual([]);
 });
 
 test("what a version before left of messages goes with the upgrade, and nothing else", async () => {
