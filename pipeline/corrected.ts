@@ -1,9 +1,10 @@
 /** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
-import type { Command } from "../formats/command.ts";
+import type { Command, Registered } from "../formats/command.ts";
 import type { Change, StoredRecord } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import { identified } from "./patient.ts";
+import { sealedBy } from "./remembered.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -22,7 +23,8 @@ export async function receiveCorrection(
     .byKey(store.tokens.of("document", "", uniqueId))
     .filter((each) => each.origin === "received" && each.author === org);
   // What is on its way here is dropped when it is due.
-  const remembered = by === null ? [store.messages.took("withdrawn", manifestSha256, now().toISOString())] : [];
+  const remembered =
+    by === null ? [store.messages.took("withdrawn", sealedBy(org, manifestSha256), now().toISOString())] : [];
   const corrected = held
     .filter(({ code }) => by !== null || code !== cancelled)
     .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
@@ -32,8 +34,10 @@ export async function receiveCorrection(
 }
 
 /** Whether an author has withdrawn a record that was asked for. */
-export const isWithdrawn = ({ store }: Site, manifestSha256: string): boolean =>
-  store.messages.hasTaken("withdrawn", manifestSha256);
+export const isWithdrawn = (
+  { store }: Site,
+  { org, manifestSha256 }: Pick<Registered, "org" | "manifestSha256">,
+): boolean => store.messages.hasTaken("withdrawn", sealedBy(org, manifestSha256));
 
 /** A HIS that has the document, or is getting it, gets the cancellation after it; what nobody has yet ends. */
 function cancel(site: Site, record: StoredRecord): readonly Change[] {
@@ -71,13 +75,13 @@ function replacedBy(
   { entry, manifestSha256 }: NonNullable<Command<"correction">["by"]>,
 ): readonly Change[] {
   const { store, now } = site;
-  if (store.messages.hasTaken("retrieval", manifestSha256)) return [];
+  if (store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return [];
   const at = now().toISOString();
   const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
   const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
   return [
     store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), payload }),
-    store.messages.took("retrieval", manifestSha256, at),
+    store.messages.took("retrieval", sealedBy(org, manifestSha256), at),
     step(site, record.id, "open", "replaced", { peer: org }),
   ];
 }

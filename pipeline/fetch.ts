@@ -21,6 +21,7 @@ import type { SpooledMessage } from "./intake-message.ts";
 import { currently } from "./merge.ts";
 import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
+import { sealedBy } from "./remembered.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -165,7 +166,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
       const payload: RetrievePayload = { registered, admission };
       changes.push(
         store.deliveries.add({ ...retrieval, payload }),
-        store.messages.took("retrieval", registered.manifestSha256, now().toISOString()),
+        store.messages.took("retrieval", sealedBy(registered.org, registered.manifestSha256), now().toISOString()),
       );
     }
   }
@@ -186,7 +187,7 @@ function askedFor(site: Site, { payload }: Delivery): FetchPayload {
 /** Ours, asked for already, or here by another way. */
 function isKnown(site: Site, registered: Registered): boolean {
   const { org, manifestSha256 } = registered;
-  if (org === site.config.site || site.store.messages.hasTaken("retrieval", manifestSha256)) return true;
+  if (org === site.config.site || site.store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return true;
   return isHere(site, registered);
 }
 

@@ -56,8 +56,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
   if (!site.store.reserve.hasSpace()) throw belowReserve();
-  if (isWithdrawn(site, registered.manifestSha256))
-    return { changes: [], event: "dropped", answer: "cancelled by its author" };
+  if (isWithdrawn(site, registered)) return { changes: [], event: "dropped", answer: "cancelled by its author" };
   // Two questions at once may both have been answered with it.
   if (isHere(site, registered)) return { changes: [], event: "dropped", answer: "here already" };
   const started = performance.now();

@@ -1,0 +1,68 @@
+/** A house that says of another house's record that it was cancelled, or that it replaces one of its own: it keeps nobody from it. */
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Traced } from "../../commands/journal/trace.ts";
+import { contentOf } from "../../envelope/index.ts";
+import { readCda } from "../../formats/cda.ts";
+import { type Command, commandMediaType, writeCommand } from "../../formats/command.ts";
+import { documentEntry } from "../../formats/document-entry.ts";
+import { bytesOf, contentFrom } from "../envelope/people.ts";
+import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
+import { type Peer, peerOf } from "./peer.ts";
+
+let pki: string;
+let exchange: TestExchange;
+let peer: Peer;
+beforeAll(async () => {
+  pki = await testPki();
+  exchange = await openExchange(pki, {}, (yaml) =>
+    yaml.replace("{ push: [hospital-a] }", "{ push: [hospital-a, registry] }"),
+  );
+  peer = peerOf(pki, exchange.env.B_PORT);
+});
+afterAll(() => exchange.close());
+
+const report = (extension: string): Uint8Array =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
+const entryOf = (extension: string, repositoryUniqueId: string) =>
+  documentEntry(readCda(report(extension)), {
+    sha256: sha256(report(extension)),
+    size: 1,
+    repositoryUniqueId,
+    images: null,
+  });
+
+/** A record that hospital A has registered: the digest of its manifest, which whoever asks for the patient is told. */
+async function registered(name: string): Promise<string> {
+  await exchange.message(mdmFor(report(name), { controlId: name }));
+  const record = async () => (await exchange.admin("hospital-a").get<Traced>(`/trace/${name}`)).records[0];
+  await until("registered", async () => (await record())?.state === "registered");
+  return (await record())?.manifestSha256 ?? "";
+}
+
+/** What the registry, as a house like any other, sends to hospital B. */
+async function say(purpose: "push" | "notify", messageType: string, content: Awaited<ReturnType<typeof contentOf>>) {
+  const sealed = await peer.push(
+    { sender: "registry", purpose, messageType, content: [content] },
+    join(pki, "registry"),
+  );
+  return (await peer.post(sealed.headers, await bytesOf(sealed.body()), { as: join(pki, "registry") })).status;
+}
+const correct = async (correction: Omit<Command<"correction">, "command">): Promise<number> => {
+  const command = writeCommand<"correction">({ command: "correction", ...correction });
+  return await say("notify", "correction", await contentOf(command, "command", commandMediaType));
+};
+
+test("what it says was cancelled, and what it says replaces a record of its own, is fetched from its author all the same", async () => {
+  const [cancelled, replacing] = [await registered("CANCELLED"), await registered("REPLACING")];
+  const { uniqueId } = entryOf("CANCELLED", "hospital-a");
+  expect(await correct({ uniqueId, manifestSha256: cancelled, by: null })).toBe(200);
+  expect(await say("push", "113", await contentFrom(report("ITS_OWN"), "cda"))).toBe(201);
+  const own = entryOf("ITS_OWN", "registry").uniqueId;
+  const by = { entry: entryOf("REPLACING", "hospital-a"), manifestSha256: replacing };
+  expect(await correct({ uniqueId: own, manifestSha256: "0".repeat(64), by })).toBe(200);
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT" }), "B_ADT");
+  for (const name of ["REPLACING", "CANCELLED"])
+    await until(`${name} at HIS B`, () => exchange.documentsAtB().has(sha256(report(name))));
+});
