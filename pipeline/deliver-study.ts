@@ -29,7 +29,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   // A person asked for it again: what was taken before goes too.
   const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
   const wanted = facts.instances.filter(
-    ({ n, sopInstanceUid }) => !isSuperseded(site, sopInstanceUid, partOf(record, n)),
+    ({ n, sopInstanceUid }) => !isSuperseded(site, record.author, sopInstanceUid, partOf(record, n)),
   );
   const left = wanted.filter(
     ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),

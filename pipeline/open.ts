@@ -193,7 +193,7 @@ const keep = (
     const changes = [
       ...blobs,
       ...store.records.add(record),
-      ...(facts.replaces ?? []).map((each) => supersede(site, each)),
+      ...(facts.replaces ?? []).map((each) => supersede(site, author.org, each)),
       ...begin(site, channel, { record, facts } as Received, admission),
       ...store.audit.add({
         event: "open",

@@ -91,18 +91,18 @@ export function supersededBy(
 export const digestOf = ({ root, sha256 }: { root: string | null; sha256: string | null }): string =>
   root ?? sha256 ?? "";
 
-/** In the delivery ledger: not to be delivered any more, in whichever record it comes and in whichever order they do. */
+/** In the delivery ledger: not to be delivered any more, in whichever of its author's records it comes and in whichever order they do. */
 const superseding = "superseded";
-const supersededKey = ({ store }: Site, { sop, digest }: Superseded): string =>
-  `${sop} ${store.tokens.of("digest", "", digest)}`;
+const supersededKey = ({ store }: Site, author: string, { sop, digest }: Superseded): string =>
+  `${author} ${sop} ${store.tokens.of("digest", "", digest)}`;
 
 /** An instance that its author has replaced. */
-export const supersede = (site: Site, each: Superseded): Change =>
-  site.store.messages.took(superseding, supersededKey(site, each), site.now().toISOString());
+export const supersede = (site: Site, author: string, each: Superseded): Change =>
+  site.store.messages.took(superseding, supersededKey(site, author, each), site.now().toISOString());
 
 /** Whether an instance that is to be delivered was replaced by its author. */
-export const isSuperseded = (site: Site, sop: string, blob: BlobName): boolean =>
+export const isSuperseded = (site: Site, author: string, sop: string, blob: BlobName): boolean =>
   site.store.messages.hasTaken(
     superseding,
-    supersededKey(site, { sop, digest: digestOf(site.store.blobs.facts(blob)) }),
+    supersededKey(site, author, { sop, digest: digestOf(site.store.blobs.facts(blob)) }),
   );

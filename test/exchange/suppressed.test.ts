@@ -6,8 +6,10 @@ import { contentOf } from "../../envelope/index.ts";
 import { readCda } from "../../formats/cda.ts";
 import { type Command, commandMediaType, writeCommand } from "../../formats/command.ts";
 import { documentEntry } from "../../formats/document-entry.ts";
+import type { EvidenceFiles } from "../../pipeline/evidence.ts";
 import { bytesOf, contentFrom } from "../envelope/people.ts";
-import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
+import { ctStudy } from "../fixtures/dicom.ts";
+import { adtFor, cda, chen, mdmFor, sampleMessage } from "../fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
 import { type Peer, peerOf } from "./peer.ts";
 
@@ -65,4 +67,23 @@ test("what it says was cancelled, and what it says replaces a record of its own,
   await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT" }), "B_ADT");
   for (const name of ["REPLACING", "CANCELLED"])
     await until(`${name} at HIS B`, () => exchange.documentsAtB().has(sha256(report(name))));
+});
+
+test("what it says of another house's instance takes nothing from its study", async () => {
+  const study = ctStudy({ instancesPerSeries: 1 });
+  expect(await exchange.message(sampleMessage("mdm-t02-116"))).toMatchObject({ state: "delivered" });
+  await exchange.instances(study.map(({ bytes }) => bytes));
+  await exchange.registered(3);
+  const admin = exchange.admin("hospital-a");
+  const [record] = await admin.get<readonly { readonly id: string }[]>("/records");
+  const { files } = await admin.get<EvidenceFiles>(`/records/${record?.id}/evidence`);
+  type Part = { readonly sop?: string; readonly root?: string };
+  const { parts } = JSON.parse(Buffer.from(files["author.json"] ?? "", "base64").toString()) as { parts: Part[] };
+  const replaces = parts.flatMap(({ sop, root }) => (sop && root ? [{ sop, digest: root }] : []));
+  expect(replaces).toHaveLength(study.length);
+  const { hash: _hash, size: _size, ...entry } = entryOf("ADDED", "registry");
+  const command = writeCommand<"addendum">({ command: "addendum", appends: "1.2.3", replaces, entry });
+  expect(await say("push", "113", await contentOf(command, "command", commandMediaType))).toBe(201);
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT2" }), "B_ADT");
+  await until("the study at PACS B", () => exchange.instancesAtB().size === study.length);
 });
