@@ -40,7 +40,7 @@ export function begin(
 export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
   const received = recordOf(site, delivery);
   const channel = channelOf(site, delivery);
-  const payload = payloadOf(site, delivery, received.facts);
+  const payload = payloadOf(site, delivery, received);
   const { isReleased } = payload;
   const admission = payload.admission && currently(site, payload.admission);
   if (!admission && !isReleased) {
@@ -64,15 +64,18 @@ export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
 }
 
 /** Its own; or that of the document it corrects or adds to: nobody is admitted for a correction. */
-function payloadOf(site: Site, { payload }: Delivery, { appends, entry }: ReceivedFacts): IdentifyPayload {
+function payloadOf(site: Site, { payload }: Delivery, { record, facts }: Received): IdentifyPayload {
   const own = payload as IdentifyPayload;
   if (own.admission || own.isReleased) return own;
+  const { appends, entry } = facts;
   const related = [...(appends === null ? [] : [appends]), ...entry.relatedDocuments.map(({ uniqueId }) => uniqueId)];
   for (const uniqueId of related.slice(0, maxRelated)) {
-    for (const { id } of site.store.records.byKey(site.store.tokens.of("document", "", uniqueId))) {
+    for (const { id, author } of site.store.records.byKey(site.store.tokens.of("document", "", uniqueId))) {
       const earlier = identified(site, id);
       // A person who let the document go in spite of a contradiction has not seen this one.
-      if (earlier) return earlier.admission ? { admission: earlier.admission } : earlier;
+      if (earlier?.admission) return { admission: earlier.admission };
+      // Nor has who let it go as it was sealed, where another house names it.
+      if (earlier && author === record.author) return earlier;
     }
   }
   return own;
