@@ -53,10 +53,20 @@ export async function openRevocation({ sources, trust, folder, renewMs, log }: R
     if (before.map(readCrl).some(({ issuer, thisUpdate }) => isOf(issuer) && thisUpdate > crl.thisUpdate))
       throw new Fault("CERTIFICATE_INVALID", `${source}: an older revocation list than the one in force`);
   };
+  /** Lists of others may come beside; where nothing else comes, what is in force stays. */
+  const checkAll = (fresh: readonly Uint8Array[], source: string, before: readonly Uint8Array[]): void => {
+    for (const list of fresh) check(list, source, before);
+    const known = [...anchors.map(({ subject }) => subject), ...before.map((list) => readCrl(list).issuer)];
+    if (
+      before.length > 0 &&
+      !fresh.some((list) => known.some((name) => Buffer.from(name).equals(readCrl(list).issuer)))
+    )
+      throw new Fault("CERTIFICATE_INVALID", `${source}: a revocation list of another authority than the one in force`);
+  };
   const renewOne = async (source: string): Promise<boolean> => {
     try {
       const fresh = isAddress(source) ? await fetched(source, stopping.signal) : fromText(readText(source), source);
-      for (const list of fresh) check(list, source, lists.get(source) ?? kept(source, folder) ?? []);
+      checkAll(fresh, source, lists.get(source) ?? kept(source, folder) ?? []);
       if (isAddress(source)) keep(source, folder, fresh);
       if (unrenewed.delete(source)) log("revocation.renewed", { peer: source });
       if (same(lists.get(source), fresh)) return false;
