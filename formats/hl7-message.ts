@@ -149,6 +149,12 @@ export type PatientIdentifier = {
 
 const maxIdentifiers = 64;
 
+/** A value without the blanks around it; `""` says that there is none (HL7 v2.5.1 2.5.3), and is nobody's number. */
+export function told(value: string): string {
+  const trimmed = value.trim();
+  return trimmed === '""' ? "" : trimmed;
+}
+
 /** The repetitions of PID-3. */
 export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): readonly PatientIdentifier[] {
   for (const segment of segments(message))
@@ -166,9 +172,9 @@ export function identifiersIn(field: string, facts: MessageFacts): readonly Pati
       const [id = "", , , authority = ""] = cx.split(component);
       const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
       return {
-        id: unescapeText(id, facts).trim(),
-        authority: namespace.trim() || null,
-        root: type.trim() === "ISO" && universal.trim() !== "" ? universal.trim() : null,
+        id: told(unescapeText(id, facts)),
+        authority: told(namespace) || null,
+        root: (type.trim() === "ISO" && told(universal)) || null,
       };
     })
     .filter(({ id }) => id !== "");

@@ -1,5 +1,13 @@
 /** Who an admission says the patient is: the fields of PID and PV1 that a message of our own repeats as they were written. */
-import { escapeText, fieldsOf, type MessageFacts, type Separators, segments, unescapeText } from "./hl7-message.ts";
+import {
+  escapeText,
+  fieldsOf,
+  type MessageFacts,
+  type Separators,
+  segments,
+  told,
+  unescapeText,
+} from "./hl7-message.ts";
 
 /** Fields with the usual separators, ready to stand in a message. */
 export type WrittenPatient = {
@@ -99,7 +107,7 @@ function numbersOf(field: string, facts: MessageFacts): readonly PatientNumber[]
     .map((cx) => {
       const [id = "", , , authority = "", typeCode = ""] = cx.split(component);
       const [namespace = "", universal = ""] = authority.split(subcomponent);
-      const text = (value: string): string => unescapeText(value, facts).trim();
+      const text = (value: string): string => told(unescapeText(value, facts));
       return { id: text(id), issuer: text(namespace) || text(universal) || null, typeCode: text(typeCode) || null };
     })
     .filter(({ id }) => id !== "");

@@ -1,6 +1,7 @@
 /** Which document a message is about, where no document says it: TXA-12 and TXA-13 (HL7 v2.5.1 9.6.3). */
 import type { CdaFacts } from "./cda.ts";
 import { fieldsOf, type MessageFacts, segments, unescapeText } from "./hl7.ts";
+import { told } from "./hl7-message.ts";
 
 /** An entity identifier (EI) as its sender writes it, and the unique ids of documents that it may stand for. */
 export type DocumentName = { readonly written: string; readonly uniqueIds: readonly string[] };
@@ -36,7 +37,7 @@ export function documentNames(message: Uint8Array, facts: MessageFacts): Documen
       };
     for (const number of numbers.flatMap((at) => (fields[at] ?? "").split(repetition))) {
       const [id = ""] = number.split(component);
-      if (id !== "" && orders.size < maxOrders) orders.add(unescapeText(id, facts));
+      if (told(id) !== "" && orders.size < maxOrders) orders.add(unescapeText(id, facts));
     }
   }
   return { own: null, parent: null, confidentiality: "", ...names, orders: [...orders] };
@@ -48,7 +49,7 @@ function nameOf(field: string, facts: MessageFacts): DocumentName | null {
   const [first = ""] = field.split(repetition);
   const [id = "", namespace = "", universal = ""] = first
     .split(component)
-    .map((each) => unescapeText(each, facts).trim());
+    .map((each) => told(unescapeText(each, facts)));
   if (id === "") return null;
   return {
     written: [id, namespace, universal].join("^"),
