@@ -7,8 +7,10 @@ import { cannotListen, Fault } from "../errors.ts";
 import { tlsProfile } from "../tls.ts";
 import type { Context, Places, Running } from "./connector.ts";
 
-/** Seconds that a timer waits, a day at most: Node's fire at once where they should wait longer than 24, and no peer is waited for so long. */
-export const seconds = z.number().positive().max(86_400);
+/** A day: Node's timers fire at once where they should wait longer than 24, and no peer is waited for so long. */
+export const maxSeconds = 86_400;
+/** Seconds that a timer waits. */
+export const seconds = z.number().positive().max(maxSeconds);
 
 /** One block for every connector: keys as PEM text. */
 export const tlsOptions = z

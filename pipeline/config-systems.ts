@@ -3,7 +3,7 @@ import { z } from "zod";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
-import { seconds } from "../connectors/wire.ts";
+import { maxSeconds, seconds } from "../connectors/wire.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { aeTitle, listen, messageType, pause, window } from "./config-values.ts";
 
@@ -81,6 +81,7 @@ const mllp = z.strictObject({
   keepSeconds: z
     .number()
     .min(0)
+    .max(maxSeconds)
     .default(60)
     .describe("A connection is kept open so long for the next message; 0: one connection a message."),
   ambiguous: z

@@ -55,6 +55,7 @@ describe("channels.yaml", () => {
     ["a duration that is none", "wait: 14d", "wait: soon", /a duration is a number and ms, s, m, h or d/],
     ["a pause that no timer holds", "charset: from-msh-18", "within: 25d", /his\.mllp\.within: at most 24d/],
     ["seconds that no timer holds", "callers: []", "callers: [], idleSeconds: 2592000", /idleSeconds: .*86400/],
+    ["a rest that no timer holds", "charset: from-msh-18", "keepSeconds: 2592000", /keepSeconds: .*86400/],
     ["a port twice", "A_PACS:11112", "A_PACS:2575", /port 2575 is taken by systems\.his\.mllp already/],
     [
       "off this machine without a reason",

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { Fault } from "../../errors.ts";
 import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
 import type { Context, Destination, Item, Outcome } from "../connector.ts";
-import { reach, seconds, tlsOptions } from "../wire.ts";
+import { maxSeconds, reach, seconds, tlsOptions } from "../wire.ts";
 import { commitByte, refusalByte } from "./answer.ts";
 import { frameOf, frameOfPieces } from "./framer.ts";
 import { type Line, openLine } from "./line.ts";
@@ -27,6 +27,7 @@ const options = z.object({
   keepSeconds: z
     .number()
     .min(0)
+    .max(maxSeconds)
     .default(0)
     .describe("A connection is kept open so long for the next message; 0: one each."),
   refusals: z
