@@ -143,6 +143,8 @@ export function openRetention(site: Site, steady = (): number => performance.now
 
   const pass = async (): Promise<number> => {
     await count();
+    // A message that was kept as a file until its document was: without this each would leave one until the next start.
+    leaving.push({ at: site.now().getTime() + removedAfterMs, files: store.blobs.dropped() });
     if (isAhead()) return 0;
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);

@@ -30,6 +30,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
   mkdirSync(root, { recursive: true, mode: 0o700 });
   sweep(root, db);
   const blanks = openBlankFiles(root);
+  const dropped: string[] = [];
   const spool = openSpool(blanks, () => !Number.isNaN(db.version()));
   const has = (name: BlobName): boolean => db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
   const row = (name: BlobName, columns = "*"): Row => {
@@ -99,7 +100,12 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       if (inline) return once(inline.subarray(from));
       return readFile(pathOf(root, String(found.file)), { from, size: Number(found.size) }, name);
     },
-    drop: (name) => change("DELETE FROM blob WHERE name = ?", name),
+    drop: (name) => {
+      const file = db.get("SELECT file FROM blob WHERE name = ?", name)?.file;
+      if (typeof file === "string") dropped.push(file);
+      return change("DELETE FROM blob WHERE name = ?", name);
+    },
+    dropped: () => dropped.splice(0),
     has,
     names: (after, limit) =>
       db

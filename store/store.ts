@@ -165,8 +165,10 @@ export type Blobs = {
   facts(name: BlobName): BlobFacts;
   /** The ciphertext from an octet on (the first), in chunks of at most 1 MiB; STORE_DAMAGED when the file is short or missing. */
   read(name: BlobName, from?: number): AsyncIterable<Uint8Array>;
-  /** Drops the index row; the file goes with the next sweep. */
+  /** Drops the index row; its file is among the next `dropped`, or goes with the next sweep. */
   drop(name: BlobName): Change;
+  /** Files of rows that were to be dropped since this was asked last: nobody reads them for long. */
+  dropped(): readonly string[];
   has(name: BlobName): boolean;
   /** Names in order, behind one of them. */
   names(after: BlobName, limit: number): readonly BlobName[];

@@ -8,6 +8,7 @@ import { loadConfig } from "../pipeline/config.ts";
 import { openMessageIntake } from "../pipeline/intake-message.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { openPace, type Pace } from "../pipeline/pace.ts";
+import { openRetention } from "../pipeline/retention.ts";
 import type { Site } from "../pipeline/site.ts";
 import type { Settled } from "../pipeline/verdicts.ts";
 import { openStore } from "../store/index.ts";
@@ -199,4 +200,26 @@ test("what another message kept while this one was judged is found by a second l
   for (const each of kept) expect(await (await each).answer).toEqual({ accepted: true });
   const rows = store.arrivals.list({ limit: 9 }).map(({ state, code }) => `${state} ${code}`);
   expect(rows.toSorted()).toEqual(["done null", "filtered REPEATED"]);
+});
+
+test("a large message of which only the frame is kept leaves no file behind", async () => {
+  const frame = Buffer.from("MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|BIG|P|2.5.1\r");
+  const { intake, store, folder, site } = await intakeWith(undefined, async () => ({
+    ...settled,
+    state: "done",
+    frame,
+  }));
+  const files = (): readonly string[] =>
+    readdirSync(join(folder, "blobs"), { recursive: true, encoding: "utf8" }).filter((file) => {
+      const { size } = statSync(join(folder, "blobs", file));
+      return size >= 100_000 && statSync(join(folder, "blobs", file)).isFile();
+    });
+  const whole = `${frame}NTE|1||${"x".repeat(100_000)}\r`;
+  expect(await (await intake("his", { ...arrival, body: one(whole) })).answer).toEqual({ accepted: true });
+  expect([store.arrivals.list({ limit: 1 })[0]?.state, files().length]).toEqual(["done", 1]);
+  const retention = openRetention(site, () => clock);
+  await retention.look();
+  clock += 2 * 3600 * 1000;
+  await retention.look();
+  expect(files()).toEqual([]);
 });
