@@ -1,5 +1,5 @@
 /** What the admin port can be asked: one table, which serves the requests and is told as OpenAPI (`/openapi.json`). */
-import { once } from "node:events";
+import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { openRoutes } from "./admin-health.ts";
 import { patientRoutes } from "./admin-patients.ts";
@@ -136,8 +136,7 @@ export const routes: readonly Route[] = [
     answer: async ({ running: { site }, id: query, body: { reason }, response }) => {
       const { id, body } = await reveal(site, query, reason);
       response.type("application/octet-stream").set("x-semrs-id", id);
-      for await (const chunk of body) if (!response.write(chunk)) await once(response, "drain");
-      response.end();
+      await pipeline(body, response);
     },
   }),
   get("/stops", {
@@ -161,12 +160,7 @@ export const routes: readonly Route[] = [
     produces: "application/x-ndjson",
     answer: async ({ running: { site }, response }) => {
       response.type("application/x-ndjson");
-      const found = verifyStore(site.store);
-      for (let next = await found.next(); ; next = await found.next()) {
-        response.write(`${JSON.stringify(next.value)}\n`);
-        if (next.done) return void response.end();
-        site.log("store.damaged", { code: next.value.code, reason: next.value.reason }, "error");
-      }
+      await pipeline(verified(site), response);
     },
   }),
   post("/audit", {
@@ -175,9 +169,7 @@ export const routes: readonly Route[] = [
     produces: "application/x-ndjson",
     answer: async ({ running: { site }, body: { after, reason }, response }) => {
       response.type("application/x-ndjson");
-      for await (const entry of readAudit(site.store, after, reason))
-        if (!response.write(`${JSON.stringify(entry)}\n`)) await once(response, "drain");
-      response.end();
+      await pipeline(lines(readAudit(site.store, after, reason)), response);
     },
   }),
   get("/emergencies", {
@@ -192,6 +184,21 @@ export const routes: readonly Route[] = [
   }),
   ...patientRoutes,
 ];
+
+/** JSON, one a line; it ends with whoever asked, too. */
+async function* lines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const value of values) yield `${JSON.stringify(value)}\n`;
+}
+
+/** Each damage, which the log has by then, and what was looked at. */
+async function* verified({ store, log }: Site): AsyncGenerator<string> {
+  const found = verifyStore(store);
+  for (let next = await found.next(); ; next = await found.next()) {
+    if (!next.done) log("store.damaged", { code: next.value.code, reason: next.value.reason }, "error");
+    yield `${JSON.stringify(next.value)}\n`;
+    if (next.done) return;
+  }
+}
 
 const records = (site: Site) =>
   site.store.records.list({ limit: maxListed }).map((record) => recordLine(site.store, record));

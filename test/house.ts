@@ -16,6 +16,8 @@ import { until } from "./sites.ts";
 export type House = {
   readonly store: Started["store"];
   readonly log: LoggedLine[];
+  /** Its admin port, and the token for it. */
+  readonly admin: { readonly port: number; token(): string };
   /** Sends octets as one frame, and gives what came back once there are so many frames of it. */
   ask(bytes: Uint8Array, answers?: number): Promise<string>;
   /** Sends octets as they are; `heard` is told of what comes back as it comes. */
@@ -32,20 +34,23 @@ export async function openHouse(pki: string, edit: (yaml: string) => string = (y
   const file = join(folder, "channels.yaml");
   writeFileSync(file, edit(readFileSync(join(root, "channels.yaml"), "utf8")));
   const log: LoggedLine[] = [];
-  const start = async (attempts: number): Promise<{ readonly site: Started; readonly port: number }> => {
+  const start = async (
+    attempts: number,
+  ): Promise<{ readonly site: Started; readonly port: number; readonly adminPort: number }> => {
     const free = await ports(names);
     const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...free };
     const tell = (event: string, fields = {}, level: Level = "info"): void =>
       void log.push({ site: "hospital-a", event, fields, level });
     try {
-      return { site: await startSite(loadConfig(file, env), tell), port: Number(free.A_HIS) };
+      const site = await startSite(loadConfig(file, env), tell);
+      return { site, port: Number(free.A_HIS), adminPort: Number(free.A_ADMIN) };
     } catch (thrown) {
       // Between choosing a port and listening on it another process may take it.
       if (attempts > 1 && codeOf(thrown) === "CONFIG_INVALID") return await start(attempts - 1);
       throw thrown;
     }
   };
-  const { site, port } = await start(3);
+  const { site, port, adminPort } = await start(3);
   const write: House["write"] = async (bytes, answers, heard = () => undefined) => {
     const socket = connect(port, "127.0.0.1");
     let back = "";
@@ -64,6 +69,10 @@ export async function openHouse(pki: string, edit: (yaml: string) => string = (y
   return {
     store: site.store,
     log,
+    admin: {
+      port: adminPort,
+      token: () => readFileSync(join(folder, "data", "hospital-a", "admin.token"), "utf8").trim(),
+    },
     write,
     ask: (bytes, answers = 1) => write(frameOf(bytes), answers),
     close: async () => {
