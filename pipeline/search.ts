@@ -30,7 +30,7 @@ const lastId: Id = "g";
  * when a page is short because much was looked at. QUERY_INVALID for a time that is none.
  */
 export function searchJournal(store: Store, searched: Searched): SearchPage {
-  const { controlId, state, limit, envelope } = searched;
+  const { controlId, state, limit } = searched;
   const [from, before] = [idAt(searched.from) ?? "", earlier(idAt(searched.until), searched.after)];
   const ways = waysOf(store, searched);
   const tokens = tokensOf(store, searched);
@@ -39,10 +39,6 @@ export function searchJournal(store: Store, searched: Searched): SearchPage {
     (controlId === undefined || line.controlId === controlId) &&
     tokens.every((each) => store.search.has(each, id));
   const found: SearchLine[] = [];
-  if (envelope !== undefined) {
-    const ids = [envelope, ...store.search.ofRecord(envelope, limit)];
-    return { found: store.search.lines(ids).filter(fits), next: null };
-  }
   let [place, looked] = [before, 0];
   while (looked < maxLooked) {
     const wanted = limit + 1;
@@ -64,7 +60,8 @@ export function searchJournal(store: Store, searched: Searched): SearchPage {
 
 /** The narrowest first. */
 function waysOf(store: Store, searched: Searched): readonly Way[] {
-  const { controlId, state } = searched;
+  const { controlId, state, envelope } = searched;
+  if (envelope !== undefined) return [{ kind: "record", value: envelope }];
   if (controlId !== undefined) return [{ kind: "controlId", value: controlId }];
   const [tokens] = tokensOf(store, searched);
   if (tokens) return tokens.map((value) => ({ kind: "token", value }));

@@ -7,6 +7,8 @@ export type Way =
   | { readonly kind: "controlId"; readonly value: string }
   | { readonly kind: "token"; readonly value: Token }
   | { readonly kind: "state"; readonly value: ArrivalState }
+  /** A record, and the arrivals that it was made of. */
+  | { readonly kind: "record"; readonly value: Id }
   | { readonly kind: "all"; readonly value: "" };
 /** One way into the journal, and bounds by id, which is time: from `from` on, before `before`. */
 export type SearchQuery = {
@@ -29,14 +31,12 @@ export type SearchLine = {
   readonly reason: string | null;
 };
 export type Search = {
-  /** Ids of arrivals (and, by token, of records), newest first. */
+  /** Ids of arrivals (and, by token or record, of records), newest first. */
   find(query: SearchQuery): readonly Id[];
   /** Whether one of these tokens is of it. */
   has(tokens: readonly Token[], subject: Id): boolean;
   /** Those of these ids that are arrivals or records, newest first. */
   lines(ids: readonly Id[]): readonly SearchLine[];
-  /** Ids of the arrivals that a record was made of, newest first. */
-  ofRecord(record: Id, limit: number): readonly Id[];
 };
 
 const page = "ORDER BY id DESC LIMIT +?4";
@@ -45,6 +45,8 @@ export const searchSql = {
   controlId: `SELECT id FROM arrival WHERE control_id = ?1 AND id >= ?2 AND id < ?3 ${page}`,
   token: `SELECT subject AS id FROM found WHERE token = ?1 AND subject >= ?2 AND subject < ?3 ORDER BY subject DESC LIMIT +?4`,
   state: `SELECT id FROM arrival WHERE state = ?1 AND id >= ?2 AND id < ?3 ${page}`,
+  record: `SELECT id FROM (SELECT arrival AS id FROM item WHERE record = ?1 UNION SELECT id FROM record WHERE id = ?1)
+    WHERE id >= ?2 AND id < ?3 ${page}`,
   all: `SELECT id FROM arrival WHERE ?1 IS NOT NULL AND id >= ?2 AND id < ?3 ${page}`,
   lines: `
     SELECT arrival.id, 'arrival' AS kind, received_at AS at, source, channel, control_id, state, code, reason
@@ -52,7 +54,6 @@ export const searchSql = {
     UNION ALL
     SELECT record.id, 'record', created_at, author, channel, NULL, state, code, reason
       FROM json_each(?1) CROSS JOIN record ON record.id = value`,
-  ofRecord: "SELECT DISTINCT arrival AS id FROM item WHERE record = ?1 ORDER BY arrival DESC LIMIT +?2",
 } as const;
 
 export const openSearch = (db: Database): Search => ({
@@ -77,5 +78,4 @@ export const openSearch = (db: Database): Search => ({
         };
       })
       .sort((one, other) => (one.id < other.id ? 1 : -1)),
-  ofRecord: (record, limit) => db.all(searchSql.ofRecord, record, limit).map((row) => text(row, "id")),
 });
