@@ -45,9 +45,20 @@ export const controlIdOf = ({ id }: Pick<Delivery, "id">): string => id.slice(-2
 const triggers = { new: "T02", addendum: "T06", replacement: "T10", cancel: "T11" } as const;
 const events = { RPLC: "replacement", APND: "addendum" } as const;
 
-/** What a document replaces or appends to; it may be a transformation of another one besides (CDA R2 4.2.3.1). */
-export const correctedBy = ({ relatedDocuments }: Pick<DocumentEntry, "relatedDocuments">) =>
-  relatedDocuments.flatMap(({ type, uniqueId }) => (type === "XFRM" ? [] : [{ type, uniqueId }]))[0];
+/** What a document replaces, which none does of another house, or appends to; it may be a transformation besides (CDA R2 4.2.3.1). */
+export const correctedBy = (
+  { relatedDocuments }: Pick<DocumentEntry, "relatedDocuments">,
+  isOfOther: (uniqueId: string) => boolean = () => false,
+) =>
+  relatedDocuments.flatMap(({ type, uniqueId }) =>
+    type === "XFRM" || (type === "RPLC" && isOfOther(uniqueId)) ? [] : [{ type, uniqueId }],
+  )[0];
+
+/** Whether a document is here, and its author is another house. */
+function isOfAnother({ store }: Site, author: string, uniqueId: string): boolean {
+  const held = store.records.byKey(store.tokens.of("document", "", uniqueId));
+  return held.length > 0 && held.every((record) => record.author !== author);
+}
 
 /** The document, byte for byte, in a message that this HIS understands. */
 export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: () => Promise<void>): Promise<Sent> {
@@ -60,7 +71,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
   const bytes = await clear(site, partOf(record, 1));
   const cda = facts.header ?? (await examineDocument(bytes)).facts;
-  const related = correctedBy(facts.entry);
+  const related = correctedBy(facts.entry, (uniqueId) => isOfAnother(site, record.author, uniqueId));
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
   const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
   const attachments = await Promise.all(

@@ -87,3 +87,16 @@ test("what it says of another house's instance takes nothing from its study", as
   await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT2" }), "B_ADT");
   await until("the study at PACS B", () => exchange.instancesAtB().size === study.length);
 });
+
+test("what it seals as replacing another house's document comes to HIS B as a new one", async () => {
+  const parent =
+    '<relatedDocument typeCode="RPLC"><parentDocument><id extension="CANCELLED" root="2.16.886.104.100565.100008"/></parentDocument></relatedDocument>';
+  const usurping = Buffer.from(
+    Buffer.from(report("USURPING")).toString("utf8").replace("</custodian>", `</custodian>${parent}`),
+  );
+  expect(exchange.documentsAtB().has(sha256(report("CANCELLED")))).toBe(true);
+  expect(await say("push", "113", await contentFrom(usurping, "cda"))).toBe(201);
+  await until("at HIS B", () => exchange.documentsAtB().has(sha256(usurping)));
+  const kinds = (await exchange.messagesAtB(1)).map((message) => message.toString("utf8").split("|")[8]);
+  expect(kinds.filter((kind) => !kind?.startsWith("MDM^T02"))).toEqual([]);
+});
