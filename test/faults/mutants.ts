@@ -27,12 +27,12 @@ export const mutants = {
   ],
   "synchronous-normal": [
     ["store/writer.ts", full, "synchronous = NORMAL"],
-    ["store/sqlite.ts", full, "synchronous = NORMAL"],
+    ["store/reader.ts", full, "synchronous = NORMAL"],
   ],
   /** Neither index nor accept journal waits for the disk. */
   "synchronous-off": [
     ["store/writer.ts", full, "synchronous = OFF"],
-    ["store/sqlite.ts", full, "synchronous = OFF"],
+    ["store/reader.ts", full, "synchronous = OFF"],
     ["store/appender.ts", "return file.sync().then(", "return Promise.resolve().then("],
   ],
   /**
