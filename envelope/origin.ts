@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
 import type { Opening } from "./open.ts";
-import { verifyReceipt } from "./receipt.ts";
+import { verifyEarlierReceipt } from "./receipt.ts";
 import { verifySigner } from "./signer.ts";
 
 export type VerifiedOrigin = {
@@ -58,7 +58,7 @@ function checkReferences(outer: Manifest, author: Manifest): void {
 /** The earliest time at which somebody other than the author signed that the manifest was there. */
 function earliestMark(marks: readonly string[], manifestSha256: string, author: string, checks: Checks): string | null {
   const times = marks
-    .map((mark) => verifyReceipt(Buffer.from(mark, "base64"), checks))
+    .map((mark) => verifyEarlierReceipt(Buffer.from(mark, "base64"), checks))
     .filter(
       ({ receipt, org }) => org !== author && receipt.verdict === "stored" && receipt.names.includes(manifestSha256),
     )

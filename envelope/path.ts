@@ -31,7 +31,8 @@ const verified = new WeakMap<Trust, Map<string, Good>>();
 
 /**
  * Throws CERTIFICATE_INVALID with the cause unless a path leads from the leaf to an anchor that holds at this time.
- * `now` is when revocation lists must be current: it differs from `at` when an older signature is judged by its mark.
+ * `now` is when revocation lists must be current: it differs from `at` when an older signature is judged by its mark. A revocation
+ * after `revokedBy` does not count.
  */
 export function validatePath(
   leaf: Uint8Array,
@@ -39,6 +40,7 @@ export function validatePath(
   trust: Trust,
   at: Date,
   now = at,
+  revokedBy = at,
 ): void {
   const end = readCertificate(leaf);
   const cache = verified.get(trust) ?? new Map<string, Good>();
@@ -54,6 +56,7 @@ export function validatePath(
     trust,
     at,
     now,
+    revokedBy,
     budget: { steps: maxSteps },
     causes: [],
     vouching: new Set(),
@@ -71,6 +74,7 @@ type Search = {
   readonly trust: Trust;
   readonly at: Date;
   readonly now: Date;
+  readonly revokedBy: Date;
   /** Shared with the searches for those who signed revocation lists. */
   readonly budget: { steps: number };
   readonly causes: string[];
@@ -139,7 +143,7 @@ function holdsUntil(search: Search, path: readonly Certificate[], anchor: Certif
 const revocation = (search: Search, subject: Certificate, issuer: Certificate, anchor: Certificate): number =>
   notRevokedUntil(subject, issuer, {
     crls: search.crls,
-    at: search.at,
+    at: search.revokedBy,
     now: search.now,
     staleMs: search.trust.crlStaleMs ?? 0,
     signerOf: (crl) => signerOf(search, crl, issuer, anchor),

@@ -62,13 +62,24 @@ export async function signReceipt(receipt: Receipt, signer: Signer, at: Date): P
   return await signAttached(new TextEncoder().encode(JSON.stringify(parsed.data)), receiptContentType, signer, at);
 }
 
+export type VerifiedReceipt = { readonly receipt: Receipt; readonly org: string };
+
 /** The receipt and the organisation that signed it, which is the one it is from. ENVELOPE_NOT_OPENED says why not. */
-export function verifyReceipt(
-  bytes: Uint8Array,
+export const verifyReceipt = (bytes: Uint8Array, checks: ReceiptChecks): VerifiedReceipt =>
+  verified(readReceipt(bytes), checks, undefined);
+
+/** One of earlier, a mark or kept evidence: where its certificate has ended, that is judged as of `receivedAt`. */
+export function verifyEarlierReceipt(bytes: Uint8Array, checks: ReceiptChecks): VerifiedReceipt {
+  const signed = readReceipt(bytes);
+  return verified(signed, checks, new Date(signed.receipt.receivedAt));
+}
+
+function verified(
+  { receipt, signer, certificates }: ReturnType<typeof readReceipt>,
   { trust, now, partner }: ReceiptChecks,
-): { readonly receipt: Receipt; readonly org: string } {
-  const { receipt, signer, certificates } = readReceipt(bytes);
-  const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, partner });
+  endedAsOf: Date | undefined,
+): VerifiedReceipt {
+  const { owner } = trustedOwner(signer, certificates, { trust, at: now, now, endedAsOf, partner });
   if (receipt.from !== owner.org) throw new Fault("ENVELOPE_NOT_OPENED", "receipt: not from the one who signed it");
   return { receipt, org: owner.org };
 }

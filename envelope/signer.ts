@@ -18,6 +18,11 @@ export type SignerChecks<O> = {
   readonly at: Date;
   /** When revocation lists must be current; the same as `at` unless a mark dates an older signature. */
   readonly now: Date;
+  /**
+   * Of what was signed earlier: as of when a certificate that has ended by now is judged. A revocation counts then whenever it came,
+   * since the date is the signer's own (decision 35).
+   */
+  readonly endedAsOf?: Date | undefined;
   /** Owner of a signing certificate (SHA-256, hex). The certificate itself proves nothing yet. */
   partner(certificateSha256: string, certificate: Certificate): O | undefined;
 };
@@ -37,7 +42,7 @@ const wrapping: readonly string[] = ["keyEncipherment", "keyAgreement"];
 export function trustedOwner<O>(
   signer: Uint8Array,
   certificates: readonly Uint8Array[],
-  { trust, at, now, partner }: SignerChecks<O>,
+  { trust, at, now, endedAsOf, partner }: SignerChecks<O>,
 ): { readonly owner: O; readonly certificate: Certificate } {
   try {
     const certificate = readCertificate(signer);
@@ -46,7 +51,8 @@ export function trustedOwner<O>(
       throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} belongs to no partner`);
     if (!isForSigning(certificate))
       throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} is not for signing`);
-    validatePath(signer, certificates, trust, at, now);
+    if (endedAsOf && certificate.notAfter < now) validatePath(signer, certificates, trust, endedAsOf, now, now);
+    else validatePath(signer, certificates, trust, at, now);
     return { owner, certificate };
   } catch (cause) {
     throw new Fault(

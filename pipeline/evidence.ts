@@ -1,10 +1,11 @@
 /** What proves who sent what to whom when, of one record, as files that anybody verifies with OpenSSL alone. */
 import { derToPem } from "../envelope/certificate.ts";
-import { ownerOf } from "../envelope/identity.ts";
-import { readManifest, verifyReceipt } from "../envelope/index.ts";
+import { readManifest, readReceipt } from "../envelope/index.ts";
+import { manifestContentType, verifySignedData } from "../envelope/signed-data.ts";
 import { unpackSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import type { Evidence, StoredRecord } from "../store/store.ts";
+import { proofOf, type Signature } from "./evidence-proof.ts";
 import { trace } from "./journal.ts";
 import type { Site } from "./site.ts";
 
@@ -28,12 +29,9 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
   if (ids.length > 1) throw new Fault("QUERY_INVALID", `there are ${ids.length} records of this: ${ids.join(", ")}`);
 
   const { anchors, crls } = identity.trust;
-  const at = Math.floor(now().getTime() / 1000);
-  const verify = `openssl cms -verify -cades -binary -inform DER -CAfile trust.pem${crls.length > 0 ? " -crl_check" : ""} -attime ${at} -purpose any`;
-  const exhibits = [
-    authored(record, verify),
-    ...store.records.evidence(record.id).map((each) => exhibit(site, record, each, verify)),
-  ];
+  const at = now();
+  const kept = store.records.evidence(record.id);
+  const exhibits = [authored(site, record, kept, at), ...kept.map((each) => exhibit(site, record, each, at))];
   const trust = [
     ...anchors.map((der) => derToPem(der, "CERTIFICATE")),
     ...crls.map((der) => derToPem(der, "X509 CRL")),
@@ -44,7 +42,7 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
     "houses.json": Buffer.from(`${JSON.stringify(Object.fromEntries(houses), null, 2)}\n`),
     ...Object.assign({}, ...exhibits.map((each) => each.files)),
   };
-  files["README.md"] = Buffer.from(page(record, exhibits, new Date(at * 1000)));
+  files["README.md"] = Buffer.from(page(record, exhibits, at));
   return {
     record: record.id,
     files: Object.fromEntries(
@@ -53,57 +51,81 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
   };
 }
 
-const authored = (record: StoredRecord, verify: string): Exhibit => signed("author", record, "the author's", verify);
+/** The author's signature is dated by the first receipt of somebody else that names the manifest, as when the record is opened. */
+function authored(site: Site, record: StoredRecord, kept: readonly Evidence[], at: Date): Exhibit {
+  const { author, manifestSha256 } = record;
+  const marks = kept
+    .filter(({ kind, from }) => from !== author && (kind === "registered" || kind === "stored"))
+    .map(({ receipt }) => readReceipt(receipt))
+    .filter(({ receipt: { verdict, names } }) => verdict === "stored" && names.includes(manifestSha256))
+    .filter((mark) => proofOf(site.identity, signatureOf(mark), at).verify.length > 0)
+    .map(({ receipt }) => receipt.receivedAt)
+    .sort();
+  return signed(site, { name: "author", whose: "the author's", markedAt: marks[0] ?? null, ...record }, at);
+}
 
-function exhibit(
-  site: Site,
-  { manifestSha256 }: StoredRecord,
-  { kind, from, receipt }: Evidence,
-  verify: string,
-): Exhibit {
+function exhibit(site: Site, { manifestSha256 }: StoredRecord, { kind, from, receipt }: Evidence, at: Date): Exhibit {
   if (kind === "request" || kind === "response") {
-    const whose = kind === "request" ? "the request of" : "the answer of";
-    return signed(`${kind}-${from}`, unpackSigned(receipt), `${whose} ${from},`, verify);
+    const whose = kind === "request" ? `the request of ${from},` : `the answer of ${from},`;
+    return signed(site, { name: `${kind}-${from}`, whose, markedAt: null, ...unpackSigned(receipt) }, at);
   }
   const name = `receipt-${kind}-${from}`;
-  const { identity, now } = site;
-  const checks = { trust: identity.trust, now: now(), partner: (sha256: string) => ownerOf(identity, sha256) };
-  const { verdict, receivedAt, to, names } = verifyReceipt(receipt, checks).receipt;
+  const read = readReceipt(receipt);
+  const { verdict, receivedAt, to, names } = read.receipt;
+  const { verify, says } = proofOf(site.identity, signatureOf(read), at);
   return {
     name,
-    says: `${from} says to ${to} at ${receivedAt}: ${verdict}`,
+    says: `${from} says to ${to} at ${receivedAt}: ${verdict}${says}`,
     files: { [`${name}.p7m`]: receipt },
-    commands: [
-      `${verify} -in ${name}.p7m -signer ${name}.crt -out ${name}.json`,
+    commands: unless(verify.length === 0, [
+      ...verify.map((each) => `${each} -in ${name}.p7m -signer ${name}.crt -out ${name}.json`),
       `grep -q "$(openssl x509 -in ${name}.crt -outform DER | openssl dgst -sha256 -r | cut -c1-64)" houses.json`,
       // A receipt for a push names the manifest of that push.
       ...(names.includes(manifestSha256)
         ? [`grep -q "$(openssl dgst -sha256 -r author.json | cut -c1-64)" ${name}.json`]
         : []),
-    ],
+    ]),
   };
 }
 
+const signatureOf = ({ receipt, signer, certificates }: ReturnType<typeof readReceipt>): Signature => ({
+  signer,
+  certificates,
+  org: receipt.from,
+  signedAt: new Date(receipt.receivedAt),
+  isMarked: false,
+});
+
+type SignedManifest = {
+  readonly name: string;
+  readonly whose: string;
+  readonly manifest: Uint8Array;
+  readonly signature: Uint8Array;
+  /** When somebody else has signed that it was there. */
+  readonly markedAt: string | null;
+};
+
 /** A manifest and its signature; the certificate that signed is the one that the manifest names. */
-function signed(
-  name: string,
-  { manifest, signature }: { readonly manifest: Uint8Array; readonly signature: Uint8Array },
-  whose: string,
-  verify: string,
-): Exhibit {
+function signed(site: Site, { name, whose, manifest, signature, markedAt }: SignedManifest, at: Date): Exhibit {
   const { sender, to, created, purpose, requestDigest } = readManifest(manifest);
+  const { signer, certificates } = verifySignedData(signature, manifestContentType, manifest);
+  const signedAt = new Date(markedAt ?? created);
+  const dated = { signer, certificates, org: sender.org, signedAt, isMarked: markedAt !== null };
+  const { verify, says } = proofOf(site.identity, dated, at);
   return {
     name,
-    says: `${whose} manifest: ${sender.org} to ${to.map(({ org }) => org).join(", ")} at ${created}: ${purpose}`,
+    says: `${whose} manifest: ${sender.org} to ${to.map(({ org }) => org).join(", ")} at ${created}: ${purpose}${says}`,
     files: { [`${name}.json`]: manifest, [`${name}.p7s`]: signature },
-    commands: [
-      `${verify} -in ${name}.p7s -content ${name}.json -signer ${name}.crt -out /dev/null`,
+    commands: unless(verify.length === 0, [
+      ...verify.map((each) => `${each} -in ${name}.p7s -content ${name}.json -signer ${name}.crt -out /dev/null`),
       `grep -q "\\"cert\\":\\"$(openssl x509 -in ${name}.crt -outform DER | openssl dgst -sha256 -r | cut -c1-64)\\"" ${name}.json`,
       `grep -q "$(openssl x509 -in ${name}.crt -outform DER | openssl dgst -sha256 -r | cut -c1-64)" houses.json`,
       ...(requestDigest ? [`openssl dgst -sha256 -r request-*.json | grep -q ${requestDigest}`] : []),
-    ],
+    ]),
   };
 }
+
+const unless = (isSo: boolean, commands: readonly string[]): readonly string[] => (isSo ? [] : commands);
 
 function page({ id, author, manifestSha256 }: StoredRecord, exhibits: readonly Exhibit[], at: Date): string {
   return `# Evidence of record ${id}
@@ -116,10 +138,11 @@ ${exhibits.map(({ name, says }) => `| \`${name}.*\` | ${says} |`).join("\n")}
 | \`trust.pem\` | the authorities that the exporting house trusts, and their revocation lists of that time |
 | \`houses.json\` | SHA-256 of the signing certificates of each house, as the exporting house knows them |
 
-Each command must end with 0. They verify at the time of the export; whether a certificate was revoked since, its authority says.
+Each command must end with 0. They verify at the time of the export, and where a certificate had ended by then, as of when it signed.
+Whether one was revoked since the export, its authority says.
 
 \`\`\`console
-${exhibits.map(({ commands }) => commands.map((each) => `$ ${each}`).join("\n")).join("\n")}
+${exhibits.flatMap(({ commands }) => commands.map((each) => `$ ${each}`)).join("\n")}
 \`\`\`
 
 \`author.json\` lists the SHA-256 of the document (part 1) and of every mebibyte of each image (\`segs\`); \`cert\` is the SHA-256 of the

@@ -1,11 +1,12 @@
 /** Three real sites in this process, on free ports and fresh folders, with the demo's HIS B and PACS B behind hospital B. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../commands/admin-client.ts";
 import { type Receivers, startReceivers } from "../commands/demo/receivers.ts";
 import { portNames, ports } from "../commands/demo/sites.ts";
+import { initAuthority } from "../commands/pki/authority.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
@@ -58,9 +59,14 @@ const root = join(import.meta.dirname, "..");
 const signal = new AbortController().signal;
 const context = { log: () => undefined, signal };
 
-/** One PKI serves all exchanges of a test file: making it anew would only cost time. `legacy`: the hospitals have keys of semrs-2017, too. */
+/**
+ * One PKI serves all exchanges of a test file: making it anew would only cost time. `legacy`: the hospitals have keys of semrs-2017,
+ * too. The authority outlives the houses' certificates.
+ */
 export async function testPki({ legacy = false } = {}): Promise<string> {
   const folder = join(mkdtempSync(join(tmpdir(), "semrs-pki-")), "pki");
+  mkdirSync(folder);
+  initAuthority(folder, new Date(), 3650);
   await initPki(folder, ["registry"], { now: new Date() });
   await initPki(folder, ["hospital-a", "hospital-b"], { now: new Date(), legacy });
   return folder;

@@ -3,14 +3,21 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { evidenceCommand } from "../../commands/evidence.ts";
+import { authority } from "../../commands/pki/authority.ts";
+import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { type Issuer, issueCrl } from "../../envelope/issue.ts";
+import { evidenceOf } from "../../pipeline/evidence.ts";
+import type { Site } from "../../pipeline/site.ts";
 import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
+import { siteAlone } from "../pipeline/site-alone.ts";
 import { openExchange, type SiteName, type TestExchange, testPki, until } from "../sites.ts";
 
 const openssl = peer("openssl");
 const ports = { "hospital-a": "A_ADMIN", "hospital-b": "B_ADMIN", registry: "REGISTRY_ADMIN" } as const;
+const dayMs = 86_400_000;
 const base = mkdtempSync(join(tmpdir(), "semrs-evidence-"));
 let exchange: TestExchange;
 let record: string;
@@ -115,4 +122,65 @@ test("QUERY_INVALID for a folder with something in it, DOCUMENT_UNKNOWN for what
   await exported("hospital-a", "nothing", "none");
   expect(process.exitCode).toBe(65);
   process.exitCode = 0;
+});
+
+describe.skipIf(!openssl.available)("three years later", () => {
+  const future = new Date(Date.now() + 3 * 365 * dayMs);
+  let atA: Site;
+  let ca: Issuer;
+  const signing = (site: SiteName): Uint8Array =>
+    pemToDer(readFileSync(join(exchange.env.PKI ?? "", site, "sign.crt"), "utf8"))[0] ?? new Uint8Array();
+
+  /** The evidence as of then, written to a folder; `revoked` a day ago, as of then or of now. */
+  function evidence(name: string, revoked: readonly SiteName[], ago: Date): { folder: string; page: string } {
+    const entries = revoked.map((site) => ({
+      serial: Buffer.from(readCertificate(signing(site)).serial, "hex"),
+      at: ago,
+    }));
+    const [thisUpdate, nextUpdate] = [new Date(+future - dayMs), new Date(+future + dayMs)];
+    const crls = [issueCrl({ number: 9, thisUpdate, nextUpdate, revoked: entries }, ca)];
+    const identity = { ...atA.identity, trust: { ...atA.identity.trust, crls } };
+    const { files } = evidenceOf({ ...atA, identity, now: () => future }, record);
+    const folder = mkdtempSync(join(base, name));
+    for (const [file, octets] of Object.entries(files))
+      writeFileSync(join(folder, file), Buffer.from(octets, "base64"));
+    return { folder, page: readFileSync(join(folder, "README.md"), "utf8") };
+  }
+
+  beforeAll(async () => {
+    await exchange.stop("hospital-a");
+    atA = await siteAlone(exchange.env);
+    ca = authority(exchange.env.PKI ?? "", future, future);
+  });
+  afterAll(() => atA.store.close());
+
+  test("it still proves it, as of when each signed: their certificates have ended", () => {
+    const { folder, page } = evidence("ended", [], future);
+    expect(
+      page.match(/^\| `(author|receipt|request).*$/gm)?.map((row) => row.includes("the certificate has ended since")),
+    ).toEqual(Array.from({ length: 5 }, () => true));
+    run(folder);
+    // The lists are asked all the same.
+    writeFileSync(
+      join(folder, "trust.pem"),
+      readFileSync(join(folder, "trust.pem"), "utf8").split("-----BEGIN X509 CRL")[0] ?? "",
+    );
+    expect(() => run(folder)).toThrow(/CRL/);
+  });
+
+  test("a house whose key was revoked since has signed what the registry dated, and nothing else", () => {
+    const { folder, page } = evidence("revoked", ["hospital-a"], new Date(+future - dayMs));
+    expect(page).toMatch(/`author\.\*` .*the certificate was revoked since/);
+    run(folder);
+    const before = evidence("before", ["hospital-a"], new Date(Date.now() - dayMs));
+    expect(before.page).toMatch(/`author\.\*` .*not proven any more/);
+    expect(commandsIn(before.folder).filter((command) => command.includes("-in author.p7s"))).toEqual([]);
+  });
+
+  test("what a registry signed whose key was revoked proves and dates nothing any more", () => {
+    const { folder, page } = evidence("registry", ["hospital-a", "registry"], new Date(+future - dayMs));
+    for (const name of ["author", "receipt-registered-registry"])
+      expect(page).toMatch(new RegExp(`\`${name}\\.\\*\` .*not proven any more`));
+    run(folder);
+  });
 });

@@ -7,29 +7,15 @@ import {
   type Opening,
   type Origin,
   open,
-  type Receipt,
   readManifest,
   seal,
-  signReceipt,
 } from "../../envelope/index.ts";
 import type { Manifest } from "../../envelope/manifest.ts";
 import { openOrigin } from "../../envelope/origin.ts";
 import { manifestContentType, signDetached } from "../../envelope/signed-data.ts";
 import { forge } from "./forge.ts";
-import { a, b, c, ca, dayMs, later, now, openingOf, ownerAmong, parties, party, registry, trust } from "./parties.ts";
-import {
-  bodyOf,
-  cda,
-  clearParts,
-  document,
-  draftOf,
-  inPieces,
-  instance,
-  mebibyte,
-  message,
-  octets,
-  record,
-} from "./samples.ts";
+import { a, b, c, dayMs, later, now, openingOf, ownerAmong, parties, registry, trust } from "./parties.ts";
+import { bodyOf, cda, clearParts, document, draftOf, inPieces, instance, mebibyte, octets, record } from "./samples.ts";
 
 let content: readonly Content[];
 /** What hospital A sealed for its own repository, some days ago. */
@@ -43,18 +29,6 @@ beforeAll(async () => {
   const { manifest, signature, manifestSha256 } = await seal(draft, a.signer, provided);
   origin = { manifest, signature, marks: [] };
   authorsSha256 = manifestSha256;
-});
-
-const receiptOf = (changes: Partial<Receipt> = {}): Receipt => ({
-  message,
-  id: "0".repeat(32),
-  manifestSha256: "0".repeat(64),
-  from: registry.org,
-  to: a.org,
-  verdict: "stored",
-  receivedAt: "2026-05-02T08:00:00Z",
-  names: [authorsSha256],
-  ...changes,
 });
 
 const answerTo = (changes: Partial<Draft> = {}): Draft => draftOf(content, { purpose: "response", origin, ...changes });
@@ -237,48 +211,6 @@ describe("91 an origin that does not hold is refused", () => {
     await expect(open(envelope.headers, inPieces(await bodyOf(envelope)), opening())).rejects.toMatchObject({
       code: "ENVELOPE_NOT_OPENED",
       message: "origin: hospital-c is no relay of hospital-a",
-    });
-  });
-});
-
-describe("a mark", () => {
-  const mark = (changes: Partial<Receipt> = {}, signer = registry.signer) =>
-    signReceipt(receiptOf(changes), signer, now);
-  const withMarks = (...marks: readonly Uint8Array[]) => readdressed(answerTo({ origin: { ...origin, marks } }));
-
-  test("dates the author's signature: the earliest one that names the manifest counts", async () => {
-    const marks = [
-      await mark(),
-      await mark({ receivedAt: "2026-05-01T23:00:00Z" }),
-      await mark({ receivedAt: "2026-05-01T01:00:00Z", names: [] }),
-    ];
-    expect((await withMarks(...marks)).origin?.markedAt).toBe("2026-05-01T23:00:00Z");
-  });
-
-  test("does not count when the author made it, or when it says refused", async () => {
-    const own = await mark({ from: a.org }, a.signer);
-    const refusal = await mark({ verdict: "refused" });
-    expect((await withMarks(own, refusal)).origin?.markedAt).toBeNull();
-  });
-
-  test("that is not what its signer signed refuses the whole envelope", async () => {
-    const forged = await mark({ from: registry.org }, c.signer);
-    await expect(withMarks(forged)).rejects.toMatchObject({ code: "ENVELOPE_NOT_OPENED" });
-  });
-
-  test("before the author's certificate was revoked keeps the record readable; without it the record is refused", async () => {
-    const revoked = { ...trust, crls: [ca.crl([a.signer.certificate])] };
-    // The relay signs with a certificate of the same house that is still good.
-    const renewed = party(a.org, ca);
-    const known = { trust: revoked, partner: ownerAmong([a, renewed, registry]) };
-    const sealedAgain = async (marks: readonly Uint8Array[]) => {
-      const envelope = await seal(answerTo({ origin: { ...origin, marks } }), renewed.signer, now);
-      return await open(envelope.headers, inPieces(await bodyOf(envelope)), opening(known));
-    };
-    expect((await sealedAgain([await mark()])).origin?.markedAt).toBe("2026-05-02T08:00:00Z");
-    await expect(sealedAgain([])).rejects.toMatchObject({
-      code: "ENVELOPE_NOT_OPENED",
-      message: expect.stringContaining("revoked"),
     });
   });
 });
