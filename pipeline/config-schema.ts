@@ -4,7 +4,17 @@ import { purposesOfUse } from "../formats/query.ts";
 import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
-import { lasting, listen, name, oid, pausing, retentionOfArrivals, size, timeZone } from "./config-values.ts";
+import {
+  lasting,
+  listen,
+  name,
+  oid,
+  pausing,
+  retentionAge,
+  retentionOfArrivals,
+  size,
+  timeZone,
+} from "./config-values.ts";
 
 const service = z.strictObject({
   listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
@@ -49,7 +59,21 @@ const site = z.strictObject({
     .describe("Free space on the disk of the data folder."),
   alerts,
   retention: z
-    .strictObject({ refused: retentionOfArrivals("refused"), filtered: retentionOfArrivals("filtered"), audit })
+    .strictObject({
+      refused: retentionOfArrivals("refused"),
+      filtered: retentionOfArrivals("filtered"),
+      done: z
+        .strictObject({
+          for: retentionAge.describe(
+            "What was taken and left neither a document nor an instance, such as an admission, and is older than this loses keys and octets; so does what the registry was asked for.",
+          ),
+        })
+        .prefault({})
+        .describe(
+          "How long messages are kept that did what they were for: admissions, merges, cancellations, and the queries they led to; without a value for good.",
+        ),
+      audit,
+    })
     .prefault({})
     .describe("Retention of what no record is made of, and of the audit log; that of records is their channel's."),
   limits: z

@@ -37,13 +37,13 @@ export const retention = z
   .describe("How long records are kept; without a value for good. What is queued, held or parked always stays.");
 const dayMs = 86_400_000;
 /** The same of what no record is made of. */
+export const retentionAge = duration
+  .refine((ms) => ms >= dayMs, "at least 1d: for a day its sender may repeat it, and is told as before")
+  .optional();
 export const retentionOfArrivals = (which: string) =>
   z
     .strictObject({
-      for: duration
-        .refine((ms) => ms >= dayMs, "at least 1d: for a day its sender may repeat it, and is told as before")
-        .optional()
-        .describe(`What was ${which} and is older than this loses keys and octets.`),
+      for: retentionAge.describe(`What was ${which} and is older than this loses keys and octets.`),
       size: octets.optional().describe(`Beyond this size in all, the oldest of what was ${which} does.`),
     })
     .prefault({})

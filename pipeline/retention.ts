@@ -12,6 +12,7 @@ import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
 import type { ReceivedFacts } from "./open.ts";
+import { openDone } from "./retention-done.ts";
 import { type Site, step } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
 
@@ -136,6 +137,15 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (shredded > 0) log("retention.shredded", { reason: state, count: shredded });
     return shredded;
   };
+  const done = openDone(site);
+  const keepDone = async (): Promise<number> => {
+    const { for: age } = config.own.retention.done;
+    if (age === undefined) return 0;
+    const { count, files } = await done.look(idBefore(age), before(pinnedMs).slice(0, 13), () => isStopped);
+    leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+    if (count > 0) log("retention.shredded", { reason: "done", count });
+    return count;
+  };
   const idBefore = (ms: number): Id =>
     Math.max(0, site.now().getTime() - ms)
       .toString(16)
@@ -149,6 +159,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
     for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);
+    shredded += await keepDone();
     const due = leaving.filter(({ at }) => at <= site.now().getTime());
     leaving = leaving.filter((each) => !due.includes(each));
     for (const { files } of due) await store.kept.remove(files);

@@ -43,6 +43,10 @@ const answeredSql = `
       AND NOT EXISTS (SELECT 1 FROM delivery AS n WHERE n.record = d.record AND n.kind = d.kind AND n.id > d.id)))
   ORDER BY d.id LIMIT +?4`;
 
+const isAsked =
+  "kind IN ('fetch', 'retrieve') AND state IN ('delivered', 'discarded') AND record IS NULL AND payload <> x''";
+export const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id < ? AND id > ? ORDER BY id LIMIT +?`;
+
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
     id: text(row, "id"),
@@ -108,6 +112,17 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         Math.round(now),
         Math.round(latest),
       ),
+    asked: ({ before, after, limit }) =>
+      db.all(askedSql, before, after, limit).map((row) => ({ id: text(row, "id"), isOver: row.is_over === 1 })),
+    forget: (ids) => [
+      // What is deleted is overwritten with zeros.
+      change("PRAGMA secure_delete = ON"),
+      change(
+        `UPDATE delivery SET sequence = NULL, payload = x'' WHERE id IN (SELECT value FROM json_each(?)) AND ${isAsked}`,
+        JSON.stringify(ids),
+      ),
+      change("PRAGMA secure_delete = FAST"),
+    ],
     find: (id) => {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;

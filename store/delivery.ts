@@ -52,6 +52,13 @@ export type Deliveries = {
   inflight(ids: readonly Id[]): readonly Id[];
   /** Those that are due after `latest` are due at `now`. */
   nearer(now: number, latest: number): Change;
+  /** By id, which is a time, oldest first: `isOver` where it still says what was asked for and no record came of it. */
+  asked(query: { readonly before: Id; readonly after: Id; readonly limit: number }): readonly {
+    readonly id: Id;
+    readonly isOver: boolean;
+  }[];
+  /** What these asked for goes, and whose they are; those that are not over stay whole. */
+  forget(ids: readonly Id[]): readonly Change[];
   find(id: Id): Delivery | undefined;
   stateOf(id: Id): DeliveryState | undefined;
   /** Fetches for one patient, newest first. */

@@ -1,4 +1,7 @@
-/** Retention of what was refused or filtered: which arrivals have octets, how many, and how they lose them; their rows stay. */
+/**
+ * Retention of arrivals of which nothing goes on, or no document and no instance was made: which have octets, and how they lose
+ * them; their rows stay.
+ */
 import { text } from "./rows.ts";
 import { change, type Database } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
@@ -21,11 +24,20 @@ export type KeptArrivals = {
     readonly limit: number;
   }): readonly KeptArrival[];
   /**
+   * Those that were taken, by id (which is a time), oldest first; `isOver`: it has octets, and neither a document nor an instance was made
+   * of it, such as an admission. They are looked for, since a row for each would cost every message that is taken.
+   */
+  taken(query: {
+    readonly before: Id;
+    readonly after: Id;
+    readonly limit: number;
+  }): readonly { readonly id: Id; readonly isOver: boolean }[];
+  /**
    * Keys, octets and sealed facts go, of those that are in this state when it is committed; a blob that anything else names
    * stays. `files` are to be removed after the commit.
    */
   shred(
-    state: EndedState,
+    state: EndedState | "done",
     ids: readonly Id[],
     pinned: string,
   ): { readonly changes: readonly Change[]; readonly files: readonly string[] };
@@ -34,7 +46,9 @@ export type KeptArrivals = {
 /** A blob under an id is of one row; others have names of digests, which are longer. */
 export const idDigits = 32;
 /** What all the statements below have: ?1 the arrival, ?2 its state. */
-const isMeant = "EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arrival = ?1)";
+const isMeant = `(EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arrival = ?1) OR (?2 = 'done'
+  AND EXISTS (SELECT 1 FROM arrival WHERE id = ?1 AND state = 'done')
+  AND NOT EXISTS (SELECT 1 FROM item WHERE item.arrival = ?1)))`;
 const mine = "(SELECT blob FROM arrival WHERE id = ?1)";
 /**
  * The same octets have the same control id, which finds who else has them. Without one nobody is found: there a blob that came
@@ -51,13 +65,16 @@ const isNeeded = `
 
 export const oldestSql = `
   SELECT arrival, bytes FROM kept_arrival WHERE state = ? AND arrival < ? AND arrival > ? ORDER BY arrival LIMIT +?`;
+export const takenSql = `
+  SELECT id, blob IS NOT NULL AND NOT EXISTS (SELECT 1 FROM item WHERE item.arrival = arrival.id) AS is_over
+  FROM arrival INDEXED BY arrival_state WHERE state = 'done' AND id < ? AND id > ? ORDER BY id LIMIT +?`;
 const uncountedSql = `
   SELECT kept_arrival.arrival, coalesce(blob.size, 0) AS bytes FROM kept_arrival
     JOIN arrival ON arrival.id = kept_arrival.arrival LEFT JOIN blob ON blob.name = arrival.blob
   WHERE kept_arrival.state = ? AND kept_arrival.bytes IS NULL ORDER BY kept_arrival.arrival DESC LIMIT +?`;
 
 export function openKeptArrivals(db: Database): KeptArrivals {
-  const shredOne = (state: EndedState, id: Id, pinned: string): readonly Change[] => [
+  const shredOne = (state: EndedState | "done", id: Id, pinned: string): readonly Change[] => [
     change(
       `DELETE FROM blob WHERE name = ${mine} AND ${isMeant} AND (length(name) = ${idDigits} OR NOT (${isNeeded}))`,
       id,
@@ -107,6 +124,8 @@ export function openKeptArrivals(db: Database): KeptArrivals {
         id: text(row, "arrival"),
         bytes: row.bytes === null ? null : Number(row.bytes),
       })),
+    taken: ({ before, after, limit }) =>
+      db.all(takenSql, before, after, limit).map((row) => ({ id: text(row, "id"), isOver: row.is_over === 1 })),
     shred: (state, ids, pinned) => {
       const files = db.all(
         "SELECT file FROM arrival JOIN blob ON name = arrival.blob WHERE arrival.id IN (SELECT value FROM json_each(?)) AND file IS NOT NULL",

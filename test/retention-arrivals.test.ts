@@ -1,4 +1,7 @@
-/** Retention of what was refused or filtered: octets, keys and facts go, the row and its fate stay; what anything else needs stays whole. */
+/**
+ * Retention of what was refused or filtered, or taken without a document or an instance: octets, keys and facts go, the row and its
+ * fate stay; what anything else needs stays whole.
+ */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +12,7 @@ import { openRetention } from "../pipeline/retention.ts";
 import type { Site } from "../pipeline/site.ts";
 import { migrations } from "../store/schema.ts";
 import { keptArrivalTable } from "../store/schema-kept-arrivals.ts";
-import type { ArrivalRow, Id } from "../store/store.ts";
+import type { ArrivalRow, Delivery, Id, Item } from "../store/store.ts";
 import { checked, codes } from "./commands/checked.ts";
 import { octets } from "./envelope/people.ts";
 import { arrival, clear, folder, open, put, store } from "./store/fresh.ts";
@@ -18,13 +21,14 @@ const dayMs = 86_400_000;
 const days = (count: number): number => count * dayMs;
 type Kept = { for?: number; size?: number };
 
-const look = (refused: Kept, filtered: Kept = {}): Promise<number> =>
+const retention = (refused: Kept, filtered: Kept = {}, done: Kept = {}) =>
   openRetention({
     store,
-    config: { own: { channels: [], retention: { refused, filtered, audit: {} } } },
+    config: { own: { channels: [], retention: { refused, filtered, done, audit: {} } } },
     log: () => undefined,
     now: () => new Date(),
-  } as unknown as Site).look();
+  } as unknown as Site);
+const look = (...kept: Parameters<typeof retention>): Promise<number> => retention(...kept).look();
 
 const idOf = (age: number): Id =>
   Math.floor(Date.now() - days(age))
@@ -146,6 +150,77 @@ test("without a control id nobody finds who else has the octets: a blob that cam
   expect([once, again].map(({ name }) => store.blobs.has(name))).toEqual([false, true]);
 });
 
+const item = (change: Partial<Item>): Item => ({
+  ...{ id: store.newId(), kind: "instance", arrival: store.newId(), channel: "c", key: "k", digest: "d", blob: "" },
+  ...{ joins: [], patients: [], state: "sealed", code: null, reason: null, since: "", record: null, facts: null },
+  ...change,
+});
+
+test("an admission loses its octets; a message of which a document or an instance was made is its record's", async () => {
+  const taken = { state: "done", channel: "adt", code: null } as const;
+  const [old, young, study] = [await came(40, taken), await came(6, taken), await came(40, taken)];
+  await store.commit(store.items.add(item({ arrival: study, blob: study })));
+  expect(await look({ for: days(1) }, { for: days(1) })).toBe(0);
+  const key = keyOf(old);
+  const balance = await store.checks.reconcile([]);
+  expect(await look({}, {}, { for: days(7) })).toBe(1);
+  expect([old, young, study].map(hasOctets)).toEqual([false, true, true]);
+  expect(store.arrivals.find(old)).toMatchObject({ state: "done", controlId: old, facts: null });
+  expect(await store.checks.reconcile([])).toEqual(balance);
+  expect(await store.checks.dangling(10)).toEqual([]);
+  await store.close();
+  expect(kept().includes(key)).toBe(false);
+  await open();
+});
+
+test("more than a page of admissions, and what comes of age later; one that was decided late goes after the next start", async () => {
+  const taken = { state: "done", channel: "adt", code: null } as const;
+  for (let n = 0; n < 230; n += 1) await came(50, taken, 10);
+  const [late, next] = [await came(60, { state: "accepted", code: null }), await came(20, taken)];
+  const kept = { for: days(30) };
+  const running = retention({}, {}, kept);
+  expect(await running.look()).toBe(230);
+  kept.for = days(10);
+  await store.commit([store.arrivals.settle(late, { state: "done" })]);
+  expect(await running.look()).toBe(1);
+  expect([next, late].map(hasOctets)).toEqual([false, true]);
+  expect(await look({}, {}, kept)).toBe(1);
+  expect(hasOctets(late)).toBe(false);
+});
+
+test("one of which a document is made meanwhile is not of these any more", async () => {
+  const id = await came(40, { state: "done" });
+  const { changes } = store.keptArrivals.shred("done", [id], "");
+  await store.commit(store.items.add(item({ arrival: id, kind: "document", blob: id })));
+  await store.commit(changes);
+  expect(hasOctets(id)).toBe(true);
+  expect(await clear(id)).toHaveLength(1_000);
+});
+
+test("what the registry was asked for forgets whom it was about once it has ended, and what waits stays", async () => {
+  const payload = { patientIds: [{ root: "1.2", extension: "A123456789" }], admission: null };
+  const fetch = (age: number, change: Partial<Delivery>): Delivery => ({
+    ...{ id: idOf(age), kind: "fetch", channel: "c", destination: "registry", order: null, record: null, attempts: 1 },
+    ...{ state: "delivered", due: 0, code: null, reason: null, createdAt: "", payload, ...change },
+  });
+  const all = [
+    fetch(40, { order: store.tokens.of("patient", "fetch", "A") }),
+    fetch(40, { state: "discarded" }),
+    fetch(40, { kind: "retrieve", state: "discarded" }),
+    fetch(6, {}),
+    fetch(40, { state: "queued" }),
+    fetch(40, { state: "parked" }),
+    fetch(40, { kind: "retrieve", record: store.newId() }),
+    fetch(40, { kind: "change" }),
+  ];
+  await store.commit(all.map((each) => store.deliveries.add(each)));
+  expect(await look({}, {}, { for: days(7) })).toBe(3);
+  const now = all.map(({ id }) => store.deliveries.find(id));
+  expect(now.map((each) => each?.payload)).toEqual([null, null, null, ...Array.from({ length: 5 }, () => payload)]);
+  expect(now[0]).toEqual({ ...all[0], order: null, payload: null });
+  expect(await look({}, {}, { for: days(7) })).toBe(0);
+});
+
 test("files go when they are told to", async () => {
   const { name } = await put(octets(300_000, 76));
   const id = await came(40, { blob: name, controlId: "large" });
@@ -172,7 +247,8 @@ test("an upgrade finds those that are there", async () => {
 test.each([
   ["refused: { for: 12h }", "CONFIG_VALUE"],
   ["refused: { size: much }", "CONFIG_VALUE"],
-  ["done: { for: 9d }", "CONFIG_UNKNOWN_KEY"],
+  ["done: { for: 9d }", undefined],
+  ["done: { size: 10GiB }", "CONFIG_UNKNOWN_KEY"],
   ["filtered: { for: 1d, size: 10GiB }", undefined],
 ])("semrs check of retention: { %s }", async (text, code) => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file

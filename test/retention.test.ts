@@ -19,7 +19,10 @@ const retentionOf = (retention: { for?: number; size?: number }, told: string[] 
   openRetention({
     store,
     config: {
-      own: { channels: [{ name: "documents", retention }], retention: { refused: {}, filtered: {}, audit: {} } },
+      own: {
+        channels: [{ name: "documents", retention }],
+        retention: { refused: {}, filtered: {}, done: {}, audit: {} },
+      },
     },
     log: (event: string) => told.push(event),
     now,

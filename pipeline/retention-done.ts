@@ -1,0 +1,53 @@
+/**
+ * Retention of what was taken and left neither a document nor an instance, such as an admission, and of what the registry was asked
+ * for: octets, keys and facts go, the rows and their fate stay.
+ */
+import type { Change, Id } from "../store/store.ts";
+import type { Site } from "./site.ts";
+
+export type Done = {
+  /** One pass over those with ids (which are times) before this one: how many have lost what they had. */
+  look(
+    before: Id,
+    pinned: string,
+    isStopped: () => boolean,
+  ): Promise<{ readonly count: number; readonly files: readonly string[] }>;
+};
+
+/** Rows looked at in one query, and shredded in one commit. */
+const page = 100;
+/** Of one pass: after a start all rows are gone through once, since one may have been decided late, so many a minute. */
+const maxPages = 1_000;
+
+export function openDone({ store }: Pick<Site, "store">): Done {
+  /** Up to where this process has gone. */
+  const reached = { arrivals: "", asked: "" };
+
+  return {
+    look: async (before, pinned, isStopped) => {
+      const files: string[] = [];
+      const shred = async (which: keyof typeof reached): Promise<number> => {
+        let count = 0;
+        for (let [n, isMore] = [0, true]; n < maxPages && isMore && !isStopped(); n += 1) {
+          const query = { before, after: reached[which], limit: page };
+          const rows = which === "asked" ? store.deliveries.asked(query) : store.keptArrivals.taken(query);
+          const over = rows.filter(({ isOver }) => isOver).map(({ id }) => id);
+          if (over.length > 0) await store.commit(changesOf(which, over));
+          // Others have their turn between two pages.
+          else await new Promise(setImmediate);
+          reached[which] = rows.at(-1)?.id ?? reached[which];
+          count += over.length;
+          isMore = rows.length === page;
+        }
+        return count;
+      };
+      const changesOf = (which: keyof typeof reached, ids: readonly Id[]): readonly Change[] => {
+        if (which === "asked") return store.deliveries.forget(ids);
+        const shredded = store.keptArrivals.shred("done", ids, pinned);
+        files.push(...shredded.files);
+        return shredded.changes;
+      };
+      return { count: (await shred("arrivals")) + (await shred("asked")), files };
+    },
+  };
+}

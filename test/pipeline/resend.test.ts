@@ -1,0 +1,50 @@
+/** A query of the registry is asked again while it is known whose records it was about. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { resend } from "../../pipeline/journal-actions.ts";
+import type { Site } from "../../pipeline/site.ts";
+import type { Delivery } from "../../store/store.ts";
+import { testPki } from "../sites.ts";
+import { siteAlone } from "./site-alone.ts";
+
+let site: Site;
+beforeAll(async () => {
+  site = await siteAlone({ PKI: await testPki(), DATA: mkdtempSync(join(tmpdir(), "semrs-resend-")) });
+});
+afterAll(() => site.store.close());
+
+const releases = {} as Parameters<typeof resend>[1];
+const payload = { patientIds: [{ root: "1.2", extension: "A123456789" }], admission: null };
+const asked = async (kind: Delivery["kind"]): Promise<string> => {
+  const id = site.store.newId();
+  const told = { state: "delivered", attempts: 1, due: 0, code: null, reason: null, createdAt: "" } as const;
+  const delivery = {
+    id,
+    kind,
+    channel: "incoming",
+    destination: "registry",
+    order: null,
+    record: null,
+    payload,
+    ...told,
+  };
+  await site.store.commit([site.store.deliveries.add(delivery)]);
+  return id;
+};
+
+test.each(["fetch", "retrieve"] as const)(
+  "a %s that ended is sent again, until its retention is over",
+  async (kind) => {
+    const id = await asked(kind);
+    const { id: anew } = await resend(site, releases, id, "once more");
+    expect(site.store.deliveries.find(anew)).toMatchObject({ kind, state: "queued", payload });
+    await site.store.commit(site.store.deliveries.forget([id, anew]));
+    await expect(resend(site, releases, id, "once more")).rejects.toMatchObject({
+      code: "DOCUMENT_UNKNOWN",
+      message: "its retention is over: there is nothing left to send",
+    });
+    expect(site.store.deliveries.find(anew)).toMatchObject({ payload });
+  },
+);
