@@ -40,7 +40,9 @@ function migrate(db: DatabaseSync, path: string): void {
       `${path} was made by a newer semrs (format ${version}, this is ${migrations.length}); run that version`,
     );
   }
-  for (const [index, sql] of migrations.entries()) {
-    if (index >= version) db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${index + 1}; COMMIT`);
-  }
+  const left = migrations.slice(version);
+  // A new index waits for the disk once. One that has something in it may have gigabytes to move in one of them.
+  const commits = version === 0 ? [left.join(";")] : left;
+  for (const [index, sql] of commits.entries())
+    db.exec(`BEGIN; ${sql}; PRAGMA user_version = ${migrations.length - commits.length + 1 + index}; COMMIT`);
 }
