@@ -1,9 +1,10 @@
-/** `semrs check` on the shipped file after edits. */
+/** `semrs check` on the shipped file after edits, in this process: sixty of its own would mostly wait for Node to start. */
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { root, semrs } from "./cli.ts";
+import { checkCommand } from "../../commands/check/index.ts";
+import { type Ran, root } from "./cli.ts";
 
 export const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
 /** Every code that was found. */
@@ -26,10 +27,7 @@ export async function checked(
     return before.replaceAll(from, to);
   }, shipped);
   writeFileSync(join(folder, "channels.yaml"), text);
-  const ran = await semrs(["check", "--json", ...args], {
-    cwd: folder,
-    env: { PKI: keys, DATA: join(folder, "data"), ...env },
-  });
+  const ran = await here(folder, { PKI: keys, DATA: join(folder, "data"), ...env }, ["--json", ...args]);
   const { findings = [], doors = [] } = ran.out
     ? (JSON.parse(ran.out) as {
         findings: { code: string; message: string; file: string; line: number }[];
@@ -38,6 +36,28 @@ export async function checked(
     : {};
   for (const { code } of findings) raised.add(code);
   return { ...ran, findings, doors, text, folder };
+}
+
+/** The verb in a folder with variables, and what it has written. */
+async function here(cwd: string, env: Readonly<Record<string, string>>, args: readonly string[]): Promise<Ran> {
+  const before = { cwd: process.cwd(), env: { ...process.env }, out: process.stdout.write, err: process.stderr.write };
+  const [out, err]: [string[], string[]] = [[], []];
+  const into = (lines: string[]) => (text: string | Uint8Array) => lines.push(String(text)) > 0;
+  process.chdir(cwd);
+  Object.assign(process.env, env);
+  process.exitCode = 0;
+  process.stdout.write = into(out);
+  process.stderr.write = into(err);
+  try {
+    await checkCommand().parseAsync(args, { from: "user" });
+    return { exit: process.exitCode, out: out.join(""), err: err.join("") };
+  } finally {
+    process.chdir(before.cwd);
+    process.env = before.env;
+    process.exitCode = 0;
+    process.stdout.write = before.out;
+    process.stderr.write = before.err;
+  }
 }
 export const codes = (findings: readonly { code: string }[]): readonly string[] =>
   [...new Set(findings.map(({ code }) => code))].sort();
