@@ -89,7 +89,7 @@ const sections: string[] = [];
 const date = new Date().toISOString().slice(0, 10);
 for (const name of wanted) {
   const options = { isQuick: values.quick, ...(values.seconds && { seconds: Number(values.seconds) }) };
-  for (const workload of groups[name](options).slice(0, isOverview ? 1 : undefined)) {
+  for (const workload of (await groups[name](options)).slice(0, isOverview ? 1 : undefined)) {
     const row = await measure(workload, { repetitions, isQuick: values.quick, told });
     rows.push(row);
     told("");

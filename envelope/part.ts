@@ -40,13 +40,14 @@ export type SealedPart = {
 /**
  * Digests and encrypts a body in one pass. Key and nonce are drawn here, never given, and used for this body alone. The
  * ciphertext throws TOO_LARGE beyond `limit` octets (64 MiB `whole`, 64 GiB − 32 in `segments` at most) and
- * ENVELOPE_MALFORMED for an empty body. `seen` is told each piece of clear text in the same pass.
+ * ENVELOPE_MALFORMED for an empty body. `seen` is told each piece of clear text in the same pass, and null when that was the last; what it
+ * returns is waited for.
  */
 export function sealPart(
   body: AsyncIterable<Uint8Array>,
   form: "whole" | "segments",
   limit: number = Number.POSITIVE_INFINITY,
-  seen: (chunk: Uint8Array) => void = () => undefined,
+  seen: (chunk: Uint8Array | null) => void | Promise<void> = () => undefined,
 ): SealedPart {
   const most = Math.min(limit, form === "whole" ? maxWholeBytes : maxPartBytes);
   const drawn = randomBytes(44);
@@ -58,10 +59,12 @@ export function sealPart(
     for await (const chunk of body) {
       if (chunk.length === 0) continue;
       if (digests.size() + chunk.length > most) throw new Fault("TOO_LARGE", `the part is over ${most} octets`);
-      seen(chunk);
+      const reading = seen(chunk);
+      if (reading) await reading;
       digests.update(chunk);
       yield cipher.update(chunk);
     }
+    await seen(null);
     cipher.final();
     if (digests.size() === 0) throw new Fault("ENVELOPE_MALFORMED", "a part may not be empty");
     facts = { ...digests.done(), cek, nonce, tag: cipher.getAuthTag() };

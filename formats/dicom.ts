@@ -2,8 +2,9 @@
  * DICOM Part 10 files, read as they stream by: structure checked, a few short values kept, pixel data never held.
  * Nothing is ever written back: what is forwarded are the octets that came.
  */
-import { inflateRawSync } from "node:zlib";
+import { constants, inflateRawSync } from "node:zlib";
 import { Fault } from "../errors.ts";
+import { type Inflating, openInflating } from "./dicom-inflate.ts";
 import { type DicomFinding, findingsOf } from "./dicom-iod.ts";
 import { openScan, type Scan } from "./dicom-scan.ts";
 import type { Notes, Values } from "./dicom-tokens.ts";
@@ -24,9 +25,11 @@ export type DicomFacts = {
 };
 
 export type Inspector = {
-  /** The next octets; DICOM_INVALID as soon as they cannot be DICOM. */
-  push(chunk: Uint8Array): void;
-  /** Nothing follows: the facts, or what is missing. */
+  /** The next octets; DICOM_INVALID as soon as they cannot be DICOM. A deflated data set is waited for: until then they stay as they are. */
+  push(chunk: Uint8Array): void | Promise<void>;
+  /** Nothing follows. */
+  ended(): void | Promise<void>;
+  /** After that: the facts, or what is missing. */
   finish(): DicomFacts;
   /** After that: what the instance says wrongly of itself. */
   findings(): readonly DicomFinding[];
@@ -37,9 +40,6 @@ const mediaDirectory = "1.2.840.10008.1.3.10";
 const preambleBytes = 128;
 /** Largest meta group; real ones are a few hundred octets. */
 const maxMetaBytes = 64 * 1024;
-/** A deflated data set is checked whole: how large it may be, before and after. */
-const maxDeflatedBytes = 64 * 1024 * 1024;
-const maxInflatedBytes = 256 * 1024 * 1024;
 const uid = /^[0-9]+(\.[0-9]+)*$/;
 const maxUidLength = 64;
 
@@ -50,43 +50,33 @@ export function inspectDicom(): Inspector {
   let head: Buffer = Buffer.alloc(0);
   let meta: Meta | undefined;
   let scan: Scan | undefined;
-  let deflated: Uint8Array[] | undefined;
-  let deflatedBytes = 0;
+  let deflated: Inflating | undefined;
   const notes: Notes = { lengths: new Map(), unfit: [] };
   const open = (transferSyntaxUid: string): Scan => openScan(transferSyntaxUid, undefined, notes);
 
   const begin = (): Uint8Array => {
     meta = readMeta(head);
-    if (meta.transferSyntaxUid === deflatedExplicitLittle) deflated = [];
-    else scan = open(meta.transferSyntaxUid);
+    const opened = open(meta.transferSyntaxUid);
+    scan = opened;
+    if (meta.transferSyntaxUid === deflatedExplicitLittle) deflated = openInflating((chunk) => opened.push(chunk));
     const rest = head.subarray(meta.offset);
     head = Buffer.alloc(0);
     return rest;
   };
-  const data = (chunk: Uint8Array): void => {
-    if (deflated) {
-      deflatedBytes += chunk.length;
-      if (deflatedBytes > maxDeflatedBytes)
-        throw new Fault("TOO_LARGE", `a deflated instance over ${maxDeflatedBytes} octets`);
-      deflated.push(Uint8Array.from(chunk));
-    } else scan?.push(chunk);
-  };
+  const data = (chunk: Uint8Array): void | Promise<void> => (deflated ? deflated.push(chunk) : scan?.push(chunk));
   return {
     push: (chunk) => {
       if (meta) return data(chunk);
       const isWhole = head.length === 0;
       head = isWhole ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat([head, chunk]);
-      if (head.length >= metaEnd(head)) data(begin());
+      if (head.length >= metaEnd(head)) return data(begin());
       // The chunk is somebody else's: what goes on in the next is copied.
-      else if (isWhole) head = Buffer.from(head);
+      if (isWhole) head = Buffer.from(head);
     },
+    ended: () => deflated?.end(),
     finish: () => {
-      if (!meta) data(begin());
+      if (!meta) begin();
       if (!meta) throw invalid("the file ends in its meta information");
-      if (deflated) {
-        scan = open(deflatedExplicitLittle);
-        scan.push(inflate(Buffer.concat(deflated)));
-      }
       return factsOf(meta, scan?.finish() ?? new Map());
     },
     findings: () => findingsOf(meta?.sopClassUid ?? "", scan?.values() ?? new Map(), notes),
@@ -101,16 +91,6 @@ export function metaEnd(head: Buffer): number {
     throw invalid("no DICM after the preamble: not a Part 10 file");
   if (head.readUInt32LE(preambleBytes + 4) !== 0x0000_0002) throw invalid("the meta information has no group length");
   return groupLength + Math.min(head.readUInt32LE(preambleBytes + 12), maxMetaBytes + 1);
-}
-
-function inflate(bytes: Uint8Array): Uint8Array {
-  try {
-    return inflateRawSync(bytes, { maxOutputLength: maxInflatedBytes });
-  } catch (cause) {
-    throw new Fault("DICOM_INVALID", `the deflated data set does not inflate within ${maxInflatedBytes} octets`, {
-      cause,
-    });
-  }
 }
 
 export type Meta = {
@@ -154,7 +134,7 @@ export function readHead(file: Uint8Array): Meta & { readonly studyInstanceUid: 
   const body = file.subarray(meta.offset);
   const scan = openScan(meta.transferSyntaxUid);
   try {
-    scan.push((meta.transferSyntaxUid === deflatedExplicitLittle ? inflate(body) : body).subarray(0, maxMetaBytes));
+    scan.push(meta.transferSyntaxUid === deflatedExplicitLittle ? beginning(body) : body.subarray(0, maxMetaBytes));
   } catch {
     // Not read further than this: whoever receives it checks the whole.
   }
@@ -166,6 +146,10 @@ export function readHead(file: Uint8Array): Meta & { readonly studyInstanceUid: 
     studyInstanceUid: of(0x0020000d, ""),
   };
 }
+
+/** As much of a deflated data set as one of its first pieces brings, which need not be all of it. */
+const beginning = (deflated: Uint8Array): Uint8Array =>
+  inflateRawSync(deflated.subarray(0, maxMetaBytes), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, maxMetaBytes);
 
 /** PS3.5 9.1, leading zeros of a component tolerated. */
 export const isUid = (value: string): boolean => value.length <= maxUidLength && uid.test(value);

@@ -104,9 +104,8 @@ export async function resend(site: Site, releases: Releases, query: string, reas
   }
   if (subject.kind === "delivery" && ended.has(subject.delivery.state)) {
     const { kind, channel, destination, record, order, payload } = subject.delivery;
-    const isGone =
-      record === null ? payload === null && asking.has(kind) : store.records.find(record)?.parts.length === 0;
-    if (isGone) throw new Fault("DOCUMENT_UNKNOWN", "its retention is over: there is nothing left to send");
+    if (isOver(site, subject.delivery))
+      throw new Fault("DOCUMENT_UNKNOWN", "its retention is over: there is nothing left to send");
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
     await store.commit([store.deliveries.add(anew), ...told]);
     site.wake();
@@ -170,8 +169,12 @@ function subjectOf(site: Site, query: string): Subject {
   );
 }
 
-/** Without a record, these are their payload. */
-const asking: ReadonlySet<Delivery["kind"]> = new Set(["fetch", "retrieve"]);
+/** What it is about was shredded. A retrieval that has brought its record says nothing of it any more, and finds it here. */
+function isOver({ store }: Site, { kind, state, record, payload }: Delivery): boolean {
+  if (record !== null) return store.records.find(record)?.parts.length === 0;
+  return payload === null && (kind === "fetch" || (kind === "retrieve" && state === "discarded"));
+}
+
 const resendable: ReadonlySet<string> = new Set(["refused", "filtered"]);
 const ended: ReadonlySet<DeliveryState> = new Set(["delivered", "parked", "discarded"]);
 const isOpen = ({ state }: Delivery): boolean => state === "parked" || state === "queued" || state === "ambiguous";

@@ -98,7 +98,9 @@ type Kept = Awaited<ReturnType<typeof keep>>;
 /** An image goes under a key of its own; what is no instance is refused with all that came with it. */
 async function keep({ store }: Site, { n, clear }: OpenedInstance) {
   const inspector = inspectDicom();
-  const sealed = sealPart(clear(), "segments", undefined, (chunk) => void inspector.push(chunk));
+  const sealed = sealPart(clear(), "segments", undefined, (chunk) =>
+    chunk ? inspector.push(chunk) : inspector.ended(),
+  );
   const blob = await store.blobs.put(sealed.cipher, sealed.facts);
   const instance = inspector.finish();
   const { size, root, segs } = sealed.facts();

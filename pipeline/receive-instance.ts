@@ -49,7 +49,18 @@ export async function receiveInstance(
   const inspect = (read: () => DicomFacts | undefined): void => {
     facts ??= orFault(read);
   };
-  const push = (chunk: Uint8Array): void => inspect(() => void inspector.push(chunk));
+  const fail = (thrown: unknown): void =>
+    inspect(() => {
+      throw thrown;
+    });
+  const push = (chunk: Uint8Array | null): void | Promise<void> => {
+    if (facts) return;
+    try {
+      return (chunk ? inspector.push(chunk) : inspector.ended())?.catch(fail);
+    } catch (thrown) {
+      fail(thrown);
+    }
+  };
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
   let met: Met = { known: [], rejection: undefined, version: Number.NaN };
   const isNew = (): boolean => {

@@ -100,7 +100,7 @@ describe.skipIf(!dicomFolder.available)(
           return;
         }
         expect(outcome).toBe("delivered");
-        const { sopInstanceUid, studyInstanceUid, patientId } = factsOf(bytes);
+        const { sopInstanceUid, studyInstanceUid, patientId } = await factsOf(bytes);
         const report = cda({
           form: "116",
           extension: "THIRD.1",

@@ -23,7 +23,7 @@ describe.skipIf(!folder.available)(`third-party instances through whole houses $
     expect([...outcomes.values()].map(({ state }) => state)).toEqual([...byUid].map(() => "delivered"));
     const studies = new Map<string, string>();
     for (const bytes of byUid.values()) {
-      const { studyInstanceUid, patientId } = factsOf(bytes);
+      const { studyInstanceUid, patientId } = await factsOf(bytes);
       studies.set(studyInstanceUid, patientId ?? chen.chart);
     }
     for (const [index, [uid, chart]] of [...studies].entries()) {

@@ -35,10 +35,10 @@ type Held = ReadonlyMap<string, string>;
 type Way = (files: readonly File[]) => Promise<Held>;
 
 /** `DICOM_FILES` names a folder of one's own; without it what lies beside the checkout, else instances that are made. */
-export const bytesChanged = (): readonly Workload[] => {
+export const bytesChanged = async (): Promise<readonly Workload[]> => {
   const beside = fixtures("dicom");
   const folder = process.env.DICOM_FILES ?? (beside.available ? beside.path : undefined);
-  const files = folder === undefined ? madeFiles() : filesIn(folder);
+  const files = await (folder === undefined ? madeFiles() : filesIn(folder));
   const what = folder === undefined ? "made" : "real";
   return [
     {
@@ -164,23 +164,23 @@ const dataSetSha256 = (file: Uint8Array): string =>
 const portOf = (address: string): number => Number(address.split(":").at(-1));
 
 /** Part 10 files that can be stored: others are refused, which the tests count. */
-function filesIn(folder: string): readonly File[] {
-  return readdirSync(folder)
-    .map((name) => join(folder, name))
-    .flatMap((path) => {
-      const bytes = readFileSync(path);
-      try {
-        const { sopInstanceUid: uid, studyInstanceUid: study, patientId } = factsOf(bytes);
-        return uid === readHead(bytes).sopInstanceUid ? [{ path, bytes, uid, study, patientId }] : [];
-      } catch (thrown) {
-        if (thrown instanceof Fault) return [];
-        throw thrown;
-      }
-    });
+async function filesIn(folder: string): Promise<readonly File[]> {
+  const files: File[] = [];
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const bytes = readFileSync(path);
+    try {
+      const { sopInstanceUid: uid, studyInstanceUid: study, patientId } = await factsOf(bytes);
+      if (uid === readHead(bytes).sopInstanceUid) files.push({ path, bytes, uid, study, patientId });
+    } catch (thrown) {
+      if (!(thrown instanceof Fault)) throw thrown;
+    }
+  }
+  return files;
 }
 
 /** Where there are no others. */
-function madeFiles(): readonly File[] {
+function madeFiles(): Promise<readonly File[]> {
   const to = fresh("instances");
   for (const { bytes, sopInstanceUid } of ctStudy({ instancesPerSeries: 4 }))
     writeFileSync(join(to, `${sopInstanceUid}.dcm`), bytes);

@@ -13,11 +13,12 @@ import { fixtures } from "../peers.ts";
 const explicitLittle = "1.2.840.10008.1.2.1";
 const encoding = encodingOf(explicitLittle);
 
-function found(file: Uint8Array): readonly string[] {
+async function found(file: Uint8Array): Promise<readonly string[]> {
   const { sopClassUid, sopInstanceUid, transferSyntaxUid, offset } = readHead(file);
   const inspector = inspectDicom();
-  inspector.push(part10Header(sopClassUid, sopInstanceUid, transferSyntaxUid, "TEST"));
-  inspector.push(file.subarray(offset));
+  await inspector.push(part10Header(sopClassUid, sopInstanceUid, transferSyntaxUid, "TEST"));
+  await inspector.push(file.subarray(offset));
+  await inspector.ended();
   inspector.finish();
   return inspector.findings().map(({ code, tags }) => `${code} ${tags.map(tagText).join(" ")}`);
 }
@@ -42,9 +43,9 @@ function changed(file: Uint8Array, replacements: Readonly<Record<number, Replace
 }
 const ctBytes = ct?.bytes ?? Buffer.alloc(0);
 
-test("our own samples have no findings", () => {
+test("our own samples have no findings", async () => {
   for (const { bytes } of [...ctStudy({ instancesPerSeries: 1 }), ...mrStudy(), ...encapsulatedPdf(), ...multiFrame()])
-    expect(found(bytes)).toEqual([]);
+    expect(await found(bytes)).toEqual([]);
 });
 
 describe.each([
@@ -63,10 +64,10 @@ describe.each([
   ["no character set, and none needed", ctBytes, { 524293: undefined, 1048592: ["PN", "Chen"] }, []],
   ["several character sets", ctBytes, { 524293: ["CS", "\\ISO 2022 IR 87"] }, []],
 ] as const)("%s", (_what, file, replacements: Readonly<Record<number, Replacement>>, expected) => {
-  test("is told with its tags", () => expect(found(changed(file, replacements))).toEqual(expected));
+  test("is told with its tags", async () => expect(await found(changed(file, replacements))).toEqual(expected));
 });
 
-test("a length that its value representation does not allow is told", () => {
+test("a length that its value representation does not allow is told", async () => {
   const { offset } = readHead(ctBytes);
   const elements = elementsOf(ctBytes.subarray(offset), encoding);
   const private_ = (vr: string, value: Buffer): Buffer => {
@@ -79,9 +80,9 @@ test("a length that its value representation does not allow is told", () => {
       ctBytes.subarray(0, offset),
       ...[...elements].map(([tag, element]) => (tag === 0x00290010 ? octets : element.octets)),
     ]);
-  expect(found(file(private_("UL", Buffer.alloc(6))))).toEqual(["IOD_LENGTH (0029,0010)"]);
-  expect(found(file(private_("LO", Buffer.from("odd"))))).toEqual(["IOD_LENGTH (0029,0010)"]);
-  expect(found(file(private_("UL", Buffer.alloc(8))))).toEqual([]);
+  expect(await found(file(private_("UL", Buffer.alloc(6))))).toEqual(["IOD_LENGTH (0029,0010)"]);
+  expect(await found(file(private_("LO", Buffer.from("odd"))))).toEqual(["IOD_LENGTH (0029,0010)"]);
+  expect(await found(file(private_("UL", Buffer.alloc(8))))).toEqual([]);
 });
 
 const folder = fixtures("dicom");
@@ -97,7 +98,7 @@ const names = folder.available
   : [];
 
 describe.skipIf(!folder.available)(`third-party instances ${folder.reason}`, () => {
-  test.for(names)("%s", (name) => {
-    expect(found(readFileSync(join(folder.path, name)))).toEqual(findings[name] ?? []);
+  test.for(names)("%s", async (name) => {
+    expect(await found(readFileSync(join(folder.path, name)))).toEqual(findings[name] ?? []);
   });
 });

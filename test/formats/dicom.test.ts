@@ -7,7 +7,7 @@ import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom
 
 function inspect(bytes: Uint8Array, size = bytes.length): DicomFacts {
   const inspector = inspectDicom();
-  for (let at = 0; at < bytes.length; at += size) inspector.push(bytes.subarray(at, at + size));
+  for (let at = 0; at < bytes.length; at += size) void inspector.push(bytes.subarray(at, at + size));
   return inspector.finish();
 }
 const [ct] = ctStudy({ instancesPerSeries: 1, size: 8 });

@@ -1,5 +1,4 @@
 /** Named limits of the readers of messages, documents and instances: one step over each is a typed fault that says so. */
-import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readCda } from "../../formats/cda.ts";
 import { inspectDicom, part10Header } from "../../formats/dicom.ts";
@@ -40,29 +39,20 @@ test("a document of over 64 MiB is TOO_LARGE before anything is read of it", () 
 });
 
 describe("instances", () => {
-  const deflatedLittle = "1.2.840.10008.1.2.1.99";
-  const inspect = (dataSet: Uint8Array, syntax = explicitLittle) => {
+  const inspect = async (dataSet: Uint8Array, syntax = explicitLittle) => {
     const inspector = inspectDicom();
-    inspector.push(part10Header(ct, "1.2.3", syntax, "A"));
-    inspector.push(dataSet);
+    await inspector.push(part10Header(ct, "1.2.3", syntax, "A"));
+    await inspector.push(dataSet);
+    await inspector.ended();
     return inspector.finish();
   };
   /** (0040,A730) SQ of undefined length in an item of undefined length, so often, never closed. */
   const nested = (depth: number): Buffer =>
     Buffer.from("400030a7535100 00ffffffff feff00e0ffffffff".replaceAll(" ", "").repeat(depth), "hex");
-  test("sequences nested 65 deep are DICOM_INVALID for that; 60 deep they only lack their end", () => {
-    expect(() => inspect(nested(66))).toThrow("nested deeper than 64");
-    expect(() => inspect(nested(60))).toThrow(
+  test("sequences nested 65 deep are DICOM_INVALID for that; 60 deep they only lack their end", async () => {
+    await expect(inspect(nested(66))).rejects.toThrow("nested deeper than 64");
+    await expect(inspect(nested(60))).rejects.toThrow(
       expect.objectContaining({ message: expect.not.stringContaining("deep") }),
-    );
-  });
-  test("a deflated data set over 64 MiB is TOO_LARGE, one that inflates to over 256 MiB DICOM_INVALID", () => {
-    expect(() => inspect(Buffer.alloc(64 * 1024 * 1024 + 1), deflatedLittle)).toThrow(
-      expect.objectContaining({ code: "TOO_LARGE" }),
-    );
-    const bomb = deflateRawSync(Buffer.alloc(256 * 1024 * 1024 + 1), { level: 1 });
-    expect(() => inspect(bomb, deflatedLittle)).toThrow(
-      expect.objectContaining({ code: "DICOM_INVALID", message: expect.stringContaining("does not inflate within") }),
     );
   });
   test("meta information of over 64 KiB is DICOM_INVALID", () => {
@@ -70,7 +60,7 @@ describe("instances", () => {
     file.writeUInt32LE(64 * 1024 + 1, 140);
     const inspector = inspectDicom();
     expect(() => {
-      inspector.push(file);
+      void inspector.push(file);
       inspector.finish();
     }).toThrow("truncated or over its limit");
   });

@@ -15,7 +15,8 @@ test("it is answered Success, and what it sends is DICOM", async () => {
   const kept: string[] = [];
   const deliver: Deliver = async ({ body }) => {
     const inspector = inspectDicom();
-    for await (const chunk of body) inspector.push(chunk);
+    for await (const chunk of body) await inspector.push(chunk);
+    await inspector.ended();
     kept.push(inspector.finish().sopInstanceUid);
     return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
   };

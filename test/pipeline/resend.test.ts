@@ -17,9 +17,9 @@ afterAll(() => site.store.close());
 
 const releases = {} as Parameters<typeof resend>[1];
 const payload = { patientIds: [{ root: "1.2", extension: "A123456789" }], admission: null };
-const asked = async (kind: Delivery["kind"]): Promise<string> => {
+const asked = async (kind: Delivery["kind"], state: Delivery["state"]): Promise<string> => {
   const id = site.store.newId();
-  const told = { state: "delivered", attempts: 1, due: 0, code: null, reason: null, createdAt: "" } as const;
+  const told = { state, attempts: 1, due: 0, code: null, reason: null, createdAt: "" } as const;
   const delivery = {
     id,
     kind,
@@ -34,17 +34,18 @@ const asked = async (kind: Delivery["kind"]): Promise<string> => {
   return id;
 };
 
-test.each(["fetch", "retrieve"] as const)(
-  "a %s that ended is sent again, until its retention is over",
-  async (kind) => {
-    const id = await asked(kind);
-    const { id: anew } = await resend(site, releases, id, "once more");
-    expect(site.store.deliveries.find(anew)).toMatchObject({ kind, state: "queued", payload });
-    await site.store.commit(site.store.deliveries.forget([id, anew]));
-    await expect(resend(site, releases, id, "once more")).rejects.toMatchObject({
-      code: "DOCUMENT_UNKNOWN",
-      message: "its retention is over: there is nothing left to send",
-    });
-    expect(site.store.deliveries.find(anew)).toMatchObject({ payload });
-  },
-);
+test.each([
+  ["fetch", "delivered"],
+  ["fetch", "discarded"],
+  ["retrieve", "discarded"],
+] as const)("a %s that was %s is sent again, until its retention is over", async (kind, state) => {
+  const id = await asked(kind, state);
+  const { id: anew } = await resend(site, releases, id, "once more");
+  expect(site.store.deliveries.find(anew)).toMatchObject({ kind, state: "queued", payload });
+  await site.store.commit(site.store.deliveries.forget([id, anew]));
+  await expect(resend(site, releases, id, "once more")).rejects.toMatchObject({
+    code: "DOCUMENT_UNKNOWN",
+    message: "its retention is over: there is nothing left to send",
+  });
+  expect(site.store.deliveries.find(anew)).toMatchObject({ payload });
+});
