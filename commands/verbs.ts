@@ -1,0 +1,36 @@
+/** The verbs of the command line. */
+import type { Command } from "commander";
+
+/** A verb brings its own modules and nothing of the others: `seal` needs no web server. */
+export const verbs: Readonly<Record<string, (program: Command) => Promise<Command>>> = {
+  demo: async () => (await import("./demo/index.ts")).demoCommand(),
+  init: async () => (await import("./init/index.ts")).initCommand(),
+  check: async () => (await import("./check/index.ts")).checkCommand(),
+  test: async () => (await import("./test/index.ts")).testCommand(),
+  run: async () => (await import("./run.ts")).runCommand(),
+  send: async () => (await import("./send/index.ts")).sendCommand(),
+  echo: async () => (await import("./echo.ts")).echoCommand(),
+  doctor: async () => (await import("./doctor/index.ts")).doctorCommand(),
+  reload: async () => (await import("./reload.ts")).reloadCommand(),
+  status: async () => (await import("./status.ts")).statusCommand(),
+  pause: async () => (await import("./stops.ts")).stopCommand("pause"),
+  drain: async () => (await import("./stops.ts")).stopCommand("drain"),
+  resume: async () => (await import("./stops.ts")).stopCommand("resume"),
+  journal: async () => (await import("./journal/index.ts")).journalCommand(),
+  audit: async () => (await import("./audit/index.ts")).auditCommand(),
+  log: async () => (await import("./log/index.ts")).logCommand(),
+  consent: async () => (await import("./consent.ts")).consentCommand(),
+  erase: async () => (await import("./erase.ts")).eraseCommand(),
+  fetch: async () => (await import("./fetch.ts")).fetchCommand(),
+  emergency: async () => (await import("./emergency/index.ts")).emergencyCommand(),
+  evidence: async () => (await import("./evidence.ts")).evidenceCommand(),
+  backup: async () => (await import("./backup.ts")).backupCommand(),
+  restore: async () => (await import("./backup.ts")).restoreCommand(),
+  verify: async () => (await import("./verify.ts")).verifyCommand(),
+  seal: async () => (await import("./envelope/seal.ts")).sealCommand(),
+  open: async () => (await import("./envelope/open.ts")).openCommand(),
+  inspect: async () => (await import("./envelope/inspect.ts")).inspectCommand(),
+  participants: async () => (await import("./participants/index.ts")).participantsCommand(),
+  pki: async () => (await import("./pki/index.ts")).pkiCommand(),
+  completion: async (program) => (await import("./completion.ts")).completionCommand(() => program),
+};
