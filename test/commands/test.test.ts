@@ -11,7 +11,7 @@ const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
 const hl7 = (name: string): string => join(root, "test/fixtures/hl7v2", `${name}.hl7`);
 
 /** Tests against channels.yaml after one edit; the edited text tells which line decides. */
-async function tested(edit: readonly (readonly [from: string, to: string])[], tests: object) {
+async function tested(edit: readonly (readonly [from: string, to: string])[], tests: object, ...flags: string[]) {
   const folder = mkdtempSync(join(tmpdir(), "semrs-tests-"));
   const text = edit.reduce((before, [from, to]) => {
     expect(before).toContain(from);
@@ -19,7 +19,7 @@ async function tested(edit: readonly (readonly [from: string, to: string])[], te
   }, shipped);
   writeFileSync(join(folder, "channels.yaml"), text);
   writeFileSync(join(folder, "channels.test.yaml"), JSON.stringify(tests));
-  const ran = await semrs(["test"], { cwd: folder });
+  const ran = await semrs(["test", ...flags], { cwd: folder });
   return { ...ran, lineOf: (part: string) => text.slice(0, text.indexOf(part)).split("\n").length };
 }
 
@@ -40,10 +40,10 @@ function training() {
 }
 
 test("passes on the shipped file", async () => {
-  const { exit, out, err } = await semrs(["test"]);
+  const { exit, out, err } = await semrs(["test", "--patience", "4"]);
   expect(out).not.toContain("✗");
   expect({ exit, err: err.trim() }).toEqual({ exit: 0, err: "7 passed, 0 failed" });
-}, 60_000);
+}, 120_000);
 
 describe("ten seeded mistakes", () => {
   test.each([
@@ -148,6 +148,14 @@ describe("ten seeded mistakes", () => {
     expect(out).toMatch(/expected his to be answered AA, got CA \(S121\)/);
     expect(out).toMatch(/neverInClear: "hospital-a" is in data\/hospital-a/);
   }, 30_000);
+});
+
+test("--patience waits so many times as long as a test says, and is a whole number", async () => {
+  const waits = one(record, { delivered: [{ to: "hospital-b/his", message: "MDM^T02" }] });
+  const { exit, out } = await tested([], waits, "--patience", "2");
+  expect({ exit, out }).toEqual({ exit: 1, out: expect.stringContaining("got nothing in 4 s") });
+  for (const wrong of ["0", "1.5", "101", "much"])
+    expect((await semrs(["test", "--patience", wrong])).exit, wrong).toBe(64);
 });
 
 test("--watch runs again when the configuration changes", async () => {

@@ -32,13 +32,15 @@ export type House = {
   end(signal: NodeJS.Signals): Promise<number | null>;
 };
 
+const portNames = ["ADMIN", "REST", "HIS", "PACS"] as const;
+
 /** A new house as `semrs init` makes it; `data` may lie on another file system. */
 export async function makeHome(data?: string): Promise<Home> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-house-"));
   const { exit, err } = await semrs(["init", "hospital-a", "--own-ca"], { cwd: folder });
   if (exit !== 0) throw new Error(err);
   const env = {
-    ...(await ports(["ADMIN", "REST", "HIS", "PACS"])),
+    ...(await ports(portNames)),
     DATA: data ?? join(folder, "data"),
     QUIET: "200ms",
     STUDY_WAIT: "1s",
@@ -48,8 +50,19 @@ export async function makeHome(data?: string): Promise<Home> {
 
 const readyMs = 15_000;
 
-/** Starts it and waits until it answers whether it is ready. */
-export async function startHouse({ folder, data, env, under = [], flags = [], program = root }: Home): Promise<House> {
+/** Starts it and waits until it answers whether it is ready. Another process may take a port before a new house listens on it. */
+export async function startHouse(home: Home, attempts = 3): Promise<House> {
+  try {
+    return await started(home);
+  } catch (thrown) {
+    const isTaken = thrown instanceof Error && thrown.message.includes("another process listens there");
+    if (!isTaken || attempts === 1) throw thrown;
+    Object.assign(home.env, await ports(portNames));
+    return await startHouse(home, attempts - 1);
+  }
+}
+
+async function started({ folder, data, env, under = [], flags = [], program = root }: Home): Promise<House> {
   const [command = "", ...args] = [...under, process.execPath, ...flags, join(program, "semrs.js"), "run"];
   const child = spawn(command, args, {
     cwd: folder,
