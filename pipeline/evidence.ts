@@ -30,7 +30,8 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
 
   const { anchors, crls } = identity.trust;
   const at = now();
-  const kept = store.records.evidence(record.id);
+  const held = store.records.evidence(record.id);
+  const kept = [...held, ...marksOf(site, record, held)];
   const exhibits = [authored(site, record, kept, at), ...kept.map((each) => exhibit(site, record, each, at))];
   const trust = [
     ...anchors.map((der) => derToPem(der, "CERTIFICATE")),
@@ -49,6 +50,26 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
       Object.entries(files).map(([name, octets]) => [name, Buffer.from(octets).toString("base64")]),
     ),
   };
+}
+
+/** Whoever fetched a record was told who has dated it: the marks lie in the answer, and are proof of their own. */
+function marksOf(
+  { identity }: Site,
+  { author, manifestSha256 }: StoredRecord,
+  held: readonly Evidence[],
+): readonly Evidence[] {
+  const marks = held
+    .filter(({ kind }) => kind === "response")
+    .flatMap(({ receipt }) => readManifest(unpackSigned(receipt).manifest).origin?.marks ?? [])
+    .map((mark) => Buffer.from(mark, "base64"))
+    .map((receipt): Evidence => ({ kind: "registered", from: readReceipt(receipt).receipt.from, receipt }))
+    .filter(({ from, receipt }) => {
+      const { verdict, names } = readReceipt(receipt).receipt;
+      return from !== author && identity.partners.has(from) && verdict === "stored" && names.includes(manifestSha256);
+    });
+  return [...new Map(marks.map((mark) => [mark.from, mark])).values()].filter(
+    ({ from }) => !held.some((each) => each.kind === "registered" && each.from === from),
+  );
 }
 
 /** The author's signature is dated by the first receipt of somebody else that names the manifest, as when the record is opened. */

@@ -83,6 +83,7 @@ test.skipIf(!openssl.available)("both houses prove it: who has sealed, asked, an
       "request-hospital-b.p7s",
       "response-hospital-a.p7s",
       "receipt-delivered-hospital-b.p7m",
+      "receipt-registered-registry.p7m",
     ]),
   );
   run(atB);
@@ -126,21 +127,27 @@ test("QUERY_INVALID for a folder with something in it, DOCUMENT_UNKNOWN for what
 
 describe.skipIf(!openssl.available)("three years later", () => {
   const future = new Date(Date.now() + 3 * 365 * dayMs);
-  let atA: Site;
+  let [atA, atB]: Site[] = [];
   let ca: Issuer;
   const signing = (site: SiteName): Uint8Array =>
     pemToDer(readFileSync(join(exchange.env.PKI ?? "", site, "sign.crt"), "utf8"))[0] ?? new Uint8Array();
 
   /** The evidence as of then, written to a folder; `revoked` a day ago, as of then or of now. */
-  function evidence(name: string, revoked: readonly SiteName[], ago: Date): { folder: string; page: string } {
+  function evidence(
+    name: string,
+    revoked: readonly SiteName[],
+    ago: Date,
+    site = atA,
+  ): { folder: string; page: string } {
+    if (!site) throw new Error("the site is not open");
     const entries = revoked.map((site) => ({
       serial: Buffer.from(readCertificate(signing(site)).serial, "hex"),
       at: ago,
     }));
     const [thisUpdate, nextUpdate] = [new Date(+future - dayMs), new Date(+future + dayMs)];
     const crls = [issueCrl({ number: 9, thisUpdate, nextUpdate, revoked: entries }, ca)];
-    const identity = { ...atA.identity, trust: { ...atA.identity.trust, crls } };
-    const { files } = evidenceOf({ ...atA, identity, now: () => future }, record);
+    const identity = { ...site.identity, trust: { ...site.identity.trust, crls } };
+    const { files } = evidenceOf({ ...site, identity, now: () => future }, record);
     const folder = mkdtempSync(join(base, name));
     for (const [file, octets] of Object.entries(files))
       writeFileSync(join(folder, file), Buffer.from(octets, "base64"));
@@ -148,11 +155,14 @@ describe.skipIf(!openssl.available)("three years later", () => {
   }
 
   beforeAll(async () => {
-    await exchange.stop("hospital-a");
+    for (const site of ["hospital-a", "hospital-b"] as const) await exchange.stop(site);
     atA = await siteAlone(exchange.env);
+    atB = await siteAlone({ ...exchange.env, SITE: "hospital-b" });
     ca = authority(exchange.env.PKI ?? "", future, future);
   });
-  afterAll(() => atA.store.close());
+  afterAll(async () => {
+    for (const site of [atA, atB]) await site?.store.close();
+  });
 
   test("it still proves it, as of when each signed: their certificates have ended", () => {
     const { folder, page } = evidence("ended", [], future);
@@ -172,6 +182,11 @@ describe.skipIf(!openssl.available)("three years later", () => {
     const { folder, page } = evidence("revoked", ["hospital-a"], new Date(+future - dayMs));
     expect(page).toMatch(/`author\.\*` .*the certificate was revoked since/);
     run(folder);
+    // The house that fetched it has the registry's word as well.
+    const fetched = evidence("fetched", ["hospital-a"], new Date(+future - dayMs), atB);
+    expect(fetched.page).toMatch(/`author\.\*` .*the certificate was revoked since/);
+    expect(fetched.page).toMatch(/`response-hospital-a\.\*` .*not proven any more/);
+    run(fetched.folder);
     const before = evidence("before", ["hospital-a"], new Date(Date.now() - dayMs));
     expect(before.page).toMatch(/`author\.\*` .*not proven any more/);
     expect(commandsIn(before.folder).filter((command) => command.includes("-in author.p7s"))).toEqual([]);
