@@ -30,8 +30,21 @@ export function configsOf(file: string, { environment }: TestFile): readonly Con
   return [...new Map(configs.map((config) => [config.site, config])).values()];
 }
 
-/** Starts everything; `pki` has keys for all names. */
-export async function openHouses(
+/** Starts everything; `pki` has keys for all names. A port that another process took after it was found free is another one next time. */
+export async function openHouses(...what: Parameters<typeof open>): Promise<Houses> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await open(...what);
+    } catch (thrown) {
+      const isTaken = thrown instanceof Fault && thrown.message.includes("cannot be listened on");
+      if (!isTaken || attempt === maxAttempts) throw thrown;
+    }
+  }
+}
+
+const maxAttempts = 3;
+
+async function open(
   configs: readonly Config[],
   pki: string,
   folder: string,
