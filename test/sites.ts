@@ -66,7 +66,7 @@ const context = { log: () => undefined, signal };
 export async function testPki({ legacy = false } = {}): Promise<string> {
   const folder = join(mkdtempSync(join(tmpdir(), "semrs-pki-")), "pki");
   mkdirSync(folder);
-  initAuthority(folder, new Date(), 3650);
+  initAuthority(folder, new Date());
   await initPki(folder, ["registry"], { now: new Date() });
   await initPki(folder, ["hospital-a", "hospital-b"], { now: new Date(), legacy });
   return folder;

@@ -18,6 +18,8 @@ export type PkiOptions = {
 
 const dayMs = 24 * 3600 * 1000;
 export const defaultDays = 825;
+/** An authority outlives what it issues: when it ends, all that it has issued ends with it. */
+const authorityDays = 3650;
 const crlDays = 30;
 const rsaModulus = 3072;
 export const siteProfiles = ["sign", "decrypt", "tls"] as const;
@@ -47,8 +49,8 @@ export async function initPki(
 ): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const notBefore = new Date(now.getTime() - 5 * 60_000);
-  const notAfter = new Date(now.getTime() + days * dayMs);
-  const ca = authority(folder, notBefore, notAfter);
+  const ca = authority(folder, notBefore, authorityEnd(now, days));
+  const notAfter = endUnder(ca, now, days);
   for (const site of sites) {
     const place = join(folder, site);
     mkdirSync(place, { recursive: true, mode: 0o700 });
@@ -76,9 +78,22 @@ export async function initPki(
 }
 
 /** A CA of one's own with an empty revocation list, unless it is there. */
-export function initAuthority(folder: string, now: Date, days = defaultDays): void {
-  const ca = authority(folder, new Date(now.getTime() - 5 * 60_000), new Date(now.getTime() + days * dayMs));
+export function initAuthority(folder: string, now: Date): void {
+  const ca = authority(folder, new Date(now.getTime() - 5 * 60_000), authorityEnd(now));
   if (!existsSync(join(folder, "ca.crl"))) writeCrl(folder, ca, 1, [], now);
+}
+
+const authorityEnd = (now: Date, days = 0): Date => new Date(now.getTime() + Math.max(days, authorityDays) * dayMs);
+
+/** What an authority issues ends with it: behind its end no path would hold, and nobody would be warned of that. */
+export function endUnder({ certificate }: Issuer, now: Date, days: number): Date {
+  const { notAfter, subjectText } = readCertificate(certificate);
+  if (notAfter <= now)
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${subjectText} ended at ${notAfter.toISOString()}; make another one, and let all houses trust both`,
+    );
+  return new Date(Math.min(now.getTime() + days * dayMs, notAfter.getTime()));
 }
 
 /** Adds a certificate's serial number to the folder's revocation list. */

@@ -46,7 +46,7 @@ export function pkiCommand(): Command {
     .requiredOption("--site <name>", "a site; may be given several times", collectSites, [])
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
-    .option("--days <days>", "validity", positive, defaultDays)
+    .option("--days <days>", "validity, until the authority ends at most", positive, defaultDays)
     .action((folder: string, flags: { site: readonly string[]; rsa?: boolean; legacy?: boolean; days: number }) =>
       guarded("pki init", () => {
         const { site, rsa = false, legacy = false, days } = flags;
@@ -81,7 +81,7 @@ export function pkiCommand(): Command {
     .summary("certificates for a site's requests, by the CA of a folder")
     .argument("<folder>", "folder of the CA (ca.key and ca.crt)")
     .argument("<csr...>", "requests: sign.csr decrypt.csr tls.csr")
-    .option("--days <days>", "validity", positive, defaultDays)
+    .option("--days <days>", "validity, until the authority ends at most", positive, defaultDays)
     .action((folder: string, files: readonly string[], { days }: { days: number }) =>
       guarded("pki issue", () => {
         for (const file of files) print(issueFor(folder, file, { now: new Date(), days }));

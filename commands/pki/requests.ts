@@ -9,6 +9,7 @@ import { issueCertificate } from "../../envelope/issue.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
 import {
+  endUnder,
   first,
   isRsa,
   keyNames,
@@ -20,8 +21,6 @@ import {
   writeStorageKey,
 } from "./authority.ts";
 import { put } from "./bundle.ts";
-
-const dayMs = 24 * 3600 * 1000;
 
 /** Makes the keys that are missing and writes `{sign,decrypt,tls}.csr`, and `legacy-{sign,decrypt}.csr` if asked for; the files' names. */
 export function makeRequests(
@@ -79,7 +78,7 @@ export function issueFor(
       profile: profileFor(name),
       serial: newSerial(),
       notBefore: new Date(now.getTime() - 5 * 60_000),
-      notAfter: new Date(now.getTime() + days * dayMs),
+      notAfter: endUnder(ca, now, days),
       dnsNames: names.filter((name) => isIP(name) === 0),
       ipAddresses: names.filter((name) => isIP(name) === 4).map((name) => Uint8Array.from(name.split(".").map(Number))),
     },

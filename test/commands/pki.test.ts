@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { initPki, revoke } from "../../commands/pki/index.ts";
+import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { fixtures, peer } from "../peers.ts";
 import { semrs } from "./cli.ts";
 
@@ -186,4 +187,31 @@ test("a partner is trusted under a name alone, and never in the place of keys of
   expect(await trust("hospital-a")).toMatchObject({ exit: 78, err: expect.stringContaining("a folder of our own") });
   expect([existsSync(at("outside")), own()]).toEqual([false, before]);
   expect((await trust("hospital-b")).exit).toBe(0);
+});
+
+describe("an authority of one's own", () => {
+  const dayMs = 24 * 3600 * 1000;
+  const endOf = (file: string): Date =>
+    readCertificate(pemToDer(readFileSync(at(file), "utf8"))[0] ?? new Uint8Array()).notAfter;
+
+  test("lasts ten years, what it issues 825 days", async () => {
+    const lasts = (file: string): number => Math.round((endOf(file).getTime() - Date.now()) / dayMs);
+    expect([lasts("ec/ca.crt"), lasts("ec/hospital-a/sign.crt")]).toEqual([3650, 825]);
+  });
+
+  test("issues nothing that outlasts it, and nothing once it has ended", async () => {
+    const folder = fresh();
+    await initPki(at(folder), ["hospital-a"], { now: new Date(Date.now() - 3600 * dayMs) });
+    expect((await run("pki", "csr", join(folder, "hospital-b"), "--site", "hospital-b")).exit).toBe(0);
+    const request = join(folder, "hospital-b", "sign.csr");
+    expect((await run("pki", "issue", folder, request)).exit).toBe(0);
+    expect(endOf(join(folder, "hospital-b", "sign.crt"))).toEqual(endOf(join(folder, "ca.crt")));
+
+    const ended = fresh();
+    await initPki(at(ended), ["hospital-a"], { now: new Date(Date.now() - 3700 * dayMs) });
+    expect(await run("pki", "issue", ended, request)).toMatchObject({
+      exit: 78,
+      err: expect.stringMatching(/SEMRS exchange CA.* ended at .*; make another one/),
+    });
+  });
 });

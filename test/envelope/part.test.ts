@@ -31,6 +31,28 @@ describe("sealing a part", () => {
     expect((await sealed(clear, "whole")).facts).toMatchObject({ size, sha256: sha256(clear), segs: null, root: null });
   });
 
+  test("who looks at the clear text is waited for, and told of its end; what it throws ends the part", async () => {
+    const clear = octets(300);
+    const heard: (Uint8Array | null)[] = [];
+    let isReading = false;
+    const seen = async (chunk: Uint8Array | null): Promise<void> => {
+      expect(isReading).toBe(false);
+      isReading = true;
+      await new Promise(setImmediate);
+      heard.push(chunk && Buffer.from(chunk));
+      isReading = false;
+    };
+    const part = sealPart(inPieces(clear, 100), "segments", undefined, seen);
+    await collect(part.cipher);
+    expect(heard).toEqual(
+      [clear.subarray(0, 100), clear.subarray(100, 200), clear.subarray(200), null].map(
+        (each) => each && Buffer.from(each),
+      ),
+    );
+    const failing = sealPart(inPieces(clear), "segments", undefined, () => Promise.reject(new Error("not that")));
+    await expect(collect(failing.cipher)).rejects.toThrow("not that");
+  });
+
   test.each(sizes)("%i octets at hand make a part that opens, under a key of its own each time", async (size) => {
     const clear = octets(size);
     const [one, other] = [sealOctets(clear), sealOctets(clear)];
