@@ -33,7 +33,7 @@ export { openCipher } from "./part-open.ts";
 export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
-export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyEarlierReceipt, verifyReceipt } from "./receipt.ts";
+export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export {
   type Content,
   contentOf,

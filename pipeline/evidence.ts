@@ -53,32 +53,29 @@ export function evidenceOf(site: Site, query: string): EvidenceFiles {
 }
 
 /** Whoever fetched a record was told who has dated it: the marks lie in the answer, and are proof of their own. */
-function marksOf(
-  { identity }: Site,
-  { author, manifestSha256 }: StoredRecord,
-  held: readonly Evidence[],
-): readonly Evidence[] {
+function marksOf({ identity }: Site, record: StoredRecord, held: readonly Evidence[]): readonly Evidence[] {
   const marks = held
     .filter(({ kind }) => kind === "response")
     .flatMap(({ receipt }) => readManifest(unpackSigned(receipt).manifest).origin?.marks ?? [])
     .map((mark) => Buffer.from(mark, "base64"))
     .map((receipt): Evidence => ({ kind: "registered", from: readReceipt(receipt).receipt.from, receipt }))
-    .filter(({ from, receipt }) => {
-      const { verdict, names } = readReceipt(receipt).receipt;
-      return from !== author && identity.partners.has(from) && verdict === "stored" && names.includes(manifestSha256);
-    });
+    .filter(({ from, receipt }) => identity.partners.has(from) && isMark(readReceipt(receipt), record));
   return [...new Map(marks.map((mark) => [mark.from, mark])).values()].filter(
     ({ from }) => !held.some((each) => each.kind === "registered" && each.from === from),
   );
 }
 
+/** SPEC, re-addressing: somebody else's receipt that names the manifest. */
+const isMark = ({ receipt: { from, verdict, names } }: Read, { author, manifestSha256 }: StoredRecord): boolean =>
+  from !== author && verdict === "stored" && names.includes(manifestSha256);
+type Read = ReturnType<typeof readReceipt>;
+
 /** The author's signature is dated by the first receipt of somebody else that names the manifest, as when the record is opened. */
 function authored(site: Site, record: StoredRecord, kept: readonly Evidence[], at: Date): Exhibit {
-  const { author, manifestSha256 } = record;
   const marks = kept
-    .filter(({ kind, from }) => from !== author && (kind === "registered" || kind === "stored"))
+    .filter(({ kind }) => kind === "registered" || kind === "stored")
     .map(({ receipt }) => readReceipt(receipt))
-    .filter(({ receipt: { verdict, names } }) => verdict === "stored" && names.includes(manifestSha256))
+    .filter((read) => isMark(read, record))
     .filter((mark) => proofOf(site.identity, signatureOf(mark), at).verify.length > 0)
     .map(({ receipt }) => receipt.receivedAt)
     .sort();
@@ -109,7 +106,7 @@ function exhibit(site: Site, { manifestSha256 }: StoredRecord, { kind, from, rec
   };
 }
 
-const signatureOf = ({ receipt, signer, certificates }: ReturnType<typeof readReceipt>): Signature => ({
+const signatureOf = ({ receipt, signer, certificates }: Read): Signature => ({
   signer,
   certificates,
   org: receipt.from,
