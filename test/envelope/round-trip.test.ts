@@ -98,11 +98,12 @@ describe("an envelope that is opened by its receiver", () => {
   });
 
   test("tells nothing of its contents in the clear", async () => {
-    const { envelope } = await roundTrip(draftOf(await record(100)), 65_536);
+    // Long, so that no random octets hold it by chance.
+    const messageType = "form-of-its-own";
+    const { envelope } = await roundTrip(draftOf(await record(100), { messageType }), 65_536);
     const clear = `${JSON.stringify(envelope.headers)}${(await bodyOf(envelope)).toString("latin1")}`;
-    for (const secret of ["hospital-a", "hospital-b", "ClinicalDocument", "116", "text/xml", "1.2.3.1", message]) {
-      expect(clear.replaceAll(/v2\.[\w-]+/g, "").includes(secret) ? secret : "").toBe("");
-    }
+    for (const secret of ["hospital-a", "hospital-b", "ClinicalDocument", messageType, "text/xml", "1.2.3.1", message])
+      expect(clear.includes(secret) ? secret : "").toBe("");
   });
 
   test("is opened by each of several receivers, in whatever order they are named", async () => {
