@@ -23,9 +23,11 @@ const slow = [
   "envelope/smime4-memory",
 ].map((name) => `test/${name}.test.ts`);
 
-// Threads of a house are programs of their own, which Node would strip of types and compile at each start. Coverage counts what is compiled.
-if (!process.argv.includes("--coverage"))
-  process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules", ".cache", "tests");
+const isCoverage = process.argv.includes("--coverage");
+/** What covers by chance, or measures another process. */
+const uncounted = isCoverage ? ["**/fuzz.test.ts", "**/*memory.test.ts"] : [];
+// Each file and each thread of a house is a program of its own, which Node would strip of types and compile at each start. Coverage counts what is compiled.
+if (!isCoverage) process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "node_modules", ".cache", "tests");
 
 class SlowestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -38,15 +40,30 @@ class SlowestFirst extends BaseSequencer {
   }
 }
 
+/** They start other programs, which from a process that has grown costs a copy of all its page tables, or leave much memory behind. */
+const apart = [
+  ...["commands", "faults", "peers", "simulation"].map((folder) => `test/${folder}/**/*.test.ts`),
+  ...["bench", "corridor-fixtures", "demo", "docs", "envelope/smime4-memory", "reload"].map(
+    (name) => `test/${name}.test.ts`,
+  ),
+];
+const all = ["test/**/*.test.ts"];
+
 // Whole sites are started by some tests, which wait a third of their time: three workers fit the two cores CI has.
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 3,
+    // Node imports the modules itself, as it does in a house: nothing is transformed, and its compile cache serves tests too.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     sequence: { sequencer: SlowestFirst },
     // Only with --coverage: `npm run coverage`.
     coverage: { include: ["envelope/**/*.ts"], reporter: ["json"], reportsDirectory: "node_modules/.coverage" },
+    projects: [
+      { extends: true, test: { name: "apart", include: apart, exclude: uncounted } },
+      // Imported and compiled anew for each file, modules take two fifths of all: a worker keeps them. Helpers hook nothing when they are imported.
+      { extends: true, test: { name: "together", include: all, exclude: [...apart, ...uncounted], isolate: false } },
+    ],
   },
 });

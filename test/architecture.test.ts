@@ -130,6 +130,11 @@ test("no file is over 300 lines", () => {
   expect(long).toEqual([]);
 });
 
+test("helpers of tests hook nothing when they are imported, since a worker imports them once for many files (vitest.config.ts)", () => {
+  const helpers = all.filter((file) => file.startsWith("test/") && !file.endsWith(".test.ts"));
+  expect(helpers.filter((file) => /^(before|after)(Each|All)\(/m.test(text(file)))).toEqual([]);
+});
+
 test("no file writes to the console", () => {
   expect(all.filter((file) => /\bconsole\./.test(text(file)) && file !== "test/architecture.test.ts")).toEqual([]);
 });

@@ -13,11 +13,14 @@ import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 export type Held = { readonly id: string; readonly kind: string; readonly state: string; readonly code: string | null };
 
 let pki: string;
-beforeAll(async () => {
-  pki = await testPki();
-});
 export let exchange: TestExchange;
-afterEach(() => exchange.close());
+/** For the tests of the file that calls this. */
+export function identifiedHouses(): void {
+  beforeAll(async () => {
+    pki = await testPki();
+  });
+  afterEach(() => exchange.close());
+}
 
 export const study = ctStudy({ instancesPerSeries: 2 });
 export const identifiers = `${chen.national}^^^MOI^NI~B990011^^^HOSPB^MR`;

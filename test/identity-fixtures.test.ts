@@ -5,9 +5,11 @@ import { describe, expect, test } from "vitest";
 import { readHead } from "../formats/dicom.ts";
 import { factsOf } from "./fixtures/dicom-facts.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
-import { admission, atPacs, dataSet, exchange, open, rest } from "./identified.ts";
+import { admission, atPacs, dataSet, exchange, identifiedHouses, open, rest } from "./identified.ts";
 import { fixtures } from "./peers.ts";
 import { until } from "./sites.ts";
+
+identifiedHouses();
 
 const folder = fixtures("dicom");
 const unsent = /^(malformed|charset-empty|charset-per-item|rtstruct-no-preamble)/;

@@ -7,6 +7,7 @@ import {
   delivered,
   exchange,
   held,
+  identifiedHouses,
   identifiers,
   messagesAtHis,
   numbersAtPacs,
@@ -19,6 +20,8 @@ import {
   study,
 } from "./identified.ts";
 import { sha256, until } from "./sites.ts";
+
+identifiedHouses();
 
 const theirNumbers = ["ACC20260116", chen.chart, "HOSPA"];
 

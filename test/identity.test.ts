@@ -10,6 +10,7 @@ import {
   delivered,
   exchange,
   held,
+  identifiedHouses,
   identifiers,
   numbersAtPacs,
   ours,
@@ -21,6 +22,8 @@ import {
   study,
 } from "./identified.ts";
 import { until } from "./sites.ts";
+
+identifiedHouses();
 
 describe("an admission asked for it", () => {
   test("the HIS gets the patient as it admitted them, the PACS its own number, and every other element as it was sealed", async () => {

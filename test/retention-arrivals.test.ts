@@ -15,7 +15,9 @@ import { keptArrivalTable } from "../store/schema-kept-arrivals.ts";
 import type { ArrivalRow, Delivery, Id, Item } from "../store/store.ts";
 import { checked, codes } from "./commands/checked.ts";
 import { octets } from "./envelope/people.ts";
-import { arrival, clear, folder, open, put, store } from "./store/fresh.ts";
+import { arrival, clear, folder, freshStore, open, put, store } from "./store/fresh.ts";
+
+freshStore();
 
 const dayMs = 86_400_000;
 const days = (count: number): number => count * dayMs;

@@ -10,7 +10,9 @@ import { pathOf } from "../store/blank-files.ts";
 import { migrations } from "../store/schema.ts";
 import type { Delivery, Id, RecordState } from "../store/store.ts";
 import { octets, wire } from "./envelope/people.ts";
-import { arrival, clear, delivery, folder, open, put, store } from "./store/fresh.ts";
+import { arrival, clear, delivery, folder, freshStore, open, put, store } from "./store/fresh.ts";
+
+freshStore();
 
 const dayMs = 86_400_000;
 const name = "陳怡君";

@@ -7,7 +7,7 @@ import { initPki } from "../../commands/pki/index.ts";
 import { documents } from "../fixtures/documents.ts";
 import { root, semrs } from "./cli.ts";
 
-export const cwd = mkdtempSync(join(tmpdir(), "semrs-envelope-"));
+export let cwd: string;
 export const at = (name: string): string => join(cwd, name);
 export const images = [1, 2].map((n) => readFileSync(join(root, `examples/study/ct-${n}.dcm`)));
 export const run = (...args: string[]) => semrs(args, { cwd });
@@ -38,11 +38,15 @@ export const fresh = (): string => {
   return `opened-${folders}`;
 };
 
-beforeAll(async () => {
-  await initPki(at("DIR"), ["hospital-a", "hospital-b", "hospital-c"], { now: new Date() });
-  writeFileSync(at("report.xml"), documents["116"]);
-  for (const [index, bytes] of images.entries()) writeFileSync(at(`${"ab"[index]}.dcm`), bytes);
-});
+/** For the tests of the file that calls this. */
+export function envelopeFolder(): void {
+  cwd = mkdtempSync(join(tmpdir(), "semrs-envelope-"));
+  beforeAll(async () => {
+    await initPki(at("DIR"), ["hospital-a", "hospital-b", "hospital-c"], { now: new Date() });
+    writeFileSync(at("report.xml"), documents["116"]);
+    for (const [index, bytes] of images.entries()) writeFileSync(at(`${"ab"[index]}.dcm`), bytes);
+  });
+}
 
 /** Seals `record.eml`, for the tests that open it. */
 export async function sealRecord(): Promise<void> {

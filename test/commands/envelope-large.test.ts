@@ -11,7 +11,9 @@ import { disks, makeDisk } from "../faults/disk.ts";
 import { peer } from "../peers.ts";
 import { sha256 } from "../sites.ts";
 import { root } from "./cli.ts";
-import { at, clear, cwd, fresh, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+import { at, clear, cwd, envelopeFolder, fresh, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+
+envelopeFolder();
 
 const mebibyte = 1 << 20;
 /** Neither ends with a segment, and one segment is short. */

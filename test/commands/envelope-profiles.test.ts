@@ -5,7 +5,9 @@ import { describe, expect, test } from "vitest";
 import { initPki } from "../../commands/pki/index.ts";
 import { readMessage } from "../../envelope/message.ts";
 import { peer } from "../peers.ts";
-import { at, clear, cwd, fresh, opened, opening, run, sealing } from "./envelope-folder.ts";
+import { at, clear, cwd, envelopeFolder, fresh, opened, opening, run, sealing } from "./envelope-folder.ts";
+
+envelopeFolder();
 
 describe("other profiles", () => {
   test("smime-4: sealed, opened, and a changed octet refused", async () => {

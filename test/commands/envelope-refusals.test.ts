@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { initPki, revoke } from "../../commands/pki/index.ts";
 import { root } from "./cli.ts";
-import { at, cwd, fresh, images, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+import { at, cwd, envelopeFolder, fresh, images, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+
+envelopeFolder();
 
 beforeAll(sealRecord);
 

@@ -9,7 +9,9 @@ import { readMessage } from "../../envelope/message.ts";
 import { documents } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
 import { root, semrs } from "./cli.ts";
-import { at, clear, cwd, fresh, opened, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+import { at, clear, cwd, envelopeFolder, fresh, opened, opening, run, sealing, sealRecord } from "./envelope-folder.ts";
+
+envelopeFolder();
 
 beforeAll(sealRecord);
 

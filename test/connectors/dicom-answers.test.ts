@@ -5,8 +5,10 @@ import { element, noDataSet, numberOf, writeCommand } from "../../connectors/dic
 import { dataHead } from "../../connectors/dicom/pdu.ts";
 import { dicomDestination } from "../../connectors/dicom/scu.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
-import { context, each, itemOf, settings, stops } from "./dicom-listening.ts";
+import { context, each, itemOf, settings, stopAfterEach, stops } from "./dicom-listening.ts";
 import { type Asked, scriptedPacs } from "./scripted-pacs.ts";
+
+stopAfterEach();
 
 /** A response to a message so far from the one that came, with a status or none. */
 function respond(asked: Asked, offset: number, status: number | undefined): void {

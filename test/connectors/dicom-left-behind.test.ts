@@ -8,8 +8,10 @@ import { countOf } from "../../connectors/dicom/query.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
 import { associated, command, ct, echoRq, pdv, storeRq } from "../dicom-peer.ts";
 import { until } from "../sites.ts";
-import { context, listening, settings, stops } from "./dicom-listening.ts";
+import { context, listening, settings, stopAfterEach, stops } from "./dicom-listening.ts";
 import { scriptedPacs } from "./scripted-pacs.ts";
+
+stopAfterEach();
 
 test("an association that is released within an instance ends the instance, which fails", async () => {
   let failed: unknown;

@@ -11,8 +11,10 @@ import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { dicomDestination } from "../../connectors/dicom/scu.ts";
 import { associated, command, ct, explicitLittle, pdv } from "../dicom-peer.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
-import { context, each, itemOf, settings, stops } from "./dicom-listening.ts";
+import { context, each, itemOf, settings, stopAfterEach, stops } from "./dicom-listening.ts";
 import { respond, scriptedPacs } from "./scripted-pacs.ts";
+
+stopAfterEach();
 
 const reportRq = (dataSetType: number): Buffer =>
   command(1, [2, commitmentClass], [0x100, 0x0100], [0x110, 3], [0x800, dataSetType], [0x1002, 1]);

@@ -8,9 +8,12 @@ import { dataSetSha256 } from "../sites.ts";
 
 export const context = { log: () => undefined, signal: new AbortController().signal };
 export const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop();
-});
+/** For the tests of the file that calls this. */
+export function stopAfterEach(): void {
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+}
 
 /** `told`: what is logged, as event, code and reason. */
 export type Listening = { readonly port: number; readonly kept: Map<string, string>; readonly told: string[] };

@@ -8,7 +8,9 @@ import { readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead, openPduReader, ProtocolError, pduTypes, writePdu } from "../../connectors/dicom/pdu.ts";
 import { echo } from "../../connectors/dicom/scu.ts";
 import { associated, associateRq, command, ct, dial, echoRq, pdv, storeRq } from "../dicom-peer.ts";
-import { context, listening, settings } from "./dicom-listening.ts";
+import { context, listening, settings, stopAfterEach } from "./dicom-listening.ts";
+
+stopAfterEach();
 
 describe("peers that break the protocol are aborted, and the next C-ECHO works (PS3.8 9.2)", () => {
   const longHead = (type: number, length: number): Buffer => {

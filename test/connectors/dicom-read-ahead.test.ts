@@ -5,8 +5,10 @@ import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts"
 import { ctStudy } from "../fixtures/dicom.ts";
 import { dicomItem } from "../fixtures/dicom-item.ts";
 import { until } from "../sites.ts";
-import { context, stops } from "./dicom-listening.ts";
+import { context, stopAfterEach, stops } from "./dicom-listening.ts";
 import { scriptedPacs } from "./scripted-pacs.ts";
+
+stopAfterEach();
 
 const study = ctStudy({ instancesPerSeries: 2 });
 const uids = study.map(({ sopInstanceUid }) => sopInstanceUid);

@@ -10,7 +10,9 @@ import { Fault } from "../../errors.ts";
 import { associateRq } from "../dicom-peer.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
 import { dataSetSha256, until } from "../sites.ts";
-import { context, each, itemOf, listening, send, settings, stops } from "./dicom-listening.ts";
+import { context, each, itemOf, listening, send, settings, stopAfterEach, stops } from "./dicom-listening.ts";
+
+stopAfterEach();
 
 const samples = [...ctStudy({ instancesPerSeries: 3 }), ...mrStudy(), ...encapsulatedPdf(), ...multiFrame()];
 

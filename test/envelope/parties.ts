@@ -36,7 +36,7 @@ const keyPair = (kind: KeyKind): { publicKey: KeyObject; privateKey: KeyObject }
 
 const nextSerial = (): Uint8Array => {
   serial += 1;
-  return Uint8Array.of(1, serial);
+  return Uint8Array.of(1, serial >>> 8, serial);
 };
 
 export function authority(name: string): Authority {

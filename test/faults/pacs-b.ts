@@ -6,13 +6,16 @@ import { sampleMessage } from "../fixtures/documents.ts";
 import { dataSetSha256, openExchange, type TestExchange, testPki } from "../sites.ts";
 
 export let pki: string;
-beforeAll(async () => {
-  pki = await testPki();
-});
 export const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop();
-});
+/** For the tests of the file that calls this. */
+export function housesWithPacs(): void {
+  beforeAll(async () => {
+    pki = await testPki();
+  });
+  afterEach(async () => {
+    for (const stop of stops.splice(0).reverse()) await stop();
+  });
+}
 
 export const study = ctStudy({ instancesPerSeries: 3 });
 export const digests = new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)]));

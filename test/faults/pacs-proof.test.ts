@@ -12,7 +12,9 @@ import { type Asked, reportCommand, reportFor, reportOn } from "../connectors/sc
 import { startOrthanc } from "../peers/orthanc.ts";
 import { peer } from "../peers.ts";
 import { type TestExchange, until } from "../sites.ts";
-import { atPacs, delivering, digests, logged, stops, study } from "./pacs-b.ts";
+import { atPacs, delivering, digests, housesWithPacs, logged, stops, study } from "./pacs-b.ts";
+
+housesWithPacs();
 
 const actionRq = 0x0130;
 const noSuchInstance = 0x0112;

@@ -3,7 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
 import { scriptedPacs } from "../connectors/scripted-pacs.ts";
 import { openExchange, until } from "../sites.ts";
-import { deliveries, delivering, digests, logged, pki, stops, study } from "./pacs-b.ts";
+import { deliveries, delivering, digests, housesWithPacs, logged, pki, stops, study } from "./pacs-b.ts";
+
+housesWithPacs();
 
 describe("PACS B", () => {
   test.for([3, 7])(

@@ -18,7 +18,9 @@ import {
   sha256,
 } from "../envelope/samples.ts";
 import { peer } from "../peers.ts";
-import { file } from "./scratch.ts";
+import { file, scratch } from "./scratch.ts";
+
+scratch();
 
 const openssl = peer("openssl");
 const run = (...args: readonly string[]): Buffer =>

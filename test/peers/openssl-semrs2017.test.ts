@@ -8,7 +8,9 @@ import { documentDigest, forge2017 } from "../envelope/forge2017.ts";
 import { by, clear2017, draft2017, from, hospitalA, hospitalB, opened2017, transports } from "../envelope/legacy.ts";
 import { cda, collect, inPieces, mebibyte, octets } from "../envelope/samples.ts";
 import { peer } from "../peers.ts";
-import { file } from "./scratch.ts";
+import { file, scratch } from "./scratch.ts";
+
+scratch();
 
 const openssl = peer("openssl");
 const run = (...args: readonly string[]): Buffer =>

@@ -20,7 +20,9 @@ import {
 } from "../envelope/samples.ts";
 import { headers as derHeaders, memorySpool } from "../envelope/smime4-forge.ts";
 import { peer } from "../peers.ts";
-import { file } from "./scratch.ts";
+import { file, scratch } from "./scratch.ts";
+
+scratch();
 
 const openssl = peer("openssl");
 const run = (input: Uint8Array, ...args: readonly string[]): Buffer =>

@@ -5,11 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { listening, stops } from "../connectors/dicom-listening.ts";
+import { listening, stopAfterEach, stops } from "../connectors/dicom-listening.ts";
 import { ctStudy, mrStudy } from "../fixtures/dicom.ts";
 import { peer } from "../peers.ts";
 import { dataSetSha256 } from "../sites.ts";
 import { startOrthanc } from "./orthanc.ts";
+
+stopAfterEach();
 
 const env = { ...process.env, TCP_NODELAY: "1" };
 const run = async (program: string, ...args: string[]): Promise<string> => {

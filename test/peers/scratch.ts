@@ -4,8 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 
-const folder = mkdtempSync(join(tmpdir(), "semrs-peer-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let folder: string;
+/** For the tests of the file that calls this. */
+export function scratch(): void {
+  folder = mkdtempSync(join(tmpdir(), "semrs-peer-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+}
 
 /** The path of a file in it, written first where there are bytes. */
 export function file(name: string, bytes?: Uint8Array | string): string {

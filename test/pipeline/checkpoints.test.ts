@@ -5,7 +5,9 @@ import { openCheckpoints } from "../../pipeline/checkpoints.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { a } from "../envelope/parties.ts";
 import { until } from "../sites.ts";
-import { store } from "../store/fresh.ts";
+import { freshStore, store } from "../store/fresh.ts";
+
+freshStore();
 
 afterEach(() => vi.useRealTimers());
 

@@ -6,7 +6,9 @@ import { type Searched, searchJournal } from "../../pipeline/search.ts";
 import { finishedSql } from "../../store/kept.ts";
 import { searchSql } from "../../store/search.ts";
 import type { ArrivalRow, Id } from "../../store/store.ts";
-import { arrival, folder, store } from "../store/fresh.ts";
+import { arrival, folder, freshStore, store } from "../store/fresh.ts";
+
+freshStore();
 
 const patientOf = (n: number): string => `P${n % 3}`;
 const token = (patient: string): string => store.tokens.of("patient", "", patient);

@@ -7,7 +7,9 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { ArrivalRow } from "../../store/store.ts";
-import { arrival, folder, key, open, store } from "./fresh.ts";
+import { arrival, folder, freshStore, key, open, store } from "./fresh.ts";
+
+freshStore();
 
 describe("the accept journal", () => {
   async function accept(count: number): Promise<ArrivalRow[]> {

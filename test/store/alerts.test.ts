@@ -1,7 +1,9 @@
 /** Alerts and notices on the real store: there after a restart, gone when they are over. */
 import { expect, test } from "vitest";
 import type { AlertRow, Notice } from "../../store/alerts.ts";
-import { arrival, delivery, open, store } from "./fresh.ts";
+import { arrival, delivery, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 const disk: AlertRow = { key: "disk", kind: "disk", subject: "", says: "full" };
 const notice = (target: string, change: Partial<Notice> = {}): Notice => ({

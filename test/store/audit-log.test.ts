@@ -6,7 +6,9 @@ import { describe, expect, test } from "vitest";
 import { chained } from "../../store/audit-chain.ts";
 import type { Statement } from "../../store/sqlite.ts";
 import type { WitnessedHead } from "../../store/store.ts";
-import { arrival, folder, open, store } from "./fresh.ts";
+import { arrival, folder, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 const chen = { patient: "1chen", ids: ["A223456781", "0012345"] };
 const entry = (subject: string) => store.audit.add({ event: "message", subject, peer: "his", patients: [chen] });

@@ -10,8 +10,10 @@ import { sealOctets, sealPart } from "../../envelope/index.ts";
 import { isSizeOf } from "../../store/direct.ts";
 import { storageKeys } from "../../store/keys.ts";
 import { octets, wire } from "../envelope/people.ts";
-import { clear, folder, key, open, put, store } from "./fresh.ts";
+import { clear, folder, freshStore, key, open, put, store } from "./fresh.ts";
 import { beforeTwoLevels } from "./rows.ts";
+
+freshStore();
 
 describe("blobs", () => {
   test.for([1, 65_536, 65_537, 3_000_000])("%i octets come back as they were", async (size) => {

@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { verifyStore } from "../../pipeline/verify.ts";
 import type { Store } from "../../store/store.ts";
-import { arrival, store } from "./fresh.ts";
+import { arrival, freshStore, store } from "./fresh.ts";
+
+freshStore();
 
 const many = 3_000;
 

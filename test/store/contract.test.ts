@@ -1,7 +1,9 @@
 /** The store on `node:sqlite` keeps the contract; another one would be a second line here. */
 
 import { storeContract } from "./contract.ts";
-import { clear, open, store } from "./fresh.ts";
+import { clear, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 storeContract({
   name: "sqlite",

@@ -1,7 +1,9 @@
 /** Which delivery is due when, which waits for another, and what a crash makes of one on the wire. */
 import { describe, expect, test } from "vitest";
 import type { StoredRecord } from "../../store/store.ts";
-import { delivery, open, store } from "./fresh.ts";
+import { delivery, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 const register = { kind: "register", destination: "registry" } as const;
 

@@ -4,7 +4,9 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { migrations } from "../../store/schema.ts";
 import { emergencyTable } from "../../store/schema-emergency.ts";
-import { folder, open, store } from "./fresh.ts";
+import { folder, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 test("an upgrade finds them in the audit log", async () => {
   await store.commit([

@@ -10,7 +10,9 @@ import { storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
 import type { NewEntry } from "../../store/store.ts";
 import { until } from "../sites.ts";
-import { key, store } from "./fresh.ts";
+import { freshStore, key, store } from "./fresh.ts";
+
+freshStore();
 
 const latest = { limit: 10, moment: Number.MAX_SAFE_INTEGER };
 const token = (label: "patient" | "document" | "reference", value: string) => store.tokens.of(label, "", value);

@@ -6,7 +6,9 @@ import { expect, test } from "vitest";
 import { storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
 import type { NewEntry, Token } from "../../store/store.ts";
-import { folder, key, open, store } from "./fresh.ts";
+import { folder, freshStore, key, open, store } from "./fresh.ts";
+
+freshStore();
 
 const patient = (n: string): Token => store.tokens.of("patient", "1.2", n);
 const document = (name: string): Token => store.tokens.of("document", "", name);

@@ -1,4 +1,4 @@
-/** A store in a fresh folder for each test of the file that imports this, and what tests put in it. */
+/** A store in a fresh folder for each test, and what tests put in it. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,11 +17,14 @@ export let store: Store;
 export async function open(change: Partial<StoreOptions> = {}): Promise<void> {
   store = await openStore({ folder, key, now: () => new Date(), ...change });
 }
-beforeEach(async () => {
-  folder = join(mkdtempSync(join(tmpdir(), "semrs-store-")), "data");
-  await open();
-});
-afterEach(() => store.close().catch(() => undefined));
+/** For each test of the file that calls this. */
+export function freshStore(): void {
+  beforeEach(async () => {
+    folder = join(mkdtempSync(join(tmpdir(), "semrs-store-")), "data");
+    await open();
+  });
+  afterEach(() => store.close().catch(() => undefined));
+}
 
 export const arrival = (change: Partial<ArrivalRow> = {}): ArrivalRow => arrivalRow(store.newId(), change);
 export const delivery = (change: Partial<Delivery> = {}): Delivery => deliveryRow(store.newId(), change);

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { Item } from "../../store/store.ts";
-import { folder, open, store } from "./fresh.ts";
+import { folder, freshStore, open, store } from "./fresh.ts";
 import { beforeTwoLevels } from "./rows.ts";
+
+freshStore();
 
 describe("formats of the database", () => {
   const waiting = (kind: "document" | "instance", joins: readonly string[]): Item => ({

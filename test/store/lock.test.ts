@@ -4,7 +4,9 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { folder, open, store } from "./fresh.ts";
+import { folder, freshStore, open, store } from "./fresh.ts";
+
+freshStore();
 
 const root = join(import.meta.dirname, "..", "..");
 /** Opens the store of a folder, says so, and has it until it is ended. */

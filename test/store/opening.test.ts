@@ -7,7 +7,9 @@ import { openStore } from "../../store/index.ts";
 import { migrations } from "../../store/schema.ts";
 import { octets } from "../envelope/people.ts";
 import { type Disk, disks, makeDisk } from "../faults/disk.ts";
-import { arrival, clear, folder, open, put, store } from "./fresh.ts";
+import { arrival, clear, folder, freshStore, open, put, store } from "./fresh.ts";
+
+freshStore();
 
 const index = (): string => join(folder, "semrs.db");
 /** Something acknowledged, and a blob in a file of its own. */

@@ -5,7 +5,9 @@ import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { storageKeys } from "../../store/keys.ts";
 import type { StoredRecord } from "../../store/store.ts";
-import { folder, key, open, store } from "./fresh.ts";
+import { folder, freshStore, key, open, store } from "./fresh.ts";
+
+freshStore();
 
 const certificate = randomBytes(450);
 const digest = (): string => randomBytes(32).toString("hex");

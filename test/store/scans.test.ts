@@ -4,7 +4,9 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { openScans } from "../../store/scans.ts";
 import type { Delivery } from "../../store/store.ts";
-import { arrival, delivery, folder, store } from "./fresh.ts";
+import { arrival, delivery, folder, freshStore, store } from "./fresh.ts";
+
+freshStore();
 
 const add = (...states: readonly ("accepted" | "refused")[]) =>
   store.commit(states.map((state) => store.arrivals.add(arrival({ state }))));

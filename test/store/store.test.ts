@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { walkJournal } from "../../store/accept-journal.ts";
-import { arrival, delivery, folder, open, put, store } from "./fresh.ts";
+import { arrival, delivery, folder, freshStore, open, put, store } from "./fresh.ts";
+
+freshStore();
 
 describe("commits", () => {
   test("below the disk reserve nothing more is accepted, but what drains still goes", async () => {
