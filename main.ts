@@ -30,7 +30,8 @@ const program = new Command("semrs")
   .exitOverride();
 // Help, completion and a wrong verb speak of all of them.
 const [, , asked = ""] = process.argv;
-const wanted = Object.hasOwn(verbs, asked) && asked !== "completion" ? [asked] : Object.keys(verbs);
+const isOne = Object.hasOwn(verbs, asked) && asked !== "completion";
+const wanted = isOne ? [asked] : ["-V", "--version"].includes(asked) ? [] : Object.keys(verbs);
 for (const name of wanted) {
   const verb = await verbs[name]?.(program);
   if (verb) program.addCommand(verb);

@@ -4,18 +4,32 @@ import { Worker } from "node:worker_threads";
 import { Fault } from "../errors.ts";
 
 /** The one answer of a program of this folder. STOPPING when the signal says so; STORE_DAMAGED, naming `what`, where it fails. */
-export async function beside<Request, Answer>(
+export const beside = <Request, Answer>(
   program: `./${string}-worker.ts`,
   request: Request,
   what: string,
   signal?: AbortSignal,
+): Promise<Answer> =>
+  named(what, signal, async () => {
+    const worker = new Worker(new URL(program, import.meta.url), { name: "scan", workerData: request });
+    try {
+      const [answer] = (await once(worker, "message", signal ? { signal } : {})) as [Answer];
+      return answer;
+    } catch (cause) {
+      await worker.terminate();
+      throw cause;
+    }
+  });
+
+/** The same faults of work that is done here. */
+export async function named<Answer>(
+  what: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<Answer>,
 ): Promise<Answer> {
-  const worker = new Worker(new URL(program, import.meta.url), { name: "scan", workerData: request });
   try {
-    const [answer] = (await once(worker, "message", signal ? { signal } : {})) as [Answer];
-    return answer;
+    return await work();
   } catch (cause) {
-    await worker.terminate();
     if (signal?.aborted) throw new Fault("STOPPING", "the site is stopping", { cause });
     const reason = cause instanceof Error ? cause.message : "the store cannot be read";
     throw new Fault("STORE_DAMAGED", `${what} failed: ${reason}`, { cause });

@@ -2,4 +2,4 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type ReconcileRequest, reconcile } from "./reconcile.ts";
 
-parentPort?.postMessage(reconcile(workerData as ReconcileRequest));
+parentPort?.postMessage(await reconcile(workerData as ReconcileRequest));

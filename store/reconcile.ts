@@ -1,9 +1,10 @@
 /**
  * Reconciliation: what was accepted against what became of it. Accepted are all arrivals and all records of other houses;
- * each has exactly one fate, found by following it to its documents, records and deliveries. Runs in a thread of its own
- * (`reconcile-worker.ts`) on one snapshot of the index: it goes through every row.
+ * each has exactly one fate, found by following it to its documents, records and deliveries. Goes through every row, so that a
+ * large index is reconciled in a thread of its own (`reconcile-worker.ts`).
  */
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout } from "node:timers/promises";
 import { type Head, walkOn } from "./accept-journal.ts";
 
 /**
@@ -78,15 +79,18 @@ const sumsSql = `
 const lateMs = 2_000;
 const lookMs = 50;
 
-/** One pass. STORE_DAMAGED where the accept journal's chain does not hold. */
-export function reconcile({ database, journal, from, outbound }: ReconcileRequest): Reconciliation {
+/** One pass. STORE_DAMAGED where the accept journal's chain does not hold; AbortError when the signal says so. */
+export async function reconcile(
+  { database, journal, from, outbound }: ReconcileRequest,
+  signal?: AbortSignal,
+): Promise<Reconciliation> {
   const db = new DatabaseSync(database, { readOnly: true });
   try {
     db.exec("PRAGMA busy_timeout = 5000");
     const first = lookUp(db, journal, from);
     let found = first;
     for (const end = Date.now() + lateMs; found.late.length > 0 && Date.now() < end; ) {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookMs);
+      await setTimeout(lookMs, undefined, signal ? { signal } : {});
       const again = lookUp(db, journal, from);
       // Those that are under way now and were not then are not late: the next pass looks them up.
       found = { ...again, late: again.late.filter((id) => first.late.includes(id)) };

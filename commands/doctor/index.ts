@@ -49,7 +49,7 @@ async function examine(config: Config): Promise<readonly Diagnosis[]> {
     ...grouped(["keys", "certificates", "revocation lists", "data folder", "ports"], environment),
   ];
   if (!environment.some(({ code }) => code === "DATA_UNWRITABLE"))
-    rows.push(syncOf(config), spaceOf(config), ...descriptorsOf(config), storeOf(config));
+    rows.push(syncOf(config), spaceOf(config), ...descriptorsOf(config), await storeOf(config));
   // Without keys nobody can be asked.
   if (!environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error")) {
     rows.push(

@@ -125,14 +125,14 @@ async function dateAt(url: string, tls: Keys["tls"], pinned: string | undefined)
 const maxHealthBytes = 64 * 1024;
 
 /** The accept journal from the first line on, each in the index, and all that was accepted accounted for; a running site is not disturbed. */
-export function storeOf({ own: { data, channels } }: Config): Diagnosis {
+export async function storeOf({ own: { data, channels } }: Config): Promise<Diagnosis> {
   const check = "store";
   const [database, journal] = [join(data, "semrs.db"), join(data, "accept.journal")];
   if (!existsSync(database)) return { check, state: "pass", says: "none yet; the first start makes it" };
   const next = "semrs verify names what is damaged; then restore a backup.";
   try {
     const outbound = channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
-    const found = reconcile({ database, journal, from: emptyHead, outbound });
+    const found = await reconcile({ database, journal, from: emptyHead, outbound });
     const lost =
       found.missing.length + found.late.length + found.channels.reduce((sum, channel) => sum + channel.lost, 0);
     const accepted = found.channels.reduce((sum, channel) => sum + channel.accepted, 0);
