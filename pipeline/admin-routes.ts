@@ -104,7 +104,7 @@ export const routes: readonly Route[] = [
   }),
   get("/trace/{id}", {
     summary: "The way of one message: by an id, the last digits of one, or a control id.",
-    answer: ({ running: { site }, id }) => waits(site, trace(site.store, id)),
+    answer: async ({ running: { site }, id }) => waits(site, await trace(site.store, id)),
   }),
   get("/records", { summary: "The newest sealed records.", answer: ({ running }) => records(running.site) }),
   get("/records/{id}/evidence", {

@@ -21,9 +21,9 @@ type Exhibit = {
 };
 
 /** Evidence of one record, by an id that `journal trace` knows; DOCUMENT_UNKNOWN, or QUERY_INVALID where it is of several. */
-export function evidenceOf(site: Site, query: string): EvidenceFiles {
+export async function evidenceOf(site: Site, query: string): Promise<EvidenceFiles> {
   const { store, identity, now } = site;
-  const ids = trace(store, query).records.map(({ id }) => id);
+  const ids = (await trace(store, query)).records.map(({ id }) => id);
   const record = store.records.find(ids[0] ?? "");
   if (!record) throw new Fault("DOCUMENT_UNKNOWN", "no record was made of this; evidence is of records");
   if (ids.length > 1) throw new Fault("QUERY_INVALID", `there are ${ids.length} records of this: ${ids.join(", ")}`);

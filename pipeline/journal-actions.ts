@@ -32,7 +32,7 @@ export async function release(
   replace = false,
 ): Promise<Acted> {
   const { store, now } = site;
-  const subject = subjectOf(site, query);
+  const subject = await subjectOf(site, query);
   const told = [
     step(site, subject.id, "admin", "released", { detail: reason }),
     ...acted(site, "release", subject, reason),
@@ -66,7 +66,7 @@ export async function release(
 /** Ends what is held, waits or is parked, for good. */
 export async function discard(site: Site, query: string, reason: string): Promise<Acted> {
   const { store } = site;
-  const subject = subjectOf(site, query);
+  const subject = await subjectOf(site, query);
   const ended = { state: "discarded", reason } as const;
   if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting")) {
     const items = matterOf(site, subject.item);
@@ -92,7 +92,7 @@ export async function discard(site: Site, query: string, reason: string): Promis
 /** A delivery that ended is made anew; a message that was refused or filtered goes through its channel again. */
 export async function resend(site: Site, releases: Releases, query: string, reason: string): Promise<Acted> {
   const { store } = site;
-  const subject = subjectOf(site, query);
+  const subject = await subjectOf(site, query);
   const told = [
     step(site, subject.id, "admin", "resent", { detail: reason }),
     ...acted(site, "resend", subject, reason),
@@ -121,7 +121,7 @@ export async function reveal(
   reason: string,
 ): Promise<{ id: Id; body: AsyncIterable<Uint8Array> }> {
   const { store, log } = site;
-  const subject = subjectOf(site, query);
+  const subject = await subjectOf(site, query);
   const blob = subject.kind === "item" ? subject.item.blob : subject.kind === "arrival" ? subject.blob : null;
   if (!blob)
     throw new Fault(
@@ -154,8 +154,8 @@ type Subject =
   | { readonly kind: "item"; readonly id: Id; readonly item: Item }
   | { readonly kind: "delivery"; readonly id: Id; readonly delivery: Delivery };
 
-function subjectOf(site: Site, query: string): Subject {
-  const { arrivals, items, deliveries } = familyOf(site.store, query);
+async function subjectOf(site: Site, query: string): Promise<Subject> {
+  const { arrivals, items, deliveries } = await familyOf(site.store, query);
   const is = ({ id }: { id: Id }): boolean => id === query || id.endsWith(query);
   const item = items.find(is);
   if (item) return { kind: "item", id: item.id, item };

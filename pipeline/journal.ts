@@ -51,8 +51,8 @@ export type Family = {
 };
 
 /** Arrival, document, images, records and deliveries that belong to what an id, the end of one, or a control id names. */
-export function familyOf(store: Store, query: string): Family {
-  const found = store.steps.find(query);
+export async function familyOf(store: Store, query: string): Promise<Family> {
+  const found = await store.scans.find(query);
   const [first] = found;
   if (!first)
     throw new Fault("DOCUMENT_UNKNOWN", "nothing here has this id or control id; semrs journal list shows some");
@@ -100,8 +100,8 @@ const distinct = (ids: readonly (Id | null)[]): readonly Id[] => [
 ];
 
 /** One timeline from source to the other house, with what is under way now. */
-export function trace(store: Store, query: string) {
-  const family = familyOf(store, query);
+export async function trace(store: Store, query: string) {
+  const family = await familyOf(store, query);
   const { arrivals, items, records, deliveries } = family;
   const subjects = [arrivals, items, records, deliveries].flatMap((rows) => rows.map(({ id }) => id));
   const arrived = arrivals.map(({ id, receivedAt, source, sender, controlId }): Step => {

@@ -7,15 +7,27 @@ import type { SQLInputValue } from "node:sqlite";
 import { beside } from "./beside.ts";
 import { text } from "./rows.ts";
 import type { Row } from "./sqlite.ts";
+import type { Id } from "./store.ts";
 
 const tables = { arrivals: "arrival", items: "item", records: "record", deliveries: "delivery" } as const;
 /** Rows by state, of each of these. */
 export type Counts = Readonly<Record<keyof typeof tables, Readonly<Record<string, number>>>>;
+/** Where an id, or the end of one, was found. */
+export type Found = { readonly kind: (typeof named)[number]; readonly id: Id };
 /** The oldest delivery to a destination that is due, milliseconds since 1970. */
 export type Queue = { readonly destination: string; readonly since: number };
 
+/** What has ids that people are shown. */
+const named = ["arrival", "item", "record", "delivery"] as const;
+const maxFound = 20;
+
 /** Where the index can be asked. */
 type Asked = { all(sql: string, ...params: SQLInputValue[]): readonly Row[] };
+
+const found = ({ all }: Asked, kind: Found["kind"], where: string, value: string): readonly Found[] =>
+  all(`SELECT id FROM ${kind} WHERE ${where} ORDER BY id DESC LIMIT ${maxFound}`, value).map((row) => {
+    return { kind, id: text(row, "id") };
+  });
 
 export const scans = {
   counts: ({ all }: Asked): Counts =>
@@ -32,14 +44,24 @@ export const scans = {
        WHERE state IN ('queued', 'inflight', 'ambiguous') AND (attempts > 0 OR due <= ?) GROUP BY destination`,
       now,
     ).map((row) => ({ destination: text(row, "destination"), since: Date.parse(text(row, "since")) })),
+  /** No index is in the order of what ids end with. */
+  endings: (asked: Asked, digits: string): readonly Found[] =>
+    named.flatMap((kind) => found(asked, kind, "id LIKE '%' || ?", digits)),
 } as const;
 
-export type ScanRequest = { readonly database: string; readonly name: keyof typeof scans; readonly now: number };
+export type ScanRequest = {
+  readonly database: string;
+  readonly name: keyof typeof scans;
+  /** Of queues the time, of endings the digits. */
+  readonly value: number | string;
+};
 
 export type Scans = {
   /** They include every commit which had resolved when they were asked for; who asks while one is under way shares the next. */
   counts(): Promise<Counts>;
   queues(now: number): Promise<readonly Queue[]>;
+  /** Arrivals by control id; anything by its id or the last digits of it. */
+  find(query: string): Promise<readonly Found[]>;
 };
 
 /** Up to this many octets of index some 100,000 rows are looked at where they are asked for. */
@@ -47,8 +69,8 @@ const maxInPlace = 256 * 1024 * 1024;
 
 export function openScans(db: Asked, database: string, max = maxInPlace): Scans {
   const isLarge = (): boolean => statSync(database).size > max;
-  const inThread = <Answer>(name: ScanRequest["name"], now = 0): Promise<Answer> =>
-    beside<ScanRequest, Answer>("./scans-worker.ts", { database, name, now }, name);
+  const inThread = <Answer>(name: ScanRequest["name"], value: ScanRequest["value"] = 0): Promise<Answer> =>
+    beside<ScanRequest, Answer>("./scans-worker.ts", { database, name, value }, name);
   let running: Promise<unknown> = Promise.resolve();
   let next: Promise<Counts> | undefined;
   const count = async (): Promise<Counts> => {
@@ -62,5 +84,11 @@ export function openScans(db: Asked, database: string, max = maxInPlace): Scans 
       return next;
     },
     queues: async (now) => (isLarge() ? await inThread("queues", now) : scans.queues(db, now)),
+    find: async (query) => {
+      if (/^[0-9a-f]{32}$/.test(query)) return named.flatMap((kind) => found(db, kind, "id = ?", query));
+      const arrivals = found(db, "arrival", "control_id = ?", query);
+      if (arrivals.length > 0 || !/^[0-9a-f]{4,31}$/.test(query)) return arrivals;
+      return isLarge() ? await inThread("endings", query) : scans.endings(db, query);
+    },
   };
 }

@@ -24,9 +24,6 @@ export type Step = {
   readonly detail?: string | null;
 };
 
-/** Where an id, or the end of one, was found. */
-export type Found = { readonly kind: "arrival" | "item" | "record" | "delivery"; readonly id: Id };
-
 export type Steps = {
   add(step: Step): Change;
   /**
@@ -36,13 +33,9 @@ export type Steps = {
   checkClock(now: Date): void;
   /** Steps of any of these, oldest first. */
   of(subjects: readonly Id[]): readonly Step[];
-  /** Arrivals by control id; anything by its id or the last digits of it. */
-  find(query: string): readonly Found[];
 };
 
-const maxFound = 20;
 const maxSteps = 10_000;
-const tables = ["arrival", "item", "record", "delivery"] as const;
 
 export function openSteps(db: Database): Steps {
   const read = (row: Row): Step => ({
@@ -56,10 +49,6 @@ export function openSteps(db: Database): Steps {
     code: textOrNull(row, "code"),
     detail: textOrNull(row, "detail"),
   });
-  const found = (kind: Found["kind"], where: string, value: string): readonly Found[] =>
-    db.all(`SELECT id FROM ${kind} WHERE ${where} ORDER BY id DESC LIMIT ${maxFound}`, value).map((row) => {
-      return { kind, id: text(row, "id") };
-    });
   return {
     add: ({ subject, at, station, event, ms, peer, attempt, code, detail }) =>
       insert("step", {
@@ -88,11 +77,5 @@ export function openSteps(db: Database): Steps {
           JSON.stringify(subjects),
         )
         .map(read),
-    find: (query) => {
-      if (/^[0-9a-f]{32}$/.test(query)) return tables.flatMap((kind) => found(kind, "id = ?", query));
-      const named = found("arrival", "control_id = ?", query);
-      if (named.length > 0 || !/^[0-9a-f]{4,31}$/.test(query)) return named;
-      return tables.flatMap((kind) => found(kind, "id LIKE '%' || ?", query));
-    },
   };
 }

@@ -42,7 +42,8 @@ export type { By, Entries, EntryRow, EntryStatus, NewEntry, Slice, SubmissionRow
 export type { Item, ItemState, Items } from "./item.ts";
 export type { MergeRow, Merges } from "./merges.ts";
 export type { Messages } from "./messages.ts";
-export type { Found, Step } from "./steps.ts";
+export type { Found } from "./scans.ts";
+export type { Step } from "./steps.ts";
 export type { Studies, StudyRow } from "./studies.ts";
 
 /** 32 lower-case hex digits, time-ordered: 48 bits of milliseconds, 80 random bits. */

@@ -21,9 +21,9 @@ export type Facts = {
 const none: Family = { arrivals: [], items: [], records: [], deliveries: [] };
 
 /** Facts about everything that these control ids brought to a house. */
-export function factsOf({ started, config }: House, controlIds: readonly string[]): Facts {
+export async function factsOf({ started, config }: House, controlIds: readonly string[]): Promise<Facts> {
   const { store } = started;
-  const family = controlIds.map((id) => grown(store, id)).reduce(merged, none);
+  const family = (await Promise.all(controlIds.map((id) => grown(store, id)))).reduce(merged, none);
   const { arrivals, items, records } = family;
   const documents = items.filter(({ kind }) => kind === "document");
   const steps = store.steps.of([...items, ...records].map(({ id }) => id));
@@ -56,9 +56,9 @@ export function factsOf({ started, config }: House, controlIds: readonly string[
   };
 }
 
-function grown(store: Store, controlId: string): Family {
+async function grown(store: Store, controlId: string): Promise<Family> {
   try {
-    return familyOf(store, controlId);
+    return await familyOf(store, controlId);
   } catch {
     // Not there, or not yet.
     return none;

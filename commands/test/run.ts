@@ -68,7 +68,7 @@ async function outcome(
   const end = performance.now() + test.within;
   for (;;) {
     await settled(houses, Math.max(0, end - performance.now()));
-    const facts = factsOf(house, subjects);
+    const facts = await factsOf(house, subjects);
     const found = [
       ...factDifferences(test.expect, facts),
       ...deliveryDifferences(test.expect.delivered, houses.receivers, sent, full),

@@ -133,12 +133,12 @@ describe.skipIf(!openssl.available)("three years later", () => {
     pemToDer(readFileSync(join(exchange.env.PKI ?? "", site, "sign.crt"), "utf8"))[0] ?? new Uint8Array();
 
   /** The evidence as of then, written to a folder; `revoked` a day ago, as of then or of now. */
-  function evidence(
+  async function evidence(
     name: string,
     revoked: readonly SiteName[],
     ago: Date,
     site = atA,
-  ): { folder: string; page: string } {
+  ): Promise<{ folder: string; page: string }> {
     if (!site) throw new Error("the site is not open");
     const entries = revoked.map((site) => ({
       serial: Buffer.from(readCertificate(signing(site)).serial, "hex"),
@@ -147,7 +147,7 @@ describe.skipIf(!openssl.available)("three years later", () => {
     const [thisUpdate, nextUpdate] = [new Date(+future - dayMs), new Date(+future + dayMs)];
     const crls = [issueCrl({ number: 9, thisUpdate, nextUpdate, revoked: entries }, ca)];
     const identity = { ...site.identity, trust: { ...site.identity.trust, crls } };
-    const { files } = evidenceOf({ ...site, identity, now: () => future }, record);
+    const { files } = await evidenceOf({ ...site, identity, now: () => future }, record);
     const folder = mkdtempSync(join(base, name));
     for (const [file, octets] of Object.entries(files))
       writeFileSync(join(folder, file), Buffer.from(octets, "base64"));
@@ -164,8 +164,8 @@ describe.skipIf(!openssl.available)("three years later", () => {
     for (const site of [atA, atB]) await site?.store.close();
   });
 
-  test("it still proves it, as of when each signed: their certificates have ended", () => {
-    const { folder, page } = evidence("ended", [], future);
+  test("it still proves it, as of when each signed: their certificates have ended", async () => {
+    const { folder, page } = await evidence("ended", [], future);
     expect(
       page.match(/^\| `(author|receipt|request).*$/gm)?.map((row) => row.includes("the certificate has ended since")),
     ).toEqual(Array.from({ length: 5 }, () => true));
@@ -178,22 +178,22 @@ describe.skipIf(!openssl.available)("three years later", () => {
     expect(() => run(folder)).toThrow(/CRL/);
   });
 
-  test("a house whose key was revoked since has signed what the registry dated, and nothing else", () => {
-    const { folder, page } = evidence("revoked", ["hospital-a"], new Date(+future - dayMs));
+  test("a house whose key was revoked since has signed what the registry dated, and nothing else", async () => {
+    const { folder, page } = await evidence("revoked", ["hospital-a"], new Date(+future - dayMs));
     expect(page).toMatch(/`author\.\*` .*the certificate was revoked since/);
     run(folder);
     // The house that fetched it has the registry's word as well.
-    const fetched = evidence("fetched", ["hospital-a"], new Date(+future - dayMs), atB);
+    const fetched = await evidence("fetched", ["hospital-a"], new Date(+future - dayMs), atB);
     expect(fetched.page).toMatch(/`author\.\*` .*the certificate was revoked since/);
     expect(fetched.page).toMatch(/`response-hospital-a\.\*` .*not proven any more/);
     run(fetched.folder);
-    const before = evidence("before", ["hospital-a"], new Date(Date.now() - dayMs));
+    const before = await evidence("before", ["hospital-a"], new Date(Date.now() - dayMs));
     expect(before.page).toMatch(/`author\.\*` .*not proven any more/);
     expect(commandsIn(before.folder).filter((command) => command.includes("-in author.p7s"))).toEqual([]);
   });
 
-  test("what a registry signed whose key was revoked proves and dates nothing any more", () => {
-    const { folder, page } = evidence("registry", ["hospital-a", "registry"], new Date(+future - dayMs));
+  test("what a registry signed whose key was revoked proves and dates nothing any more", async () => {
+    const { folder, page } = await evidence("registry", ["hospital-a", "registry"], new Date(+future - dayMs));
     for (const name of ["author", "receipt-registered-registry"])
       expect(page).toMatch(new RegExp(`\`${name}\\.\\*\` .*not proven any more`));
     run(folder);

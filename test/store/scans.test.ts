@@ -52,6 +52,22 @@ describe.each([
     db.close();
   });
 
+  test("what an id ends with, wherever it is; whole ids and control ids before that", async () => {
+    const { db, find } = opened();
+    const [one, other] = [arrival({ controlId: "abcd" }), arrival({ controlId: "M2" })];
+    const sent = delivery();
+    await store.commit([store.arrivals.add(one), store.arrivals.add(other), store.deliveries.add(sent)]);
+    const asArrival = (id: string) => [{ kind: "arrival", id }];
+    expect(await find(one.id.slice(-9))).toEqual(asArrival(one.id));
+    expect(await find(sent.id.slice(-9))).toEqual([{ kind: "delivery", id: sent.id }]);
+    expect(await find(other.id)).toEqual(asArrival(other.id));
+    expect(await find("M2")).toEqual(asArrival(other.id));
+    // A control id may look like the end of an id.
+    expect(await find("abcd")).toEqual(asArrival(one.id));
+    expect([await find("nobody"), await find("f".repeat(31))]).toEqual([[], []]);
+    db.close();
+  });
+
   test("what was committed while another count is under way is in the next, which all share who ask meanwhile", async () => {
     const { db, counts } = opened();
     const first = counts();
