@@ -92,6 +92,10 @@ export function reasonOf(thrown: unknown): string {
   return `unexpected ${thrown.name} at ${place}; report it with the version`;
 }
 
+/** What the system threw of a disk without room, or of a quota that is used up. */
+export const hasNoRoom = (thrown: unknown): boolean =>
+  ["ENOSPC", "EDQUOT"].includes((thrown as { readonly code?: string }).code ?? "");
+
 /** What keeps a port from being listened on, and what to do about it. */
 const unlistened: ReadonlyMap<string, string> = new Map([
   ["EADDRINUSE", "another process listens there; end it, or take another port"],

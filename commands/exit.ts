@@ -26,6 +26,7 @@ const files: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EACCES: ["QUERY_INVALID", "is closed to this user"],
   EROFS: ["QUERY_INVALID", "is on a disk that takes no writes"],
   ENOSPC: ["STORE_FULL", "does not fit: the disk is full"],
+  EDQUOT: ["STORE_FULL", "does not fit: this user's quota is used up"],
 };
 
 /** A file or an argument that a person named wrongly is no defect: it is told as theirs. */

@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { codeOf, Fault, hasNoRoom, reasonOf } from "../errors.ts";
 import type { Context, Deliver, Destination, Item, Source, Verdict } from "./connector.ts";
 import { seconds } from "./wire.ts";
 
@@ -106,13 +106,12 @@ export const directoryDestination: Destination<typeof destinationOptions> = {
   options: destinationOptions,
   example: "directory: { path: outgoing }",
   send: async ({ path }, items, report) => {
-    await mkdir(path, { recursive: true });
     for await (const item of items) {
       try {
+        await mkdir(path, { recursive: true });
         await leave(path, item);
       } catch (cause) {
-        const { code } = cause as NodeJS.ErrnoException;
-        if (code === "ENOSPC") throw new Fault("PEER_BUSY", `${path} is full; free space`, { cause });
+        if (hasNoRoom(cause)) throw new Fault("PEER_BUSY", `${path} is full; free space`, { cause });
         throw cause instanceof Fault ? cause : new Fault("PEER_UNREACHABLE", `${path} cannot be written`, { cause });
       }
       report(item, { state: "delivered" });

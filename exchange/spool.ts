@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Spool } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { Fault, hasNoRoom } from "../errors.ts";
 
 const readBytes = 256 * 1024;
 
@@ -27,7 +27,7 @@ export function openSpools(folder: string): Spools {
         files.push(file);
         const to = createWriteStream(file, { flags: "wx", mode: 0o600 });
         await pipeline(Readable.from(cipher, { objectMode: false }), to).catch((cause: unknown) => {
-          if ((cause as NodeJS.ErrnoException).code !== "ENOSPC") throw cause;
+          if (!hasNoRoom(cause)) throw cause;
           throw new Fault("STORE_FULL", "the disk is full; free space", { cause });
         });
         return { read: () => createReadStream(file, { highWaterMark: readBytes }) as AsyncIterable<Uint8Array> };

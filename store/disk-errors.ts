@@ -1,16 +1,16 @@
 /** What SQLite and the system throw of a disk that has no room left, or that has failed. */
+import { hasNoRoom } from "../errors.ts";
 
 /** SQLITE_FULL; and SQLITE_IOERR, SQLITE_CORRUPT, which it says of a read that ended with EIO, too, and SQLITE_NOTADB. */
 const full = 13;
 const unreadable: ReadonlySet<number> = new Set([10, 11, 26]);
-/** A file system that takes itself out of use answers EROFS. */
-const failures: ReadonlySet<string> = new Set(["EIO", "EROFS"]);
+/** A file system that takes itself out of use answers EROFS or EUCLEAN; a device or a share that has gone, the others. */
+const failures: ReadonlySet<string> = new Set(["EIO", "EROFS", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO", "ESTALE"]);
 
 type Thrown = { readonly errcode?: number; readonly code?: string };
 
 export function isFull(thrown: unknown): boolean {
-  const { errcode, code } = thrown as Thrown;
-  return errcode === full || code === "ENOSPC";
+  return (thrown as Thrown).errcode === full || hasNoRoom(thrown);
 }
 /** Of SQLite: the low octet is the primary code. */
 export const isUnreadable = (thrown: unknown): boolean => unreadable.has(((thrown as Thrown).errcode ?? 0) & 0xff);

@@ -8,7 +8,7 @@ import type { Spool } from "../../envelope/index.ts";
 import { writeMessage } from "../../envelope/message.ts";
 import { type Digests, digestPart, sealDigested } from "../../envelope/part.ts";
 import { type Content, type Draft, type Sealed, seal } from "../../envelope/seal.ts";
-import { Fault } from "../../errors.ts";
+import { Fault, hasNoRoom } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import { say } from "../exit.ts";
 import { changed, digestFile, octetsOf, sizeOfFile, threadedBytes, writeFileOf } from "./files.ts";
@@ -45,7 +45,7 @@ async function written(out: string, write: (temporary: string) => Promise<void>)
     await write(temporary);
     renameSync(temporary, out);
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code !== "ENOSPC") throw thrown;
+    if (!hasNoRoom(thrown)) throw thrown;
     throw new Fault("STORE_FULL", `the disk of ${out} is full; free space and seal again`, { cause: thrown });
   } finally {
     rmSync(temporary, { force: true });

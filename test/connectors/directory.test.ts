@@ -103,3 +103,18 @@ test("files are left whole, under names that lead nowhere else", async () => {
   expect(names).toContain("M1");
   for (const name of names) expect(readFileSync(join(folder, name), "utf8")).toBe("abc");
 });
+
+test("a folder that cannot be made or written waits, as a peer that is away does", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-directory-")), "a-file");
+  writeFileSync(file, "");
+  const item = { controlId: "M1", size: 3, body: () => wire(Buffer.from("abc")) };
+  const sent = directoryDestination.send(
+    { path: join(file, "below") },
+    (async function* () {
+      yield item;
+    })(),
+    () => undefined,
+    context,
+  );
+  await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+});
