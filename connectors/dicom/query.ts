@@ -10,9 +10,8 @@ type Match = { readonly [keyword: string]: unknown };
 type Elements = Readonly<Record<string, string>>;
 type Level = "study" | "series" | "image";
 
-/** Answers to one question that are read. */
-const maxMatches = 100_000;
-const maxSeries = 10_000;
+/** Answers to one question that are read; a study has one, but some PACS answer with whatever else they have. */
+const maxAnswers: Readonly<Record<Level, number>> = { study: 10_000, series: 10_000, image: 100_000 };
 /** A PACS that reads from tape says nothing for long. */
 const moveSeconds = 600;
 
@@ -37,8 +36,6 @@ export async function seriesOf(
     const [uid, told] = [textOf(match, "SeriesInstanceUID"), textOf(match, "NumberOfSeriesRelatedInstances")];
     if (uid) series.set(uid, /^\d{1,9}$/.test(told) ? Number(told) : undefined);
   }
-  if (series.size > maxSeries)
-    throw new Fault("TOO_LARGE", `the PACS names more than ${maxSeries} series of one study`);
   return series;
 }
 
@@ -90,15 +87,16 @@ async function find(peer: Peer, level: Level, keys: Elements, signal: AbortSigna
     new Dataset({ ...keys, QueryRetrieveLevel: { study: "STUDY", series: "SERIES", image: "IMAGE" }[level] }),
   );
   const matches: Match[] = [];
-  let isTooMuch = false;
+  let answers = 0;
   const status = await perform(peer, request, signal, (response) => {
+    answers += 1;
+    if (answers > maxAnswers[level])
+      throw new Fault("TOO_LARGE", `${whereOf(peer)} gives more than ${maxAnswers[level]} answers at ${level} level`);
     const match = response.getDataset()?.getElements() as Match | undefined;
     // A PACS that ignores a key would answer with other patients' studies.
-    if (!match || textOf(match, "StudyInstanceUID", keys.StudyInstanceUID) !== keys.StudyInstanceUID) return;
-    if (matches.length < maxMatches) matches.push(match);
-    else isTooMuch = true;
+    if (match && textOf(match, "StudyInstanceUID", keys.StudyInstanceUID) === keys.StudyInstanceUID)
+      matches.push(match);
   });
-  if (isTooMuch) throw new Fault("TOO_LARGE", `${whereOf(peer)} answers with more than ${maxMatches} matches`);
   if (status !== 0) throw statusFault(peer, "C-FIND", status);
   return matches;
 }
@@ -108,7 +106,7 @@ type Request = InstanceType<typeof import("dcmjs-dimse").requests.CFindRequest>;
 /** A client that is connected, or was about to be. */
 type Networked = { readonly network?: { readonly socket: Socket } };
 
-/** One request on an association of its own; resolves with the final status. */
+/** One request on an association of its own; resolves with the final status. A fault that `told` throws ends it at once. */
 async function perform(
   peer: Peer,
   request: Request,
@@ -121,7 +119,7 @@ async function perform(
   client.addRequest(request);
   return await new Promise<number>((resolve, reject) => {
     let status: number | undefined;
-    const fail = (fault: Fault): void => {
+    const fail = (fault: unknown): void => {
       signal.removeEventListener("abort", stop);
       // The library closes its half, and waits without an end for a peer that hangs.
       (client as unknown as Networked).network?.socket.destroy();
@@ -140,7 +138,11 @@ async function perform(
       if (!mayFollow) raiseDone();
     };
     request.on("response", (response: Response) => {
-      told(response);
+      try {
+        told(response);
+      } catch (thrown) {
+        return fail(thrown);
+      }
       if (!isPending(response.getStatus())) status = response.getStatus();
     });
     client.on("associationRejected", ({ result, source, reason }: Record<"result" | "source" | "reason", number>) =>
