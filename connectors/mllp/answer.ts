@@ -48,8 +48,16 @@ export function answersOf(frame: Taken, how: Answering): AsyncIterable<Uint8Arra
   return answersOfMessage(frame, how);
 }
 
-/** An answer to what was not read as a message; `head`: how it begins, if that is known. Without a whole MSH line MSA-2 is empty. */
-export function refusal(text: string, head?: Uint8Array, charset?: string): Uint8Array {
+/**
+ * The answer to what was neither read as a message nor kept; `head`: how it begins, if that is known. Without a whole MSH line
+ * MSA-2 is empty. In release 2 the refusal byte says it all: an acknowledgement without a commit byte in front would be none.
+ */
+export function refusal(
+  text: string,
+  { release, charset }: Pick<Answering, "release" | "charset">,
+  head?: Uint8Array,
+): Uint8Array {
+  if (release === 2) return Uint8Array.of(refusalByte);
   const isWhole = head?.includes(cr) || head?.includes(lf);
   const facts = head && isWhole ? readMshLine(head, charset === "from-msh-18" ? undefined : charset) : undefined;
   return buildAck(facts, answerOf(facts && acksOf(facts).commit(false) ? "CR" : "AR", "207", text));
@@ -103,7 +111,7 @@ async function* answersOfBatch(bytes: Uint8Array, how: Answering): AsyncGenerato
     batch = readBatch(bytes);
   } catch (thrown) {
     how.warn(reasonOf(thrown));
-    return yield refusal(reasonOf(thrown));
+    return yield refusal(reasonOf(thrown), how);
   }
   const { messages, declared, head } = batch;
   // Nothing in it is nothing to acknowledge one by one: kept as it came, and refused.

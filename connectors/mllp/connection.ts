@@ -132,7 +132,7 @@ export function serve(
     const reason = `the message is over ${settings.maxBytes} octets; raise mllp.maxBytes or send less`;
     log("mllp.refused", { peer, code: "TOO_LARGE", reason }, "warn");
     isDraining = true;
-    const told = refusal(reason, head, settings.charset);
+    const told = refusal(reason, settings, head);
     answers = answers.then(() => write(told));
     closeWhenAnswered();
   };

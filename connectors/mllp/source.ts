@@ -73,7 +73,7 @@ export const mllpSource: Source<typeof options> = {
       if (reason) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason }, "warn");
         socket.on("error", () => undefined);
-        socket.end(frameOf(refusal("too many connections; try again later")));
+        socket.end(frameOf(refusal("too many connections; try again later", settings)));
         socket.destroySoon();
         return;
       }

@@ -1,56 +1,25 @@
-/** The MLLP source: every acknowledgement mode, MLLP release 2, batches, limits of memory and patience, and a stop. */
+/** The MLLP source: every acknowledgement mode, batches, limits of memory and patience, and a stop. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
-import type { Deliver, HeldBudget, Running } from "../../connectors/connector.ts";
+import { describe, expect, test } from "vitest";
+import type { Deliver, HeldBudget } from "../../connectors/connector.ts";
 import { openBudget } from "../../connectors/mllp/budget.ts";
-import { frameOf } from "../../connectors/mllp/framer.ts";
 import { mllpSource } from "../../connectors/mllp/index.ts";
 import { Fault } from "../../errors.ts";
 import { until } from "../sites.ts";
+import {
+  accepting,
+  codes,
+  framed,
+  listening,
+  message,
+  refusing,
+  stopAfterEach,
+  stops,
+  talk,
+  unstored,
+} from "./mllp-listening.ts";
 
-const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop();
-});
-
-type Listening = { readonly port: number; readonly log: string[]; readonly source: Running };
-async function listening(deliver: Deliver, options = {}, held?: HeldBudget): Promise<Listening> {
-  const log: string[] = [];
-  const source = await mllpSource.listen(
-    mllpSource.options.parse({ port: 0, ...options }),
-    async (arrival) => {
-      for await (const _ of arrival.body);
-      return await deliver(arrival);
-    },
-    { log: (event) => void log.push(event), signal: new AbortController().signal, ...(held ? { held } : {}) },
-  );
-  stops.push(() => source.stop());
-  return { port: Number(source.address.split(":")[1]), log, source };
-}
-
-const message = (controlId: string, acks = "|"): string =>
-  `MSH|^~\\&|HIS|A|SEMRS|A|20260102030405||ADT^A01^ADT_A01|${controlId}|P|2.5.1|||${acks}\rEVN|A01\rPID|1||P1^^^MOI\r`;
-const framed = (text: string): Buffer => Buffer.from(frameOf(Buffer.from(text, "latin1")));
-
-type Talk = { readonly socket: Socket; readonly back: () => string };
-async function talk(port: number): Promise<Talk> {
-  const socket = connect(port, "127.0.0.1");
-  stops.push(() => socket.destroy());
-  let back = "";
-  socket.on("data", (data: Buffer) => (back += data.toString("latin1"))).on("error", () => undefined);
-  await once(socket, "connect");
-  return { socket, back: () => back };
-}
-const codes = (back: string): string[] =>
-  [...back.matchAll(/MSA\|(\w\w)\|([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`);
-
-const accepting: Deliver = async () => ({ duplicate: false, answer: Promise.resolve({ accepted: true }) });
-const refusing: Deliver = async () => ({
-  duplicate: false,
-  answer: Promise.resolve({ accepted: false, code: "CDA_INVALID", reason: "line 3" }),
-});
-const unstored: Deliver = async () => Promise.reject(new Fault("STORE_FULL", "no space left"));
+stopAfterEach();
 
 describe("acknowledgements by MSH-15/16 (HL7 v2.5.1 2.9.3, Table 0155)", () => {
   /** When the message is good, when its content is wrong, and when it could not be kept. */
@@ -84,23 +53,6 @@ describe("acknowledgements by MSH-15/16 (HL7 v2.5.1 2.9.3, Table 0155)", () => {
       const told = codes(back()).filter((each) => each.endsWith(" 1"));
       expect(told.map((each) => each.slice(0, 2)).join(" ")).toBe(expected);
     }
-  });
-});
-
-describe("MLLP release 2", () => {
-  test.for([
-    ["kept and good", accepting, "\u000b\u0006\u001c\r", "AA 1"],
-    ["kept and wrong", refusing, "\u000b\u0006\u001c\r", "AE 1"],
-    ["not kept", unstored, "\u000b\u0015\u001c\r", ""],
-  ] as const)("%s", async ([, deliver, first, then]) => {
-    const { port } = await listening(deliver as Deliver, { release: 2 });
-    const { socket, back } = await talk(port);
-    // The peer's own commit bytes for our answers are no messages.
-    socket.write(Buffer.concat([framed(message("1")), Buffer.from("\u000b\u0006\u001c\r"), framed(message("2"))]));
-    await until("both are answered", () => back().split(first).length === 3);
-    await until("and acknowledged", () => then === "" || codes(back()).length === 2);
-    expect(back().startsWith(first)).toBe(true);
-    expect(codes(back())[0] ?? "").toBe(then);
   });
 });
 
