@@ -141,7 +141,7 @@ export function certificates({
   const ends = Object.entries(own).flatMap(([name, der]) =>
     der ? [{ name, end: readCertificate(der).notAfter }] : [],
   );
-  const { crls, crlStaleMs, revocation } = identity.trust;
+  const { anchors, crls, crlStaleMs, revocation } = identity.trust;
   const lists = revocation === "require" ? crls.map(nextUpdateOf) : [];
   return [
     ...ends.map(({ name, end }) => {
@@ -158,6 +158,14 @@ export function certificates({
         state: "warn",
         says: `expires in ${days} d, on ${day}; have it issued anew`,
       } as const;
+    }),
+    ...anchors.flatMap((der) => {
+      const { subjectText, notAfter } = readCertificate(der);
+      const { days, step } = expiryOf(notAfter, at);
+      // One that has ended may still be trusted for what it issued once (decision 35).
+      if (!step) return [];
+      const says = `ends in ${days} d, on ${notAfter.toISOString().slice(0, 10)}; every house needs the next one beside it`;
+      return [{ check: `certificate authority ${subjectText}`, step, days, state: "warn", says } as const];
     }),
     ...lists
       .filter((end) => end < at)

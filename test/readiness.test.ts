@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { initPki } from "../commands/pki/index.ts";
-import { pemToDer } from "../envelope/certificate.ts";
+import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { expiryOf } from "../pipeline/expiry.ts";
 import { loadKeys } from "../pipeline/identity.ts";
@@ -79,6 +79,7 @@ describe("checks that fail", () => {
   let store: Store;
   let readiness: Readiness;
   let at = new Date();
+  let authorityEnds: Date;
   beforeAll(async () => {
     const [pki, data] = [await testPki(), mkdtempSync(join(tmpdir(), "semrs-ready-"))];
     const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), {
@@ -93,6 +94,7 @@ describe("checks that fail", () => {
       ...{ config, tls, store, log: () => undefined, now: () => at, signal: new AbortController().signal },
       identity: { ...identity, trust: { ...identity.trust, crls } },
     } as unknown as Site;
+    authorityEnds = readCertificate(identity.trust.anchors[0] ?? new Uint8Array()).notAfter;
     readiness = openReadiness(site, openReconciler(site));
   });
   afterAll(async () => {
@@ -120,6 +122,19 @@ describe("checks that fail", () => {
       "revocation lists: should have been renewed on DAY; nothing is opened any more",
     ]);
     at = new Date();
+  });
+
+  test("an authority is told of while it ends soon, and not once it has ended: it may be trusted for what it issued", async () => {
+    const told = async (days: number) => {
+      at = new Date(authorityEnds.getTime() + days * 24 * 3600 * 1000);
+      const found = (await readiness.checks()).filter(({ check }) => check.startsWith("certificate authority"));
+      at = new Date();
+      return found.map(({ check, state, says }) => `${state} ${check}: ${says.replace(/\d{4}-\d\d-\d\d/, "DAY")}`);
+    };
+    expect([await told(-61), await told(1)]).toEqual([[], []]);
+    expect(await told(-19.5)).toEqual([
+      "warn certificate authority O=SEMRS, CN=SEMRS exchange CA: ends in 19 d, on DAY; every house needs the next one beside it",
+    ]);
   });
 
   test("a store that takes nothing more, and cannot be read", async () => {

@@ -26,6 +26,7 @@ export async function checkEnvironment(config: Config, now: Date): Promise<reado
   return [
     ...ownKeys(config, now),
     ...partners(config, now),
+    ...authorities(config, now),
     ...revocation(config, now),
     ...folder(config),
     ...(await listeners(config)),
@@ -148,8 +149,24 @@ function* validity(file: string, certificate: Certificate, config: Config, now: 
 
 const files = ({ trust }: Pick<Config, "trust">): readonly string[] => trust.crls.filter((each) => !isAddress(each));
 
+function* authorities({ trust }: Config, now: Date): Generator<Finding> {
+  for (const file of trust.anchors) {
+    const pem = textOf(file);
+    if (pem === undefined) yield finding(file, "KEY_MISSING", "trust anchor");
+    for (const { notAfter } of pemToDer(pem ?? "").map(readCertificate)) {
+      const { days, step } = expiryOf(notAfter, now);
+      // One that has ended may still be trusted for what it issued once.
+      if (step)
+        yield finding(
+          file,
+          "CERTIFICATE_EXPIRES",
+          `ends in ${days} d, on ${day(notAfter)}, with all that it has issued`,
+        );
+    }
+  }
+}
+
 function* revocation({ trust }: Config, now: Date): Generator<Finding> {
-  for (const file of trust.anchors) if (textOf(file) === undefined) yield finding(file, "KEY_MISSING", "trust anchor");
   // What is fetched is looked at by --connect.
   for (const file of files({ trust })) {
     try {

@@ -19,7 +19,7 @@ export type PkiOptions = {
 const dayMs = 24 * 3600 * 1000;
 export const defaultDays = 825;
 /** An authority outlives what it issues: when it ends, all that it has issued ends with it. */
-const authorityDays = 3650;
+export const authorityDays = 3650;
 const crlDays = 30;
 const rsaModulus = 3072;
 export const siteProfiles = ["sign", "decrypt", "tls"] as const;

@@ -22,7 +22,7 @@ type VerifyFlags = {
   readonly json?: boolean;
 };
 
-export { initPki, type PkiOptions, revoke } from "./authority.ts";
+export { authorityDays, initPki, type PkiOptions, revoke } from "./authority.ts";
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 /** It becomes a folder's name, and is what channels.yaml calls the site. */

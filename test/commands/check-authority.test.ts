@@ -1,0 +1,22 @@
+/** `semrs check` on the authority that all houses trust. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { authorityDays, initPki } from "../../commands/pki/index.ts";
+import { checked } from "./checked.ts";
+
+const env = { SITE: "hospital-a", A_HIS: "0", A_PACS: "0", A_PORT: "0", A_ADMIN: "0" };
+
+test.each([
+  ["ends in 20 days: a warning", 20, ["ends in 20 d"]],
+  ["ends in 100 days: nothing to say yet", 100, []],
+  ["has ended: it may be trusted for what it issued once", -1, []],
+])("one that %s", async (_, days, expected) => {
+  const keys = mkdtempSync(join(tmpdir(), "semrs-check-old-"));
+  const now = new Date(Date.now() - (authorityDays - days - 0.5) * 864e5);
+  await initPki(keys, ["registry", "hospital-a", "hospital-b"], { now });
+  const { findings } = await checked([], { keys, args: [], env });
+  const said = findings.filter(({ file, code }) => file.endsWith("ca.crt") && code === "CERTIFICATE_EXPIRES");
+  expect(said.map(({ message }) => message.replace(/,.*/, ""))).toEqual(expected);
+});
