@@ -47,24 +47,36 @@ const resultEvents: ReadonlyMap<string, DocumentEvent> = new Map([
   ["C", "replacement"],
 ]);
 
+/** TXA-17 (HL7 Table 0271): dictated, incomplete, in progress. What is documented only waits for a signature, and counts. */
+const draftStates: ReadonlySet<string> = new Set(["DI", "IN", "IP"]);
+
 /** What an MDM does with its documents; undefined for other messages, where OBX-11 says it of each. */
 export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefined {
   const [type, event = ""] = messageType.split("^");
   return type === "MDM" ? (mdmEvents.get(event) ?? "new") : undefined;
 }
 
-/** OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM counts. */
-function eventOf(facts: MessageFacts, status: string): DocumentEvent {
+/**
+ * OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM
+ * counts, unless its TXA-17 says that the document is not written to its end.
+ */
+function eventOf(facts: MessageFacts, status: string, isDraft: boolean): DocumentEvent {
   const said = resultEvents.get(status.trim());
-  return said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
+  const event = said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
+  return isDraft && event !== "cancel" ? "preliminary" : event;
 }
+
+const isDraftTxa = (segment: Segment, facts: MessageFacts): boolean =>
+  segment.name === "TXA" && draftStates.has((fieldsOf(segment, facts)[17] ?? "").trim().toUpperCase());
 
 /** What a message does with its document, the first where there are several. */
 export function documentEvent(facts: MessageFacts, message: Uint8Array): DocumentEvent {
+  let isDraft = false;
   for (const segment of segments(message)) {
+    isDraft ||= isDraftTxa(segment, facts);
     if (segment.name !== "OBX") continue;
     const { type: valueType, status } = parse(segment, facts);
-    if (valueType === encapsulated) return eventOf(facts, status);
+    if (valueType === encapsulated) return eventOf(facts, status, isDraft);
   }
   return mdmEvent(facts) ?? "new";
 }
@@ -74,18 +86,20 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
   const found: EmbeddedDocument[] = [];
   /** The document that the line before belongs to. */
   let before: string | undefined;
+  let isDraft = false;
   for (const segment of segments(message)) {
     // The rest of its value: without it half a document might be taken for a whole one.
     if (before !== undefined && !isSegment(segment, facts))
       throw malformed(before, "a line end stands in its value; send it as \\.br\\, or Base64 without lines");
     before = undefined;
+    isDraft ||= isDraftTxa(segment, facts);
     if (segment.name !== "OBX") continue;
     const { id, type, value, status } = parse(segment, facts);
     if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
     before = id;
-    const event = eventOf(facts, status);
+    const event = eventOf(facts, status, isDraft);
     const carried: readonly Embedded[] =
       type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts);
     found.push(...carried.map((each) => ({ ...each, event })));

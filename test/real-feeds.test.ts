@@ -33,6 +33,8 @@ const ed = (n: number, document: Uint8Array, status: string): string =>
   `OBX|${n}|ED|DOC||^TEXT^XML^Base64^${Buffer.from(document).toString("base64")}||||||${status}\r`;
 /** Another OBX-11. */
 const status = (message: Uint8Array, is: string): Buffer => changed(message, [/\|F\r$/, `|${is}\r`]);
+/** Another TXA-17. */
+const completion = (message: Uint8Array, is: string): Buffer => changed(message, ["||||AU||AV", `||||${is}||AV`]);
 const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, string])[]): Buffer =>
   changed(mdmFor(report("X"), { controlId, event: "ORU^R01^ORU_R01" }), [
     /OBX\|1[\s\S]*$/,
@@ -81,6 +83,21 @@ test.each([
   ["ORU that cancels what never came", oru("M4", [report("M.9"), "D"]), ["done CANCELLED_AHEAD"]],
   ["MDM of a preliminary report", status(mdmFor(report("Q.1"), { controlId: "Q1" }), "P"), ["filtered PRELIMINARY"]],
   ["the final one after it", mdmFor(report("Q.1"), { controlId: "Q2", name: "Q^HIS" }), ["done", "new"]],
+  ...(["DI", "IN", "IP"] as const).map((state): [string, Buffer, string[]] => [
+    `MDM of a report that is not written to its end, TXA-17 ${state}`,
+    completion(mdmFor(report(`W.${state}`), { controlId: `W${state}` }), state),
+    ["filtered PRELIMINARY"],
+  ]),
+  [
+    "MDM of one that waits for its signature, TXA-17 DO",
+    completion(mdmFor(report("W.DO"), { controlId: "WDO", name: "W^HIS" }), "DO"),
+    ["done", "new"],
+  ],
+  [
+    "MDM^T11 of one that was in progress again, TXA-17 IP",
+    completion(mdmFor(report("W.DO"), { controlId: "WT11", event: "MDM^T11^MDM_T01", name: "W^HIS" }), "IP"),
+    ["done CANCELLED"],
+  ],
   [
     "MDM^T04 that deletes it by TXA-12",
     status(mdmFor(report("Q.1"), { controlId: "Q3", event: "MDM^T04^MDM_T02", name: "Q^HIS" }), "D"),
