@@ -1,25 +1,13 @@
 /** Two houses seal records under one message id, one of them to keep the other's away: both are kept, and both are delivered. */
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { bytesOf, contentFrom } from "../envelope/people.ts";
-import { cda, chen } from "../fixtures/documents.ts";
-import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
-import { type Answer, type Peer, peerOf, recordsAtB } from "./peer.ts";
+import { sha256, until } from "../sites.ts";
+import { type Answer, recordsAtB } from "./peer.ts";
+import { exchange, peer, pki, report, twoAuthors } from "./two-authors.ts";
 
-let pki: string;
-let exchange: TestExchange;
-let peer: Peer;
-beforeAll(async () => {
-  pki = await testPki();
-  exchange = await openExchange(pki, {}, (yaml) =>
-    yaml.replace("{ push: [hospital-a] }", "{ push: [hospital-a, registry] }"),
-  );
-  peer = peerOf(pki, exchange.env.B_PORT);
-});
-afterAll(() => exchange.close());
+twoAuthors();
 
-const report = (extension: string): Uint8Array =>
-  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
 const message = "5a".repeat(16);
 
 /** A house pushes a document of its own under the one id. */

@@ -1,6 +1,6 @@
 /** A house that says of another house's record that it was cancelled, or that it replaces one of its own: it keeps nobody from it. */
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
 import { contentOf } from "../../envelope/index.ts";
 import { readCda } from "../../formats/cda.ts";
@@ -9,24 +9,12 @@ import { documentEntry } from "../../formats/document-entry.ts";
 import type { EvidenceFiles } from "../../pipeline/evidence.ts";
 import { bytesOf, contentFrom } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
-import { adtFor, cda, chen, mdmFor, sampleMessage } from "../fixtures/documents.ts";
-import { openExchange, sha256, type TestExchange, testPki, until } from "../sites.ts";
-import { type Peer, peerOf } from "./peer.ts";
+import { adtFor, chen, mdmFor, sampleMessage } from "../fixtures/documents.ts";
+import { sha256, until } from "../sites.ts";
+import { exchange, peer, pki, report, twoAuthors } from "./two-authors.ts";
 
-let pki: string;
-let exchange: TestExchange;
-let peer: Peer;
-beforeAll(async () => {
-  pki = await testPki();
-  exchange = await openExchange(pki, {}, (yaml) =>
-    yaml.replace("{ push: [hospital-a] }", "{ push: [hospital-a, registry] }"),
-  );
-  peer = peerOf(pki, exchange.env.B_PORT);
-});
-afterAll(() => exchange.close());
+twoAuthors();
 
-const report = (extension: string): Uint8Array =>
-  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
 const entryOf = (extension: string, repositoryUniqueId: string) =>
   documentEntry(readCda(report(extension)), {
     sha256: sha256(report(extension)),
