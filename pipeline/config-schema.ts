@@ -72,6 +72,16 @@ const site = z.strictObject({
         .describe(
           "How long messages are kept that did what they were for: admissions, merges, cancellations, and the queries they led to; without a value for good.",
         ),
+      discarded: z
+        .strictObject({
+          for: retentionAge.describe(
+            "A document or instance that came longer ago than this and was discarded loses keys and octets, with the message it came in.",
+          ),
+        })
+        .prefault({})
+        .describe(
+          "How long documents and instances are kept that ended without a record: discarded by a person, cancelled, rejected or replaced; without a value for good.",
+        ),
       audit,
     })
     .prefault({})

@@ -9,7 +9,7 @@ import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
 import { type Met, metBy, type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
 import { rejected } from "./rejection-note.ts";
-import { conflict } from "./replacement.ts";
+import { conflict, displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
 
@@ -66,7 +66,7 @@ async function take(
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
   };
-  const before = sameBytes(site, received.met.known, blob);
+  const before = sameBytes(site, received.met, blob);
   if (before) return await repeated(before);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
@@ -93,12 +93,17 @@ async function take(
   while (underway.has(item.key)) await underway.get(item.key);
   // The write may have taken long: what was committed meanwhile counts.
   const met = received.met.version === store.version() ? received.met : metBy(site, item.key);
-  const meanwhile = sameBytes(site, met.known, blob);
+  const meanwhile = sameBytes(site, met, blob);
   if (meanwhile) return await repeated(meanwhile);
   const fate = fateOf(met);
   const settled = { ...item, ...fate };
   const committed = store.commit(
-    [change, ...arrived, ...(fate ? keptAs(settled) : alone)],
+    [
+      change,
+      ...arrived,
+      ...(met.known.length > 0 ? displaced(site, settled) : []),
+      ...(fate ? keptAs(settled) : alone),
+    ],
     [{ id, digest: blob.digest }],
   );
   const over = (): void => void underway.delete(item.key);
@@ -107,8 +112,7 @@ async function take(
     await committed;
   } catch (thrown) {
     // The same instance on two associations at once: the other one was first.
-    const now = codeOf(thrown) === "STORE_CONFLICT" ? store.items.byKey("instance", facts.sopInstanceUid) : [];
-    if (sameBytes(site, now, blob)) return { duplicate: true };
+    if (codeOf(thrown) === "STORE_CONFLICT" && sameBytes(site, metBy(site, item.key), blob)) return { duplicate: true };
     throw thrown;
   }
   const ms = since(started);
@@ -173,12 +177,17 @@ const findingSteps = (site: Site, { id, state, code }: Item, findings: readonly 
     ? []
     : [step(site, id, "validate", state === "held" ? "held" : "validated", { code, detail: findings.join(", ") })];
 
-/** The same instance with the same bytes is here already: accepted again, kept once. */
-function sameBytes({ store }: Site, known: readonly Item[], blob: TakenBlob): Item | undefined {
-  if (known.length === 0) return undefined;
+/** The same instance with the same bytes is here already: accepted again, kept once. Not one that comes again after its retention. */
+function sameBytes({ store }: Site, met: Met, blob: TakenBlob): Item | undefined {
+  if (met.known.length === 0) return undefined;
   const digest = store.tokens.of("digest", "", blob.digest);
-  return known.find((item) => item.digest === digest);
+  const same = met.known.find((item) => item.digest === digest);
+  return same?.blob === "" && hasEnded(met) ? undefined : same;
 }
+
+/** All that was here of its UID was discarded, and no note says that it is to be. */
+const hasEnded = ({ known, rejection }: Met): boolean =>
+  !rejection && known.every(({ state }) => state === "discarded");
 
 /**
  * What has ended here, with nothing else under its UID, and is sent again is meant to be used: after a person's discard, or when its
@@ -186,19 +195,18 @@ function sameBytes({ store }: Site, known: readonly Item[], blob: TakenBlob): It
  */
 async function comeAgain(site: Site, item: Item, kept: Kept, { session, sender: peer }: Arrival): Promise<void> {
   const { store, now } = site;
-  const { known, rejection } = metBy(site, item.key);
-  if (known.every(({ state }) => state === "discarded") && item.blob !== "" && !rejection) {
+  if (hasEnded(metBy(site, item.key))) {
     const waits = { state: "waiting", code: null, reason: null, since: now().toISOString() } as const;
     const told = step(site, item.id, "source", "accepted", { peer, detail: "sent again after it was discarded" });
-    await store.commit([store.items.mark(item.id, waits), told]);
+    await store.commit([...store.items.again(item.id, waits.since), told]);
     kept({ ...item, ...waits }, session);
   } else if (session) kept(item, session);
 }
 
 /** What that makes of it; undefined where it waits as any other. */
-function fateOf({ known, rejection }: Met): Partial<Item> | undefined {
-  if (rejection) return { state: "discarded", code: rejected, reason: rejection.reason };
-  if (known.every(({ state }) => state === "discarded")) return undefined;
+function fateOf(met: Met): Partial<Item> | undefined {
+  if (met.rejection) return { state: "discarded", code: rejected, reason: met.rejection.reason };
+  if (hasEnded(met)) return undefined;
   const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";
   return { state: "held", code: conflict, reason };
 }

@@ -60,7 +60,7 @@ export async function release(
     site.wake();
     return done(site, "admin.released", id, "queued", reason);
   }
-  throw nothing("held, parked or queued");
+  throw isShredded(subject) ? over("nothing left to release") : nothing("held, parked or queued");
 }
 
 /** Ends what is held, waits or is parked, for good. */
@@ -104,14 +104,15 @@ export async function resend(site: Site, releases: Releases, query: string, reas
   }
   if (subject.kind === "delivery" && ended.has(subject.delivery.state)) {
     const { kind, channel, destination, record, order, payload } = subject.delivery;
-    if (isOver(site, subject.delivery))
-      throw new Fault("DOCUMENT_UNKNOWN", "its retention is over: there is nothing left to send");
+    if (isOver(site, subject.delivery)) throw over("nothing left to send");
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
     await store.commit([store.deliveries.add(anew), ...told]);
     site.wake();
     return done(site, "admin.resent", anew.id, "queued", reason);
   }
-  throw nothing("refused, filtered, delivered, parked or discarded");
+  throw isShredded(subject)
+    ? over("nothing left to send")
+    : nothing("refused, filtered, delivered, parked or discarded");
 }
 
 /** The clear bytes of an arrival or item: an audited act. */
@@ -174,6 +175,10 @@ function isOver({ store }: Site, { kind, state, record, payload }: Delivery): bo
   if (record !== null) return store.records.find(record)?.parts.length === 0;
   return payload === null && (kind === "fetch" || (kind === "retrieve" && state === "discarded"));
 }
+
+/** A document or an instance whose retention is over. */
+const isShredded = (subject: Subject): boolean => subject.kind === "item" && subject.item.blob === "";
+const over = (what: string): Fault => new Fault("DOCUMENT_UNKNOWN", `its retention is over: there is ${what}`);
 
 const resendable: ReadonlySet<string> = new Set(["refused", "filtered"]);
 const ended: ReadonlySet<DeliveryState> = new Set(["delivered", "parked", "discarded"]);

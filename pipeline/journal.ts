@@ -121,7 +121,8 @@ export async function trace(store: Store, query: string) {
       .filter(({ kind }) => kind === "document")
       .map((item) => {
         const { messageType, entry } = item.facts as DocumentFacts;
-        return { ...itemLine(item), form: messageType, sha256: entry.hash, bytes: entry.size };
+        const retention = item.blob === "" ? { retention: "over" as const } : {};
+        return { ...itemLine(item), form: messageType, sha256: entry.hash, bytes: entry.size, ...retention };
       }),
     instances: countBy(images),
     records: records.map((record) => recordLine(store, record)),

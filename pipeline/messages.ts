@@ -29,6 +29,7 @@ import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { merge } from "./merge.ts";
 import { followed } from "./reference.ts";
+import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { patientSeen } from "./transform.ts";
 import { type DocumentFacts, firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
@@ -219,13 +220,6 @@ const keeping = (site: Site, { item, blob, attached, findings }: Validated): rea
     detail: findings.length > 0 ? findings.join("; ") : null,
   }),
 ];
-
-/** An item that was discarded and is sent again, octet for octet, leaves its place in the index to the new one. */
-const displaced = ({ store }: Site, { key, digest }: Item): readonly Change[] =>
-  store.items
-    .byKey("document", key)
-    .filter((item) => item.state === "discarded" && item.digest === digest)
-    .map(({ id }) => store.items.mark(id, { digest: store.tokens.of("digest", "discarded", id) }));
 
 /**
  * Same id and same bytes: dropped, though both are of one message. Same id, other bytes: a person decides. What came from

@@ -1,4 +1,4 @@
-/** Corrected instances under UIDs that were kept before (decision 8): held as one matter a study until a person replaces or discards. */
+/** Corrected instances under UIDs that were kept before (decision 8): held as one matter a study until a person replaces or discards; and what gives way to what comes again. */
 import { Fault } from "../errors.ts";
 import type { BlobName, Change, Item } from "../store/store.ts";
 import { studiesOf } from "./joins.ts";
@@ -64,6 +64,13 @@ export function replacing(
     waiting,
   };
 }
+
+/** An item that was discarded and is sent again, octet for octet, leaves its place in the index to the new one. */
+export const displaced = ({ store }: Site, { kind, key, digest }: Item): readonly Change[] =>
+  store.items
+    .byKey(kind, key)
+    .filter((item) => item.state === "discarded" && item.digest === digest)
+    .map(({ id }) => store.items.mark(id, { digest: store.tokens.of("digest", "discarded", id) }));
 
 /** An instance that is not to be used any more, by its UID and the digest of the bytes that are meant. */
 export type Superseded = { readonly sop: string; readonly digest: string };

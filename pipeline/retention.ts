@@ -1,23 +1,21 @@
 /**
  * Retention: records that are finished and older, or more, than their channel keeps lose their keys and octets, and so does what
- * was refused or filtered; a tombstone stays.
+ * was refused or filtered, did what it was for, or was discarded; a tombstone stays.
  */
 import { codeOf, reasonOf } from "../errors.ts";
-import type { DicomFacts } from "../formats/dicom.ts";
-import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { KeptRecord } from "../store/kept.ts";
 import type { EndedState } from "../store/kept-arrivals.ts";
-import type { Id, Item, StoredRecord } from "../store/store.ts";
+import type { Id } from "../store/store.ts";
 import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
-import type { ReceivedFacts } from "./open.ts";
+import { itemHusk, recordHusk } from "./husks.ts";
+import { openDiscarded } from "./retention-discarded.ts";
 import { openDone } from "./retention-done.ts";
 import { type Site, step } from "./site.ts";
-import type { DocumentFacts } from "./validate.ts";
 
 export type Retention = {
-  /** One pass: counts what is new, then shreds what is over; how many records and arrivals. */
+  /** One pass: counts what is new, then shreds what is over; how many records, arrivals and items. */
   look(): Promise<number>;
   begin(): void;
   stop(): Promise<void>;
@@ -137,13 +135,13 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (shredded > 0) log("retention.shredded", { reason: state, count: shredded });
     return shredded;
   };
-  const done = openDone(site);
-  const keepDone = async (): Promise<number> => {
-    const { for: age } = config.own.retention.done;
+  const ways = { done: openDone(site), discarded: openDiscarded(site, steady) } as const;
+  const keepBehind = async (reason: keyof typeof ways): Promise<number> => {
+    const { for: age } = config.own.retention[reason];
     if (age === undefined) return 0;
-    const { count, files } = await done.look(idBefore(age), before(pinnedMs).slice(0, 13), () => isStopped);
+    const { count, files } = await ways[reason].look(idBefore(age), before(pinnedMs).slice(0, 13), () => isStopped);
     leaving.push({ at: site.now().getTime() + removedAfterMs, files });
-    if (count > 0) log("retention.shredded", { reason: "done", count });
+    if (count > 0) log("retention.shredded", { reason, count });
     return count;
   };
   const idBefore = (ms: number): Id =>
@@ -159,7 +157,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
     for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);
-    shredded += await keepDone();
+    for (const reason of ["done", "discarded"] as const) shredded += await keepBehind(reason);
     const due = leaving.filter(({ at }) => at <= site.now().getTime());
     leaving = leaving.filter((each) => !due.includes(each));
     for (const { files } of due) await store.kept.remove(files);
@@ -189,34 +187,4 @@ export function openRetention(site: Site, steady = (): number => performance.now
       await running;
     },
   };
-}
-
-/** Which document it was and what it was like; nothing of its patient, its author or its content. */
-const entryHusk = (entry: DocumentEntry): DocumentEntry => ({
-  ...entry,
-  patientIds: [],
-  practiceSettingCode: null,
-  eventCodeList: [],
-  serviceStartTime: null,
-  serviceStopTime: null,
-  author: null,
-  legalAuthenticator: null,
-  title: null,
-  referenceIdList: [],
-  images: null,
-});
-
-const recordHusk = ({ origin, entry }: StoredRecord): unknown => {
-  if (origin === "own") return entryHusk(entry as DocumentEntry);
-  const facts = entry as ReceivedFacts;
-  return { ...facts, entry: entryHusk(facts.entry), instances: [], attachments: [] } satisfies ReceivedFacts;
-};
-
-function itemHusk({ kind, facts }: Item): unknown {
-  if (kind === "document") {
-    const { attachments: _gone, ...document } = facts as DocumentFacts;
-    return { ...document, entry: entryHusk(document.entry), extensions: [] } satisfies DocumentFacts;
-  }
-  const instance = facts as DicomFacts;
-  return { ...instance, patientId: null, accessionNumber: null, studyDate: null } satisfies DicomFacts;
 }

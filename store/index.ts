@@ -16,6 +16,7 @@ import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { openKept } from "./kept.ts";
 import { openKeptArrivals } from "./kept-arrivals.ts";
+import { openKeptItems } from "./kept-items.ts";
 import { openCursors, type StorageKeys, storageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
@@ -89,6 +90,7 @@ export async function openStore({
       ...tables,
       kept: openKept(db, keys, folder),
       keptArrivals: openKeptArrivals(db),
+      keptItems: openKeptItems(db, keys),
       scans: openScans(db, join(folder, "semrs.db")),
       checks: openChecks(db, keys, patterns, tables.patientKeys, folder),
       reserve,

@@ -30,6 +30,8 @@ export type Item = {
 export type Items = {
   add(item: Item): readonly Change[];
   mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since" | "digest">>): Change;
+  /** What was discarded waits again, from now (ISO 8601); STORE_CONFLICT where its retention is over. */
+  again(id: Id, since: string): readonly Change[];
   find(id: Id): Item | undefined;
   byKey(kind: Item["kind"], key: string): readonly Item[];
   byArrival(arrival: Id): readonly Item[];

@@ -77,6 +77,10 @@ const mattersSql = `
   SELECT *, min(id) AS first, count(*) AS n FROM item WHERE state = ?
   GROUP BY CASE kind WHEN 'document' THEN id ELSE joins END, channel, code ORDER BY kind, first LIMIT +?`;
 
+/** Fails where it finds no row: a name may not be null. */
+const hasOctetsSql =
+  "INSERT INTO meta (name, value) SELECT NULL, x'' WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = ? AND blob <> '')";
+
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
     id: text(row, "id"),
@@ -106,6 +110,10 @@ export function openItems(db: Database, keys: StorageKeys): Items {
       ...joins.map((value) => insert("item_join", { value, kind: item.kind, item: item.id })),
     ],
     mark: (id, columns) => update("item", "id", id, columns),
+    again: (id, since) => [
+      change(hasOctetsSql, id),
+      update("item", "id", id, { state: "waiting", code: null, reason: null, since }),
+    ],
     find: (id) => map(db.get("SELECT * FROM item WHERE id = ?", id), read),
     byKey: (kind, key) => db.all("SELECT * FROM item WHERE kind = ? AND key = ? ORDER BY id", kind, key).map(read),
     byArrival: (arrival) => db.all("SELECT * FROM item WHERE arrival = ? ORDER BY id", arrival).map(read),

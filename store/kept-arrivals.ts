@@ -51,10 +51,10 @@ const isMeant = `(EXISTS (SELECT 1 FROM kept_arrival WHERE state = ?2 AND arriva
   AND NOT EXISTS (SELECT 1 FROM item WHERE item.arrival = ?1)))`;
 const mine = "(SELECT blob FROM arrival WHERE id = ?1)";
 /**
- * The same octets have the same control id, which finds who else has them. Without one nobody is found: there a blob that came
- * again since ?3 stays.
+ * Whether a record, an instance or another arrival needs a blob that arrival ?1 had. The same octets have the same control id, which
+ * finds who else has them. Without one nobody is found: there a blob that came again since ?3 stays.
  */
-const isNeeded = `
+export const isNeeded = `
   EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND record < '~')
   OR EXISTS (SELECT 1 FROM item JOIN arrival ON arrival.id = ?1 AND arrival.control_id = item.key
     WHERE item.kind = 'instance' AND item.blob = name)

@@ -60,9 +60,17 @@ export const finishedSql = `
 /** Fails where it finds a row: a name may not be null. */
 const guardSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE ${isOpen("?1")}`;
 
+/** The same octets under what was discarded before they came again, or was refused, stay until its own retention is over. */
+const elsewhereSql = `
+  SELECT other.blob FROM item AS own JOIN item AS other ON other.kind = own.kind AND other.key = own.key
+    WHERE own.record = ?1 AND other.record IS NOT ?1
+  UNION ALL SELECT arrival.blob FROM item AS own JOIN arrival ON arrival.control_id = own.key
+    WHERE own.record = ?1 AND own.kind = 'instance' AND arrival.id <> own.arrival AND arrival.blob IS NOT NULL`;
+
 const goneSql = `SELECT name, file FROM blob WHERE name IN (SELECT part.value ->> 'blob' FROM record, json_each(record.parts) AS part WHERE record.id = ?1)
   AND NOT EXISTS (SELECT 1 FROM kept_blob WHERE kept_blob.blob = name AND kept_blob.record <> ?1
-    AND (kept_blob.record < '~' OR kept_blob.record >= '~' || ?2))`;
+    AND (kept_blob.record < '~' OR kept_blob.record >= '~' || ?2))
+  AND name NOT IN (${elsewhereSql})`;
 
 /** The body of a message, or what is left of it, is in no record: it goes with the first that was made of it. The same octets have the same control id. */
 const bodySql = `DELETE FROM blob WHERE name = (SELECT blob FROM arrival WHERE id = ?1) AND (length(name) = ${idDigits} OR NOT (

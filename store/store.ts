@@ -20,6 +20,7 @@ import type { Entries } from "./entry.ts";
 import type { Items } from "./item.ts";
 import type { Kept } from "./kept.ts";
 import type { KeptArrivals } from "./kept-arrivals.ts";
+import type { KeptItems } from "./kept-items.ts";
 import type { Cursors } from "./keys.ts";
 import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
@@ -102,6 +103,7 @@ export type Store = {
   readonly checks: Checks;
   readonly kept: Kept;
   readonly keptArrivals: KeptArrivals;
+  readonly keptItems: KeptItems;
   readonly reserve: Reserve;
   /** Finishes what was committed, closes files, releases the data folder's lock. */
   close(): Promise<void>;

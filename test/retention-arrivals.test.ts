@@ -26,7 +26,7 @@ type Kept = { for?: number; size?: number };
 const retention = (refused: Kept, filtered: Kept = {}, done: Kept = {}) =>
   openRetention({
     store,
-    config: { own: { channels: [], retention: { refused, filtered, done, audit: {} } } },
+    config: { own: { channels: [], retention: { refused, filtered, done, discarded: {}, audit: {} } } },
     log: () => undefined,
     now: () => new Date(),
   } as unknown as Site);

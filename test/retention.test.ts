@@ -23,7 +23,7 @@ const retentionOf = (retention: { for?: number; size?: number }, told: string[] 
     config: {
       own: {
         channels: [{ name: "documents", retention }],
-        retention: { refused: {}, filtered: {}, done: {}, audit: {} },
+        retention: { refused: {}, filtered: {}, done: {}, discarded: {}, audit: {} },
       },
     },
     log: (event: string) => told.push(event),

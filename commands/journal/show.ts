@@ -6,8 +6,11 @@ export const showLines = ({ arrivals, documents, instances, records, deliveries 
   ...arrivals.flatMap(({ id, source, controlId, state, code, reason, receivedAt }) =>
     block("arrival", { id, source, "control id": controlId, received: receivedAt, state, code, reason }),
   ),
-  ...documents.flatMap(({ id, channel, form, bytes, sha256, state, since, code, reason }) =>
-    block("document", { id, channel, form, octets: String(bytes), sha256, state, since, code, reason }),
+  ...documents.flatMap(({ id, channel, form, bytes, sha256, state, since, code, reason, retention }) =>
+    block("document", {
+      ...{ id, channel, form, octets: String(bytes), sha256, state, since, code, reason },
+      retention: retention ? "its retention is over: it has no octets any more" : null,
+    }),
   ),
   ...Object.entries(instances).flatMap(([state, count]) => block("instances", { [state]: String(count) })),
   ...records.flatMap(({ id, channel, author, parts, state, code, manifestSha256, receipts }) =>

@@ -7,7 +7,13 @@ import { type Listed, short } from "./list.ts";
 /** What the admin port answers on /trace/ID. */
 export type Traced = {
   readonly arrivals: Listed["refused"];
-  readonly documents: readonly (Listed["items"][number] & { form: string; sha256: string; bytes: number })[];
+  /** `retention`: it has no octets any more. */
+  readonly documents: readonly (Listed["items"][number] & {
+    form: string;
+    sha256: string;
+    bytes: number;
+    retention?: "over";
+  })[];
   readonly instances: Readonly<Record<string, number>>;
   readonly records: readonly {
     readonly id: string;
@@ -36,7 +42,10 @@ export function traceLines({ documents, records, deliveries, steps }: Traced): r
     return [when.padStart(23), station, event, [peer, detail, code, tries, took].filter((each) => each).join(" · ")];
   });
   return [
-    ...documents.map(({ form, sha256, bytes }) => `document ${form}, ${bytes} octets, sha256 ${sha256.slice(0, 16)}…`),
+    ...documents.map(
+      ({ form, sha256, bytes, retention }) =>
+        `document ${form}, ${bytes} octets, sha256 ${sha256.slice(0, 16)}…${retention ? "; its retention is over" : ""}`,
+    ),
     ...records.map(({ id, author, parts, state }) => `record ${short(id)} of ${author}, ${parts} parts, ${state}`),
     ...columns(rows),
     ...pending(documents, deliveries),

@@ -3,12 +3,15 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { failureReasons } from "../../connectors/dicom/commitment.ts";
+import { clear } from "../../pipeline/clear.ts";
 import { openCommit } from "../../pipeline/commitment.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { discard } from "../../pipeline/journal-actions.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
+import { openRetention } from "../../pipeline/retention.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStopped } from "../../pipeline/stops.ts";
 import { openStore } from "../../store/index.ts";
@@ -16,6 +19,9 @@ import type { Store } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { testPki } from "../sites.ts";
+
+const dayMs = 86_400_000;
+const { noSuchInstance } = failureReasons;
 
 test.each([
   ["other octets: the second is held", 1, ["DICOM_CONFLICT held", "null waiting"]],
@@ -62,7 +68,10 @@ test.each([
   await store.close();
 });
 
-test("what a person discarded waits again when it is sent again, and is durable to whoever asks", async () => {
+test.each([
+  ["waits again", 0],
+  ["waits anew once its retention is over", 40],
+])("what a person discarded %s when it is sent again, and is durable to whoever asks", async (_what, days) => {
   const env = { SITE: "hospital-a", PKI: await testPki(), DATA: mkdtempSync(join(tmpdir(), "semrs-intake-")) };
   const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), env);
   const now = (): Date => new Date();
@@ -93,13 +102,23 @@ test("what a person discarded waits again when it is sent again, and is durable 
   const [first] = store.items.byKey("instance", sopInstanceUid);
   await store.commit([store.items.mark(first?.id ?? "", { state: "held", code: "DOCUMENT_MISSING", reason: "none" })]);
   await discard(site, first?.id ?? "", "of another hospital");
-  await send();
-  expect(store.items.byKey("instance", sopInstanceUid)).toMatchObject([
-    { id: first?.id, state: "waiting", code: null },
-  ]);
-  expect(looked).toEqual(["waiting", "waiting"]);
+  const retention = { refused: {}, filtered: {}, done: {}, discarded: { for: 30 * dayMs }, audit: {} };
+  const later = { now: (): Date => new Date(Date.now() + days * dayMs), config: { own: { channels: [], retention } } };
+  expect(await openRetention({ ...site, ...later } as unknown as Site).look()).toBe(days > 30 ? 1 : 0);
   const commit = openCommit(site, async () => undefined);
   const references = [{ sopClassUid: "1.2.840.10008.5.1.4.1.1.2", sopInstanceUid }];
+  expect(await commit({ transactionUid: "1.1", sender: "CT_1", references })).toEqual([noSuchInstance]);
+  await send();
+  await send();
+  const here = store.items.byKey("instance", sopInstanceUid);
+  expect(here).toMatchObject([
+    ...(days > 30 ? [{ id: first?.id, state: "discarded", reason: "of another hospital", blob: "" }] : []),
+    { state: "waiting", code: null },
+  ]);
+  expect(here.at(-1)?.id === first?.id).toBe(days < 30);
+  expect(await clear(site, here.at(-1)?.blob ?? "")).toEqual(Buffer.from(bytes));
+  expect(await store.checks.dangling(10)).toEqual([]);
+  expect(looked).toEqual(["waiting", "waiting"]);
   expect(await commit({ transactionUid: "1.2", sender: "CT_1", references })).toEqual([null]);
   await store.close();
 });

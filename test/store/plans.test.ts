@@ -10,6 +10,7 @@ import { submitted } from "../../exchange/submission.ts";
 import { readCommand } from "../../formats/command.ts";
 import { dueSql, waysSql } from "../../store/deliveries.ts";
 import { openStore } from "../../store/index.ts";
+import { discardedSql } from "../../store/kept-items.ts";
 import type { Store } from "../../store/store.ts";
 import { documentOf, enter, registration } from "../exchange/indexed.ts";
 
@@ -113,4 +114,22 @@ test("what is due next is found in a queue of any length without going through i
     "SEARCH e USING INDEX delivery_sequence (destination=? AND sequence=? AND id<?)",
   ]);
   for (const sql of [waysSql, dueSql]) expect(planOf(sql).join("\n")).not.toContain("TEMP B-TREE");
+});
+
+test("what was discarded, and who else has its octets, is found without going through messages, items or blobs", () => {
+  const item = { id: "i", kind: "document", arrival: "a", blob: "b", joins: ["accession:x"], patients: ["p"] } as const;
+  let shredded: readonly { readonly sql: string }[] = [];
+  const statements = preparedBy(() => {
+    expect(store.keptItems.discarded({ kind: "document", before: "1", after: "", limit: 100 })).toEqual([]);
+    const made = store.keptItems.shred([{ item, husk: null, attachments: ["c"] }], "2026");
+    shredded = made.changes as unknown as typeof shredded;
+  });
+  const all = [...statements, ...shredded.map(({ sql }) => sql)].filter((sql) => !sql.startsWith("PRAGMA"));
+  expect(all.length).toBeGreaterThan(10);
+  for (const sql of all)
+    expect(
+      planOf(sql).filter((step) => /^SCAN (?!json_each|CONSTANT)|TEMP B-TREE/.test(step)),
+      sql,
+    ).toEqual([]);
+  expect(planOf(discardedSql)).toEqual(["SEARCH item USING INDEX item_state (state=? AND kind=? AND id>? AND id<?)"]);
 });
