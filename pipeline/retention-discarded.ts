@@ -17,7 +17,12 @@ const maxPages = 1_000;
 const anewMs = 3_600_000;
 const kinds = ["document", "instance"] as const;
 
-export function openDiscarded({ store }: Pick<Site, "store">, steady: () => number): Done {
+/** `readable`: undefined for what cannot be read, which is told later. */
+export function openDiscarded(
+  { store }: Pick<Site, "store">,
+  steady: () => number,
+  readable: <T>(read: () => T) => T | undefined,
+): Done {
   /** Up to where this process has gone. */
   const reached: Record<Item["kind"], Id> = { document: "", instance: "" };
   let anewAt = Number.NEGATIVE_INFINITY;
@@ -33,7 +38,9 @@ export function openDiscarded({ store }: Pick<Site, "store">, steady: () => numb
       for (const kind of kinds)
         for (let [n, isMore] = [0, true]; n < maxPages && isMore && !isStopped(); n += 1) {
           const rows = store.keptItems.discarded({ kind, before, after: reached[kind], limit: page });
-          const over = rows.filter(({ isOver }) => isOver).flatMap(({ id }) => store.items.find(id) ?? []);
+          const over = rows
+            .filter(({ isOver }) => isOver)
+            .flatMap(({ id }) => readable(() => store.items.find(id)) ?? []);
           const shredded = store.keptItems.shred(over.map(endedOf), pinned);
           if (shredded.count > 0) await store.commit(shredded.changes);
           // Others have their turn between two pages.

@@ -64,12 +64,26 @@ export function openRetention(site: Site, steady = (): number => performance.now
       await store.commit(changes);
   };
 
-  /** One record; false where somebody has begun to wait for it. */
+  /** What of a pass cannot be read keeps nothing else from its end: it is told once all had their turn. */
+  let unread: unknown;
+  const readable = <T>(read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (thrown) {
+      if (codeOf(thrown) !== "STORE_DAMAGED") throw thrown;
+      unread ??= thrown;
+      return undefined;
+    }
+  };
+
+  /** One record; false where it cannot be read, or somebody has begun to wait for it. */
   const shred = async (row: KeptRecord): Promise<boolean> => {
-    const record = store.records.find(row.record);
-    if (!record) return false;
-    const items = Object.fromEntries(store.items.byRecord(row.record).map((item) => [item.id, itemHusk(item)]));
-    const husk = { record: recordHusk(record), items };
+    const husk = readable(() => {
+      const record = store.records.find(row.record);
+      const items = Object.fromEntries(store.items.byRecord(row.record).map((item) => [item.id, itemHusk(item)]));
+      return record && { record: recordHusk(record), items };
+    });
+    if (!husk) return false;
     const { changes, files } = store.kept.shred(row, husk, before(pinnedMs).slice(0, 13));
     try {
       await store.commit([...changes, step(site, row.record, "admin", "shredded", { detail: "retention" })]);
@@ -135,7 +149,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (shredded > 0) log("retention.shredded", { reason: state, count: shredded });
     return shredded;
   };
-  const ways = { done: openDone(site), discarded: openDiscarded(site, steady) } as const;
+  const ways = { done: openDone(site), discarded: openDiscarded(site, steady, readable) } as const;
   const keepBehind = async (reason: keyof typeof ways): Promise<number> => {
     const { for: age } = config.own.retention[reason];
     if (age === undefined) return 0;
@@ -165,6 +179,9 @@ export function openRetention(site: Site, steady = (): number => performance.now
       pruneAt = steady() + pruneEveryMs;
       await pruneAudit(site);
     }
+    const thrown = unread;
+    unread = undefined;
+    if (thrown !== undefined) throw thrown;
     return shredded;
   };
   const look = (): Promise<number> => {

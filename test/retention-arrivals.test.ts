@@ -252,6 +252,9 @@ test.each([
   ["done: { for: 9d }", undefined],
   ["done: { size: 10GiB }", "CONFIG_UNKNOWN_KEY"],
   ["filtered: { for: 1d, size: 10GiB }", undefined],
+  ["discarded: { for: 30d }", undefined],
+  ["discarded: { for: 12h }", "CONFIG_VALUE"],
+  ["discarded: { size: 10GiB }", "CONFIG_UNKNOWN_KEY"],
 ])("semrs check of retention: { %s }", async (text, code) => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
   const data = 'data: "${DATA:data}/hospital-a"';

@@ -9,7 +9,6 @@ import { openRetention } from "../pipeline/retention.ts";
 import type { Site } from "../pipeline/site.ts";
 import { backUp, restore } from "../store/backup.ts";
 import type { ArrivalRow, Id, Item } from "../store/store.ts";
-import { checked, codes } from "./commands/checked.ts";
 import { octets } from "./envelope/people.ts";
 import { arrival, clear, folder, freshStore, open, put, store } from "./store/fresh.ts";
 
@@ -258,17 +257,6 @@ test("files go when they are told to; a backup that is taken then is whole", asy
   await isWhole();
 });
 
-test.each([
-  ["discarded: { for: 30d }", undefined],
-  ["discarded: { for: 12h }", "CONFIG_VALUE"],
-  ["discarded: { size: 10GiB }", "CONFIG_UNKNOWN_KEY"],
-])("semrs check of retention: { %s }", async (text, code) => {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
-  const data = 'data: "${DATA:data}/hospital-a"';
-  const { findings } = await checked([[data, `${data}\n    retention: { ${text} }`]]);
-  expect(codes(findings)).toEqual(code ? [code] : []);
-});
-
 async function recordOf(...blobs: readonly string[]): Promise<Id> {
   const id = store.newId();
   await store.commit(
@@ -297,3 +285,14 @@ function inIndex(sql: string, ...values: readonly string[]): Readonly<Record<str
   return row;
 }
 const kept = (): Buffer => readFileSync(join(folder, "semrs.db"));
+
+test("one that cannot be read is told, and keeps no other from its end", async () => {
+  const [damaged, other] = [await document(41, 1), await document(40, 2)];
+  const index = new DatabaseSync(join(folder, "semrs.db"));
+  index.prepare("UPDATE item SET facts = x'00' WHERE id = ?").run(damaged.id);
+  index.close();
+  const told: unknown[] = [];
+  await expect(retention(month, told).look()).rejects.toMatchObject({ code: "STORE_DAMAGED" });
+  expect(store.items.find(other.id)?.blob).toBe("");
+  expect(told).toEqual([["retention.shredded", { reason: "discarded", count: 1 }]]);
+});

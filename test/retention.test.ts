@@ -252,3 +252,21 @@ test("a clock that is set ahead by years while a house runs makes nothing old en
   );
   expect(isShredded(id)).toBe(true);
 });
+
+test("a record that cannot be read is told, and keeps no other from its end", async () => {
+  const [damaged, other] = [
+    await record({ days: 41, blob: (await put(octets(3_000, 92))).name }),
+    await record({ days: 40, blob: (await put(octets(3_000, 93))).name }),
+  ];
+  const index = new DatabaseSync(join(folder, "semrs.db"));
+  index.prepare("UPDATE record SET entry = x'00' WHERE id = ?").run(damaged);
+  index.close();
+  const told: string[] = [];
+  const { look } = retentionOf({ for: 30 * dayMs }, told);
+  for (const expected of [["retention.shredded"], []]) {
+    await expect(look()).rejects.toMatchObject({ code: "STORE_DAMAGED" });
+    expect(told.splice(0)).toEqual(expected);
+  }
+  expect(isShredded(other)).toBe(true);
+  expect(store.items.byRecord(damaged)[0]?.blob).not.toBe("");
+});
