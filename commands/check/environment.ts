@@ -152,16 +152,21 @@ const files = ({ trust }: Pick<Config, "trust">): readonly string[] => trust.crl
 function* authorities({ trust }: Config, now: Date): Generator<Finding> {
   for (const file of trust.anchors) {
     const pem = textOf(file);
-    if (pem === undefined) yield finding(file, "KEY_MISSING", "trust anchor");
-    for (const { notAfter } of pemToDer(pem ?? "").map(readCertificate)) {
-      const { days, step } = expiryOf(notAfter, now);
-      // One that has ended may still be trusted for what it issued once.
-      if (step)
-        yield finding(
-          file,
-          "CERTIFICATE_EXPIRES",
-          `ends in ${days} d, on ${day(notAfter)}, with all that it has issued`,
-        );
+    if (pem === undefined) {
+      yield finding(file, "KEY_MISSING", "trust anchor");
+      continue;
+    }
+    try {
+      const anchors = pemToDer(pem).map(readCertificate);
+      if (anchors.length === 0) yield finding(file, "CERTIFICATE_UNTRUSTED", "holds no certificate");
+      for (const { notAfter } of anchors) {
+        const { days, step } = expiryOf(notAfter, now);
+        // One that has ended may still be trusted for what it issued once.
+        const until = `ends in ${days} d, on ${day(notAfter)}, with all that it has issued`;
+        if (step) yield finding(file, "CERTIFICATE_EXPIRES", until);
+      }
+    } catch (thrown) {
+      yield finding(file, "CERTIFICATE_UNTRUSTED", reasonOf(thrown));
     }
   }
 }

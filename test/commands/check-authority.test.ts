@@ -1,5 +1,5 @@
 /** `semrs check` on the authority that all houses trust. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -19,4 +19,18 @@ test.each([
   const { findings } = await checked([], { keys, args: [], env });
   const said = findings.filter(({ file, code }) => file.endsWith("ca.crt") && code === "CERTIFICATE_EXPIRES");
   expect(said.map(({ message }) => message.replace(/,.*/, ""))).toEqual(expected);
+});
+
+test.each([
+  ["nothing that is a certificate", "no certificate", /holds no certificate/],
+  ["a certificate that is cut", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", /certificate/],
+])("a file of trust.anchors with %s is named, beside all other findings", async (_, pem, says) => {
+  const keys = mkdtempSync(join(tmpdir(), "semrs-check-odd-"));
+  await initPki(keys, ["registry", "hospital-a", "hospital-b"], { now: new Date() });
+  writeFileSync(join(keys, "ca.crt"), pem);
+  const { findings, exit } = await checked([], { keys, args: [], env });
+  const ofFile = findings.filter(({ file }) => file.endsWith("ca.crt"));
+  expect(ofFile).toMatchObject([{ code: "CERTIFICATE_UNTRUSTED", message: expect.stringMatching(says) }]);
+  expect(findings.some(({ file }) => file.endsWith("sign.crt"))).toBe(true);
+  expect(exit).toBe(78);
 });
