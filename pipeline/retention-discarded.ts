@@ -5,7 +5,7 @@
 import type { EndedItem } from "../store/kept-items.ts";
 import type { Id, Item } from "../store/store.ts";
 import { itemHusk } from "./husks.ts";
-import type { Done } from "./retention-done.ts";
+import type { Shredding } from "./retention-done.ts";
 import type { Site } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
 
@@ -22,7 +22,7 @@ export function openDiscarded(
   { store }: Pick<Site, "store">,
   steady: () => number,
   readable: <T>(read: () => T) => T | undefined,
-): Done {
+): Shredding {
   /** Up to where this process has gone. */
   const reached: Record<Item["kind"], Id> = { document: "", instance: "" };
   let anewAt = Number.NEGATIVE_INFINITY;

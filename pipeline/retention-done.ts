@@ -5,7 +5,7 @@
 import type { Change, Id } from "../store/store.ts";
 import type { Site } from "./site.ts";
 
-export type Done = {
+export type Shredding = {
   /** One pass over those with ids (which are times) before this one: how many have lost what they had. */
   look(
     before: Id,
@@ -19,7 +19,7 @@ const page = 100;
 /** Of one pass: after a start all rows are gone through once, since one may have been decided late, so many a minute. */
 const maxPages = 1_000;
 
-export function openDone({ store }: Pick<Site, "store">): Done {
+export function openDone({ store }: Pick<Site, "store">): Shredding {
   /** Up to where this process has gone. */
   const reached = { arrivals: "", asked: "" };
 

@@ -1,7 +1,7 @@
 /** Deliveries: one row for each thing that has to reach somebody, with what became of every attempt. */
 import type { StorageKeys } from "./keys.ts";
 import { openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, insertWhere, type Row, update } from "./sqlite.ts";
+import { change, type Database, insert, insertWhere, overwriting, type Row, update } from "./sqlite.ts";
 import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
@@ -114,15 +114,13 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       ),
     asked: ({ before, after, limit }) =>
       db.all(askedSql, before, after, limit).map((row) => ({ id: text(row, "id"), isOver: row.is_over === 1 })),
-    forget: (ids) => [
-      // What is deleted is overwritten with zeros.
-      change("PRAGMA secure_delete = ON"),
-      change(
-        `UPDATE delivery SET sequence = NULL, payload = x'' WHERE id IN (SELECT value FROM json_each(?)) AND ${isAsked}`,
-        JSON.stringify(ids),
-      ),
-      change("PRAGMA secure_delete = FAST"),
-    ],
+    forget: (ids) =>
+      overwriting([
+        change(
+          `UPDATE delivery SET sequence = NULL, payload = x'' WHERE id IN (SELECT value FROM json_each(?)) AND ${isAsked}`,
+          JSON.stringify(ids),
+        ),
+      ]),
     find: (id) => {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;

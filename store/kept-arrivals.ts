@@ -3,7 +3,7 @@
  * them; their rows stay.
  */
 import { text } from "./rows.ts";
-import { change, type Database } from "./sqlite.ts";
+import { change, type Database, overwriting } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 /** How an arrival ended of which nothing goes on. */
@@ -132,12 +132,7 @@ export function openKeptArrivals(db: Database): KeptArrivals {
         JSON.stringify(ids),
       );
       return {
-        changes: [
-          // What is deleted is overwritten with zeros: the key of a blob is in its row.
-          change("PRAGMA secure_delete = ON"),
-          ...ids.flatMap((id) => shredOne(state, id, pinned)),
-          change("PRAGMA secure_delete = FAST"),
-        ],
+        changes: overwriting(ids.flatMap((id) => shredOne(state, id, pinned))),
         files: files.map((row) => text(row, "file")),
       };
     },

@@ -5,7 +5,7 @@
 import { isNeeded } from "./kept-arrivals.ts";
 import type { StorageKeys } from "./keys.ts";
 import { sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database } from "./sqlite.ts";
+import { change, type Database, overwriting } from "./sqlite.ts";
 import type { BlobName, Change, Id, Item } from "./store.ts";
 
 export type EndedItem = {
@@ -108,12 +108,7 @@ export function openKeptItems(db: Database, keys: StorageKeys): KeptItems {
         JSON.stringify(names),
       );
       return {
-        changes: [
-          // What is deleted is overwritten with zeros: the key of a blob is in its row.
-          change("PRAGMA secure_delete = ON"),
-          ...over.flatMap((each) => shredOne(each, bodyOf(each), pinned)),
-          change("PRAGMA secure_delete = FAST"),
-        ],
+        changes: overwriting(over.flatMap((each) => shredOne(each, bodyOf(each), pinned))),
         files: files.map((row) => text(row, "file")),
         count: over.length,
       };

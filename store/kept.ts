@@ -5,7 +5,7 @@ import { pathOf } from "./blank-files.ts";
 import { idDigits } from "./kept-arrivals.ts";
 import type { StorageKeys } from "./keys.ts";
 import { sealJson, text } from "./rows.ts";
-import { change, type Database, type Row } from "./sqlite.ts";
+import { change, type Database, overwriting, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 export type KeptRecord = {
@@ -122,62 +122,61 @@ export function openKept(db: Database, keys: StorageKeys, folder: string): Kept 
       const nothing = (column: string): Uint8Array => keys.seal(`record\0${record}\0${column}`, new Uint8Array());
       const changes = [
         change(guardSql, record),
-        // What is deleted is overwritten with zeros: the key of a blob is in its row.
-        change("PRAGMA secure_delete = ON"),
-        change("DELETE FROM blob WHERE name IN (SELECT value FROM json_each(?))", names),
-        change("DELETE FROM kept_blob WHERE blob IN (SELECT value FROM json_each(?))", names),
-        change(
-          "DELETE FROM kept_blob WHERE record = ?1 AND blob IN (SELECT part.value ->> 'blob' FROM record, json_each(record.parts) AS part WHERE record.id = ?1)",
-          record,
-        ),
-        ...items.flatMap((row) => {
-          const [id, arrival] = [text(row, "id"), text(row, "arrival")];
-          return [
-            change(forgetSql, arrival, text(row, "patients"), text(row, "joins")),
-            change(
-              "DELETE FROM item_join WHERE item = ? AND value IN (SELECT value FROM json_each(?))",
-              id,
-              text(row, "joins"),
-            ),
-            change(
-              "UPDATE item SET blob = '', joins = '[]', patients = '[]', facts = ? WHERE id = ?",
-              sealJson(keys, "item", id, "facts", husk.items[id]),
-              id,
-            ),
-            change(bodySql, arrival, pinned),
-            change(
-              `DELETE FROM kept_blob WHERE blob = (SELECT blob FROM arrival WHERE id = ?) AND NOT EXISTS
-                (SELECT 1 FROM blob WHERE name = kept_blob.blob)`,
-              arrival,
-            ),
-            change(
-              "UPDATE arrival SET blob = NULL, facts = ? WHERE id = ?",
-              sealJson(keys, "arrival", arrival, "facts", null),
-              arrival,
-            ),
-          ];
-        }),
-        ...deliveries.map((id) =>
+        ...overwriting([
+          change("DELETE FROM blob WHERE name IN (SELECT value FROM json_each(?))", names),
+          change("DELETE FROM kept_blob WHERE blob IN (SELECT value FROM json_each(?))", names),
           change(
-            "UPDATE delivery SET sequence = NULL, payload = ? WHERE id = ?",
-            sealJson(keys, "delivery", id, "payload", null),
-            id,
+            "DELETE FROM kept_blob WHERE record = ?1 AND blob IN (SELECT part.value ->> 'blob' FROM record, json_each(record.parts) AS part WHERE record.id = ?1)",
+            record,
           ),
-        ),
-        change(
-          "DELETE FROM found WHERE subject = ?1 AND token IN (SELECT value FROM record, json_each(record.patients) WHERE record.id = ?1)",
-          record,
-        ),
-        change(
-          "UPDATE record SET manifest = ?, signature = ?, parts = '[]', patients = '[]', entry = ? WHERE id = ?",
-          nothing("manifest"),
-          nothing("signature"),
-          sealJson(keys, "record", record, "entry", husk.record),
-          record,
-        ),
-        change("DELETE FROM kept WHERE record = ?", record),
-        add(channel, -bytes),
-        change("PRAGMA secure_delete = FAST"),
+          ...items.flatMap((row) => {
+            const [id, arrival] = [text(row, "id"), text(row, "arrival")];
+            return [
+              change(forgetSql, arrival, text(row, "patients"), text(row, "joins")),
+              change(
+                "DELETE FROM item_join WHERE item = ? AND value IN (SELECT value FROM json_each(?))",
+                id,
+                text(row, "joins"),
+              ),
+              change(
+                "UPDATE item SET blob = '', joins = '[]', patients = '[]', facts = ? WHERE id = ?",
+                sealJson(keys, "item", id, "facts", husk.items[id]),
+                id,
+              ),
+              change(bodySql, arrival, pinned),
+              change(
+                `DELETE FROM kept_blob WHERE blob = (SELECT blob FROM arrival WHERE id = ?) AND NOT EXISTS
+                (SELECT 1 FROM blob WHERE name = kept_blob.blob)`,
+                arrival,
+              ),
+              change(
+                "UPDATE arrival SET blob = NULL, facts = ? WHERE id = ?",
+                sealJson(keys, "arrival", arrival, "facts", null),
+                arrival,
+              ),
+            ];
+          }),
+          ...deliveries.map((id) =>
+            change(
+              "UPDATE delivery SET sequence = NULL, payload = ? WHERE id = ?",
+              sealJson(keys, "delivery", id, "payload", null),
+              id,
+            ),
+          ),
+          change(
+            "DELETE FROM found WHERE subject = ?1 AND token IN (SELECT value FROM record, json_each(record.patients) WHERE record.id = ?1)",
+            record,
+          ),
+          change(
+            "UPDATE record SET manifest = ?, signature = ?, parts = '[]', patients = '[]', entry = ? WHERE id = ?",
+            nothing("manifest"),
+            nothing("signature"),
+            sealJson(keys, "record", record, "entry", husk.record),
+            record,
+          ),
+          change("DELETE FROM kept WHERE record = ?", record),
+          add(channel, -bytes),
+        ]),
       ];
       return { changes, files: [...gone, ...bodies].flatMap((row) => (row.file === null ? [] : [text(row, "file")])) };
     },

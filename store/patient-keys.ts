@@ -6,7 +6,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, rand
 import { drawn as drawnAhead } from "./drawn.ts";
 import type { StorageKeys } from "./keys.ts";
 import { text } from "./rows.ts";
-import { change, type Database, type Row } from "./sqlite.ts";
+import { change, type Database, overwriting, type Row } from "./sqlite.ts";
 import type { Change, Id, Token } from "./store.ts";
 
 export type PatientKeys = {
@@ -104,15 +104,15 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
       return row && text(row, "id");
     },
     erase: async (patients, changes = []) => {
-      await db.commit([
-        change("PRAGMA secure_delete = ON"),
-        // Written over where it stands. The id stays, of nobody: a commit that is under way must not bring the key back.
-        ...patients.map((patient) =>
-          change(`UPDATE patient_key SET key = zeroblob(${wrappedBytes}), patient = id WHERE patient = ?`, patient),
-        ),
-        ...changes,
-        change("PRAGMA secure_delete = FAST"),
-      ]);
+      await db.commit(
+        overwriting([
+          // Written over where it stands. The id stays, of nobody: a commit that is under way must not bring the key back.
+          ...patients.map((patient) =>
+            change(`UPDATE patient_key SET key = zeroblob(${wrappedBytes}), patient = id WHERE patient = ?`, patient),
+          ),
+          ...changes,
+        ]),
+      );
       opened.clear();
       for (const patient of patients) {
         cached.delete(patient);

@@ -48,6 +48,13 @@ const maxTurns = 4;
 
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
 
+/** Changes that overwrite what they delete with zeros: a key, or what is of a patient, leaves nothing in the file. */
+export const overwriting = (changes: readonly Change[]): readonly Change[] => [
+  change("PRAGMA secure_delete = ON"),
+  ...changes,
+  change("PRAGMA secure_delete = FAST"),
+];
+
 /** What a change does. */
 export const statementOf = (made: Change): Statement => made as unknown as Statement;
 
