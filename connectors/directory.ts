@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { codeOf, Fault, hasNoRoom, reasonOf } from "../errors.ts";
+import { codeOf, type ErrorCode, Fault, hasNoRoom, reasonOf } from "../errors.ts";
 import type { Context, Deliver, Destination, Item, Source, Verdict } from "./connector.ts";
 import { seconds } from "./wire.ts";
 
@@ -32,6 +32,7 @@ export const directorySource: Source<typeof sourceOptions> = {
     for (const folder of ["done", "refused"]) await mkdir(join(settings.path, folder), { recursive: true });
     const sizes = new Map<string, number>();
     let skipped = 0;
+    let isWaiting = false;
     let isStopped = false;
     let timer: NodeJS.Timeout | undefined;
     let running: Promise<void> = Promise.resolve();
@@ -49,7 +50,14 @@ export const directorySource: Source<typeof sourceOptions> = {
         sizes.set(name, file.size);
         if (!isFinished) continue;
         sizes.delete(name);
-        await take(settings.path, name, settings.mediaType, deliver, context);
+        const verdict = await take(settings.path, name, settings.mediaType, deliver, context);
+        const wasWaiting = isWaiting;
+        isWaiting = hasToWait(verdict);
+        if (!isWaiting) continue;
+        sizes.set(name, file.size);
+        if (!wasWaiting) context.log("directory.waiting", { peer: settings.path, ...toldOf(verdict) }, "warn");
+        // The others would be told the same, unless they are another channel's.
+        if (verdict.code !== "STOPPING") return;
       }
     };
     const again = (): void => {
@@ -75,24 +83,32 @@ export const directorySource: Source<typeof sourceOptions> = {
   },
 };
 
-/** One file: delivered, then moved where its verdict says. A failure that may pass leaves it for the next look. */
+/** While nothing can be kept at all, or not any more by this process, files stay where they are. */
+const waits: ReadonlySet<ErrorCode> = new Set(["STORE_FULL", "STORE_DAMAGED", "STOPPING"]);
+
+const hasToWait = ({ accepted, code = "UNEXPECTED" }: Verdict): boolean => !accepted && waits.has(code);
+const toldOf = ({ code = "UNEXPECTED", reason = "" }: Verdict) => ({ code, reason });
+
+/** One file: delivered, then moved where its verdict says, unless that may pass. */
 async function take(
   folder: string,
   name: string,
   mediaType: "application/hl7-v2" | "application/dicom",
   deliver: Deliver,
   { log }: Context,
-): Promise<void> {
+): Promise<Verdict> {
   const path = join(folder, name);
   const verdict = await deliver({ body: octetsOf(path), mediaType, controlId: name, sender: folder })
     .then(async ({ answer }) => await answer)
     .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }));
-  if (verdict.accepted) return await rename(path, join(folder, "done", name));
-  // Never the file's name: it may be a patient's.
-  log("directory.refused", { peer: folder, code: verdict.code ?? "UNEXPECTED", reason: verdict.reason ?? "" }, "warn");
-  if (verdict.code === "STORE_FULL" || verdict.code === "STOPPING") return;
-  await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
-  await rename(path, join(folder, "refused", name));
+  if (verdict.accepted) await rename(path, join(folder, "done", name));
+  else if (!hasToWait(verdict)) {
+    // Never the file's name: it may be a patient's.
+    log("directory.refused", { peer: folder, ...toldOf(verdict) }, "warn");
+    await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
+    await rename(path, join(folder, "refused", name));
+  }
+  return verdict;
 }
 
 /** Opened with the first octet that is asked for: who refuses before that leaves no file open. */

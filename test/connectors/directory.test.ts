@@ -81,6 +81,38 @@ test("a file that waits for a house that takes nothing is not left open at each 
   expect(open.filter((path) => path.startsWith(folder))).toEqual([]);
 });
 
+test.each(["STORE_FULL", "STORE_DAMAGED"] as const)(
+  "while nothing can be kept (%s) files stay, one is tried at each look, and it is told once",
+  async (code) => {
+    const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+    for (const name of ["one", "other"]) writeFileSync(join(folder, name), "MSH");
+    const options = directorySource.options.parse({
+      path: folder,
+      mediaType: "application/hl7-v2",
+      everySeconds: 0.01,
+    });
+    const told: string[] = [];
+    const tried: string[] = [];
+    let isBack = false;
+    const source = await directorySource.listen(
+      options,
+      async ({ controlId }) => {
+        tried.push(controlId);
+        if (!isBack) throw new Fault(code, "no room");
+        return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+      },
+      { ...context, log: (event) => void told.push(event) },
+    );
+    await until("it was tried again and again", () => tried.length > 5);
+    expect(told).toEqual(["directory.waiting"]);
+    expect(new Set(tried).size).toBe(1);
+    isBack = true;
+    await until("both are taken", () => readdirSync(join(folder, "done")).length === 2);
+    await source.stop();
+    expect([readdirSync(join(folder, "refused")), told]).toEqual([[], ["directory.waiting"]]);
+  },
+);
+
 test("files are left whole, under names that lead nowhere else", async () => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
   const items = ["M1", "../../etc/passwd"].map((controlId) => ({
