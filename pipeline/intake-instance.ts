@@ -111,6 +111,7 @@ async function take(
   try {
     await committed;
   } catch (thrown) {
+    if (codeOf(thrown) !== "STORE_DAMAGED") await blob.drop();
     // The same instance on two associations at once: the other one was first.
     if (codeOf(thrown) === "STORE_CONFLICT" && sameBytes(site, metBy(site, item.key), blob)) return { duplicate: true };
     throw thrown;

@@ -14,6 +14,7 @@ import { collect, readMessage, stageMessage } from "./message-blob.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder, type Turn } from "./patient-order.ts";
 import { pass, type Site } from "./site.ts";
+import { staging } from "./staging.ts";
 import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
 export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
@@ -241,10 +242,12 @@ export function openMessageIntake(
     changes: readonly Change[],
     judged?: Foreseen,
   ): Promise<void> => {
-    const frame = judged?.frame;
-    const blob = await (frame ? stageMessage(store, row.id, frame) : stageMessage(store, row.id, bytes, sha256));
-    const added = store.arrivals.add({ ...row, blob: blob.name });
-    await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }], judged !== undefined);
+    await staging(async (stage) => {
+      const octets = judged?.frame ?? bytes;
+      const blob = stage(await stageMessage(store, row.id, octets, octets === bytes ? sha256 : undefined));
+      const added = store.arrivals.add({ ...row, blob: blob.name });
+      await store.commit([blob.change, added, ...changes], [{ id: row.id, digest: sha256 }], judged !== undefined);
+    });
   };
 
   const repetitionOf = (system: string, facts: MessageFacts): Token =>

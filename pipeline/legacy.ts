@@ -12,11 +12,12 @@ import { codeOf, Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { inspectDicom } from "../formats/dicom.ts";
 import { documentEntry } from "../formats/document-entry.ts";
-import type { Change, Id, StoredRecord } from "../store/store.ts";
+import type { Change, Id, StagedBlob, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
 import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { type Site, step } from "./site.ts";
+import { staging } from "./staging.ts";
 
 /** A document and its images, durable in one commit with the answer to their envelope. What came before, in another one, is not kept twice. */
 export async function receiveLegacy(site: Site, opened: Opened2017, answered: Change): Promise<void> {
@@ -24,13 +25,16 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
   const { org, document, documentSha256: sha256, signature, instances: images } = opened;
   const started = performance.now();
   const channel = pushChannel(site, org);
-  const part = sealWhole(document);
-  const blob = await store.blobs.put(part.cipher, part.facts);
-  const { facts: cda } = await examineDocument(document);
+  const { blob, cda, kept } = await staging(async (stage) => {
+    const part = sealWhole(document);
+    const blob = stage(await store.blobs.put(part.cipher, part.facts));
+    const { facts: cda } = await examineDocument(document);
+    const kept: Kept[] = [];
+    for (const image of images) kept.push(await keep(site, image, stage));
+    return { blob, cda, kept };
+  });
   const size = document.length;
   const entry = documentEntry(cda, { sha256, size, repositoryUniqueId: org, images: null });
-  const kept: Kept[] = [];
-  for (const image of images) kept.push(await keep(site, image));
   const parts = [{ n: 1, role: "cda", type: "text/xml", size, sha256 } as const, ...kept.map(({ part }) => part)];
   const id: Id = digest(`semrs-2017\0${org}\0${contentDigest({ parts, origin: null })}`).slice(0, 32);
   const facts: ReceivedFacts = {
@@ -78,6 +82,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     ...store.audit.add({ event: "open", subject: id, peer: org, patients: recordPatient(site, record) }),
   ];
   const isKnown = (): boolean => store.records.find(id) !== undefined;
+  if (isKnown()) for (const each of [blob, ...kept.map(({ blob }) => blob)]) await each.drop();
   await store.commit(isKnown() ? [answered] : [answered, ...changes]).catch(async (thrown: unknown) => {
     if (codeOf(thrown) !== "STORE_CONFLICT" || !isKnown()) throw thrown;
     await store.commit([answered]);
@@ -96,12 +101,12 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
 type Kept = Awaited<ReturnType<typeof keep>>;
 
 /** An image goes under a key of its own; what is no instance is refused with all that came with it. */
-async function keep({ store }: Site, { n, clear }: OpenedInstance) {
+async function keep({ store }: Site, { n, clear }: OpenedInstance, stage: (blob: StagedBlob) => StagedBlob) {
   const inspector = inspectDicom();
   const sealed = sealPart(clear(), "segments", undefined, (chunk) =>
     chunk ? inspector.push(chunk) : inspector.ended(),
   );
-  const blob = await store.blobs.put(sealed.cipher, sealed.facts);
+  const blob = stage(await store.blobs.put(sealed.cipher, sealed.facts));
   const instance = inspector.finish();
   const { size, root, segs } = sealed.facts();
   if (!instance || !root || !segs) throw new Fault("DICOM_INVALID", `part ${n} is no instance`);

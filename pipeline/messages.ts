@@ -11,7 +11,7 @@ import {
 } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
-import type { Change, Item } from "../store/store.ts";
+import type { Change, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import {
   cancel,
@@ -31,6 +31,7 @@ import { merge } from "./merge.ts";
 import { followed } from "./reference.ts";
 import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
+import { staging } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
 import { type DocumentFacts, firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
@@ -60,7 +61,9 @@ export const openMessages =
     const channels = await pass(site, "filter", message.system, async () =>
       candidates(site.config, message.system, message.facts, message.bytes),
     );
-    return channels.length === 0 ? filtered("NO_CHANNEL") : await leave(site, channels, message, kept);
+    return channels.length === 0
+      ? filtered("NO_CHANNEL")
+      : await staging((stage) => leave(site, channels, message, kept, stage));
   };
 
 const filtered = (code: string): Settled => ({
@@ -77,6 +80,7 @@ async function leave(
   channels: readonly OutboundChannel[],
   message: SpooledMessage,
   kept: (item: Item) => void,
+  stage: (blob: StagedBlob) => StagedBlob,
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
   const txa = documentNames(bytes, facts);
@@ -135,20 +139,25 @@ async function leave(
       code = known ?? "NO_CHANNEL";
       continue;
     }
-    const validated = await validateDocument(site, channel, {
-      arrival: id,
-      bytes: document.bytes,
-      cda,
-      findings,
-      event: document.event,
-      txa,
-      person,
-      patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
-      names: named,
-      parent: parent ? parentOf(site, message.system, parent) : null,
-      // What comes beside several documents goes with the first of them.
-      beside: taken.length === 0 ? attachments : [],
-    });
+    const validated = await validateDocument(
+      site,
+      channel,
+      {
+        arrival: id,
+        bytes: document.bytes,
+        cda,
+        findings,
+        event: document.event,
+        txa,
+        person,
+        patient: (await patientSeen(site, channel, message, document.bytes)) ?? patient,
+        names: named,
+        parent: parent ? parentOf(site, message.system, parent) : null,
+        // What comes beside several documents goes with the first of them.
+        beside: taken.length === 0 ? attachments : [],
+      },
+      stage,
+    );
     taken.push(known === "CONFLICT" ? conflicting(validated) : validated);
   }
   if (carried < embedded.length) {

@@ -3,7 +3,7 @@
  * What was not verified to the last octet leaves nothing behind.
  */
 import { createHash } from "node:crypto";
-import { type AnyOpened, contentOf } from "../envelope/index.ts";
+import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
@@ -11,9 +11,8 @@ import { examineDocument } from "../formats/cda-pool.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
 import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts";
 import { belowReserve } from "../store/reserve.ts";
-import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
+import type { BlobFacts, BlobName, Change, Delivery, Id, StagedBlob, StoredRecord, Token } from "../store/store.ts";
 import { identifiedPatient, recordPatient } from "./audited.ts";
-import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isWithdrawn } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
@@ -23,6 +22,7 @@ import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { type Superseded, supersede } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
+import { staging } from "./staging.ts";
 import type { At } from "./validate.ts";
 
 /** What delivery needs to know of a received record, sealed beside it. */
@@ -86,7 +86,9 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   }
   const { attach } = site.store.records;
   const response = packSigned({ manifest: answer.manifestBytes, signature: answer.signature });
-  const { id, changes: opened } = await keep(site, channel, answer, registered.entry, admission);
+  const { id, changes: opened } = await staging((stage) =>
+    keep(site, channel, answer, registered.entry, admission, stage),
+  );
   const changes = [
     ...opened,
     site.store.deliveries.mark(delivery.id, { payload: null }),
@@ -121,15 +123,15 @@ export async function receivePush(site: Site, opened: AnyOpened, changes: readon
   // A relay stands for the author: it is the author whom the channel trusts.
   const channel = pushChannel(site, (opened.origin ?? opened).org);
   const detail = `${opened.manifest.parts.length} parts, signatures verified`;
-  const kept = await keep(site, channel, opened, undefined, null);
-  await site.store.commit([
-    ...changes,
-    ...kept.changes,
-    step(site, kept.id, "open", "opened", { peer: opened.org, detail }),
-  ]);
+  const { id } = await staging(async (stage) => {
+    const kept = await keep(site, channel, opened, undefined, null, stage);
+    const told = step(site, kept.id, "open", "opened", { peer: opened.org, detail });
+    await site.store.commit([...changes, ...kept.changes, told]);
+    return kept;
+  });
   site.log("open.opened", {
     channel: channel.name,
-    message: kept.id,
+    message: id,
     peer: opened.org,
     bytes: bytesOf(opened),
   });
@@ -146,6 +148,7 @@ const keep = (
   opened: AnyOpened,
   entry: DocumentEntry | undefined,
   admission: Admission | null,
+  stage: (blob: StagedBlob) => StagedBlob,
 ): Promise<Kept> =>
   pass(site, "open", channel.name, async () => {
     const { store, now } = site;
@@ -153,26 +156,28 @@ const keep = (
     const parts: { n: number; blob: BlobName }[] = [];
     const instances: { n: number; sopInstanceUid: string }[] = [];
     const attachments: { n: number; type: string }[] = [];
-    const blobs: Change[] = [];
+    const blobs: StagedBlob[] = [];
     let first: First | undefined;
     for await (const part of opened.parts()) {
       const { n } = part.entry;
-      const blob = await store.blobs.put(part.cipher, part.facts);
+      const copy: Uint8Array[] = [];
+      const blob = stage(await store.blobs.put(n === 1 ? copied(part.cipher, copy) : part.cipher, part.facts));
       parts.push({ n, blob: blob.name });
-      blobs.push(blob.change);
+      blobs.push(blob);
       if (part.entry.role === "dicom" && part.entry.sop) instances.push({ n, sopInstanceUid: part.entry.sop });
       if (part.entry.role === "attachment") attachments.push({ n, type: part.entry.type });
-      if (n === 1) {
-        await store.commit([blob.change]);
-        first = await entryOf(part.entry.role, await clear(site, blob.name), part.entry, author.org, entry);
-      }
+      if (n === 1)
+        first = await entryOf(part.entry.role, await heldClear(copy, part.facts()), part.entry, author.org, entry);
     }
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
     const facts: ReceivedFacts = { ...first, instances, ...(attachments.length > 0 ? { attachments } : {}) };
     const key = store.tokens.of("document", "", facts.entry.uniqueId);
     const { id, isKept } = placeOf(site, author, key);
     // Here already, pushed: whoever asks for it says whose it is.
-    if (isKept) return { id, changes: admission ? identifyHeld(site, admission, "unasked") : [] };
+    if (isKept) {
+      for (const blob of blobs) await blob.drop();
+      return { id, changes: admission ? identifyHeld(site, admission, "unasked") : [] };
+    }
     const record: StoredRecord = {
       id,
       channel: channel.name,
@@ -191,7 +196,7 @@ const keep = (
       createdAt: now().toISOString(),
     };
     const changes = [
-      ...blobs,
+      ...blobs.map(({ change }) => change),
       ...store.records.add(record),
       ...(facts.replaces ?? []).map((each) => supersede(site, author.org, each)),
       ...begin(site, channel, { record, facts } as Received, admission),
@@ -206,6 +211,22 @@ const keep = (
     ];
     return { id, changes };
   });
+
+async function* copied(cipher: AsyncIterable<Uint8Array>, copy: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for await (const piece of cipher) {
+    // The memory of a piece is used again once the next is asked for.
+    copy.push(Uint8Array.from(piece));
+    yield piece;
+  }
+}
+
+/** The document, small enough to be held, which nobody has committed yet. */
+async function heldClear(cipher: readonly Uint8Array[], facts: BlobFacts): Promise<Uint8Array> {
+  const pieces = (async function* () {
+    yield* cipher;
+  })();
+  return Buffer.concat(await Array.fromAsync(openCipher(pieces, facts)));
+}
 
 /** Where a record is kept: under the message id of its author's manifest, or under one of its own where that is another record's already. */
 function placeOf(

@@ -95,13 +95,14 @@ export async function firstExamined(
 }
 
 /**
- * A document for a channel: checked by its rule sets and schema, its patient compared with the message's, its bytes sealed.
+ * A document for a channel: checked by its rule sets and schema, its patient compared with the message's, its bytes sealed: `stage` is told.
  * CDA_RULE, CDA_SCHEMA and PATIENT_MISMATCH by grade.
  */
 export async function validateDocument(
   site: Site,
   channel: OutboundChannel,
   received: ReceivedDocument,
+  stage: (blob: StagedBlob) => StagedBlob,
 ): Promise<Validated> {
   const { store, config, now } = site;
   const { cda, bytes } = received;
@@ -114,7 +115,7 @@ export async function validateDocument(
   );
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const part = sealWhole(bytes, sha256);
-  const blob = await store.blobs.put(part.cipher, part.facts);
+  const blob = stage(await store.blobs.put(part.cipher, part.facts));
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });
   const extensions = cda.patientIds.map(({ root, extension }) => extension || root);
   const patients = extensions.map((extension) => store.tokens.of("patient", "", extension));
@@ -128,7 +129,7 @@ export async function validateDocument(
   const attached: StagedBlob[] = [];
   for (const each of received.beside) {
     const sealed = sealPart(chunks(each.bytes), "segments");
-    attached.push(await store.blobs.put(sealed.cipher, sealed.facts));
+    attached.push(stage(await store.blobs.put(sealed.cipher, sealed.facts)));
   }
   const attachments = attached.map(({ name }, index): Attachment => {
     const { type = "application/octet-stream" } = received.beside[index] ?? {};

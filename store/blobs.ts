@@ -60,23 +60,18 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       const isKnown = !isNew() && spooled.inline === null && has(name);
       if (isKnown) {
         await spooled.drop();
-        const known = { name, digest, fresh: false, change: change(usedAgainSql, name) };
-        return { name, digest, durable: async () => known, drop: async () => undefined };
+        const known = { name, digest, fresh: false, change: change(usedAgainSql, name), drop: nothingToDrop };
+        return { name, digest, durable: async () => known, drop: nothingToDrop };
       }
       // Two copies at once are two ciphertexts, each in its own file: the row decides which is kept.
       const { file, written } = await spooled.keep();
       // Told at once, whoever waits for it: a sync that failed may seem to succeed the second time.
       written.catch(failing).catch(() => undefined);
-      const staged = {
-        name,
-        digest,
-        fresh: true,
-        change: insertBlob(name, sealed, keys, spooled.inline, file),
-      };
       const drop = async (): Promise<void> => {
         await written.catch(() => undefined);
         if (file !== null) rmSync(pathOf(root, file), { force: true });
       };
+      const staged = { name, digest, fresh: true, change: insertBlob(name, sealed, keys, spooled.inline, file), drop };
       return { name, digest, durable: async () => await written.then(() => staged), drop };
     } catch (thrown) {
       await spooled.drop();
@@ -92,6 +87,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
       digest: facts.sha256 ?? facts.root ?? "",
       fresh: true,
       change: insertBlob(name, facts, keys, cipher, null),
+      drop: nothingToDrop,
     }),
     facts: (name) => factsOf(row(name, factColumns), keys),
     read: (name, from = 0) => {
@@ -150,6 +146,7 @@ function insertBlob(
 }
 
 const nothing = new Uint8Array();
+const nothingToDrop = async (): Promise<void> => undefined;
 
 /** Without the ciphertext, which an inline blob has in the same row. */
 const factColumns = "name, form, size, digests, cek, nonce, tag";

@@ -145,6 +145,8 @@ export type StagedBlob = {
   readonly digest: string;
   readonly change: Change;
   readonly fresh: boolean;
+  /** Nobody will commit it, nor has: its file goes. */
+  drop(): Promise<void>;
 };
 
 export type Blobs = {
