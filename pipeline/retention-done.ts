@@ -16,15 +16,22 @@ export type Shredding = {
 
 /** Rows looked at in one query, and shredded in one commit. */
 const page = 100;
-/** Of one pass: after a start all rows are gone through once, since one may have been decided late, so many a minute. */
+/** Of one pass: so many a minute, where all rows are gone through. */
 const maxPages = 1_000;
+/** All are gone through again this often, and after a start: one may have been decided, or answered, late. */
+const anewMs = 86_400_000;
 
-export function openDone({ store }: Pick<Site, "store">): Shredding {
+export function openDone({ store }: Pick<Site, "store">, steady: () => number): Shredding {
   /** Up to where this process has gone. */
   const reached = { arrivals: "", asked: "" };
+  let anewAt = Number.NEGATIVE_INFINITY;
 
   return {
     look: async (before, pinned, isStopped) => {
+      if (steady() >= anewAt) {
+        anewAt = steady() + anewMs;
+        [reached.arrivals, reached.asked] = ["", ""];
+      }
       const files: string[] = [];
       const shred = async (which: keyof typeof reached): Promise<number> => {
         let count = 0;

@@ -149,7 +149,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (shredded > 0) log("retention.shredded", { reason: state, count: shredded });
     return shredded;
   };
-  const ways = { done: openDone(site), discarded: openDiscarded(site, steady, readable) } as const;
+  const ways = { done: openDone(site, steady), discarded: openDiscarded(site, steady, readable) } as const;
   const keepBehind = async (reason: keyof typeof ways): Promise<number> => {
     const { for: age } = config.own.retention[reason];
     if (age === undefined) return 0;
