@@ -5,7 +5,7 @@ import type { BlobName, Change, Delivery, DeliveryState, Id, Item } from "../sto
 import { letGo } from "./assemble.ts";
 import { familyOf } from "./journal.ts";
 import { released } from "./patient.ts";
-import { conflict, matterOf, replacing } from "./replacement.ts";
+import { conflict, goneBefore, matterOf, replaces, replacing } from "./replacement.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
@@ -200,7 +200,8 @@ function releasing(site: Site, held: readonly Item[], reason: string) {
     );
   const since = now().toISOString();
   const waiting = held.map((item): Item => {
-    const code = overruled.has(item.code ?? "") ? letGo : null;
+    const follows = item.kind === "instance" && goneBefore(site, item).length > 0;
+    const code = overruled.has(item.code ?? "") ? letGo : follows ? replaces : null;
     return { ...item, state: "waiting", code, reason: null, since };
   });
   const changes = waiting.flatMap(({ id, state, code }) => [

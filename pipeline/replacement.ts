@@ -1,6 +1,7 @@
 /** Corrected instances under UIDs that were kept before (decision 8): held as one matter a study until a person replaces or discards; and what gives way to what comes again. */
 import { Fault } from "../errors.ts";
 import type { BlobName, Change, Item } from "../store/store.ts";
+import { letGo } from "./assemble.ts";
 import { studiesOf } from "./joins.ts";
 import { type Site, step } from "./site.ts";
 
@@ -81,11 +82,10 @@ export function supersededBy(
   instances: readonly Item[],
 ): { readonly names: readonly Superseded[]; readonly changes: readonly Change[] } {
   const { store } = site;
+  // One that was held for its patient, or for being late, and let go is a corrected one all the same.
   const before = instances
-    .filter(({ code, state }) => code === replaces && state === "waiting")
-    .flatMap(({ key, id }) =>
-      store.items.byKey("instance", key).filter((each) => each.id !== id && each.state === "sealed"),
-    );
+    .filter(({ code, state }) => state === "waiting" && (code === replaces || code === letGo))
+    .flatMap((instance) => goneBefore(site, instance));
   return {
     names: before.map(({ key, blob }) => ({ sop: key, digest: digestOf(store.blobs.facts(blob)) })),
     changes: before.map(({ id }) =>
@@ -93,6 +93,10 @@ export function supersededBy(
     ),
   };
 }
+
+/** What has gone under the UID of an instance that has not. */
+export const goneBefore = ({ store }: Site, { key, id }: Item): readonly Item[] =>
+  store.items.byKey("instance", key).filter((each) => each.id !== id && each.state === "sealed");
 
 /** The digest of record of a part: a segmented one's root, else its SHA-256, hex. */
 export const digestOf = ({ root, sha256 }: { root: string | null; sha256: string | null }): string =>
