@@ -4,6 +4,7 @@ import { codeOf, Fault } from "../errors.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type KeyObjects, keyObjectSelection, maxKeyObjectsBytes, readKeyObjects } from "../formats/key-objects.ts";
 import type { Change, Item } from "../store/store.ts";
+import { letGo } from "./assemble.ts";
 import { type Site, step } from "./site.ts";
 
 type Meaning = {
@@ -48,6 +49,8 @@ export function judge(
 export async function actOnNote(site: Site, note: Item): Promise<boolean> {
   const { store } = site;
   if (note.state !== "waiting" || note.code === noteOf) return false;
+  // One that was held behind what it said, and let go, said it.
+  if (note.code === letGo && store.steps.of([note.id]).some(({ code }) => code === noteOf)) return false;
   const objects = await read(site, note);
   const meaning = objects?.title.scheme === "DCM" ? rejections.get(objects.title.code) : undefined;
   if (!objects || !meaning) return false;
