@@ -83,10 +83,12 @@ export async function actOnNote(site: Site, note: Item): Promise<boolean> {
 
 /**
  * The last look at instances before they leave: one that was on its way to the disk together with its note was not seen by it, and
- * did not see it. It ends now; resolves with whether any did.
+ * did not see it; and a note may be here that nobody has read, since the house ended or others had their turn. What is rejected ends
+ * now; resolves with whether any did.
  */
 export async function stopRejected(site: Site, leaving: readonly Item[]): Promise<boolean> {
   const { store } = site;
+  for (const note of leaving.filter(isKeyObjects)) if (await actOnNote(site, note)) return true;
   const named = leaving.flatMap((item) => {
     const rejection = item.state === "waiting" ? store.studies.rejection(item.key) : undefined;
     return rejection ? [{ ...rejection, item }] : [];
