@@ -8,7 +8,7 @@ import { namedPatient } from "./audited.ts";
 import type { OutboundChannel } from "./config.ts";
 import { instanceChannel } from "./filter.ts";
 import { type Met, metBy, type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
-import { rejected } from "./rejection-note.ts";
+import { meansAnother, rejected } from "./rejection-note.ts";
 import { conflict, displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
@@ -62,11 +62,13 @@ async function take(
   const repeated = async (before: Item): Promise<Taken> => {
     // What its retention has ended is known and its octets are not: of each repetition they would be left.
     await blob.drop();
-    await comeAgain(site, before, kept, arrival);
+    await comeAgain(site, before, without(metBy(site, before.key), other), kept, arrival);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
   };
-  const before = sameBytes(site, received.met, blob);
+  const { rejection } = received.met;
+  const other = rejection && (await meansAnother(site, rejection.note, facts)) ? rejection.note : undefined;
+  const before = sameBytes(site, without(received.met, other), blob);
   if (before) return await repeated(before);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
@@ -92,7 +94,7 @@ async function take(
   const { change } = await blob.durable();
   while (underway.has(item.key)) await underway.get(item.key);
   // The write may have taken long: what was committed meanwhile counts.
-  const met = received.met.version === store.version() ? received.met : metBy(site, item.key);
+  const met = without(received.met.version === store.version() ? received.met : metBy(site, item.key), other);
   const meanwhile = sameBytes(site, met, blob);
   if (meanwhile) return await repeated(meanwhile);
   const fate = fateOf(met);
@@ -186,6 +188,10 @@ function sameBytes({ store }: Site, met: Met, blob: TakenBlob): Item | undefined
   return same?.blob === "" && hasEnded(met) ? undefined : same;
 }
 
+/** As if a note that means an instance of another study were not here. */
+const without = (met: Met, note: string | undefined): Met =>
+  met.rejection?.note === note ? { ...met, rejection: undefined } : met;
+
 /** All that was here of its UID was discarded, and no note says that it is to be. */
 const hasEnded = ({ known, rejection }: Met): boolean =>
   !rejection && known.every(({ state }) => state === "discarded");
@@ -194,9 +200,15 @@ const hasEnded = ({ known, rejection }: Met): boolean =>
  * What has ended here, with nothing else under its UID, and is sent again is meant to be used: after a person's discard, or when its
  * retention at the PACS expired (IHE RAD-66). It waits as before.
  */
-async function comeAgain(site: Site, item: Item, kept: Kept, { session, sender: peer }: Arrival): Promise<void> {
+async function comeAgain(
+  site: Site,
+  item: Item,
+  met: Met,
+  kept: Kept,
+  { session, sender: peer }: Arrival,
+): Promise<void> {
   const { store, now } = site;
-  if (hasEnded(metBy(site, item.key))) {
+  if (hasEnded(met)) {
     const waits = { state: "waiting", code: null, reason: null, since: now().toISOString() } as const;
     const told = step(site, item.id, "source", "accepted", { peer, detail: "sent again after it was discarded" });
     await store.commit([...store.items.again(item.id, waits.since), told]);

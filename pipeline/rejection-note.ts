@@ -96,9 +96,9 @@ export async function stopRejected(site: Site, leaving: readonly Item[]): Promis
   let count = 0;
   for (const [id, of] of Map.groupBy(named, ({ note }) => note)) {
     const note = store.items.find(id);
-    // Without its octets nobody can tell which study it meant.
-    const objects = note && note.blob !== "" ? await read(site, note) : undefined;
     const reason = of[0]?.reason ?? "";
+    // Without its octets nobody can tell which study it meant.
+    const objects = await readNote(site, note);
     const { stops } = objects
       ? judge(
           of.map(({ item }) => item),
@@ -113,6 +113,21 @@ export async function stopRejected(site: Site, leaving: readonly Item[]): Promis
   }
   return count > 0;
 }
+
+/**
+ * Whether the note that rejects a SOP Instance UID means an instance of another study. A note is of the study that it is about, so that
+ * it is seldom read for this; nobody can tell without its octets.
+ */
+export async function meansAnother(site: Site, id: string, facts: DicomFacts): Promise<boolean> {
+  const note = site.store.items.find(id);
+  const { sopInstanceUid, studyInstanceUid } = facts;
+  if (!note || (note.facts as DicomFacts).studyInstanceUid === studyInstanceUid) return false;
+  const named = (await readNote(site, note))?.references.filter((each) => each.sopInstanceUid === sopInstanceUid);
+  return named?.every((each) => each.studyInstanceUid !== studyInstanceUid) ?? false;
+}
+
+const readNote = async (site: Site, note: Item | undefined): Promise<KeyObjects | undefined> =>
+  note && note.blob !== "" ? await read(site, note) : undefined;
 
 const stopping = (site: Site, stops: readonly Item[], reason: string): readonly Change[] =>
   stops.flatMap(({ id }) => [

@@ -6,6 +6,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { openPace } from "../../pipeline/pace.ts";
 import { askPacs } from "../../pipeline/pull.ts";
+import { actOnNote, isKeyObjects } from "../../pipeline/rejection-note.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { type Assembled, openWaitingRoom } from "../../pipeline/waiting-room.ts";
 import type { Item } from "../../store/store.ts";
@@ -53,4 +54,16 @@ test("a note that was kept and not read when the house ended is read before a st
   } finally {
     await room.stop();
   }
+});
+
+test.each([
+  ["the study that it says", "2.25.116001", "discarded"],
+  ["another study", "2.25.990001", "waiting"],
+])("what comes after a note that names it as of %s is %s", async (_which, studyUid, state) => {
+  await arrive([rejectionNote("113001", bad ? [bad] : [], { studyUid })]);
+  const [note] = waiting();
+  expect(note && isKeyObjects(note) && (await actOnNote(site, note))).toBe(true);
+  await arrive(study);
+  expect(stateOf(bad)).toEqual([state]);
+  expect(waiting()).toHaveLength(state === "waiting" ? study.length : good.length);
 });
