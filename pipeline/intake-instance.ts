@@ -59,21 +59,27 @@ async function take(
   if (facts instanceof Fault) return await refuse(facts);
   const fields = { channel: channel.name, controlId: facts.sopInstanceUid, peer: arrival.sender, bytes: size };
 
-  const repeated = async (before: Item): Promise<Taken> => {
+  const repeated = async (before: Item, judged?: Item): Promise<Taken> => {
     // What its retention has ended is known and its octets are not: of each repetition they would be left.
     await blob.drop();
-    await comeAgain(site, before, without(metBy(site, before.key), other), kept, arrival);
+    const met = without(metBy(site, before.key), other);
+    const { state = "waiting", code = null, reason = null }: Partial<Item> = judged ?? {};
+    const anew: Item = { ...before, state, code, reason, since: site.now().toISOString() };
+    if (hasEnded(met)) await comeAgain(site, anew, kept, arrival);
+    else if (arrival.session) kept(before, arrival.session);
     log("source.repeated", { ...fields, ms: since(started) });
     return { duplicate: true };
   };
   const { rejection } = received.met;
   const other = rejection && (await meansAnother(site, rejection.note, facts)) ? rejection.note : undefined;
-  const before = sameBytes(site, without(received.met, other), blob);
-  if (before) return await repeated(before);
+  const here = without(received.met, other);
+  const before = sameBytes(site, here, blob);
+  if (before && !hasEnded(here)) return await repeated(before);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
   if (validated instanceof Fault) return await refuse(validated);
   const { item, findings } = validated;
+  if (before) return await repeated(before, item);
   const row: ArrivalRow = {
     ...arrivalRow(site, id, system, arrival, blob.digest),
     channel: channel.name,
@@ -96,7 +102,7 @@ async function take(
   // The write may have taken long: what was committed meanwhile counts.
   const met = without(received.met.version === store.version() ? received.met : metBy(site, item.key), other);
   const meanwhile = sameBytes(site, met, blob);
-  if (meanwhile) return await repeated(meanwhile);
+  if (meanwhile) return await repeated(meanwhile, item);
   const fate = fateOf(met);
   const settled = { ...item, ...fate };
   const committed = store.commit(
@@ -198,22 +204,14 @@ const hasEnded = ({ known, rejection }: Met): boolean =>
 
 /**
  * What has ended here, with nothing else under its UID, and is sent again is meant to be used: after a person's discard, or when its
- * retention at the PACS expired (IHE RAD-66). It waits as before.
+ * retention at the PACS expired (IHE RAD-66). It waits, or is held for what is in it, as one that was never here.
  */
-async function comeAgain(
-  site: Site,
-  item: Item,
-  met: Met,
-  kept: Kept,
-  { session, sender: peer }: Arrival,
-): Promise<void> {
-  const { store, now } = site;
-  if (hasEnded(met)) {
-    const waits = { state: "waiting", code: null, reason: null, since: now().toISOString() } as const;
-    const told = step(site, item.id, "source", "accepted", { peer, detail: "sent again after it was discarded" });
-    await store.commit([...store.items.again(item.id, waits.since), told]);
-    kept({ ...item, ...waits }, session);
-  } else if (session) kept(item, session);
+async function comeAgain(site: Site, item: Item, kept: Kept, { session, sender: peer }: Arrival): Promise<void> {
+  const { store } = site;
+  const { id, state, code, reason, since } = item;
+  const told = step(site, id, "source", "accepted", { peer, detail: "sent again after it was discarded" });
+  await store.commit([...store.items.again(id, since), store.items.mark(id, { state, code, reason }), told]);
+  kept(item, session);
 }
 
 /** What that makes of it; undefined where it waits as any other. */

@@ -57,6 +57,14 @@ test("hold: it waits for a person, who may release it", async () => {
   await until("it waits", async () => (await journal("/journal")).items[0]?.state === "waiting");
 });
 
+test("hold: one that a person discarded is held again when it is sent again", async () => {
+  await sent("iod: warn, charset: hold", unknownCharset);
+  const [item] = (await journal("/journal")).items;
+  await exchange.admin("hospital-a").post(`/journal/${item?.id}/discard`, { reason: "sent by mistake" });
+  for (const { state } of (await exchange.instances([unknownCharset])).values()) expect(state).toBe("delivered");
+  expect((await journal("/journal")).items).toMatchObject([{ id: item?.id, state: "held", code: "CHARSET_UNKNOWN" }]);
+});
+
 test.each([
   ["iod: reject", incomplete, "A900"],
   ["iod: warn, charset: reject", unknownCharset, "C000"],
