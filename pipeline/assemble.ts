@@ -6,7 +6,7 @@ import type { Item, StudyRow } from "../store/store.ts";
 import type { Heard } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
 import { contradicts, joinedTo, studiesOf } from "./joins.ts";
-import type { DocumentFacts } from "./validate.ts";
+import type { At, DocumentFacts } from "./validate.ts";
 
 export type AssembleRules = NonNullable<OutboundChannel["assemble"]>;
 
@@ -19,6 +19,19 @@ export type Decision =
   | { readonly now: "hold"; readonly code: string; readonly reason: string; readonly items: readonly Item[] }
   /** Ask the PACS how many instances these studies have, or to send them; then decide again. */
   | { readonly now: "count" | "pull"; readonly studies: readonly string[] };
+
+/** A document with the instances that travel with it, or late instances that follow a document that has gone (`appends`). */
+export type Assembled = At<
+  "assembled",
+  {
+    readonly channel: OutboundChannel;
+    readonly document: Item;
+    readonly instances: readonly Item[];
+    readonly appends: boolean;
+    /** What told that the study is complete. */
+    readonly closing: Closing;
+  }
+>;
 
 /** What is known when a document is looked at. */
 export type Waiting = {

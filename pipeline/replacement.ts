@@ -3,6 +3,7 @@ import { Fault } from "../errors.ts";
 import type { BlobName, Change, Item } from "../store/store.ts";
 import { letGo } from "./assemble.ts";
 import { studiesOf } from "./joins.ts";
+import { rejected } from "./rejection-note.ts";
 import { type Site, step } from "./site.ts";
 
 /** Code of an instance that a corrected one stands for now, and of the corrected one while its predecessor has left. */
@@ -18,6 +19,10 @@ export function matterOf({ store }: Site, item: Item): readonly Item[] {
     .joined("instance", [`study:${study}`])
     .filter(({ state, code }) => state === item.state && code === item.code);
 }
+
+/** What was rejected or replaced has gone once and goes with nothing else. */
+export const travels = ({ state, code }: Item): boolean =>
+  state === "waiting" || (state === "sealed" && code !== rejected && code !== replaced);
 
 export type Replacement = {
   /** They travel now; `follows` where the one before has left already. */
@@ -82,10 +87,7 @@ export function supersededBy(
   instances: readonly Item[],
 ): { readonly names: readonly Superseded[]; readonly changes: readonly Change[] } {
   const { store } = site;
-  // One that was held for its patient, or for being late, and let go is a corrected one all the same.
-  const before = instances
-    .filter(({ code, state }) => state === "waiting" && (code === replaces || code === letGo))
-    .flatMap((instance) => goneBefore(site, instance));
+  const before = instances.flatMap((instance) => standsFor(site, instance));
   return {
     names: before.map(({ key, blob }) => ({ sop: key, digest: digestOf(store.blobs.facts(blob)) })),
     changes: before.map(({ id }) =>
@@ -93,6 +95,12 @@ export function supersededBy(
     ),
   };
 }
+
+/** What a corrected instance that waits stands for. One that was held for its patient, or for being late, and let go is corrected all the same. */
+export const standsFor = (site: Site, instance: Item): readonly Item[] =>
+  instance.state === "waiting" && (instance.code === replaces || instance.code === letGo)
+    ? goneBefore(site, instance)
+    : [];
 
 /** What has gone under the UID of an instance that has not. */
 export const goneBefore = ({ store }: Site, { key, id }: Item): readonly Item[] =>

@@ -3,7 +3,7 @@ import { setImmediate as others } from "node:timers/promises";
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
-import { type Closing, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
+import { type Assembled, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
 import { appendsTo, studiesOf } from "./joins.ts";
@@ -11,25 +11,14 @@ import { openLanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder } from "./patient-order.ts";
 import type { AskPacs } from "./pull.ts";
-import { actOnNote, isKeyObjects, rejected, stopRejected } from "./rejection-note.ts";
-import { replaced } from "./replacement.ts";
+import { actOnNote, isKeyObjects, stopRejected } from "./rejection-note.ts";
+import { standsFor, travels } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import { openStudyQuestions } from "./study-questions.ts";
 import { type Look, openTimetable } from "./timetable.ts";
-import type { At, DocumentFacts } from "./validate.ts";
+import type { DocumentFacts } from "./validate.ts";
 
-/** A document with the instances that travel with it, or late instances that follow a document that has gone (`appends`). */
-export type Assembled = At<
-  "assembled",
-  {
-    readonly channel: OutboundChannel;
-    readonly document: Item;
-    readonly instances: readonly Item[];
-    readonly appends: boolean;
-    /** What told that the study is complete. */
-    readonly closing: Closing;
-  }
->;
+export type { Assembled } from "./assemble.ts";
 
 export type WaitingRoom = {
   /** Something was kept: look at what it concerns. `session` is the association it came on. */
@@ -115,6 +104,8 @@ export function openWaitingRoom(
       return Date.now();
     }
     if (decision.now === "go" && (await stopRejected(site, decision.instances))) return Date.now();
+    const ahead = decision.now === "go" && !appends ? dueBehindAddendum(decision.instances) : undefined;
+    if (ahead !== undefined) return ahead;
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
     const again = (at: number): void => table.by(key, at, lookFor(key, id, appends));
@@ -130,6 +121,18 @@ export function openWaitingRoom(
     (key: string, id: string, appends: boolean): Look =>
     () =>
       lookAt(key, id, appends);
+
+  /** That a corrected instance stands for one that has gone is said in an addendum: a second report follows that. */
+  const dueBehindAddendum = (instances: readonly Item[]): number | undefined => {
+    const corrected = instances.find((instance) => standsFor(site, instance).length > 0);
+    const gone = corrected && goneWith(corrected);
+    const channel = gone && channelOf(gone);
+    const decision = channel && decideLate(gather(gone, channel), Date.now());
+    if (!gone || !decision) return undefined;
+    const due = decision.now === "wait" ? decision.until : Date.now();
+    lookLate(gone, due);
+    return due + countedMs;
+  };
 
   /** The station's own figure is how long the document waited. */
   const go = async (assembled: Assembled): Promise<void> => {
@@ -160,9 +163,13 @@ export function openWaitingRoom(
     const documents = store.items.joined("document", instance.joins);
     for (const { id } of documents.filter(({ state }) => state === "waiting"))
       table.by(id, due, lookFor(id, id, false));
-    const gone = appendsTo(documents.filter(({ state }) => state === "sealed").map(asMerged), instance);
-    if (gone) table.by(`late:${gone.id}`, due, lookFor(`late:${gone.id}`, gone.id, true));
+    const gone = goneWith(instance, documents);
+    if (gone) lookLate(gone, due);
   };
+  const lookLate = ({ id }: Item, due: number): void => table.by(`late:${id}`, due, lookFor(`late:${id}`, id, true));
+  /** The document that has gone and that an instance is appended to. */
+  const goneWith = (instance: Item, documents = store.items.joined("document", instance.joins)): Item | undefined =>
+    appendsTo(documents.filter(({ state }) => state === "sealed").map(asMerged), instance);
 
   /** What waits for no study leaves beside those of other patients: several share a commit. Of one patient it is one after the other. */
   const leaveAlone = (id: Id, patients: readonly string[]): void => {
@@ -291,7 +298,3 @@ export function openWaitingRoom(
     },
   };
 }
-
-/** What was rejected or replaced has gone once and goes with nothing else. */
-const travels = ({ state, code }: Item): boolean =>
-  state === "waiting" || (state === "sealed" && code !== rejected && code !== replaced);
