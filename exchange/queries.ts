@@ -4,25 +4,27 @@
  */
 import { createHash } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { documentEntrySchema } from "../formats/document-entry.ts";
+import { maxCommandBytes } from "../formats/command.ts";
 import type { Found, PatientId, Query, QueryOf, Registered } from "../formats/query.ts";
 import type { EntryRow, Slice, Store, SubmissionRow, Token } from "../store/store.ts";
-import { type MergedIds, tokenOf } from "./patients.ts";
+import { tokenOf } from "./patients.ts";
 import { entryOf, isOneOf, isWithin, passes } from "./query-filters.ts";
+import { telling } from "./told.ts";
 
 /** Rows that are looked at for one page; one that few of them are for ends there, and goes on with its cursor. */
 const maxLooked = 5_000;
-const minChunk = 50;
+/** Rows that are read at once. */
+const [minChunk, maxChunk] = [50, 128];
+/** Octets of what one page tells, whatever the entries say: half of what a command may have. */
+const maxPageBytes = maxCommandBytes / 2;
 /** Entries of one set. */
 const maxSubmitted = 200;
-/** As many ids as an entry may have. */
-const maxIds = 512;
 
 /** Where a page begins: what had been registered and changed by a moment, from below a row. */
 type Place = { readonly moment: number; readonly below?: number };
 /** Whether who asks is told of an entry (`accessOf`). */
 type May = (row: EntryRow) => boolean;
-type Asking = Place & { readonly may: May };
+type Asking = Place & { readonly may: May; readonly tell: (row: EntryRow) => Registered };
 
 /** A page of an answer; CURSOR_INVALID for a cursor of another organisation, another question, or nobody's. */
 export function answerQuery(store: Store, org: string, query: Query, may: May = all): Found {
@@ -30,7 +32,7 @@ export function answerQuery(store: Store, org: string, query: Query, may: May = 
   const place = placeOf(store, bound, query.cursor);
   const { below, ...found } = answers[query.query](
     store,
-    { ...place, may: (row) => !row.isRemoved && may(row) },
+    { ...place, may: (row) => !row.isRemoved && may(row), tell: telling(store) },
     query as never,
   );
   const next = below === undefined ? null : store.cursors.seal(bound, { moment: place.moment, below });
@@ -56,35 +58,37 @@ const answers: Answers = {
   findDocuments: (store, place, query) => {
     const patients = patientsOf(store, place, query.patientIds);
     const keep = passes(query);
-    const { rows, below } = entriesPage(place, query, keep, (slice) => store.entries.find("patient", patients, slice));
-    return { entries: rows.map((row) => registered(store, row)), below };
+    const read = (slice: Slice) => store.entries.find("patient", patients, slice);
+    const { told, below } = entriesPage(place, query, keep, read, place.tell);
+    return { entries: told, below };
   },
   findDocumentsByReferenceId: (store, place, query) => {
     const isOfPatient = ofPatients(store, patientsOf(store, place, query.patientIds));
     const references = query.referenceIds.map((id) => store.tokens.of("reference", "", id));
     const keep = passes(query);
-    const { rows, below } = entriesPage(
+    const { told, below } = entriesPage(
       place,
       query,
       (row: EntryRow) => isOfPatient(row) && keep(row),
       (slice) => store.entries.find("reference", references, slice),
+      place.tell,
     );
-    return { entries: rows.map((row) => registered(store, row)), below };
+    return { entries: told, below };
   },
   getDocuments: (store, place, query) => {
     const keys = query.uniqueIds.map((id) => documentKey(store, id));
-    const { rows, below } = entriesPage(place, query, all, (slice) => store.entries.find("document", keys, slice));
-    return { entries: rows.map((row) => registered(store, row)), below };
+    const read = (slice: Slice) => store.entries.find("document", keys, slice);
+    const { told, below } = entriesPage(place, query, all, read, place.tell);
+    return { entries: told, below };
   },
   getAssociations: (store, place, query) => {
     const named = new Set(query.uniqueIds);
-    const { rows, below } = entriesPage(place, query, all, around(store, query.uniqueIds));
-    const associations = rows
-      .flatMap(associationsOf)
-      .filter(({ type, source, target }) =>
-        type === "HasMember" ? named.has(target) : named.has(source) || named.has(target),
-      );
-    return { associations, below };
+    const isAsked = ({ type, source, target }: Association): boolean =>
+      type === "HasMember" ? named.has(target) : named.has(source) || named.has(target);
+    const { told, below } = entriesPage(place, query, all, around(store, query.uniqueIds), (row) =>
+      associationsOf(row).filter(isAsked),
+    );
+    return { associations: told.flat(), below };
   },
   getRelatedDocuments: (store, place, query) => {
     const isAsked = ({ type }: Association): boolean =>
@@ -96,11 +100,12 @@ const answers: Answers = {
       targets.some(({ target }) => target === entryOf(row).uniqueId) ||
       associationsOf(row).some((each) => isAsked(each) && each.target === query.uniqueId);
     const ids = [query.uniqueId, ...targets.map(({ target }) => target)];
-    const { rows, below } = entriesPage(place, query, keep, around(store, ids));
-    const associations = rows
-      .flatMap(associationsOf)
-      .filter((each) => isAsked(each) && [each.source, each.target].includes(query.uniqueId));
-    return { entries: rows.map((row) => registered(store, row)), associations, below };
+    const isOfIt = (each: Association): boolean => isAsked(each) && [each.source, each.target].includes(query.uniqueId);
+    const { told, below } = entriesPage(place, query, keep, around(store, ids), (row) => ({
+      entry: place.tell(row),
+      associations: associationsOf(row).filter(isOfIt),
+    }));
+    return { ...apart(told), below };
   },
   findSubmissionSets: (store, place, query) => {
     const patients = patientsOf(store, place, query.patientIds);
@@ -112,47 +117,67 @@ const answers: Answers = {
       store.entries
         .contents(id, { moment: place.moment, limit: maxSubmitted })
         .some((row) => place.may(row) && isOfPatient(row));
-    const { rows, below } = page(place, query, keep, (slice) => store.entries.submissions(patients, slice));
-    return { submissionSets: rows.map(submissionSet), below };
+    const read = (slice: Slice) => store.entries.submissions(patients, slice);
+    const { told, below } = page(place, query, keep, read, submissionSet);
+    return { submissionSets: told, below };
   },
   getSubmissionSetAndContents: (store, place, query) => {
     const set = store.entries.submission(query.id);
     if (!set || set.seq > place.moment) return {};
-    const { rows, below } = entriesPage(place, query, all, (slice) => store.entries.contents(set.id, slice));
-    if (rows.length === 0) return { below };
-    const entries = rows.map((row) => registered(store, row));
-    return { submissionSets: [submissionSet(set)], entries, associations: rows.flatMap(associationsOf), below };
+    const read = (slice: Slice) => store.entries.contents(set.id, slice);
+    const { told, below } = entriesPage(place, query, all, read, (row) => ({
+      entry: place.tell(row),
+      associations: associationsOf(row),
+    }));
+    return told.length === 0 ? { below } : { submissionSets: [submissionSet(set)], ...apart(told), below };
   },
 };
 
-/** Rows from a place on, as many as a page takes and one to know whether there are more. */
-function page<T extends { readonly seq: number }>(
+type Told<T> = { readonly told: T[]; readonly below: number | undefined };
+
+/** What rows from a place on tell: as many as a page takes, in `limit` and in octets, and one looked at to know whether there are more. */
+function page<Row extends { readonly seq: number }, T>(
   { moment, below }: Place,
   { limit }: Pick<Query, "limit">,
-  keep: (row: T) => boolean,
-  read: (slice: Slice) => readonly T[],
-): { readonly rows: readonly T[]; readonly below: number | undefined } {
-  const chunk = Math.max(limit + 1, minChunk);
-  const kept: T[] = [];
-  let last = below;
-  for (let looked = 0; kept.length <= limit && looked < maxLooked; looked += chunk) {
+  keep: (row: Row) => boolean,
+  read: (slice: Slice) => readonly Row[],
+  tell: (row: Row) => T,
+): Told<T> {
+  const chunk = Math.min(Math.max(limit + 1, minChunk), maxChunk);
+  const told: T[] = [];
+  let [last, bytes] = [below, 0];
+  for (let looked = 0; looked < maxLooked; looked += chunk) {
     const rows = read({ moment, below: last, limit: chunk });
-    kept.push(...rows.filter(keep));
-    if (rows.length < chunk && kept.length <= limit) return { rows: kept, below: undefined };
-    last = rows.at(-1)?.seq ?? last;
+    for (const row of rows) {
+      if (keep(row)) {
+        if (told.length === limit) return { told, below: last };
+        const next = tell(row);
+        bytes += Buffer.byteLength(JSON.stringify(next));
+        if (bytes > maxPageBytes && told.length > 0) return { told, below: last };
+        told.push(next);
+      }
+      last = row.seq;
+    }
+    if (rows.length < chunk) return { told, below: undefined };
   }
-  const rows = kept.slice(0, limit);
-  return { rows, below: kept.length > limit ? rows.at(-1)?.seq : last };
+  return { told, below: last };
 }
 
 /** Of those that who asks is told of. */
-const entriesPage = (
+const entriesPage = <T>(
   place: Asking,
   query: Pick<Query, "limit">,
   keep: May,
   read: (slice: Slice) => readonly EntryRow[],
-): ReturnType<typeof page<EntryRow>> =>
-  page(place, query, (row: EntryRow) => !row.isRemoved && keep(row) && place.may(row), read);
+  tell: (row: EntryRow) => T,
+): Told<T> => page(place, query, (row: EntryRow) => !row.isRemoved && keep(row) && place.may(row), read, tell);
+
+const apart = (
+  told: readonly { readonly entry: Registered; readonly associations: readonly Association[] }[],
+): Pick<Found, "entries" | "associations"> => ({
+  entries: told.map(({ entry }) => entry),
+  associations: told.flatMap(({ associations }) => associations),
+});
 
 const all = (): boolean => true;
 
@@ -198,21 +223,3 @@ const submissionSet = ({ id, org, name, createdAt }: SubmissionRow): Found["subm
   name,
   submittedAt: createdAt,
 });
-
-/** An entry as it was registered, with what became of it and every other id that its patient has or had. */
-function registered(store: Store, { id, org, createdAt, manifestSha256, status, entry: kept }: EntryRow): Registered {
-  const entry = documentEntrySchema.parse(kept);
-  const others = store.merges.of(entry.patientIds.map((each) => tokenOf(store, each))).flatMap(({ facts }) => {
-    const { prior, surviving } = facts as MergedIds;
-    return [prior, surviving];
-  });
-  const known = [...entry.patientIds, ...others].map((each) => [`${each.root}^${each.extension}`, each] as const);
-  const patientIds = [...new Map(known).values()].slice(0, maxIds);
-  return {
-    id,
-    org,
-    registeredAt: createdAt,
-    manifestSha256,
-    entry: { ...entry, patientIds, availabilityStatus: status },
-  };
-}

@@ -4,6 +4,9 @@ import { type Command, eecForms } from "../formats/command.ts";
 import type { Change, Store, Token } from "../store/store.ts";
 import { tokenOf } from "./patients.ts";
 
+/** Octets of one entry, as JSON: whoever asks for a patient gets all that is registered of it. */
+const maxEntryBytes = 256 * 1024;
+
 type Registration = Command<"register">["entries"][number];
 
 /** The set and those of its entries that are not registered yet: the second net of idempotency, under a new message id. */
@@ -43,6 +46,12 @@ export function submitted(
   ];
 }
 
+/** TOO_LARGE for an entry that says more than any document has to say. */
+export function checkSize(entry: Registration["entry"]): void {
+  if (Buffer.byteLength(JSON.stringify(entry)) > maxEntryBytes)
+    throw new Fault("TOO_LARGE", `an entry is over ${maxEntryBytes} octets; leave out what nobody looks for`);
+}
+
 function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Registration): boolean {
   if (entry.repositoryUniqueId !== org) {
     throw new Fault(
@@ -51,7 +60,10 @@ function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Regi
     );
   }
   const known = store.entries.byKey(keyOf(store, entry.uniqueId));
-  if (!known) return false;
+  if (!known) {
+    checkSize(entry);
+    return false;
+  }
   if (known.isRemoved && known.org === org) throw removed();
   if (known.org === org && known.manifestSha256 === manifestSha256) return true;
   // Both manifests to who registered it; of another's it is not even told whose it is.

@@ -5,7 +5,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { Change, EntryRow, Store } from "../store/store.ts";
 import { tokenOf } from "./patients.ts";
 import { entryOf } from "./query-filters.ts";
-import { formOf, removed } from "./submission.ts";
+import { checkSize, formOf, removed } from "./submission.ts";
 
 /** Whether a field may be changed: not what names the document, what its manifest and registration prove, or what it is found by. */
 const mayChange: Readonly<Record<keyof DocumentEntry, boolean>> = {
@@ -43,6 +43,7 @@ const fixed = (Object.keys(mayChange) as (keyof DocumentEntry)[]).filter((name) 
 /** The row says this from now on; METADATA_INVALID points (RFC 6901) to what may not change, and quotes none of it. */
 export function updated(store: Store, row: EntryRow, entry: DocumentEntry): readonly Change[] {
   if (row.isRemoved) throw removed();
+  checkSize(entry);
   const before = entryOf(row);
   const pointers = fixed
     .filter((name) => !isDeepStrictEqual(entry[name], before[name]))
