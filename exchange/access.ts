@@ -5,8 +5,8 @@
 import { Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { PurposeOfUse, Query } from "../formats/query.ts";
-import type { EntryRow, Store } from "../store/store.ts";
-import { tokenOf } from "./patients.ts";
+import type { EntryRow, Store, Token } from "../store/store.ts";
+import { samePatients, tokenOf } from "./patients.ts";
 import { entryOf } from "./query-filters.ts";
 
 /** What houses may ask for; what is left out is all. */
@@ -42,12 +42,19 @@ const includes = (list: readonly string[] | undefined, value: string): boolean =
 
 /** The last consent that speaks of the house and the form decides; without one an entry is shared. */
 function consents(store: Store, org: string): (row: EntryRow) => boolean {
+  const same = samePatients(store);
   const known = new Map<string, readonly ConsentFacts[]>();
-  return (row) => {
-    const tokens = entryOf(row).patientIds.map((id) => tokenOf(store, id));
+  const said = (tokens: readonly Token[]): readonly ConsentFacts[] => {
     const patient = tokens.join();
-    const said = known.get(patient) ?? (store.consents.of(store.merges.same(tokens)) as readonly ConsentFacts[]);
-    known.set(patient, said);
-    return said.findLast((each) => includes(each.orgs, org) && includes(each.forms, row.form))?.decision === "withhold";
+    const before = known.get(patient) ?? (store.consents.of(tokens) as readonly ConsentFacts[]);
+    known.set(patient, before);
+    return before;
+  };
+  return (row) => {
+    const patients = new Set(entryOf(row).patientIds.map((id) => same(tokenOf(store, id))));
+    // Of several patients in one entry those count who have said anything: all of that is in one order.
+    const speaking = [...patients].filter((tokens) => said(tokens).length > 0);
+    const all = said(speaking.flat());
+    return all.findLast((each) => includes(each.orgs, org) && includes(each.forms, row.form))?.decision === "withhold";
   };
 }

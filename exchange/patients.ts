@@ -7,3 +7,15 @@ export type MergedIds = { readonly prior: PatientId; readonly surviving: Patient
 
 export const tokenOf = (store: Store, { root, extension }: PatientId): Token =>
   store.tokens.of("patient", root, extension);
+
+/** All ids of one patient, followed once for one answer: many of its entries are of few patients. */
+export function samePatients(store: Store): (token: Token) => readonly Token[] {
+  const known = new Map<Token, readonly Token[]>();
+  return (token) => {
+    const before = known.get(token);
+    if (before) return before;
+    const same = store.merges.same([token]);
+    for (const each of [token, ...same]) known.set(each, same);
+    return same;
+  };
+}
