@@ -3,6 +3,7 @@ import { contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import {
   commandMediaType,
+  type Draft,
   maxPatientIds,
   type PatientId,
   type Registered,
@@ -111,54 +112,31 @@ function request(
   });
 }
 
+/** Pages of one answer: of a patient with half a million entries. */
+const maxPages = 100;
+
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
 export async function query(site: Site, delivery: Delivery): Promise<Sent> {
-  const { store, log, now } = site;
+  const { store, now } = site;
   const { patientIds, admission, emergency } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
   let found = 0;
   for (const rule of channel.fetch.rules) {
-    const started = performance.now();
     const since = new Date(now().getTime() - rule.since).toISOString();
-    const command = writeCommand<"query">({
+    const { entries, kept } = await pages(site, delivery, channel, rule.latest, {
       command: "query",
       query: "findDocuments",
       patientIds: [...patientIds],
       forms: [...rule.documents],
       registered: { from: since },
-      limit: rule.latest,
       ...(emergency === undefined
         ? { purposeOfUse: channel.fetch.purpose }
         : { purposeOfUse: "ETREAT", reason: emergency }),
     });
-    log("fetch.queried", {
-      channel: channel.name,
-      message: delivery.id,
-      peer: delivery.destination,
-      bytes: command.length,
-    });
-    const { answer, kept } = await ask(site, delivery.destination, {
-      path: "/registry/queries",
-      purpose: "query",
-      message: store.newId(),
-      messageType: "query",
-      content: [await contentOf(command, "command", commandMediaType)],
-      answers: ["response"],
-    });
-    if (!answer) throw new Fault("PEER_REFUSED", `${delivery.destination} answered a query without entries`);
-    const { entries } = readCommand("found", await partOne(answer));
-    const ms = Math.round(performance.now() - started);
     found += entries.length;
     changes.push(...kept);
-    log("fetch.answered", {
-      channel: channel.name,
-      message: delivery.id,
-      peer: delivery.destination,
-      count: entries.length,
-      ms,
-    });
     for (const registered of entries) {
       if (isKnown(site, registered) || asked.has(registered.id)) continue;
       asked.add(registered.id);
@@ -174,6 +152,41 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
   const audit = { patients: identifiedPatient(site, patientIds), count: found };
   return { changes, event: "answered", answer: `${found} entries, ${asked.size} new`, audit };
+}
+
+/** The newest entries that a question is for. A page may be short, even empty, and have another one behind it. */
+async function pages(
+  site: Site,
+  { id: message, destination: peer }: Delivery,
+  { name: channel }: InboundChannel,
+  latest: number,
+  question: Draft<"query">,
+): Promise<{ readonly entries: readonly Registered[]; readonly kept: readonly Change[] }> {
+  const entries: Registered[] = [];
+  const kept: Change[] = [];
+  let cursor: string | null | undefined;
+  for (let page = 0; page < maxPages && cursor !== null && entries.length < latest; page += 1) {
+    const started = performance.now();
+    const rest = { limit: latest - entries.length, ...(cursor ? { cursor } : {}) };
+    const command = writeCommand<"query">({ ...question, ...rest });
+    site.log("fetch.queried", { channel, message, peer, bytes: command.length });
+    const asked = await ask(site, peer, {
+      path: "/registry/queries",
+      purpose: "query",
+      message: site.store.newId(),
+      messageType: "query",
+      content: [await contentOf(command, "command", commandMediaType)],
+      answers: ["response"],
+    });
+    if (!asked.answer) throw new Fault("PEER_REFUSED", `${peer} answered a query without entries`);
+    const found = readCommand("found", await partOne(asked.answer));
+    const ms = Math.round(performance.now() - started);
+    site.log("fetch.answered", { channel, message, peer, count: found.entries.length, ms });
+    entries.push(...found.entries);
+    kept.push(...asked.kept);
+    cursor = found.next;
+  }
+  return { entries, kept };
 }
 
 /** As the delivery says, with the ids of the patient into whom theirs was merged since. */
