@@ -49,18 +49,27 @@ export async function guarded(verb: string, work: () => void | Promise<void>): P
       return;
     }
     const thrown = ofAPerson(caught);
-    process.stderr.write(`semrs ${verb}: ${reasonOf(thrown)}\n`);
+    say(`semrs ${verb}: ${reasonOf(thrown)}`);
     if (!(thrown instanceof Fault)) process.stderr.write(`${(thrown as Error).stack}\n`);
     process.exitCode = exitOf(thrown);
   }
 }
 
+/** What a terminal obeys instead of showing it: others write control ids, file names and reasons. */
+const obeyed = /[\p{Cc}\p{Bidi_Control}]/gu;
+const escaped = (sign: string): string => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+/** Text of others within a line: it ends none, and moves nothing; as JSON writes it. */
+export const inLine = (text: string): string => text.replace(obeyed, escaped);
+const inLines = (text: string): string =>
+  text.replace(obeyed, (sign) => (sign === "\n" || sign === "\t" ? sign : escaped(sign)));
+
 /** Data goes to standard output. */
-export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+export const print = (text: string): void => void process.stdout.write(`${inLines(text)}\n`);
 /** Talk goes to standard error. */
-export const say = (text: string): void => void process.stderr.write(`${text}\n`);
+export const say = (text: string): void => void process.stderr.write(`${inLines(text)}\n`);
 /** Rows in columns that line up; the last is as long as it is. */
-export function columns(rows: readonly (readonly string[])[]): readonly string[] {
+export function columns(told: readonly (readonly string[])[]): readonly string[] {
+  const rows = told.map((row) => row.map(inLine));
   const widths = (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
   return rows.map((row) =>
     row

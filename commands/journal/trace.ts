@@ -1,6 +1,6 @@
 /** The way of one message as a timeline: time, station, what happened, with whom, how long, what was answered. */
 import type { Step } from "../../store/store.ts";
-import { columns } from "../exit.ts";
+import { columns, inLine } from "../exit.ts";
 import { meaningOf } from "../meanings.ts";
 import { type Listed, short } from "./list.ts";
 
@@ -55,21 +55,22 @@ export function traceLines({ documents, records, deliveries, steps }: Traced): r
 function pending(documents: Traced["documents"], deliveries: Traced["deliveries"]): readonly string[] {
   const waiting = documents
     .filter(({ state }) => state === "waiting" || state === "held")
-    .map(
-      ({ state, since, code, reason }) =>
-        `now: ${state} since ${since}${code ? `, ${code}: ${reason}` : ""}${remedyOf(code)}`,
-    );
+    .map(({ state, since, code, reason }) => `now: ${state} since ${since}${because(code, reason)}`);
   const queued = deliveries
     .filter(({ state }) => state !== "delivered" && state !== "discarded")
     .map(({ kind, destination, state, attempts, due, code, reason }) => {
       const next = state === "queued" || state === "ambiguous" ? `, next ${due}` : "";
-      return `now: ${kind} → ${destination} ${state} after ${attempts} attempts${next}${code ? `, ${code}: ${reason}` : ""}${remedyOf(code)}`;
+      return `now: ${kind} → ${destination} ${state} after ${attempts} attempts${next}${because(code, reason)}`;
     });
   return [...waiting, ...queued];
 }
 
-function remedyOf(code: string | null): string {
-  const meaning = code ? meaningOf(code) : undefined;
+/** A reason may be as another house told it. */
+const because = (code: string | null, reason: string | null): string =>
+  code ? `, ${code}: ${inLine(reason ?? "")}${remedyOf(code)}` : "";
+
+function remedyOf(code: string): string {
+  const meaning = meaningOf(code);
   return meaning ? `\n     → ${meaning.remedy}` : "";
 }
 

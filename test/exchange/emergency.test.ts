@@ -75,3 +75,23 @@ test("it is listed without its patient, counted, reviewed once, and what was fou
   await exchange.start("registry");
   expect(await unreviewed()).toBe(1);
 });
+
+test("what another house gives as its reason neither writes lines of its own nor moves a terminal", async () => {
+  const reason =
+    "unconscious\n00000000  2026-01-01T00:00:00Z  hospital-b  reviewed\u001b[1A\u001b[2K\u009b2J\u202e\u007f";
+  await ask({ purposeOfUse: "ETREAT", reason });
+  const environment = { env: { ...exchange.env, SITE: "registry" } };
+  const config = ["--config", join(exchange.folder, "registry.yaml")];
+  const shown = [
+    await emergency("list", "--all"),
+    await emergency("list", "--all", "--json"),
+    await semrs(["audit", "list", "--reason", "a test", ...config], environment),
+  ];
+  for (const { exit, out } of shown) {
+    expect(exit).toBe(0);
+    expect(out).toContain("unconscious\\");
+    expect(out).not.toMatch(/^00000000/m);
+    expect(out).not.toMatch(/[[\p{Cc}\p{Bidi_Control}]--\n]/v);
+  }
+  expect(JSON.parse(shown[1]?.out ?? "")).toContainEqual(expect.objectContaining({ reason }));
+});
