@@ -26,6 +26,7 @@ import { countConnections, type Places } from "./places.ts";
 import { problemMediaType, refuseInClear, tick } from "./problem.ts";
 import { type Published, publish } from "./published.ts";
 import type { Spools } from "./spool.ts";
+import { leave, passOver, unread } from "./unread.ts";
 import { tellFailed, tellUnreadable } from "./unreadable.ts";
 
 const maxHeaderBytes = 65_536;
@@ -33,7 +34,6 @@ const headersTimeoutMs = 30_000;
 const handshakeMs = 10_000;
 /** A house that asks now and then keeps its connection: another handshake costs both sides more than most questions. Node's own is 5 s. */
 const idleMs = 30_000;
-const maxDrainedBytes = 64 * 1024 * 1024;
 const sweepMs = 50;
 const patienceMs = 5_000;
 
@@ -87,6 +87,11 @@ export async function serve(
   app.use((request, response, next) =>
     isTooMany(request.socket) ? turnAway(exchange, request, response) : void next(),
   );
+  // A body of what is no POST is read by nobody.
+  app.use(async (request, response, next) => {
+    if (request.method !== "POST") await passOver(request, response, exchange.pace);
+    next();
+  });
   publish(app, exchange.published ?? [], ready);
   const limits = peerLimits();
   const later = openLater(exchange);
@@ -102,9 +107,10 @@ export async function serve(
       exchange.spools.within((spool) => respond(resource, exchange, { limits, spool }, request, response)),
     );
   }
-  app.use(
-    (_request, response) => void response.status(404).type(problemMediaType).json({ type: "about:blank", status: 404 }),
-  );
+  app.use(async (request, response) => {
+    await passOver(request, response, exchange.pace);
+    response.status(404).type(problemMediaType).json({ type: "about:blank", status: 404 });
+  });
   app.use(tellFailed(exchange));
 
   const { key, certificate, ca } = exchange.tls;
@@ -158,7 +164,7 @@ async function respond(
   const { identity, log } = exchange;
   const started = performance.now();
   const peer = tlsPeer(identity, request);
-  const { body, isTooSlow } = paced(unread(request), exchange.pace ?? slowest);
+  const { body } = paced(unread(request), exchange.pace ?? slowest);
   let opened: AnyOpened | undefined;
   let sender: VerifiedSender | undefined;
   let admitted: Admitted | undefined;
@@ -175,6 +181,7 @@ async function respond(
       holding.left();
       admitted.verified();
       admitted.opened();
+      await leave(request, response, body);
       await tick();
       response.status(204).end();
       exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
@@ -192,7 +199,7 @@ async function respond(
     const answered = await resource.answer(opened);
     holding.left();
     admitted.opened();
-    if (!request.complete) await drain(body);
+    await leave(request, response, body);
     await answer(exchange, { request, response }, opened, answered);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (thrown) {
@@ -204,9 +211,7 @@ async function respond(
     log(`${resource.station}.refused`, { ...reason, ...(sender ? { message: sender.manifest.message } : {}) }, "warn");
     exchange.passed(resource.station, resource.path, codeOf(thrown), performance.now() - started);
     if (peer) await auditRefusal(resource, exchange, reason, sender);
-    await drain(body);
-    // What is left of a body that drips is not waited for.
-    if (isTooSlow() && !response.headersSent) response.setHeader("Connection", "close");
+    await leave(request, response, body);
     if (response.headersSent) response.destroy();
     else if (sender && isTold) await refuse(exchange, response, sender, thrown);
     else await refuseInClear(response, thrown);
@@ -223,26 +228,8 @@ async function turnAway(exchange: Exchange, request: Request, response: Response
     "warn",
   );
   response.setHeader("Connection", "close");
-  await drain(paced(unread(request), pace).body);
+  await passOver(request, response, pace);
   await refuseInClear(response, busy);
-}
-
-/** The body, left open when it is not read to its end: the answer still has to go out on its connection. */
-const unread = (request: Request): AsyncIterable<Uint8Array> => ({
-  [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
-});
-
-/** A peer reads no answer before it has sent its request: a little more of that is taken, a flood is not, nor a drip. */
-async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
-  let taken = 0;
-  try {
-    for await (const chunk of body) {
-      taken += chunk.length;
-      if (taken > maxDrainedBytes) return;
-    }
-  } catch {
-    // The peer is gone: nobody reads the answer.
-  }
 }
 
 /** What only a verified sender can cause, and has to know, before the envelope is open. */

@@ -8,6 +8,7 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { tlsPeer } from "./hop.ts";
 import { clearProblem, problemMediaType, refuseInClear } from "./problem.ts";
 import type { Exchange } from "./server.ts";
+import { passOver } from "./unread.ts";
 
 type Failed = Error & { readonly code?: string };
 
@@ -35,12 +36,13 @@ export function tellUnreadable(server: Server, { identity, log }: Pick<Exchange,
 }
 
 /** Express tells a failure in HTML, with its stack: what failed stays here. */
-export function tellFailed({ identity, log }: Exchange) {
+export function tellFailed({ identity, log, pace }: Exchange) {
   return async (failed: unknown, request: Request, response: Response, _next: NextFunction): Promise<void> => {
     const isPath = failed instanceof URIError;
     const thrown = isPath ? new Fault("ENVELOPE_MALFORMED", "the path of the request does not decode") : failed;
     const peer = tlsPeer(identity, request)?.org ?? "unknown";
     log("rest.refused", { peer, code: codeOf(thrown), reason: reasonOf(thrown) }, isPath ? "warn" : "error");
+    await passOver(request, response, pace);
     if (response.headersSent) response.destroy();
     else await refuseInClear(response, isPath ? thrown : undefined);
   };

@@ -172,4 +172,22 @@ describe("a repository", () => {
     expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
     expect(taken).toBeGreaterThan(1_200_000);
   });
+
+  test.each([
+    ["POST", "/semrs/v1/nothing", 404],
+    ["POST", "/semrs/v1/repository/retrievals/%E0%A4%A", 400],
+    ["GET", "/semrs/v1/health/live", 200],
+    ["GET", `/semrs/v1/repository/retrievals/${"0".repeat(32)}`, 404],
+  ])("17 a body that stops where nobody reads one keeps no connection: %s %s", async (method, path, status) => {
+    const as = join(pki, "hospital-a");
+    const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string | undefined]>();
+    const tls = { key: read(as, "tls.key"), cert: read(as, "tls.crt"), ca: read(pki, "ca.crt") };
+    const at = { host: "127.0.0.1", port: serving.address.split(":")[1], path, method };
+    const outgoing = request({ ...at, ...tls, headers: { "Content-Length": 1_000_000 } }, ({ statusCode, headers }) =>
+      resolve([statusCode, headers.connection]),
+    );
+    outgoing.on("error", reject).write(new Uint8Array(100));
+    expect(await promise).toEqual([status, "close"]);
+    outgoing.on("error", () => undefined).destroy();
+  });
 });
