@@ -137,16 +137,21 @@ type Wire = {
 type References = {
   readonly references: readonly { readonly prefix: string; readonly clearText?: string | undefined }[];
 };
-type Mllp = Wire & References;
+type Mllp = Wire & References & { readonly standby: readonly { host: string }[] };
 type Dicom = Wire & {
-  readonly callers: readonly { readonly subject?: string | undefined }[];
+  readonly callers: readonly {
+    readonly subject?: string | undefined;
+    readonly commitmentTo?: { host: string } | undefined;
+  }[];
   readonly calledAeTitle?: string | undefined;
 };
 
 function* wires(path: readonly PropertyKey[], mllp: Mllp | undefined, dicom: Dicom | undefined): Generator<Problem> {
   yield* references([...path, "mllp"], mllp);
-  yield* clearText([...path, "mllp"], mllp);
-  yield* clearText([...path, "dicom"], dicom);
+  const standby = mllp?.standby.map((address, index) => [["standby", index], address] as const);
+  const reports = dicom?.callers.map(({ commitmentTo }, n) => [["callers", n, "commitmentTo"], commitmentTo] as const);
+  yield* clearText([...path, "mllp"], mllp, standby);
+  yield* clearText([...path, "dicom"], dicom, reports);
   if (dicom?.listen && !isLoopback(dicom.listen.host) && dicom.callers.length === 0) {
     const message = "off this machine callers must be listed";
     yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "listen"], message };
@@ -178,18 +183,24 @@ function* references(path: readonly PropertyKey[], mllp: References | undefined)
   }
 }
 
-function* clearText(path: readonly PropertyKey[], wire: Wire | undefined): Generator<Problem> {
+type Address = readonly [key: readonly PropertyKey[], address: { host: string } | undefined];
+
+/** `further`: where else the wire leads, beside `listen` and `connect`. */
+function* clearText(
+  path: readonly PropertyKey[],
+  wire: Wire | undefined,
+  further: readonly Address[] = [],
+): Generator<Problem> {
   if (wire?.tls && wire.clearText)
     yield {
       code: "CONFIG_CLEAR_TEXT",
       path: [...path, "clearText"],
       message: "says why there is no TLS, but there is; remove one",
     };
-  for (const key of ["listen", "connect"] as const) {
-    const address = wire?.[key];
+  for (const [key, address] of [[["listen"], wire?.listen], [["connect"], wire?.connect], ...further] as const) {
     if (!address || isLoopback(address.host) || wire?.clearText || wire?.tls) continue;
     const message = 'off this machine without TLS: add tls: {}, or say why with clearText: "<reason>"';
-    yield { code: "CONFIG_CLEAR_TEXT", path: [...path, key], message };
+    yield { code: "CONFIG_CLEAR_TEXT", path: [...path, ...key], message };
   }
 }
 
