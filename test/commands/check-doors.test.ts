@@ -20,4 +20,45 @@ test.each([
   const reasoned: Edit = [[from, `${to}, clearText: "VLAN 40"`]];
   expect((await checked(reasoned)).findings).toEqual([]);
 });
+
+test("the firewall table has every way out: standby, documents by reference, commitment reports, alerts, revocation lists", async () => {
+  const edit: Edit = [
+    [hisB, `${hisB}, clearText: "VLAN 40", standby: ["10.1.2.3:2577"]`],
+    [
+      'his:\n        mllp: { listen: "127.0.0.1:${A_HIS',
+      'his:\n        mllp: { references: [{ prefix: "https://docs.example/a/" }, { prefix: "https://docs.example/b/" }, { prefix: "http://127.0.0.1:81/" }], listen: "127.0.0.1:${A_HIS',
+    ],
+    [callers, 'clearText: "VLAN 41", callers: [{ aeTitle: CT_1, commitmentTo: "10.1.2.31:4006" }]'],
+    ['crls: ["${PKI:pki}/ca.crl"]', "crls: [http://authority.example/ca.crl]"],
+    [
+      "    run: [incoming]",
+      '    alerts: { syslog: [{ to: "siem.example:6514" }], webhooks: [{ url: "https://chat.example/hooks" }] }\n    run: [incoming]',
+    ],
+  ];
+  const { findings, doors } = await checked(edit);
+  expect(findings).toEqual([]);
+  const out = doors.filter(({ direction }) => direction === "out");
+  const named = (wanted: string) =>
+    out
+      .filter(({ site }) => site === wanted)
+      .map(({ address, protocol, security, who }) => [address, protocol, security, who].join(" "));
+  expect(named("hospital-a")).toEqual([
+    "docs.example:443 https mutual TLS documents of his",
+    "127.0.0.1:81 http clear, loopback documents of his",
+    '10.1.2.31:4006 dicom CLEAR "VLAN 41" pacs',
+    "127.0.0.1:8440 https mutual TLS registry",
+    "127.0.0.1:8442 https mutual TLS hospital-b",
+    "authority.example:80 http signed revocation list",
+  ]);
+  expect(named("hospital-b")).toEqual([
+    '127.0.0.1:2577 mllp CLEAR "VLAN 40" his',
+    '10.1.2.3:2577 mllp CLEAR "VLAN 40" his',
+    "127.0.0.1:11113 dicom clear, loopback pacs",
+    "127.0.0.1:8440 https mutual TLS registry",
+    "127.0.0.1:8441 https mutual TLS hospital-a",
+    "authority.example:80 http signed revocation list",
+    "siem.example:6514 syslog mutual TLS alerts",
+    "chat.example:443 https TLS alerts",
+  ]);
+});
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: above

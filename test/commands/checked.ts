@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
+import type { Door } from "../../commands/check/firewall.ts";
 import { checkCommand } from "../../commands/check/index.ts";
 import { type Ran, root } from "./cli.ts";
 
@@ -31,7 +32,7 @@ export async function checked(
   const { findings = [], doors = [] } = ran.out
     ? (JSON.parse(ran.out) as {
         findings: { code: string; message: string; file: string; line: number }[];
-        doors: unknown[];
+        doors: Door[];
       })
     : {};
   for (const { code } of findings) raised.add(code);
