@@ -163,7 +163,7 @@ const table = {
   ],
   PARTNER_CERTIFICATE: [
     "error",
-    "A partner's certificate is missing.",
+    "A partner's certificate is missing, or it answers with another one.",
     "Ask the partner for it: semrs pki export there, semrs pki trust here.",
   ],
   CRL_MISSING: ["error", "A revocation list is missing or unreadable.", "Fetch it from the authority."],

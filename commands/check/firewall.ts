@@ -37,7 +37,11 @@ export function doorsOf({ site, own, partners, trust }: Config): readonly Door[]
           ...out.flatMap((to) => (wire && to ? [door("out", to, protocol, security(wire, to), name)] : [])),
         ]),
         ...(mllp?.references ?? []).map(({ prefix, clearText }) =>
-          fetched(prefix, prefix.startsWith("https:") ? "mutual TLS" : clear(clearText, new URL(prefix).hostname), `documents of ${name}`),
+          fetched(
+            prefix,
+            prefix.startsWith("https:") ? "mutual TLS" : clear(clearText, new URL(prefix).hostname),
+            `documents of ${name}`,
+          ),
         ),
       ];
     }),

@@ -1,7 +1,8 @@
 /** Whether what a site has to reach answers: partners by TLS with their pinned certificate, HIS by connecting, PACS by C-ECHO. */
+import type { TLSSocket } from "node:tls";
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { reach, tlsOptions } from "../../connectors/wire.ts";
-import { Fault, reasonOf } from "../../errors.ts";
+import { codeOf, Fault, reasonOf } from "../../errors.ts";
 import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, severityOf } from "../../pipeline/config-findings.ts";
@@ -11,6 +12,10 @@ import { say } from "../exit.ts";
 const connectSeconds = 5;
 const context = { log: () => undefined, signal: new AbortController().signal };
 
+const unreached = "PEER_UNREACHABLE";
+const foreign =
+  "shows a certificate that leads to none of trust.anchors, or is not for the host of its url (semrs pki csr --host there)";
+
 export async function checkPeers(config: Config): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const attempt = async (who: string, work: () => Promise<void>): Promise<void> => {
@@ -19,7 +24,8 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
       await work();
       say(`${config.site} → ${who}: answers in ${Math.round(performance.now() - started)} ms`);
     } catch (thrown) {
-      const code = "PEER_UNREACHABLE";
+      const code =
+        codeOf(thrown) === "CERTIFICATE_INVALID" && who in config.partners ? "PARTNER_CERTIFICATE" : unreached;
       findings.push({
         file: `${config.site} → ${who}`,
         line: 0,
@@ -30,7 +36,7 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
       });
     }
   };
-  const { tls } = loadKeys(config);
+  const { tls, identity } = loadKeys(config);
   for (const [name, { url }] of Object.entries(config.partners)) {
     if (name === config.site) continue;
     const { hostname, port } = new URL(url);
@@ -40,8 +46,16 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
         { host: hostname, port: Number(port || 443), connectSeconds, tls: ours },
         url,
         context.signal,
-      );
+      ).catch((thrown: unknown) => {
+        throw codeOf(thrown) === "CERTIFICATE_INVALID" ? new Fault("CERTIFICATE_INVALID", foreign) : thrown;
+      });
+      const shown = (socket as TLSSocket).getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase();
       socket.destroy();
+      if (shown !== identity.partners.get(name)?.tls)
+        throw new Fault(
+          "CERTIFICATE_INVALID",
+          `answers with another certificate (${shown?.slice(0, 16)}) than tls.crt here`,
+        );
     });
   }
   for (const source of config.trust.crls.filter(isAddress)) {
@@ -52,12 +66,12 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
   }
   for (const [name, { mllp, dicom }] of Object.entries(config.own.systems)) {
     if (mllp?.connect) {
-      const { host, port } = mllp.connect;
       const wire = tlsOptions.parse(tlsOf(config, tls, mllp.tls).tls);
-      await attempt(`${name} (mllp ${host}:${port})`, async () => {
-        const socket = await reach({ host, port, connectSeconds, tls: wire }, `${host}:${port}`, context.signal);
-        socket.destroy();
-      });
+      for (const { host, port } of [mllp.connect, ...mllp.standby])
+        await attempt(`${name} (mllp ${host}:${port})`, async () => {
+          const socket = await reach({ host, port, connectSeconds, tls: wire }, `${host}:${port}`, context.signal);
+          socket.destroy();
+        });
     }
     if (dicom?.connect) {
       const options = {

@@ -45,18 +45,16 @@ async function doctor(file: string, { site, json }: Options): Promise<void> {
 
 async function examine(config: Config): Promise<readonly Diagnosis[]> {
   const environment = await checkEnvironment(config, new Date());
+  // Without keys nobody can be asked.
+  const canAsk = !environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error");
+  const peers = canAsk ? await checkPeers(config) : [];
   const rows: Diagnosis[] = [
-    ...grouped(["keys", "certificates", "revocation lists", "data folder", "ports"], environment),
+    ...grouped(["keys", "certificates", "revocation lists", "data folder", "ports"], [...environment, ...peers]),
   ];
   if (!environment.some(({ code }) => code === "DATA_UNWRITABLE"))
     rows.push(syncOf(config), spaceOf(config), ...descriptorsOf(config), await storeOf(config));
-  // Without keys nobody can be asked.
-  if (!environment.some(({ code, severity }) => areaOf(code) === "keys" && severity === "error")) {
-    rows.push(
-      ...grouped(["peers"], await checkPeers(config)),
-      ...(await clocksOf(config, loadKeys(config))),
-      ...(await listed(config)),
-    );
+  if (canAsk) {
+    rows.push(...grouped(["peers"], peers), ...(await clocksOf(config, loadKeys(config))), ...(await listed(config)));
   }
   rows.push(...(await running(config)));
   return rows;

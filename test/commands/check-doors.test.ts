@@ -1,6 +1,11 @@
 /** `semrs check` of every way that leads out of a house: none in clear without a reason, all in the firewall table, each reached. */
+import { cpSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { openExchange, testPki } from "../sites.ts";
 import { checked, codes, type Edit } from "./checked.ts";
+import { semrs } from "./cli.ts";
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
 const hisB = 'connect: "127.0.0.1:${B_HIS:2577}"';
@@ -60,5 +65,29 @@ test("the firewall table has every way out: standby, documents by reference, com
     "siem.example:6514 syslog mutual TLS alerts",
     "chat.example:443 https TLS alerts",
   ]);
+});
+
+test("a partner that answers with another certificate than the one here, and a standby that does not answer", async () => {
+  const pki = await testPki();
+  const at = await openExchange(pki);
+  try {
+    const keys = mkdtempSync(join(tmpdir(), "semrs-check-pin-"));
+    cpSync(pki, keys, { recursive: true });
+    cpSync(join(pki, "registry/tls.crt"), join(keys, "hospital-a/tls.crt"));
+    const env = { ...at.env, PKI: keys, SITE: "hospital-b" };
+    const edit: Edit = [[hisB, `${hisB}, standby: ["127.0.0.1:9"]`]];
+    const { exit, findings } = await checked(edit, { keys, args: ["--connect"], env });
+    expect(findings.map(({ code, file }) => [code, file])).toEqual([
+      ["PARTNER_CERTIFICATE", "hospital-b → hospital-a"],
+      ["PEER_UNREACHABLE", "hospital-b → his (mllp 127.0.0.1:9)"],
+    ]);
+    expect(findings[0]?.message).toMatch(/^answers with another certificate \([0-9a-f]{16}\) than tls.crt here$/);
+    expect(exit).toBe(78);
+    const doctor = await semrs(["doctor", join(at.folder, "hospital-b.yaml")], { env });
+    expect(doctor.out).toMatch(/^fail certificates: hospital-b → hospital-a PARTNER_CERTIFICATE answers with another/m);
+    expect(doctor.out).toMatch(/^pass peers: nothing found$/m);
+  } finally {
+    await at.close();
+  }
 });
 // biome-ignore-end lint/suspicious/noTemplateCurlyInString: above
