@@ -12,7 +12,7 @@ import {
 } from "../formats/command.ts";
 import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
-import type { Change, Delivery, Token } from "../store/store.ts";
+import type { Change, Delivery, Id, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
@@ -30,6 +30,8 @@ import { type Site, step } from "./site.ts";
 export type FetchPayload = {
   readonly patientIds: readonly PatientId[];
   readonly admission: Admission | null;
+  /** The admission's message, whose trace tells what was answered. */
+  readonly message?: Id;
   /** Why it is asked past consent, where it is. */
   readonly emergency?: string;
 };
@@ -55,7 +57,7 @@ export function admit(
   // One that was asked for in the future was so by a clock that was wrong.
   const since = site.now().getTime() - Date.parse(last?.createdAt ?? "");
   const isAsked = last?.state !== "discarded" && Math.abs(since) < every;
-  const asking = isAsked ? [] : request(site, channel, { patientIds: ids, admission }, again, order);
+  const asking = isAsked ? [] : request(site, channel, { patientIds: ids, admission, message: message.id }, again, order);
   return [...asking, ...identifyHeld(site, admission)];
 }
 
@@ -118,7 +120,7 @@ const maxPages = 100;
 /** Steps 4 and 5: one query for each rule; every entry that is new to us becomes a retrieval. */
 export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, now } = site;
-  const { patientIds, admission, emergency } = askedFor(site, delivery);
+  const { patientIds, admission, message, emergency } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
   const asked = new Set<string>();
@@ -151,7 +153,9 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   // What was pushed since the patient came waits for whoever asks.
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
   const audit = { patients: identifiedPatient(site, patientIds), count: found };
-  return { changes, event: "answered", answer: `${found} entries, ${asked.size} new`, audit };
+  const detail = `${found} entries, ${asked.size} new`;
+  if (message) changes.push(step(site, message, "fetch", "answered", { peer: delivery.destination, detail }));
+  return { changes, event: "answered", answer: detail, audit };
 }
 
 /** The newest entries that a question is for. A page may be short, even empty, and have another one behind it. */

@@ -58,3 +58,17 @@ test("ADT^A11 ends what was not asked yet, by any id of its patient; the next ad
   await until("the first one's are left", async () => (await fetches()).queued === 3);
   expect((await fetches()).discarded).toBe(6);
 });
+
+test("the trace of an admission tells what the registry answered", async () => {
+  exchange = await openExchange(pki, { AGAIN_1: "10m", AGAIN_2: "20m", AGAIN_3: "30m" });
+  await admit("WHO");
+  const traced = () => exchange.admin("hospital-b").get<{ steps: Record<string, unknown>[] }>("/trace/WHO");
+  await until("answered", async () => (await traced()).steps.length > 2);
+  const { steps } = await traced();
+  expect(steps.map(({ station, event }) => `${station} ${event}`)).toEqual([
+    "source received",
+    "source accepted",
+    "fetch answered",
+  ]);
+  expect(steps.at(-1)).toMatchObject({ peer: "registry", detail: "0 entries, 0 new" });
+});
