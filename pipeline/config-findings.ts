@@ -136,7 +136,7 @@ const table = {
   KEY_MISSING: [
     "error",
     "A key or certificate file is missing or unreadable.",
-    "semrs pki init makes keys; semrs pki import takes those of your authority.",
+    "semrs pki csr makes keys and requests; semrs pki import takes those of your authority.",
   ],
   KEY_MODE: ["error", "A private key can be read by others.", "chmod 600."],
   KEY_PAIR: [

@@ -57,7 +57,9 @@ export function admit(
   // One that was asked for in the future was so by a clock that was wrong.
   const since = site.now().getTime() - Date.parse(last?.createdAt ?? "");
   const isAsked = last?.state !== "discarded" && Math.abs(since) < every;
-  const asking = isAsked ? [] : request(site, channel, { patientIds: ids, admission, message: message.id }, again, order);
+  const asking = isAsked
+    ? []
+    : request(site, channel, { patientIds: ids, admission, message: message.id }, again, order);
   return [...asking, ...identifyHeld(site, admission)];
 }
 

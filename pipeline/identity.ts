@@ -177,7 +177,7 @@ function text(file: string): string {
     // A file below a folder that is closed to this user looks as if it were not there to existsSync.
     const why =
       (cause as NodeJS.ErrnoException).code === "ENOENT"
-        ? 'does not exist; make keys with "semrs pki init" or correct the path'
+        ? 'does not exist; "semrs check" tells what is missing, and what makes it'
         : "cannot be read by this user";
     throw new Fault("CONFIG_INVALID", `${file} ${why}`, { cause });
   }

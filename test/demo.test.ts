@@ -95,7 +95,7 @@ test("a site without its keys, or with a wrong file, says what is missing and en
     DATA: folder(),
   });
   expect(await run.ended).toBe(78);
-  expect(run.err()).toMatch(/ca\.crt does not exist; make keys with "semrs pki init"/);
+  expect(run.err()).toMatch(/ca\.crt does not exist; "semrs check" tells what is missing/);
 });
 
 test("an unknown verb is a usage error, 64; help and version are not", async () => {

@@ -41,6 +41,7 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
   const at = (name: string): string => join(config.own.keys, name);
   const seen = new Map<string, string>();
   const isLegacy = others(config).some(([, partner]) => speaksLegacy(partner));
+  const made = `semrs pki csr ${relative(process.cwd(), config.own.keys) || "."} --site ${config.site}${isLegacy ? " --legacy" : ""} makes it`;
   for (const purpose of isLegacy ? [...purposes, ...legacyPurposes] : purposes) {
     const [keyFile, file] = [at(`${purpose}.key`), at(`${purpose}.crt`)];
     const certificate = yield* certificateAt(
@@ -50,7 +51,7 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     );
     const key = textOf(keyFile);
     if (key === undefined) {
-      yield finding(keyFile, "KEY_MISSING", `semrs init ${config.site} makes it`);
+      yield finding(keyFile, "KEY_MISSING", `${made}, and a request`);
       continue;
     }
     if ((statSync(keyFile).mode & othersMay) !== 0) yield finding(keyFile, "KEY_MODE", "chmod 600");
@@ -67,7 +68,7 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
   }
   const storage = textOf(at("storage.key"));
   if (storage === undefined)
-    yield finding(at("storage.key"), "KEY_MISSING", `semrs init ${config.site} makes it; keep a backup`);
+    yield finding(at("storage.key"), "KEY_MISSING", `restore it from its backup; where there is no data yet, ${made}`);
   else if (!/^[0-9a-f]{64}$/i.test(storage.trim()))
     yield finding(at("storage.key"), "STORAGE_KEY", "is not 64 hexadecimal digits");
   else if ((statSync(at("storage.key")).mode & othersMay) !== 0)

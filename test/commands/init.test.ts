@@ -1,7 +1,7 @@
 /** `semrs init`, `pki`, `completion`, `demo --clean`: what one house begins with, and what it exchanges with a partner. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -40,6 +40,22 @@ describe("init", () => {
     const { exit, out } = await semrs(["check"], { cwd });
     expect(exit).toBe(78);
     expect(out).toMatch(/pki\/hospital-x\/sign\.crt error KEY_MISSING have sign\.csr issued/);
+  });
+  test("what check says makes a missing key, makes it", async () => {
+    const cwd = fresh();
+    await semrs(["init", "hospital-x", "--own-ca"], { cwd });
+    for (const name of ["sign.key", "storage.key"]) rmSync(join(cwd, "pki/hospital-x", name));
+    expect((await semrs(["run"], { cwd })).err).toContain(
+      'sign.key does not exist; "semrs check" tells what is missing',
+    );
+    const { out } = await semrs(["check"], { cwd });
+    const [advised, other] = [...out.matchAll(/semrs (pki csr .+?) makes it/g)].map(([, verb = ""]) => verb);
+    expect([advised, other]).toEqual(Array(2).fill("pki csr pki/hospital-x --site hospital-x"));
+    expect((await semrs(advised?.split(" ") ?? [], { cwd })).exit).toBe(0);
+    const requests = ["sign", "decrypt", "tls"].map((name) => `pki/hospital-x/${name}.csr`);
+    expect((await semrs(["pki", "issue", "pki", ...requests], { cwd })).exit).toBe(0);
+    const free = { HIS: "0", PACS: "0", REST: "0", ADMIN: "0" };
+    expect((await semrs(["check"], { cwd, env: free })).exit).toBe(0);
   });
   test("a name that is none", async () => {
     expect(await semrs(["init", "Hospital X"], { cwd: fresh() })).toMatchObject({
