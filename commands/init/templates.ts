@@ -14,9 +14,9 @@ identifiers:                           # how one patient is named: OIDs in docum
 
 trust: { anchors: [pki/ca.crt], crls: [pki/ca.crl] }
 
-partners: {}                           # whom we seal for, whose signatures we accept; their certificates: semrs pki trust
-  # registry:   { url: "https://registry.example:8440",   certificates: pki/registry }
-  # hospital-b: { url: "https://hospital-b.example:8442", certificates: pki/hospital-b }
+# partners:                              # whom we seal for, whose signatures we accept; their certificates: semrs pki trust
+#   registry:   { url: "https://registry.example:8440",   certificates: pki/registry }
+#   hospital-b: { url: "https://hospital-b.example:8442", certificates: pki/hospital-b }
 
 sites:
   ${site}:

@@ -57,6 +57,24 @@ describe("init", () => {
     const free = { HIS: "0", PACS: "0", REST: "0", ADMIN: "0" };
     expect((await semrs(["check"], { cwd, env: free })).exit).toBe(0);
   });
+  test("what is written as a comment is YAML without its #: partners, and the channel that receives", async () => {
+    const cwd = fresh();
+    await semrs(["init", "hospital-x"], { cwd });
+    const text = readFileSync(join(cwd, "channels.yaml"), "utf8");
+    const used = text
+      .replaceAll(
+        /^( *)# (?=partners:| +registry:| +hospital-b:|incoming:| +fetch:| +when:| +rules:| +deliver:| +- )/gm,
+        "$1",
+      )
+      .replace("run: [imaging, documents]", "run: [imaging, documents, incoming]")
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
+      .replace('listen: "127.0.0.1:${HIS:2575}"', 'listen: "127.0.0.1:2575", connect: "127.0.0.1:2577"')
+      .replace("aeTitle: SEMRS,", 'aeTitle: SEMRS, connect: "127.0.0.1:104", calledAeTitle: PACS,');
+    writeFileSync(join(cwd, "channels.yaml"), used);
+    const { findings, doors } = JSON.parse((await semrs(["check", "--file", "--json"], { cwd })).out);
+    expect(findings.map(({ code }: { code: string }) => code)).toEqual(["SHADOW_CHANNEL", "SHADOW_CHANNEL"]);
+    expect(doors).toContainEqual(expect.objectContaining({ address: "registry.example:8440", direction: "out" }));
+  });
   test("a name that is none", async () => {
     expect(await semrs(["init", "Hospital X"], { cwd: fresh() })).toMatchObject({
       exit: 78,
