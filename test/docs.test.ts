@@ -15,8 +15,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { z } from "zod";
 import { ports } from "../commands/demo/sites.ts";
 import { verbs } from "../commands/verbs.ts";
+import { systemSchemas } from "../pipeline/config-systems.ts";
 import { until } from "./sites.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -166,6 +169,16 @@ function shim(cwd: string): string {
   chmodSync(join(bin, "semrs"), 0o755);
   return bin;
 }
+
+test("what the page of connectors shows is what a system takes", () => {
+  const text = readFileSync(join(root, "docs/reference/connectors.md"), "utf8");
+  const examples = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, example = ""]) => example);
+  expect(examples.length).toBeGreaterThan(3);
+  for (const example of examples) {
+    const taken = z.strictObject(systemSchemas).partial().safeParse(parse(example));
+    expect(taken.error?.issues ?? [], example).toEqual([]);
+  }
+});
 
 describe("every page", () => {
   const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) =>

@@ -72,7 +72,8 @@ export const connectorsPage = (): string =>
     "",
     ...Object.entries(systemSchemas).flatMap(([name, keys]) => {
       const source = sources.find((each) => each.name === name);
-      const destination = destinations.find((each) => each.name === name);
+      // What has no address to connect to is nowhere delivered to.
+      const destination = destinations.find((each) => each.name === name && "connect" in keys.shape);
       return [
         ...keyTable(`${name}: ${(source ?? destination)?.summary ?? ""}`, z.object({ [name]: keys })),
         ...[source, destination].flatMap((each) => (each ? ["```yaml", each.example, "```", ""] : [])),
