@@ -45,7 +45,7 @@ export async function routeSealed(
     ...more,
     ...sealed.steps,
     step(site, id, "route", "provided", { peer: config.site, ...(channel.route.includes("none") ? shadow : {}) }),
-    ...sealed.items.map((item) => store.items.mark(item, { state: "sealed", record: id })),
+    ...store.items.seal(sealed.items, id),
     ...channel.route
       .filter((to) => to !== "none")
       .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to))),

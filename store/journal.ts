@@ -81,6 +81,10 @@ const mattersSql = `
 const hasOctetsSql =
   "INSERT INTO meta (name, value) SELECT NULL, x'' WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = ? AND blob <> '')";
 
+/** Fails where it finds one that waits no more. */
+const allWaitSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM json_each(?) AS one JOIN item ON item.id = one.value WHERE item.state <> 'waiting')`;
+
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
     id: text(row, "id"),
@@ -110,6 +114,10 @@ export function openItems(db: Database, keys: StorageKeys): Items {
       ...joins.map((value) => insert("item_join", { value, kind: item.kind, item: item.id })),
     ],
     mark: (id, columns) => update("item", "id", id, columns),
+    seal: (ids, record) => [
+      change(allWaitSql, JSON.stringify(ids)),
+      ...ids.map((id) => update("item", "id", id, { state: "sealed", record })),
+    ],
     again: (id, since) => [
       change(hasOctetsSql, id),
       update("item", "id", id, { state: "waiting", code: null, reason: null, since }),

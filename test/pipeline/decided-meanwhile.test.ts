@@ -1,0 +1,53 @@
+/** What a person decides while a record is being signed counts: what was discarded or replaced does not leave. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { sealWhole } from "../../envelope/index.ts";
+import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
+import { discard } from "../../pipeline/journal-actions.ts";
+import { routeSealed } from "../../pipeline/route.ts";
+import { sealRecord } from "../../pipeline/seal.ts";
+import type { Assembled } from "../../pipeline/waiting-room.ts";
+import type { Item } from "../../store/store.ts";
+import { wire } from "../envelope/people.ts";
+import { ctStudy } from "../fixtures/dicom.ts";
+import { testPki } from "../sites.ts";
+import { siteAlone } from "./site-alone.ts";
+
+test.each([
+  ["nothing", "sealed"],
+  ["that the study is not to leave", "discarded"],
+])("%s is decided meanwhile: %s", async (decided, state) => {
+  const data = mkdtempSync(join(tmpdir(), "semrs-decided-"));
+  const site = await siteAlone({ PKI: await testPki(), DATA: data });
+  const { store } = site;
+  const intake = openInstanceIntake(site, () => undefined);
+  for (const { bytes, sopInstanceUid: controlId } of ctStudy({ instancesPerSeries: 2 })) {
+    const arrival = { mediaType: "application/dicom", controlId, sender: "PACS_A" } as const;
+    await intake("pacs", { ...arrival, body: wire(bytes, 65_536) });
+  }
+  const instances = store.items.list({ state: "waiting", kind: "instance", limit: 9 });
+  const entry = { uniqueId: "1.2.3", patientIds: [], relatedDocuments: [] };
+  const facts = { refers: true, extensions: [], entry, messageType: "MDM^T02" };
+  const { cipher, facts: whole } = sealWhole(Buffer.from("<ClinicalDocument/>"));
+  const { name: blob, change } = await store.blobs.put(cipher, whole);
+  const document: Item = { ...(instances[0] as Item), id: store.newId(), kind: "document", key: "d", blob, facts };
+  await store.commit([change, ...store.items.add(document)]);
+  const [channel] = site.config.own.channels;
+  const assembled = {
+    channel,
+    document,
+    instances,
+    appends: false,
+    closing: "quiet",
+  } as Partial<Assembled> as Assembled;
+  const sealed = await sealRecord(site, assembled);
+  if (decided !== "nothing") await discard(site, instances[0]?.id ?? "", "of another hospital");
+  const routed = routeSealed(site, async ({ also }) => await store.commit(also), sealed);
+  if (decided === "nothing") await routed;
+  else await expect(routed).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(instances.map(({ id }) => store.items.find(id)?.state)).toEqual(instances.map(() => state));
+  expect(store.items.find(document.id)?.state).toBe(decided === "nothing" ? "sealed" : "waiting");
+  await store.close();
+});
