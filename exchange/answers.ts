@@ -92,7 +92,7 @@ async function send(
   response.status(status);
   for (const [name, value] of sealed.headers) response.setHeader(name, value);
   response.setHeader("Content-Length", sealed.contentLength);
-  if (sealed.contentLength > maxGatheredBytes) return await sendBody(sealed.body(), response);
+  if (sealed.contentLength > maxGatheredBytes) return await sendBody(sealed.body(), response, exchange.pace);
   // One write and one TLS record, in place of a stream between.
   response.end(Buffer.concat(await Array.fromAsync(sealed.body())));
   await finished(response);

@@ -17,8 +17,6 @@ export const withdrawn = "CANCELLED";
 
 /** What is smaller is sent at once, also to who would wait: to send it again costs little. */
 const leastBytes = 8 * 1024 * 1024;
-/** A reader that takes nothing for so long is let go: it knows how to come back. */
-const silentMs = 60_000;
 
 const brokenOff = new Fault("PEER_UNREACHABLE", "the connection broke off; whoever asks may go on from there");
 
@@ -68,11 +66,10 @@ export function openLater(
     if (!span) return true;
     readers.get(location)?.destroy();
     readers.set(location, response);
-    response.setTimeout(silentMs, () => response.destroy());
     const octets = readRuns(held.runs, span, (index, from) => store.blobs.read(held.blobs[index] ?? "", from));
     const fields = { peer: org, message: held.record };
     try {
-      await sendBody(octets, response);
+      await sendBody(octets, response, exchange.pace);
       log(`${station}.handed`, { ...fields, bytes: span.end - span.from });
       passed("ok");
     } catch (thrown) {
