@@ -123,17 +123,17 @@ function entryChanged(
   return store.entries[action](entry.id);
 }
 
-/** An entry is changed by who registered it, and by nobody else (refusal 90). */
+/** An entry is changed by who registered it, and by nobody else (refusal 90): of others' nothing is told to whoever was not told its manifest. */
 function ownEntry(
   store: Store,
   org: string,
   { uniqueId, manifestSha256 }: { readonly uniqueId: string; readonly manifestSha256: string },
 ): EntryRow {
   const entry = store.entries.byKey(keyOf(store, uniqueId));
-  if (entry && entry.org !== org)
-    throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
-  if (entry?.manifestSha256 !== manifestSha256)
+  if (entry?.manifestSha256 !== manifestSha256 || (entry.isRemoved && entry.org !== org))
     throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
+  if (entry.org !== org)
+    throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
   return entry;
 }
 

@@ -206,6 +206,22 @@ test("90 an entry is removed by who registered it; DOCUMENT_REMOVED for whatever
   expect(answer.found?.entries).toEqual([]);
 });
 
+test("90 whoever asks to change an entry of another house learns not whether there is one, unless it was told of it", async () => {
+  const { uniqueId, registration, removal } = entryFor("HIDDEN.1");
+  const guessed = { command: "change", uniqueId, manifestSha256: "2".repeat(64) } as const;
+  const guesses = [
+    writeCommand<"change">({ ...guessed, action: "deprecate" }),
+    writeCommand<"change">({ ...guessed, action: "remove" }),
+  ];
+  const answers = () => Promise.all(guesses.map((each) => command("hospital-b", "change", each)));
+  expect(await answers()).toEqual([404, 404]);
+  expect(await command("hospital-a", "register", registration)).toBe(201);
+  expect(await answers()).toEqual([404, 404]);
+  expect(await command("hospital-b", "change", removal)).toBe(403);
+  expect(await command("hospital-a", "change", removal)).toBe(200);
+  expect(await command("hospital-b", "change", removal)).toBe(404);
+});
+
 test("an original that is registered after the one that replaces it is found no more", async () => {
   const original = entryFor("ORDER.1");
   expect(await command("hospital-a", "register", entryFor("ORDER.2", original.uniqueId).registration)).toBe(201);
