@@ -1,9 +1,9 @@
 /** `semrs journal`: what is not done at a site and why, the way of one message, and what a person decides; through the admin port. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
 import { guarded, print } from "../exit.ts";
 import { type Listed, listLines } from "./list.ts";
-import { isSearch, type SearchOptions, search, searchOptions } from "./search.ts";
+import { isSearch, type SearchOptions, search, searchOptions, states } from "./search.ts";
 import { showLines } from "./show.ts";
 import { type Traced, traceLines } from "./trace.ts";
 
@@ -48,9 +48,11 @@ export function journalCommand(): Command {
     list,
   )
     .option("--held", "only what waits for a person")
-    .option(
-      "--state <state>",
-      "only one state: waiting held queued inflight ambiguous parked refused filtered; of a search: accepted done refused filtered",
+    .addOption(
+      new Option(
+        "--state <state>",
+        "only one state; a search is of accepted, done, refused or filtered, and begins with the first two",
+      ).choices(states),
     )
     .option("--limit <count>", "at most so many of each state, or of a page", "100");
   for (const [flags, help] of searchOptions) lists.option(flags, help);

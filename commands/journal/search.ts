@@ -1,5 +1,6 @@
 /** `semrs journal list` with something that a person has in hand: finished or not, whatever has it, newest first, in pages. */
-import type { SearchPage } from "../../pipeline/search.ts";
+import { listedStates } from "../../pipeline/journal.ts";
+import { type SearchPage, searchedStates } from "../../pipeline/search.ts";
 import type { SearchLine } from "../../store/search.ts";
 import type { AdminClient } from "../admin-client.ts";
 import { columns, print, say } from "../exit.ts";
@@ -29,7 +30,12 @@ export const searchOptions = [
 
 const criteria = ["controlId", "patient", "accession", "envelope", "from", "until", "after"] as const;
 
-export const isSearch = (options: SearchOptions): boolean => criteria.some((each) => options[each] !== undefined);
+/** States of `--state`: what is not done is listed, what is done can only be searched for. */
+export const states = [...new Set([...listedStates, ...searchedStates])];
+const isListed = (state: string): boolean => (listedStates as readonly string[]).includes(state);
+
+export const isSearch = (options: SearchOptions): boolean =>
+  criteria.some((each) => options[each] !== undefined) || (options.state !== undefined && !isListed(options.state));
 
 export async function search(admin: AdminClient, { json, limit, ...options }: SearchOptions): Promise<void> {
   const asked = [...criteria, "state" as const].map((each) => [each, options[each]] as const);

@@ -36,6 +36,17 @@ describe("a record that travelled", () => {
     );
   });
 
+  test("a state is a search, too, where nothing else is asked for; one that there is not is told with those that there are", async () => {
+    for (const [state, exit, says] of [
+      ["done", 0, / done +S116 /],
+      ["accepted", 0, /^nothing has it$/m],
+      ["finished", 64, /Allowed choices are waiting, held, .*accepted, done/],
+    ] as const) {
+      const ran = await semrs(["journal", "list", "--state", state, ...a()]);
+      expect(`${ran.out}${ran.err}`).toMatch(says);
+      expect(ran.exit).toBe(exit);
+    }
+  });
   test("trace by control id tells the way from source A to what HIS B and PACS B answered", async () => {
     const { exit, out } = await semrs(["journal", "trace", "S116", ...a()]);
     expect(exit).toBe(0);
