@@ -54,7 +54,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   ],
   PATIENT_MISMATCH: [
     "Message, document and study name different patients.",
-    "Find out which is right; correct it at the source, then release or discard.",
+    "Find out which is right and correct it at the source; what is held is then released or discarded.",
   ],
   PATIENT_UNKNOWN: [
     "A record is to be delivered with this house's identity, and no admission says what that is.",

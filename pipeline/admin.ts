@@ -13,6 +13,7 @@ import { routes } from "./admin-routes.ts";
 
 const maxBody = "64kb";
 const noRoute = "there is no such address or method; GET /openapi.json lists them";
+const noBody = "send a body of JSON, with Content-Type: application/json; GET /openapi.json says of what";
 const unreadable = `the request cannot be read: an address is percent-encoded, a body JSON of at most ${maxBody}`;
 
 export type Admin = { readonly address: string; stop(): Promise<void> };
@@ -61,7 +62,7 @@ async function answer(
       running,
       id: String(request.params.id ?? ""),
       query: route.query?.parse(request.query),
-      body: route.body?.parse(request.body),
+      body: route.body?.parse(sent(request)),
       request,
       response,
     });
@@ -70,6 +71,12 @@ async function answer(
     if (response.headersSent) response.destroy();
     else refuse(response, thrown);
   }
+}
+
+/** The body as it was read; one that does not say that it is JSON was not. */
+function sent({ body }: Request): unknown {
+  if (body === undefined) throw new Fault("QUERY_INVALID", noBody);
+  return body;
 }
 
 function refuse(response: Response, thrown: unknown): void {

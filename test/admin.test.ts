@@ -94,6 +94,15 @@ test.each<[string, number, string, RequestInit?]>([
   expect(body.reason).not.toMatch(/A123456789|UNEXPECTED/);
 });
 
+test("a body that does not say it is JSON: what to send", async () => {
+  const authorization = `Bearer ${token}`;
+  const response = await fetch(`${url}/fetch`, { method: "POST", headers: { authorization }, body: "{}" });
+  expect({ status: response.status, body: await response.json() }).toEqual({
+    status: 400,
+    body: { code: "QUERY_INVALID", reason: expect.stringContaining("Content-Type: application/json") },
+  });
+});
+
 describe("events", () => {
   /** Reads the stream until it has what is wanted; all of it, as text. */
   async function listen(

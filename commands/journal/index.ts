@@ -1,5 +1,6 @@
 /** `semrs journal`: what is not done at a site and why, the way of one message, and what a person decides; through the admin port. */
 import { Command, Option } from "commander";
+import { Fault } from "../../errors.ts";
 import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
 import { guarded, print } from "../exit.ts";
 import { type Listed, listLines } from "./list.ts";
@@ -104,6 +105,7 @@ async function list(admin: AdminClient, _id: string, options: Options): Promise<
 
 async function show(admin: AdminClient, id: string, { json, reveal, reason }: Options): Promise<void> {
   if (reveal) {
+    if (!reason) throw new Fault("QUERY_INVALID", '--reveal needs --reason "…": that it was read, and why, is kept');
     const body = await admin.download(`/journal/${encodeURIComponent(id)}/reveal`, { reason });
     for await (const chunk of body) process.stdout.write(chunk);
     return;

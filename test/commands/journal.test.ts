@@ -82,6 +82,13 @@ describe("a record that travelled", () => {
     expect((await semrs(["journal", "list", "--patient", lin.national, ...a()])).out).toBe("nothing has it\n");
   });
 
+  test("what is read needs a reason", async () => {
+    expect(await semrs(["journal", "show", "S116", "--reveal", ...a()])).toMatchObject({
+      exit: 64,
+      out: "",
+      err: expect.stringContaining("--reveal needs --reason"),
+    });
+  });
   test("the last digits of any id of the family give the same timeline; --json prints it", async () => {
     const whole = await traceAtA("S116");
     const record = whole.records[0]?.id ?? "";
