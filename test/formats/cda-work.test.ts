@@ -1,5 +1,6 @@
 /** What examining documents costs: memory that stays flat, large documents in a worker with a time limit, broken input from seeds. */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { diag } from "libxml2-wasm";
 import { expect, test } from "vitest";
@@ -18,6 +19,14 @@ const checks = available ? { schema } : {};
 const rule: CdaRule = { id: "t/title", test: "h:title", message: "no title", severity: "error" };
 const report = (extension: string, body = "text"): Uint8Array =>
   cda({ form: "113", extension, patient: chen, code: "11502-2", display: "d", title: "t", body });
+
+test("a schema folder without what it includes: which one to name", () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-schema-"));
+  const include = '<xs:include schemaLocation="../../processable/coreschemas/datatypes.xsd"/>';
+  const xsd = `<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:hl7-org:v3">${include}<xs:element name="a" type="B"/></xs:schema>`;
+  writeFileSync(join(folder, "CDA.xsd"), xsd);
+  expect(() => compileSchema(folder)).toThrow(/cannot be compiled; name the folder that has all it includes$/);
+});
 
 test("memory is flat over 10,000 documents, accepted and refused", { timeout: 120_000 }, () => {
   const accepted = report("M.1");
