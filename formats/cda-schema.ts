@@ -48,7 +48,11 @@ export function compileSchema(folder: string): XsdValidator {
       schema.dispose();
     }
   } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `${folder}: the XML Schema cannot be compiled; name the folder that has all it includes`, { cause });
+    throw new Fault(
+      "CONFIG_INVALID",
+      `${folder}: the XML Schema cannot be compiled; name the folder that has all it includes`,
+      { cause },
+    );
   } finally {
     xmlCleanupInputProvider();
   }

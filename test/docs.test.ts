@@ -150,6 +150,14 @@ test("the first channel", async () => {
   );
 }, 120_000);
 
+test("a registry of one's own", async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
+  const [, yaml = ""] =
+    /```yaml\n(site: registry[\s\S]*?)```/.exec(readFileSync(join(root, "docs/registry.md"), "utf8")) ?? [];
+  writeFileSync(join(cwd, "channels.yaml"), yaml);
+  await walk("docs/registry.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
+}, 60_000);
+
 test("envelopes by hand", async () => {
   const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
   copyFileSync(join(root, "test/fixtures/cda/form-116.xml"), join(cwd, "report.xml"));
