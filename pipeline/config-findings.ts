@@ -170,7 +170,7 @@ const table = {
   CRL_STALE: [
     "warn",
     "A revocation list should have been renewed.",
-    "Fetch it anew; after crlStale nothing is opened any more.",
+    "Fetch it anew (an authority of semrs signs it by semrs pki crl); after crlStale nothing is opened any more.",
   ],
   DATA_UNWRITABLE: ["error", "The data folder cannot be made or written.", "Correct the path or its owner."],
   DATA_MODE: ["warn", "The data folder can be listed by others.", "chmod 700."],

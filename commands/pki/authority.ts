@@ -20,7 +20,8 @@ const dayMs = 24 * 3600 * 1000;
 export const defaultDays = 825;
 /** An authority outlives what it issues: when it ends, all that it has issued ends with it. */
 export const authorityDays = 3650;
-const crlDays = 30;
+/** How long a revocation list counts; an authority signs the next one before that. */
+export const crlDays = 30;
 const rsaModulus = 3072;
 export const siteProfiles = ["sign", "decrypt", "tls"] as const;
 /** Keys of semrs-2017, which serve nothing else. */
@@ -98,18 +99,27 @@ export function endUnder({ certificate }: Issuer, now: Date, days: number): Date
 
 /** Adds a certificate's serial number to the folder's revocation list. */
 export function revoke(folder: string, certificatePem: string, now: Date): void {
+  const [der] = pemToDer(certificatePem);
+  if (!der) throw new Fault("CONFIG_INVALID", "no certificate in this file");
+  renewCrl(folder, { now, also: [readCertificate(der).serial] });
+}
+
+/** Signs the folder's revocation list anew, with all that was revoked before; until when it counts. */
+export function renewCrl(
+  folder: string,
+  { now, days = crlDays, also = [] }: { readonly now: Date; readonly days?: number; readonly also?: readonly string[] },
+): Date {
   const ca: Issuer = {
     certificate: first(join(folder, "ca.crt")),
     privateKey: createPrivateKey(readFileSync(join(folder, "ca.key"))),
   };
-  const [der] = pemToDer(certificatePem);
-  if (!der) throw new Fault("CONFIG_INVALID", "no certificate in this file");
-  const [before] = pemToDer(readFileSync(join(folder, "ca.crl"), "utf8"), "X509 CRL");
-  const revoked = before
-    ? [...readCrl(before).revoked].map(([serial, { at }]) => ({ serial: Buffer.from(serial, "hex"), at }))
-    : [];
-  const { serial } = readCertificate(der);
-  writeCrl(folder, ca, revoked.length + 2, [...revoked, { serial: Buffer.from(serial, "hex"), at: now }], now);
+  const file = join(folder, "ca.crl");
+  const [der] = existsSync(file) ? pemToDer(readFileSync(file, "utf8"), "X509 CRL") : [];
+  const before = der && readCrl(der);
+  const revoked = [...(before?.revoked ?? [])].map(([serial, { at }]) => ({ serial, at }));
+  const all = [...revoked, ...also.map((serial) => ({ serial, at: now }))];
+  const serials = all.map(({ serial, at }) => ({ serial: Buffer.from(serial, "hex"), at }));
+  return writeCrl(folder, ca, Number(before?.number ?? 0) + 1, serials, now, days);
 }
 
 export function authority(folder: string, notBefore: Date, notAfter: Date): Issuer {
@@ -133,14 +143,16 @@ function writeCrl(
   number: number,
   revoked: readonly { serial: Uint8Array; at: Date }[],
   now: Date,
-): void {
+  days = crlDays,
+): Date {
   const list = {
     number,
     thisUpdate: new Date(now.getTime() - 60_000),
-    nextUpdate: new Date(now.getTime() + crlDays * dayMs),
+    nextUpdate: new Date(now.getTime() + days * dayMs),
     revoked,
   };
   writeFileSync(join(folder, "ca.crl"), derToPem(issueCrl(list, ca), "X509 CRL"), { mode: 0o644 });
+  return list.nextUpdate;
 }
 
 export const newKey = (rsa: boolean): KeyObject =>

@@ -1,5 +1,6 @@
 /** `semrs pki`: keys and certificates, and their exchange with partners. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
@@ -8,7 +9,7 @@ import { trustOf } from "../envelope/keys.ts";
 import { timeOf } from "../envelope/open.ts";
 import { exits, guarded, print, say } from "../exit.ts";
 import { positive } from "../send/peer.ts";
-import { defaultDays, initPki, type KeyName, keyNames, revoke } from "./authority.ts";
+import { crlDays, defaultDays, initPki, type KeyName, keyNames, renewCrl, revoke } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
 import { importPkcs12 } from "./import.ts";
 import { collectHost, issueFor, makeRequests } from "./requests.ts";
@@ -167,6 +168,18 @@ export function pkiCommand(): Command {
     .argument("<certificate>", "PEM file")
     .action((folder: string, file: string) =>
       guarded("pki revoke", () => revoke(folder, readFileSync(file, "utf8"), new Date())),
+    );
+  pki
+    .command("crl")
+    .summary("sign the CA's revocation list anew, before it ends; nobody is revoked by it")
+    .argument("<folder>", "folder of the CA")
+    .option("--days <days>", "how long it counts", positive, crlDays)
+    .action((folder: string, { days }: { days: number }) =>
+      guarded("pki crl", () => {
+        const until = renewCrl(folder, { now: new Date(), days });
+        print(join(folder, "ca.crl"));
+        say(`good until ${until.toISOString()}; all houses need it before the last one ends`);
+      }),
     );
   return pki;
 }

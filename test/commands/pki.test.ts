@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { initPki, revoke } from "../../commands/pki/index.ts";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
+import { readCrl } from "../../envelope/crl.ts";
 import { fixtures, peer } from "../peers.ts";
 import { semrs } from "./cli.ts";
 
@@ -136,6 +137,20 @@ describe("verify", () => {
         { valid: false },
       ]);
     }
+  });
+  test("a revocation list that has ended is signed anew: what was revoked stays so, its number goes on", async () => {
+    const then = new Date(Date.now() - 40 * 24 * 3600 * 1000);
+    await initPki(at("old"), ["hospital-a", "hospital-b"], { now: then });
+    revoke(at("old"), readFileSync(at("old/hospital-b/sign.crt"), "utf8"), then);
+    const verified = (house: string) => run("pki", "verify", "--trust", "old/ca.crt", `old/${house}/sign.crt`);
+    expect((await verified("hospital-a")).out).toMatch(/NOT VALID/);
+    const numbered = () =>
+      readCrl(pemToDer(readFileSync(at("old/ca.crl"), "utf8"), "X509 CRL")[0] ?? Buffer.of()).number;
+    const before = numbered() ?? 0n;
+    expect(await run("pki", "crl", "old", "--days", "60")).toMatchObject({ exit: 0, out: "old/ca.crl\n" });
+    expect(numbered()).toBe(before + 1n);
+    expect((await verified("hospital-a")).out).toMatch(/ {2}valid {2}/);
+    expect((await verified("hospital-b")).out).toMatch(/NOT VALID .*revoked/);
   });
   test("revoked, and of another authority", async () => {
     await initPki(at("gone"), ["hospital-a"], { now: new Date() });
