@@ -94,6 +94,13 @@ test.each<[string, number, string, RequestInit?]>([
   expect(body.reason).not.toMatch(/A123456789|UNEXPECTED/);
 });
 
+test("every metric is in the page about operation, and no other", async () => {
+  const served = (await (await fetch(`${url}/metrics`)).text()).matchAll(/^# HELP (semrs_\w+)/gm);
+  const page = readFileSync(join(import.meta.dirname, "..", "docs", "operations.md"), "utf8");
+  const rows = page.match(/^\| `semrs_.*$/gm)?.flatMap((row) => row.match(/`semrs_\w+/g) ?? []) ?? [];
+  expect(rows.map((name) => name.slice(1)).sort()).toEqual([...served].map(([, name]) => name).sort());
+});
+
 test("a body that does not say it is JSON: what to send", async () => {
   const authorization = `Bearer ${token}`;
   const response = await fetch(`${url}/fetch`, { method: "POST", headers: { authorization }, body: "{}" });
