@@ -1,6 +1,6 @@
 /** Which entries a query is for: arrays are OR, fields are AND, times are instants. */
 import { instantOf } from "../formats/cda-time.ts";
-import type { DocumentEntry } from "../formats/document-entry.ts";
+import { completed, type DocumentEntry } from "../formats/document-entry.ts";
 import type { Filters } from "../formats/query.ts";
 import type { EntryRow } from "../store/store.ts";
 
@@ -42,4 +42,4 @@ export function isWithin(
   return at >= Date.parse(period.from ?? "0000-01-01") && at < Date.parse(period.to ?? "9999-12-31");
 }
 
-export const entryOf = ({ entry }: EntryRow): DocumentEntry => entry as DocumentEntry;
+export const entryOf = ({ entry }: EntryRow): DocumentEntry => completed(entry) as DocumentEntry;

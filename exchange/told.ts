@@ -1,5 +1,5 @@
 /** An entry as whoever asks is told of it. */
-import { documentEntrySchema } from "../formats/document-entry.ts";
+import { completed, documentEntrySchema } from "../formats/document-entry.ts";
 import type { PatientId, Registered } from "../formats/query.ts";
 import type { EntryRow, Store, Token } from "../store/store.ts";
 import { type MergedIds, samePatients, tokenOf } from "./patients.ts";
@@ -19,7 +19,7 @@ export function telling(store: Store): (row: EntryRow) => Registered {
     return known;
   };
   return ({ id, org, createdAt, manifestSha256, status, entry: kept }) => {
-    const entry = documentEntrySchema.parse(kept);
+    const entry = documentEntrySchema.parse(completed(kept));
     const all = [...entry.patientIds, ...entry.patientIds.flatMap(mergedWith)];
     const distinct = new Map(all.map((each) => [`${each.root}^${each.extension}`, each]));
     const patientIds = [...distinct.values()].slice(0, maxIds);

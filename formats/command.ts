@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
-import { documentEntrySchema } from "./document-entry.ts";
+import { completed, documentEntrySchema } from "./document-entry.ts";
 import { foundSchema, hex32, hex64, maxPatientIds, patientId, querySchema, registrationSchema } from "./query.ts";
 
 /** The EEC forms that the exchange names (the paper's EMR categories); any other document is `other`. */
@@ -46,7 +46,7 @@ const schemas = {
       .max(maxReplaced)
       .optional(),
     /** The addendum's own entry; its hash and size are those of this command. */
-    entry: documentEntrySchema.omit({ hash: true, size: true }),
+    entry: z.preprocess(completed, documentEntrySchema.omit({ hash: true, size: true })),
   }),
   /**
    * What becomes of what is registered: an entry of the sender's own is not approved any more or says something else

@@ -56,6 +56,13 @@ export const documentEntrySchema = z.strictObject({
 });
 export type DocumentEntry = z.output<typeof documentEntrySchema>;
 
+/** An entry of the first versions had neither an id of its own nor a status: it is given those that it would have today. */
+export function completed<T>(entry: T): T {
+  if (typeof entry !== "object" || entry === null || "entryUuid" in entry) return entry;
+  const { repositoryUniqueId, uniqueId } = entry as Partial<DocumentEntry>;
+  return { entryUuid: entryUuidOf(`${repositoryUniqueId}`, `${uniqueId}`), availabilityStatus: "approved", ...entry };
+}
+
 /** What an entry is made from: the header's facts, and what is known of the octets. */
 export type EntrySource = {
   readonly facts: CdaFacts;

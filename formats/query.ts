@@ -3,7 +3,7 @@
  * Arrays are OR, fields are AND; an unknown field is refused, never ignored. Answers are newest first, a page at a time.
  */
 import { z } from "zod";
-import { documentEntrySchema } from "./document-entry.ts";
+import { completed, documentEntrySchema } from "./document-entry.ts";
 
 /** Ids in one query. */
 export const maxPatientIds = 64;
@@ -100,7 +100,7 @@ export const querySchema = z.discriminatedUnion("query", [
   z.strictObject({ ...common, query: z.literal("getSubmissionSetAndContents"), id: hex32 }),
 ]);
 
-const registration = { manifestSha256: hex64, entry: documentEntrySchema };
+const registration = { manifestSha256: hex64, entry: z.preprocess(completed, documentEntrySchema) };
 
 /** An entry as it is registered; `availabilityStatus` is the registry's. */
 const registered = z.strictObject({
