@@ -57,6 +57,9 @@ const underWay: readonly DeliveryState[] = ["queued", "inflight", "ambiguous"];
 /** Deliveries of one record that are looked at. */
 const maxPushes = 1_000;
 
+/** The step of a record that was asked for. */
+const released = "repository released";
+
 /**
  * The record of ours that a receipt is for, where one of the houses was handed it: it asked for the record, whose own manifest the
  * receipt names, or it took our push, whose manifest its answer named.
@@ -68,7 +71,12 @@ function receipted(store: Store, receipt: Receipt, houses: readonly string[]): S
   const record = own ?? store.records.find(receipt.message);
   if (!record) return undefined;
   const took = handed(record, "stored");
-  if (own) return took.length > 0 || handed(own, "request").length > 0 ? own : undefined;
+  // What it was asked with is kept beside the record; of what was asked before that was so, its step tells.
+  const isReleased = ({ id }: StoredRecord): boolean =>
+    store.steps
+      .of([id])
+      .some(({ station, event, peer }) => `${station} ${event}` === released && houses.includes(peer ?? ""));
+  if (own) return took.length > 0 || handed(own, "request").length > 0 || isReleased(own) ? own : undefined;
   const named = took.map((each) => keptReceipt(each.receipt).manifestSha256);
   return receipt.names.some((name) => named.includes(name)) ? record : undefined;
 }

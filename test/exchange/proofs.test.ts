@@ -1,5 +1,6 @@
 /** Proofs of delivery that a house makes up, repeats, or sends for what a relay has handed to it. */
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
 import { contentOf, signReceipt } from "../../envelope/index.ts";
@@ -110,6 +111,18 @@ test("what a relay was answered is proven by the house that it hands records to"
   expect((await say("registry", "/repository/retrievals", "retrieve", command, commandMediaType)).status).toBe(200);
   expect((await prove("hospital-b", record)).status).toBe(204);
   expect(await proofs("RELAYED")).toEqual(["hospital-b"]);
+});
+
+test("what a house was answered by an older version, which did not keep its question, is proven", async () => {
+  const record = await registered("BEFORE");
+  const { uniqueId } = documentEntry(readCda(report("BEFORE")), source);
+  const command = writeCommand<"retrieve">({ command: "retrieve", uniqueId, manifestSha256: record.manifestSha256 });
+  expect((await say("hospital-b", "/repository/retrievals", "retrieve", command, commandMediaType)).status).toBe(200);
+  const index = new DatabaseSync(join(exchange.folder, "data", "hospital-a", "semrs.db"), { timeout: 5_000 });
+  expect(index.prepare("DELETE FROM evidence WHERE record = ? AND kind = 'request'").run(record.id).changes).toBe(1);
+  index.close();
+  expect((await prove("hospital-b", record)).status).toBe(204);
+  expect(await proofs("BEFORE")).toEqual(["hospital-b"]);
 });
 
 test("a proof that comes again, signed anew, is answered as the first, and adds nothing", async () => {
