@@ -10,6 +10,7 @@ import {
   readCommand,
   writeCommand,
 } from "../formats/command.ts";
+import type { DocumentEntry } from "../formats/document-entry.ts";
 import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery, Id, Token } from "../store/store.ts";
@@ -210,11 +211,15 @@ function isKnown(site: Site, registered: Registered): boolean {
   return isHere(site, registered);
 }
 
-/** Whether the document is kept already, by whatever way it came. */
-export const isHere = ({ store }: Site, { entry }: Registered): boolean =>
+/** Whether the document is kept already: as ours, or as its author registered it. */
+export const isHere = ({ store }: Site, { org, manifestSha256, entry }: Registered): boolean =>
   store.records
     .byKey(store.tokens.of("document", "", entry.uniqueId))
-    .some((record) => (record.entry as { hash?: string }).hash === entry.hash);
+    .some((record) =>
+      record.origin === "own"
+        ? (record.entry as DocumentEntry).hash === entry.hash
+        : record.author === org && record.manifestSha256 === manifestSha256,
+    );
 
 export function inboundChannel(site: Site, name: string): InboundChannel {
   const channel = site.config.own.channels.find(

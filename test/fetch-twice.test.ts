@@ -77,6 +77,39 @@ test("a retrieval that has brought its record keeps nothing of its patient, and 
   }
 });
 
+test("what an older version retrieved, and remembered by its manifest alone, is not asked for again", async () => {
+  exchange = await openExchange(pki, { RETRY: "50ms" });
+  const { admin, message, documentsAtB, folder, stop, start } = exchange;
+  await message(mdmFor(report, { controlId: "M1" }));
+  const traced = (): Promise<Traced> => admin("hospital-a").get<Traced>("/trace/M1");
+  await until("registered", async () => (await traced()).records.some(({ state }) => state === "registered"));
+  const fetches = async (): Promise<number> => {
+    const { deliveries } = await admin("hospital-b").get<Counts>("/counts");
+    return deliveries.delivered ?? 0;
+  };
+  const isQuiet = async (): Promise<boolean> =>
+    Object.entries((await admin("hospital-b").get<Counts>("/counts")).deliveries).every(
+      ([state, count]) => count === 0 || state === "delivered",
+    );
+  const ask = () =>
+    admin("hospital-b").post("/fetch", {
+      patientIds: [{ root: "2.16.886.101.20003.20001", extension: chen.national }],
+      patient: { numbers: [{ id: "B1", issuer: "HOSPB", typeCode: "MR" }], familyName: "陳", givenName: "怡君" },
+    });
+  await ask();
+  await until("at HIS B", () => documentsAtB().has(sha256(report)));
+  await until("nothing is on its way", isQuiet);
+  await stop("hospital-b");
+  const db = new DatabaseSync(join(folder, "data", "hospital-b", "semrs.db"));
+  db.exec("UPDATE ledger SET key = substr(key, -64) WHERE destination = 'retrieval'");
+  db.close();
+  await start("hospital-b");
+  const before = await fetches();
+  await ask();
+  await until("answered", async () => (await fetches()) > before && (await isQuiet()));
+  expect((await traced()).steps.filter(({ event }) => event === "released")).toHaveLength(1);
+});
+
 test("a conflict is looked at again: what somebody else committed is found then", () => {
   const at = {
     now: 1_000,
