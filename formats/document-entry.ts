@@ -58,7 +58,8 @@ export type DocumentEntry = z.output<typeof documentEntrySchema>;
 
 /** An entry of the first versions had neither an id of its own nor a status: it is given those that it would have today. */
 export function completed<T>(entry: T): T {
-  if (typeof entry !== "object" || entry === null || "entryUuid" in entry) return entry;
+  if (typeof entry !== "object" || entry === null || ("entryUuid" in entry && "availabilityStatus" in entry))
+    return entry;
   const { repositoryUniqueId, uniqueId } = entry as Partial<DocumentEntry>;
   return { entryUuid: entryUuidOf(`${repositoryUniqueId}`, `${uniqueId}`), availabilityStatus: "approved", ...entry };
 }

@@ -58,6 +58,14 @@ test("what a house of such a version registers, or was still to register, is tak
   expect(find()[0]).toEqual(documentOf("sent", { patientIds }));
 });
 
+test("images that come after an upgrade, for a document of before, have the id of today and no status: they are registered", async () => {
+  const { availabilityStatus: _status, ...entry } = documentOf("after", { patientIds });
+  const entries = [{ manifestSha256, entry }];
+  const octets = Buffer.from(JSON.stringify({ command: "register", submissionSet: "1".repeat(32), entries }));
+  const command = readCommand("register", octets);
+  expect(command.entries[0]?.entry).toEqual(documentOf("after", { patientIds }));
+});
+
 test("images that such a house sealed later are read", () => {
   const { hash: _hash, size: _size, ...entry } = old("late");
   const { hash: _now, size: _today, ...today } = documentOf("late", { patientIds });
