@@ -71,6 +71,11 @@ export async function discard(site: Site, query: string, reason: string): Promis
   if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting")) {
     const items = matterOf(site, subject.item);
     await store.commit([
+      // What has left meanwhile is not discarded.
+      store.items.are(
+        items.map(({ id }) => id),
+        subject.item.state,
+      ),
       ...items.flatMap(({ id }) => [
         store.items.mark(id, ended),
         step(site, id, "admin", "discarded", { detail: reason }),

@@ -58,6 +58,13 @@ export function replacing(
   );
   return {
     changes: [
+      // What has left meanwhile has not ended, and is to be named.
+      ...[...Map.groupBy(ends, ({ state }) => state)].map(([state, all]) =>
+        store.items.are(
+          all.map(({ id }) => id),
+          state,
+        ),
+      ),
       ...ends.flatMap(({ id }) => [
         store.items.mark(id, { state: "discarded", code: replaced, reason: "a corrected instance stands for it" }),
         step(site, id, "admin", "replaced", { code: replaced, detail: reason }),

@@ -32,6 +32,8 @@ export type Items = {
   mark(id: Id, patch: Partial<Pick<Item, "state" | "code" | "reason" | "record" | "since" | "digest">>): Change;
   /** What waits goes with a record; STORE_CONFLICT where a person or a note has decided otherwise of any of them meanwhile. */
   seal(ids: readonly Id[], record: Id): readonly Change[];
+  /** Fails with STORE_CONFLICT where one of them is in another state by now. */
+  are(ids: readonly Id[], state: ItemState): Change;
   /** What was discarded waits again, from now (ISO 8601); STORE_CONFLICT where its retention is over. */
   again(id: Id, since: string): readonly Change[];
   find(id: Id): Item | undefined;

@@ -81,9 +81,9 @@ const mattersSql = `
 const hasOctetsSql =
   "INSERT INTO meta (name, value) SELECT NULL, x'' WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = ? AND blob <> '')";
 
-/** Fails where it finds one that waits no more. */
-const allWaitSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM json_each(?) AS one JOIN item ON item.id = one.value WHERE item.state <> 'waiting')`;
+/** Fails where it finds one in another state. */
+const areSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM json_each(?) AS one JOIN item ON item.id = one.value WHERE item.state <> ?)`;
 
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({
@@ -115,9 +115,10 @@ export function openItems(db: Database, keys: StorageKeys): Items {
     ],
     mark: (id, columns) => update("item", "id", id, columns),
     seal: (ids, record) => [
-      change(allWaitSql, JSON.stringify(ids)),
+      change(areSql, JSON.stringify(ids), "waiting"),
       ...ids.map((id) => update("item", "id", id, { state: "sealed", record })),
     ],
+    are: (ids, state) => change(areSql, JSON.stringify(ids), state),
     again: (id, since) => [
       change(hasOctetsSql, id),
       update("item", "id", id, { state: "waiting", code: null, reason: null, since }),

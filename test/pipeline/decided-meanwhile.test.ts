@@ -51,3 +51,26 @@ test.each([
   expect(store.items.find(document.id)?.state).toBe(decided === "nothing" ? "sealed" : "waiting");
   await store.close();
 });
+
+test("what leaves while a person's decision is being written is not discarded, and the person is told", async () => {
+  const data = mkdtempSync(join(tmpdir(), "semrs-decided-"));
+  const site = await siteAlone({ PKI: await testPki(), DATA: data });
+  const { store } = site;
+  const intake = openInstanceIntake(site, () => undefined);
+  for (const { bytes, sopInstanceUid: controlId } of ctStudy({ instancesPerSeries: 1 })) {
+    const arrival = { mediaType: "application/dicom", controlId, sender: "PACS_A" } as const;
+    await intake("pacs", { ...arrival, body: wire(bytes, 65_536) });
+  }
+  const [first, ...others] = store.items.list({ state: "waiting", kind: "instance", limit: 9 });
+  const id = first?.id ?? "";
+  // The record is ahead of the decision on its way to the disk.
+  const commit: typeof store.commit = async (...of) => {
+    await store.commit(store.items.seal([id], "record"));
+    await store.commit(...of);
+  };
+  const decided = discard({ ...site, store: { ...store, commit } }, id, "of another hospital");
+  await expect(decided).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(store.items.find(id)?.state).toBe("sealed");
+  expect(others.map((each) => store.items.find(each.id)?.state)).toEqual(["waiting"]);
+  await store.close();
+});
