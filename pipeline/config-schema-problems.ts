@@ -16,7 +16,8 @@ function* problems(issue: Issue, known: readonly string[]): Generator<Problem> {
     for (const key of issue.keys) {
       const meant = nearest(key, known);
       const path = [...issue.path, key];
-      yield { code: "CONFIG_UNKNOWN_KEY", path, message: `unknown key${meant ? `; did you mean "${meant}"?` : ""}` };
+      const help = meant === key ? " here; it belongs elsewhere" : meant ? `; did you mean "${meant}"?` : "";
+      yield { code: "CONFIG_UNKNOWN_KEY", path, message: `unknown key${help}` };
     }
     return;
   }

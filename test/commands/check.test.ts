@@ -141,7 +141,7 @@ describe("the file", () => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-check-"));
     writeFileSync(
       join(folder, "channels.yaml"),
-      shipped.replaceAll("quiet:", "quite:").replace("ANSWER:validated", "ANSWER:validatd"),
+      `${shipped.replaceAll("quiet:", "quite:").replace("ANSWER:validated", "ANSWER:validatd")}\nretention: { done: 1d }\n`,
     );
     const { exit, out } = await semrs(["check", "--file"], { cwd: folder });
     expect(exit).toBe(78);
@@ -151,6 +151,7 @@ describe("the file", () => {
     expect(out).toMatch(
       /^channels\.yaml:54:34 error CONFIG_UNKNOWN_KEY channels\.imaging\.assemble\.study\.quite: unknown key; did you mean "quiet"\?$/m,
     );
+    expect(out).toMatch(/CONFIG_UNKNOWN_KEY retention: unknown key here; it belongs elsewhere$/m);
   });
   test("--strict makes warnings fail", async () => {
     expect((await checked([["patient: hold", "patient: warn"]], { args: ["--file", "--strict"] })).exit).toBe(78);
