@@ -1,11 +1,10 @@
 /** What was kept sealed for a record or a message that then failed: its files go at once, not with the next start. */
 import { readdirSync, statSync } from "node:fs";
-import { request } from "node:https";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { bytesOf, contentFrom, octets } from "./envelope/people.ts";
-import { peerOf, read } from "./exchange/peer.ts";
+import { peerOf } from "./exchange/peer.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
@@ -40,18 +39,7 @@ test("a record that breaks off in its last part leaves nothing at the house that
   const images = await Promise.all([1, 2, 3].map((n) => contentFrom(octets(200 * kibibyte, n), "dicom", `1.2.3.${n}`)));
   const sealed = await peer.push({ ...draft, content: [...draft.content.slice(0, 1), ...images] });
   const body = await bytesOf(sealed.body());
-  const as = join(pki, "hospital-a");
-  const outgoing = request({
-    host: "127.0.0.1",
-    port: exchange.env.B_PORT,
-    path: "/semrs/v1/repository/documents",
-    method: "POST",
-    key: read(as, "tls.key"),
-    cert: read(as, "tls.crt"),
-    ca: read(pki, "ca.crt"),
-    headers: { ...Object.fromEntries(sealed.headers), "Content-Length": body.length },
-  });
-  outgoing.on("error", () => undefined);
+  const { outgoing } = peer.begin(sealed.headers, body.length);
   outgoing.write(body.subarray(0, -50 * kibibyte));
   await until("two images are there", () => written("hospital-b") >= 2);
   outgoing.destroy();

@@ -1,7 +1,6 @@
 /** A body that drips: it is let go, whoever sends it, and nobody else waits for it. */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync } from "node:fs";
-import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -146,25 +145,12 @@ describe("a repository", () => {
   ])("17 an envelope that stops %s is answered 400, its connection closed, and nothing of it kept", async (_, sent) => {
     const sealed = await peer.push();
     const body = await bytesOf(sealed.body());
-    const as = join(pki, "hospital-a");
     const before = store.blobs.names("", 100).length;
-    const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string | undefined]>();
-    const outgoing = request(
-      {
-        host: "127.0.0.1",
-        port: serving.address.split(":")[1],
-        path: "/semrs/v1/repository/documents",
-        method: "POST",
-        key: read(as, "tls.key"),
-        cert: read(as, "tls.crt"),
-        ca: read(pki, "ca.crt"),
-        headers: { ...Object.fromEntries(sealed.headers), "Content-Length": body.length },
-      },
-      ({ statusCode, headers }) => resolve([statusCode, headers.connection]),
-    );
-    outgoing.on("error", reject).write(body.subarray(0, sent));
-    expect(await promise).toEqual([400, "close"]);
-    outgoing.on("error", () => undefined).destroy();
+    const { outgoing, answered } = peer.begin(sealed.headers, body.length);
+    outgoing.write(body.subarray(0, sent));
+    const { statusCode, headers } = await answered;
+    expect([statusCode, headers.connection]).toEqual([400, "close"]);
+    outgoing.destroy();
     expect(reasons.at(-1)).toMatch(/too slowly/);
     expect(store.blobs.names("", 100)).toHaveLength(before);
 
@@ -174,20 +160,15 @@ describe("a repository", () => {
   });
 
   test.each([
-    ["POST", "/semrs/v1/nothing", 404],
-    ["POST", "/semrs/v1/repository/retrievals/%E0%A4%A", 400],
-    ["GET", "/semrs/v1/health/live", 200],
-    ["GET", `/semrs/v1/repository/retrievals/${"0".repeat(32)}`, 404],
+    ["POST", "/nothing", 404],
+    ["POST", "/repository/retrievals/%E0%A4%A", 400],
+    ["GET", "/health/live", 200],
+    ["GET", `/repository/retrievals/${"0".repeat(32)}`, 404],
   ])("17 a body that stops where nobody reads one keeps no connection: %s %s", async (method, path, status) => {
-    const as = join(pki, "hospital-a");
-    const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string | undefined]>();
-    const tls = { key: read(as, "tls.key"), cert: read(as, "tls.crt"), ca: read(pki, "ca.crt") };
-    const at = { host: "127.0.0.1", port: serving.address.split(":")[1], path, method };
-    const outgoing = request({ ...at, ...tls, headers: { "Content-Length": 1_000_000 } }, ({ statusCode, headers }) =>
-      resolve([statusCode, headers.connection]),
-    );
-    outgoing.on("error", reject).write(new Uint8Array(100));
-    expect(await promise).toEqual([status, "close"]);
-    outgoing.on("error", () => undefined).destroy();
+    const { outgoing, answered } = peer.begin([], 1_000_000, { method, path });
+    outgoing.write(new Uint8Array(100));
+    const { statusCode, headers } = await answered;
+    expect([statusCode, headers.connection]).toEqual([status, "close"]);
+    outgoing.destroy();
   });
 });

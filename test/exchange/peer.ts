@@ -1,5 +1,6 @@
 /** Hospital A as a program of its own: what it seals, and what a repository or registry of three real sites answers. */
 import { readFileSync } from "node:fs";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { join } from "node:path";
 import { pemToDer } from "../../envelope/certificate.ts";
@@ -19,7 +20,14 @@ export type Answer = {
   readonly body: Buffer;
 };
 
-export type Sending = { readonly as?: string; readonly path?: string; readonly port?: string | undefined };
+export type Sending = {
+  readonly as?: string;
+  readonly path?: string;
+  readonly port?: string | undefined;
+  readonly method?: string;
+};
+/** A request of which whoever began it writes as much as it likes; `answered`: the head of its answer. */
+export type Begun = { readonly outgoing: ClientRequest; readonly answered: Promise<IncomingMessage> };
 
 export type Peer = {
   certificateOf(org: string): Uint8Array;
@@ -30,6 +38,8 @@ export type Peer = {
   push(change?: Partial<Draft>, keys?: string, at?: Date): Promise<Sealed>;
   /** Posts over a TLS connection of `as`; to hospital B's repository unless told otherwise. */
   post(headers: readonly (readonly [string, string])[], body: Uint8Array, to?: Sending): Promise<Answer>;
+  /** The same, of a body of so many octets that is still to be written. */
+  begin(headers: readonly (readonly [string, string])[], length: number, to?: Sending): Begun;
   /** The receipt in hospital B's answer to this envelope of hospital A. */
   receiptIn(answer: Answer, sent: Pick<Sealed, "id" | "manifestSha256">): Promise<Buffer>;
 };
@@ -66,38 +76,48 @@ export function peerOf(pki: string, port: string | undefined): Peer {
       ],
     };
   };
+  const begin: Peer["begin"] = (
+    headers,
+    length,
+    { as = keysOf("hospital-a"), path = "/repository/documents", port: other = port, method = "POST" } = {},
+  ) => {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const options = {
+      host: "127.0.0.1",
+      port: other,
+      path: `/semrs/v1${path}`,
+      method,
+      key: read(as, "tls.key"),
+      cert: read(as, "tls.crt"),
+      ca: read(pki, "ca.crt"),
+      headers: { ...Object.fromEntries(headers), "Content-Length": length },
+    };
+    const outgoing = request(options, resolve).on("error", reject);
+    // Who breaks off waits for no answer.
+    promise.catch(() => undefined);
+    return { outgoing, answered: promise };
+  };
   return {
     certificateOf,
     draft,
+    begin,
     signer: (org = "hospital-a") => signerIn(keysOf(org)),
     push: async (change = {}, keys = keysOf("hospital-a"), at = new Date()) =>
       await seal({ ...(await draft()), ...change }, signerIn(keys), at),
-    post: (headers, body, { as = keysOf("hospital-a"), path = "/repository/documents", port: other = port } = {}) => {
-      const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-      const options = {
-        host: "127.0.0.1",
-        port: other,
-        path: `/semrs/v1${path}`,
-        method: "POST",
-        key: read(as, "tls.key"),
-        cert: read(as, "tls.crt"),
-        ca: read(pki, "ca.crt"),
-        headers: { ...Object.fromEntries(headers), "Content-Length": body.length },
+    post: async (headers, body, to) => {
+      const { outgoing, answered } = begin(headers, body.length, to);
+      outgoing.end(body);
+      const response = await answered;
+      const octets = Buffer.concat(await response.toArray());
+      const profile = response.headers["x-semrs-profile"] as string | undefined;
+      return {
+        status: response.statusCode ?? 0,
+        profile,
+        problem: profile ? "" : octets.toString("latin1"),
+        isRepeated: response.headers["idempotent-replayed"] === "true",
+        headers: pairsOf(response.rawHeaders),
+        body: octets,
       };
-      const outgoing = request(options, async (response) => {
-        const octets = Buffer.concat(await response.toArray());
-        const profile = response.headers["x-semrs-profile"] as string | undefined;
-        resolve({
-          status: response.statusCode ?? 0,
-          profile,
-          problem: profile ? "" : octets.toString("latin1"),
-          isRepeated: response.headers["idempotent-replayed"] === "true",
-          headers: pairsOf(response.rawHeaders),
-          body: octets,
-        });
-      });
-      outgoing.on("error", reject).end(body);
-      return promise;
     },
     receiptIn: async ({ headers, body }, { id, manifestSha256 }) => {
       const reply = { inReplyTo: id, requestDigest: manifestSha256, from: "hospital-b" };

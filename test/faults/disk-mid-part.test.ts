@@ -1,10 +1,9 @@
 /** The disk fills up while a part comes in (refusal 84): refused with a signed answer, nothing half kept, and taken later. */
 import { readdirSync, statSync } from "node:fs";
-import { request } from "node:https";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { bytesOf, contentFrom, octets } from "../envelope/people.ts";
-import { peerOf, read } from "../exchange/peer.ts";
+import { peerOf } from "../exchange/peer.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
 import { type Disk, disks, makeDisk } from "./disk.ts";
 
@@ -36,27 +35,13 @@ test.skipIf(!disk.available)(
         .map((name) => statSync(join(blobs, name), { throwIfNoEntry: false }))
         .filter((each) => each?.isFile() && each.size > 0).length;
 
-    const as = join(pki, "hospital-a");
-    const answered = Promise.withResolvers<readonly [number | undefined, unknown]>();
-    const outgoing = request(
-      {
-        host: "127.0.0.1",
-        port: sites.env.B_PORT,
-        path: "/semrs/v1/repository/documents",
-        method: "POST",
-        key: read(as, "tls.key"),
-        cert: read(as, "tls.crt"),
-        ca: read(pki, "ca.crt"),
-        headers: { ...Object.fromEntries(sealed.headers), "Content-Length": body.length },
-      },
-      ({ statusCode, headers }) => answered.resolve([statusCode, headers["x-semrs-profile"]]),
-    );
-    outgoing.on("error", answered.reject);
+    const { outgoing, answered } = peer.begin(sealed.headers, body.length);
     outgoing.write(body.subarray(0, 12 * mebibyte));
     await until("the part is being written", () => written() === 1);
     const release = mounted.fill(4);
     outgoing.end(body.subarray(12 * mebibyte));
-    expect(await answered.promise).toEqual([507, "semrs-2"]);
+    const { statusCode, headers } = await answered;
+    expect([statusCode, headers["x-semrs-profile"]]).toEqual([507, "semrs-2"]);
     expect(sites.log.some(({ site, fields }) => site === "hospital-b" && fields.code === "STORE_FULL")).toBe(true);
     await until("nothing of it is left", () => written() === 0);
     expect(sites.documentsAtB().size).toBe(0);

@@ -15,19 +15,24 @@ import { ctStudy } from "../fixtures/dicom.ts";
 import { testPki } from "../sites.ts";
 import { siteAlone } from "./site-alone.ts";
 
+/** A house alone, with a study that waits for its report. */
+async function withStudy(instancesPerSeries: number) {
+  const data = mkdtempSync(join(tmpdir(), "semrs-decided-"));
+  const site = await siteAlone({ PKI: await testPki(), DATA: data });
+  const intake = openInstanceIntake(site, () => undefined);
+  for (const { bytes, sopInstanceUid: controlId } of ctStudy({ instancesPerSeries })) {
+    const arrival = { mediaType: "application/dicom", controlId, sender: "PACS_A" } as const;
+    await intake("pacs", { ...arrival, body: wire(bytes, 65_536) });
+  }
+  return { site, instances: site.store.items.list({ state: "waiting", kind: "instance", limit: 9 }) };
+}
+
 test.each([
   ["nothing", "sealed"],
   ["that the study is not to leave", "discarded"],
 ])("%s is decided meanwhile: %s", async (decided, state) => {
-  const data = mkdtempSync(join(tmpdir(), "semrs-decided-"));
-  const site = await siteAlone({ PKI: await testPki(), DATA: data });
+  const { site, instances } = await withStudy(2);
   const { store } = site;
-  const intake = openInstanceIntake(site, () => undefined);
-  for (const { bytes, sopInstanceUid: controlId } of ctStudy({ instancesPerSeries: 2 })) {
-    const arrival = { mediaType: "application/dicom", controlId, sender: "PACS_A" } as const;
-    await intake("pacs", { ...arrival, body: wire(bytes, 65_536) });
-  }
-  const instances = store.items.list({ state: "waiting", kind: "instance", limit: 9 });
   const entry = { uniqueId: "1.2.3", patientIds: [], relatedDocuments: [] };
   const facts = { refers: true, extensions: [], entry, messageType: "MDM^T02" };
   const { cipher, facts: whole } = sealWhole(Buffer.from("<ClinicalDocument/>"));
@@ -53,15 +58,11 @@ test.each([
 });
 
 test("what leaves while a person's decision is being written is not discarded, and the person is told", async () => {
-  const data = mkdtempSync(join(tmpdir(), "semrs-decided-"));
-  const site = await siteAlone({ PKI: await testPki(), DATA: data });
+  const {
+    site,
+    instances: [first, ...others],
+  } = await withStudy(1);
   const { store } = site;
-  const intake = openInstanceIntake(site, () => undefined);
-  for (const { bytes, sopInstanceUid: controlId } of ctStudy({ instancesPerSeries: 1 })) {
-    const arrival = { mediaType: "application/dicom", controlId, sender: "PACS_A" } as const;
-    await intake("pacs", { ...arrival, body: wire(bytes, 65_536) });
-  }
-  const [first, ...others] = store.items.list({ state: "waiting", kind: "instance", limit: 9 });
   const id = first?.id ?? "";
   // The record is ahead of the decision on its way to the disk.
   const commit: typeof store.commit = async (...of) => {
