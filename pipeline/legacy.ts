@@ -12,12 +12,12 @@ import { codeOf, Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { inspectDicom } from "../formats/dicom.ts";
 import { documentEntry } from "../formats/document-entry.ts";
-import type { Change, Id, StagedBlob, StoredRecord } from "../store/store.ts";
+import type { Change, Id, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
 import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { type Site, step } from "./site.ts";
-import { staging } from "./staging.ts";
+import { type Stage, staging } from "./staging.ts";
 
 /** A document and its images, durable in one commit with the answer to their envelope. What came before, in another one, is not kept twice. */
 export async function receiveLegacy(site: Site, opened: Opened2017, answered: Change): Promise<void> {
@@ -101,7 +101,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
 type Kept = Awaited<ReturnType<typeof keep>>;
 
 /** An image goes under a key of its own; what is no instance is refused with all that came with it. */
-async function keep({ store }: Site, { n, clear }: OpenedInstance, stage: (blob: StagedBlob) => StagedBlob) {
+async function keep({ store }: Site, { n, clear }: OpenedInstance, stage: Stage) {
   const inspector = inspectDicom();
   const sealed = sealPart(clear(), "segments", undefined, (chunk) =>
     chunk ? inspector.push(chunk) : inspector.ended(),

@@ -11,7 +11,7 @@ import {
 } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
-import type { Change, Item, StagedBlob } from "../store/store.ts";
+import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
 import {
   cancel,
@@ -31,7 +31,7 @@ import { merge } from "./merge.ts";
 import { followed } from "./reference.ts";
 import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
-import { staging } from "./staging.ts";
+import { type Stage, staging } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
 import { type DocumentFacts, firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
@@ -80,7 +80,7 @@ async function leave(
   channels: readonly OutboundChannel[],
   message: SpooledMessage,
   kept: (item: Item) => void,
-  stage: (blob: StagedBlob) => StagedBlob,
+  stage: Stage,
 ): Promise<Settled> {
   const { bytes, facts, id } = message;
   const txa = documentNames(bytes, facts);

@@ -22,7 +22,7 @@ import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { type Superseded, supersede } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
-import { staging } from "./staging.ts";
+import { type Stage, staging } from "./staging.ts";
 import type { At } from "./validate.ts";
 
 /** What delivery needs to know of a received record, sealed beside it. */
@@ -148,7 +148,7 @@ const keep = (
   opened: AnyOpened,
   entry: DocumentEntry | undefined,
   admission: Admission | null,
-  stage: (blob: StagedBlob) => StagedBlob,
+  stage: Stage,
 ): Promise<Kept> =>
   pass(site, "open", channel.name, async () => {
     const { store, now } = site;

@@ -2,8 +2,11 @@
 import { codeOf } from "../errors.ts";
 import type { StagedBlob } from "../store/store.ts";
 
-/** `stage` is told of each; the commit of them may be part of the work. Of one that failed with the store nobody knows what it has kept. */
-export async function staging<T>(work: (stage: (blob: StagedBlob) => StagedBlob) => Promise<T>): Promise<T> {
+/** Is told of each body that is kept. */
+export type Stage = (blob: StagedBlob) => StagedBlob;
+
+/** The commit of them may be part of the work. Of one that failed with the store nobody knows what it has kept. */
+export async function staging<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
   const staged: StagedBlob[] = [];
   try {
     return await work((blob) => {

@@ -19,6 +19,7 @@ import { joinsOf } from "./joins.ts";
 import { caseJoins, relatedOf } from "./original.ts";
 import type { Person } from "./patient.ts";
 import type { Site } from "./site.ts";
+import type { Stage } from "./staging.ts";
 
 declare const stage: unique symbol;
 export type At<S extends string, T> = T & { readonly [stage]: S };
@@ -102,7 +103,7 @@ export async function validateDocument(
   site: Site,
   channel: OutboundChannel,
   received: ReceivedDocument,
-  stage: (blob: StagedBlob) => StagedBlob,
+  stage: Stage,
 ): Promise<Validated> {
   const { store, config, now } = site;
   const { cda, bytes } = received;
