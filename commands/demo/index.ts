@@ -82,8 +82,8 @@ async function demo(options: Options): Promise<number> {
       STUDY_WAIT: "20s",
       EVERY: "1s",
       AGAIN_1: "1s",
-      AGAIN_2: "5s",
-      AGAIN_3: "15s",
+      AGAIN_2: "2s",
+      AGAIN_3: "3s",
       B_HIS: portOf(receivers.his.address),
       B_PACS: portOf(receivers.pacs.address),
     };
