@@ -93,10 +93,10 @@ const answers: Answers = {
   getRelatedDocuments: (store, place, query) => {
     const isAsked = ({ type }: Association): boolean =>
       type !== "HasMember" && (!query.types || query.types.includes(type));
-    const [own] = store.entries.find("document", [documentKey(store, query.uniqueId)], { ...place, limit: 1 });
-    const targets = own && place.may(own) ? associationsOf(own).filter(isAsked) : [];
+    const own = store.entries.byKey(documentKey(store, query.uniqueId)).filter(({ seq }) => seq <= place.moment);
+    const targets = own.filter(place.may).flatMap(associationsOf).filter(isAsked);
     const keep = (row: EntryRow): boolean =>
-      row.id === own?.id ||
+      own.some(({ id }) => row.id === id) ||
       targets.some(({ target }) => target === entryOf(row).uniqueId) ||
       associationsOf(row).some((each) => isAsked(each) && each.target === query.uniqueId);
     const ids = [query.uniqueId, ...targets.map(({ target }) => target)];

@@ -129,12 +129,12 @@ function ownEntry(
   org: string,
   { uniqueId, manifestSha256 }: { readonly uniqueId: string; readonly manifestSha256: string },
 ): EntryRow {
-  const entry = store.entries.byKey(keyOf(store, uniqueId));
-  if (entry?.manifestSha256 !== manifestSha256 || (entry.isRemoved && entry.org !== org))
-    throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
-  if (entry.org !== org)
+  const named = store.entries.byKey(keyOf(store, uniqueId)).filter((row) => row.manifestSha256 === manifestSha256);
+  const own = named.find((row) => row.org === org);
+  if (own) return own;
+  if (named.some(({ isRemoved }) => !isRemoved))
     throw new Fault("NOT_PERMITTED", "an entry is changed by who registered it, and by nobody else");
-  return entry;
+  throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
 }
 
 /** Two ids are of one patient for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */

@@ -155,8 +155,8 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
       ),
     ],
     byKey: (key) => {
-      const latest = { moment: Number.MAX_SAFE_INTEGER - 1, limit: 1 };
-      return rows(numbers(kinds.document, [octetsOf(key)], latest), latest)[0];
+      const latest = { moment: Number.MAX_SAFE_INTEGER - 1, limit: maxOfOneId };
+      return rows(numbers(kinds.document, [octetsOf(key)], latest), latest);
     },
     moment: () => Number(db.get("SELECT n FROM clock")?.n ?? 0),
     find: (by, tokens, slice) => rows(numbers(kinds[by], tokensOf(by, tokens), slice), slice),
@@ -180,6 +180,9 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
     count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };
 }
+
+/** Houses that register one document id: more than there are. */
+const maxOfOneId = 100_000;
 
 /** What a sealed entry is bound to. */
 const placeOf = (id: string): string => `entry\0${id}\0entry`;

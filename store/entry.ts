@@ -10,7 +10,7 @@ export type NewEntry = {
   readonly submission: Id;
   /** Who registered it. */
   readonly org: string;
-  /** Token of uniqueId: STORE_CONFLICT when it is registered already. */
+  /** Token of uniqueId: STORE_CONFLICT when this organisation has registered it already. */
   readonly key: Token;
   /** Of one patient; it is sealed under the key of the first. */
   readonly patients: readonly Token[];
@@ -67,7 +67,8 @@ export type Entries = {
   forget(patients: readonly Token[]): readonly Change[];
   /** A document of this organisation is replaced: deprecated from now on, or as soon as it is registered. */
   replace(org: string, key: Token, at: string): readonly Change[];
-  byKey(key: Token): EntryRow | undefined;
+  /** Of one id: one of each organisation that has registered it (decision 36). */
+  byKey(key: Token): readonly EntryRow[];
   /** The latest moment: every registration and change so far, and no other, is at or before it. */
   moment(): number;
   find(by: By, tokens: readonly Token[], slice: Slice): readonly EntryRow[];

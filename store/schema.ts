@@ -213,4 +213,14 @@ export const migrations: readonly string[] = [
   DELETE FROM blob WHERE length(name) = 32 AND name NOT IN (SELECT blob FROM arrival WHERE blob IS NOT NULL);
   PRAGMA secure_delete = OFF;
 `,
+  // A document id is registered once by each house, and no house takes one from another (decision 36).
+  `
+  DROP TRIGGER document_once;
+  CREATE TRIGGER document_once BEFORE INSERT ON lookup_recent WHEN NEW.kind = 0 AND EXISTS (
+    SELECT 1 FROM (
+      SELECT seq FROM lookup WHERE kind = 0 AND token = NEW.token
+      UNION ALL SELECT seq FROM lookup_recent WHERE kind = 0 AND token = NEW.token
+    ) AS before JOIN entry ON entry.seq = before.seq WHERE entry.org = (SELECT org FROM entry WHERE seq = NEW.seq)
+  ) BEGIN SELECT RAISE(ABORT, 'a house registers a document once'); END;
+`,
 ];

@@ -55,4 +55,5 @@ export async function enter(store: Store, documents: readonly DocumentEntry[], s
   await store.commit(submitted(store, org, command, new Date().toISOString()));
 }
 
-const manifestOf = (uniqueId: string): string => Buffer.from(uniqueId).toString("hex").padEnd(64, "0").slice(0, 64);
+export const manifestOf = (uniqueId: string): string =>
+  Buffer.from(uniqueId).toString("hex").padEnd(64, "0").slice(0, 64);

@@ -44,7 +44,7 @@ test("a patient of whom something old is registered is answered for: it has the 
     }),
   );
   expect(find()).toEqual([documentOf("kept", { patientIds }), documentOf("new", { patientIds })]);
-  const row = store.entries.byKey(key);
+  const row = store.entries.byKey(key)[0];
   if (!row) throw new Error("it is registered");
   await store.commit(updated(store, row, documentOf("kept", { patientIds, title: "after" })));
   expect(find()[0]).toEqual(documentOf("kept", { patientIds, title: "after" }));

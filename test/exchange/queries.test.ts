@@ -182,7 +182,7 @@ describe("pages", () => {
             }
             if (each.do === "deprecate") {
               const name = registered[each.pick % Math.max(1, registered.length)];
-              const row = name && entries.byKey(keyOf(store, `1.2.3^${name}`));
+              const row = name && entries.byKey(keyOf(store, `1.2.3^${name}`))[0];
               if (row) await store.commit(entries.deprecate(row.id));
             }
             if (each.do === "register") {

@@ -83,7 +83,8 @@ test("rules and consents judge by the form that an entry has now", async () => {
   const [patient = ""] = patientIds.map((each) => tokenOf(store, each));
   const withheld = { id: store.newId(), patient, org: "hospital-a", at: "2026", facts: withholding("114") };
   await store.commit(store.consents.add(withheld));
-  const read = (): EntryRow => store.entries.byKey(keyOf(store, document.uniqueId)) ?? expect.fail("it is registered");
+  const read = (): EntryRow =>
+    store.entries.byKey(keyOf(store, document.uniqueId))[0] ?? expect.fail("it is registered");
   /** Whether hospital B is told of it by a rule for 113 and 114, and by one for 115. */
   const told = (): readonly boolean[] =>
     [["113", "114"], ["115"]].map((forms) =>

@@ -166,6 +166,6 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
     await commit(entries.add(entry));
     await expect(commit(entries.add({ ...entry, id: newId() }))).rejects.toEqual(conflict);
     await reopen();
-    expect(store().entries.byKey(key)).toMatchObject({ id: entry.id, status: "approved", entry: { title: "x" } });
+    expect(store().entries.byKey(key)[0]).toMatchObject({ id: entry.id, status: "approved", entry: { title: "x" } });
   });
 }

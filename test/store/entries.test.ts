@@ -32,7 +32,7 @@ const entry = (name: string, change: Partial<NewEntry> = {}): NewEntry => ({
 });
 const found = () => store.entries.find("patient", [token("patient", "1")], latest).map((row) => row.entry);
 
-test("one document is registered once, whichever level it is in, and a commit with a second one changes nothing", async () => {
+test("a house registers a document once, whichever level it is in, and a commit with a second one changes nothing", async () => {
   await store.commit(store.entries.add(entry("a")));
   const conflict = { code: "STORE_CONFLICT" };
   const again = () => store.commit([...store.entries.add(entry("b")), ...store.entries.add(entry("a"))]);
@@ -40,6 +40,8 @@ test("one document is registered once, whichever level it is in, and a commit wi
   await store.commit(store.entries.settle({ rows: 100, least: 1 }));
   await expect(again()).rejects.toMatchObject(conflict);
   expect(found()).toEqual([{ name: "a" }]);
+  await store.commit(store.entries.add(entry("a", { org: "hospital-b" })));
+  expect(store.entries.byKey(token("document", "a")).map(({ org }) => org)).toEqual(["hospital-b", "hospital-a"]);
 });
 
 test("what is moved is found as before, and is moved whole although more comes meanwhile", async () => {
@@ -92,7 +94,7 @@ test("a replacement and its original that are registered at once leave one to be
   const rows = store.entries.find("patient", original.patients, latest);
   expect(rows.filter(({ status }) => status === "approved").map((row) => row.entry)).toEqual([{ name: "b" }]);
   await store.commit([...replace("hospital-b", token("document", "b"), "2026")]);
-  expect(store.entries.byKey(token("document", "b"))?.status).toBe("approved");
+  expect(store.entries.byKey(token("document", "b"))[0]?.status).toBe("approved");
 });
 
 test("a data folder of before the two levels is found as it was", async () => {
@@ -121,7 +123,8 @@ test("a data folder of before the two levels is found as it was", async () => {
     [{ n: 0 }, "deprecated"],
   ]);
   expect(entries.find("reference", [token("reference", "A")], slice)).toEqual(rows);
-  expect(entries.byKey(token("document", ids[0] ?? ""))?.id).toBe(ids[0]);
+  expect(entries.byKey(token("document", ids[0] ?? ""))[0]?.id).toBe(ids[0]);
+  await expect(upgraded.commit(entries.add(entry(ids[0] ?? "")))).rejects.toMatchObject({ code: "STORE_CONFLICT" });
   await upgraded.commit(entries.add(entry("new")));
   expect(entries.moment()).toBe(3);
   await upgraded.close();

@@ -27,7 +27,7 @@ const entry = (name: string, patients: readonly Token[], change: Partial<NewEntr
   ...change,
 });
 const add = (name: string, ...patients: readonly Token[]) => store.entries.add(entry(name, patients));
-const says = (name: string) => store.entries.byKey(document(name))?.entry;
+const says = (name: string) => store.entries.byKey(document(name))[0]?.entry;
 const unopened = () => [...store.checks.unopened()].flat();
 /** Looks at the table behind the back of the store, which is closed meanwhile. */
 async function behind<T>(look: (db: DatabaseSync) => T): Promise<T> {
@@ -49,7 +49,7 @@ test("an entry is gone with its patient's key, read before or not; another's sta
   await store.patientKeys.erase([patient("1")]);
   await store.commit(add("later", patient("1")));
   const gone = { isRemoved: true, entry: null };
-  for (const name of ["hers", "more"]) expect(store.entries.byKey(document(name))).toMatchObject(gone);
+  for (const name of ["hers", "more"]) expect(store.entries.byKey(document(name))[0]).toMatchObject(gone);
   const slice = { limit: 10, moment: store.entries.moment() };
   expect(store.entries.find("patient", [patient("1")], slice).map((row) => row.isRemoved)).toEqual([false, true, true]);
   expect([says("his"), says("later")]).toEqual([{ name: "his" }, { name: "later" }]);
@@ -80,7 +80,7 @@ test("a commit that was under way does not bring the key back: what it registers
   await store.commit(add("first", patient("1")));
   await store.patientKeys.erase([patient("1")]);
   await store.commit(late);
-  expect(store.entries.byKey(document("late"))).toMatchObject({ isRemoved: true, entry: null });
+  expect(store.entries.byKey(document("late"))[0]).toMatchObject({ isRemoved: true, entry: null });
   expect(store.patientKeys.of(patient("1"))).toBeUndefined();
   expect(unopened()).toEqual([]);
 });
@@ -111,7 +111,7 @@ test("what was registered before there were keys of patients is read, checked an
   expect([says("old"), says("new")]).toEqual([{ name: "old" }, null]);
   expect(unopened()).toEqual([]);
   await store.commit(store.entries.remove(old.id));
-  expect(store.entries.byKey(document("old"))).toMatchObject({ isRemoved: true, entry: null });
+  expect(store.entries.byKey(document("old"))[0]).toMatchObject({ isRemoved: true, entry: null });
 });
 
 test.each([
@@ -125,7 +125,7 @@ test.each([
     ...add("hers", patient("1")),
     ...store.patientKeys.seal(patient("2"), "x", Buffer.alloc(1)).changes,
   ]);
-  const { id = "" } = store.entries.byKey(document("hers")) ?? {};
+  const { id = "" } = store.entries.byKey(document("hers"))[0] ?? {};
   await behind((db) => db.exec(sql));
   expect(() => says("hers")).toThrow(expect.objectContaining({ code: "STORE_DAMAGED" }));
   expect(unopened()).toEqual([{ table: "entry", column: "entry", id }]);
