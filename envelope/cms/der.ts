@@ -5,6 +5,8 @@ const maxDepth = 16;
 /** No structure that is read whole is larger than this: certificates, CRLs, SignedData. */
 const maxBytes = 16 * 1024 * 1024;
 const maxElements = 200_000;
+/** Of one OBJECT IDENTIFIER; a UUID below 2.25 takes 20. Arcs have no size of their own, and the work grows with its square. */
+const maxOidBytes = 256;
 
 export const tag = {
   boolean: 0x01,
@@ -232,6 +234,7 @@ const knownDotted = new Map<string, string>();
 /** Dotted form of an OBJECT IDENTIFIER; base-128 digits must be minimal. The same few are read again and again. */
 export function oidOf(element: Element): string {
   if (element.tag !== tag.oid || element.content.length === 0) throw malformed("OBJECT IDENTIFIER expected");
+  if (element.content.length > maxOidBytes) throw malformed(`OBJECT IDENTIFIER over ${maxOidBytes} octets`);
   const { buffer, byteOffset, length } = element.content;
   const octets = Buffer.from(buffer, byteOffset, length).toString("latin1");
   const known = knownDotted.get(octets) ?? decodedOid(element);

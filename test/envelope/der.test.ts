@@ -46,6 +46,12 @@ describe("DER", () => {
     expect(() => booleanOf(read(Uint8Array.of(tag.boolean, 1, 1)))).toThrow(malformed(/BOOLEAN expected/));
   });
 
+  test("an OBJECT IDENTIFIER of 257 octets: one of a mebibyte would be worked on for minutes", () => {
+    const octetsOf = (count: number) => tlv(tag.oid, Buffer.alloc(count, 0xff).fill(1, count - 1));
+    expect(oidOf(read(octetsOf(256)))).toMatch(/^2\.\d+$/);
+    expect(() => oidOf(read(octetsOf(257)))).toThrow(malformed(/IDENTIFIER over 256 octets/));
+  });
+
   test("an INTEGER has one form", () => {
     expect(integer(Uint8Array.of(0, 0, 7))).toEqual(integer(7));
     expect(() => numberOf(read(tlv(tag.integer, Uint8Array.of(0, 7))))).toThrow(malformed(/not minimal/));
