@@ -25,6 +25,8 @@ const constructed = 0x20;
 const indefinite = 0x80;
 const maxLengthOctets = 4;
 const maxDepth = 16;
+/** Elements inside one that is read whole; of signers, certificates and receivers there are some hundreds. */
+const maxElements = 10_000;
 
 type Level = { readonly bound: number; readonly isDefinite: boolean; isOver: boolean };
 type Header = { readonly tag: number; readonly length: number | undefined };
@@ -93,7 +95,14 @@ export function berReader(stream: AsyncIterable<Uint8Array>): BerReader {
     advance(length);
     yield* source.streamed(length);
   }
-  const whole = async (tagOctet: number, limit: number, what: string): Promise<Uint8Array> => {
+  const whole = async (
+    tagOctet: number,
+    limit: number,
+    what: string,
+    budget = { left: maxElements },
+  ): Promise<Uint8Array> => {
+    budget.left -= 1;
+    if (budget.left < 0) throw malformed(`${what} of more than ${maxElements} elements`);
     const header = await take(tagOctet, what);
     if (header.length !== undefined) {
       if (header.length > limit) throw malformed(`${what} over ${limit} octets`);
@@ -107,7 +116,7 @@ export function berReader(stream: AsyncIterable<Uint8Array>): BerReader {
     const children: Uint8Array[] = [];
     let left = limit;
     for (let inner = await load(); inner; inner = await load()) {
-      const child = await whole(inner.tag, left, what);
+      const child = await whole(inner.tag, left, what, budget);
       left -= child.length;
       if (left < 0) throw malformed(`${what} over ${limit} octets`);
       children.push(child);
@@ -119,7 +128,7 @@ export function berReader(stream: AsyncIterable<Uint8Array>): BerReader {
     next: async () => (await load())?.tag,
     enter: async (tagOctet, what) => push(await take(tagOctet, what)),
     leave,
-    whole,
+    whole: async (tagOctet, limit, what) => await whole(tagOctet, limit, what),
     octets: async function* (tagOctet, what) {
       const header = await load();
       if (header?.tag !== (tagOctet | constructed)) return yield* primitive(await take(tagOctet, what));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { berReader } from "../../envelope/cms/ber-stream.ts";
-import { tag, tlv } from "../../envelope/cms/der.ts";
+import { nothing, tag, tlv } from "../../envelope/cms/der.ts";
 import {
   type Content,
   digestPart,
@@ -194,5 +194,14 @@ describe("BER from a stream", () => {
     const pieces = [tlv(tag.octetString, octets(60)), tlv(tag.octetString, octets(38))];
     const ber = reader(Uint8Array.of(tag.sequence, 0x80), ...pieces, Uint8Array.of(0, 0));
     await expect(ber.whole(tag.sequence, 100, "x")).rejects.toEqual(notOpened(/x over 100 octets/));
+  });
+
+  test("no element that is read whole is made of more than 10,000", async () => {
+    const of = (count: number) =>
+      reader(Uint8Array.of(tag.sequence, 0x80), Buffer.alloc(2 * count, nothing), Uint8Array.of(0, 0));
+    expect(await of(9999).whole(tag.sequence, 1 << 20, "x")).toHaveLength(4 + 2 * 9999);
+    await expect(of(10_000).whole(tag.sequence, 1 << 20, "x")).rejects.toEqual(
+      notOpened(/x of more than 10000 elements/),
+    );
   });
 });
