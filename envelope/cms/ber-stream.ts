@@ -27,6 +27,9 @@ const maxLengthOctets = 4;
 const maxDepth = 16;
 /** Elements inside one that is read whole; of signers, certificates and receivers there are some hundreds. */
 const maxElements = 10_000;
+/** An OCTET STRING comes in pieces of this size on average, since each costs as much as a thousand octets; a few may be of any size. */
+const leastPieceBytes = 64;
+const maxSmallPieces = 1024;
 
 type Level = { readonly bound: number; readonly isDefinite: boolean; isOver: boolean };
 type Header = { readonly tag: number; readonly length: number | undefined };
@@ -133,7 +136,14 @@ export function berReader(stream: AsyncIterable<Uint8Array>): BerReader {
       const header = await load();
       if (header?.tag !== (tagOctet | constructed)) return yield* primitive(await take(tagOctet, what));
       push(await take(tagOctet | constructed, what));
-      while (await load()) yield* primitive(await take(tag.octetString, `${what} in primitive pieces`));
+      let [pieces, size] = [0, 0];
+      for (let inner = await load(); inner; inner = await load()) {
+        pieces += 1;
+        size += inner.length ?? 0;
+        if (pieces > maxSmallPieces && size < pieces * leastPieceBytes)
+          throw malformed(`${what} in pieces of less than ${leastPieceBytes} octets`);
+        yield* primitive(await take(tag.octetString, `${what} in primitive pieces`));
+      }
       await leave(what);
     },
     end: async () => await source.end(),
