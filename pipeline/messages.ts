@@ -28,6 +28,7 @@ import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerge
 import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { merge } from "./merge.ts";
+import type { ReceivedFacts } from "./open.ts";
 import { followed } from "./reference.ts";
 import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
@@ -158,7 +159,7 @@ async function leave(
       },
       stage,
     );
-    taken.push(known === "CONFLICT" ? conflicting(validated) : validated);
+    taken.push(known ? conflicting(validated, conflicts[known]) : validated);
   }
   if (carried < embedded.length) {
     code = "ATTACHMENT_NOT_CARRIED";
@@ -231,32 +232,34 @@ const keeping = (site: Site, { item, blob, attached, findings }: Validated): rea
 ];
 
 /**
- * Same id and same bytes: dropped, though both are of one message. Same id, other bytes: a person decides. What came from
- * another house is never ours (decision 8). What a person discarded, and nothing else of its id is here, is new when it is sent again.
+ * Same id and same bytes: dropped, whether they were ours or came from another house (decision 8). Same id, other bytes: a person
+ * decides; of another house's too, which may have used an id of ours (decision 36). What a person discarded, and nothing else of its id
+ * is here, is new when it is sent again.
  */
 function acquainted(
   site: Site,
   uniqueId: string,
   bytes: Uint8Array,
   taken: readonly Validated[],
-): "REPEATED" | "ECHO" | "CONFLICT" | undefined {
+): "REPEATED" | "ECHO" | keyof typeof conflicts | undefined {
   const { store } = site;
   const key = store.tokens.of("document", "", uniqueId);
-  if (store.records.byKey(key).some(({ origin }) => origin === "received")) return "ECHO";
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const foreign = store.records.byKey(key).filter(({ origin }) => origin === "received");
+  if (foreign.some(({ entry }) => (entry as ReceivedFacts).entry.hash === sha256)) return "ECHO";
   const beside = taken.flatMap(({ item }) => (item.key === key ? [item] : []));
   const same = [...store.items.byKey("document", key), ...beside];
-  if (same.every(({ state }) => state === "discarded")) return undefined;
-  const digest = store.tokens.of("digest", "", createHash("sha256").update(bytes).digest("hex"));
-  return same.some((item) => item.digest === digest) ? "REPEATED" : "CONFLICT";
+  const digest = store.tokens.of("digest", "", sha256);
+  const isOurs = same.some((item) => item.state !== "discarded");
+  if (isOurs) return same.some((item) => item.digest === digest) ? "REPEATED" : "OURS";
+  return foreign.length > 0 ? "FOREIGN" : undefined;
 }
 
-const conflicting = (validated: Validated): Validated =>
-  ({
-    ...validated,
-    item: {
-      ...validated.item,
-      state: "held",
-      code: "DOCUMENT_CONFLICT",
-      reason: "a document with this id and other bytes was accepted before",
-    },
-  }) as Validated;
+/** Whose the document is that was here before. */
+const conflicts = {
+  OURS: "a document with this id and other bytes was accepted before",
+  FOREIGN: "a document with this id and other bytes came from another house",
+};
+
+const conflicting = (validated: Validated, reason: string): Validated =>
+  ({ ...validated, item: { ...validated.item, state: "held", code: "DOCUMENT_CONFLICT", reason } }) as Validated;

@@ -90,6 +90,23 @@ describe("messages", () => {
       return arrival?.state === "filtered" && arrival.code === "ECHO";
     });
   });
+  test("DOCUMENT_CONFLICT: a document of HIS B under an id that another house has used waits for a person, and goes as B's", async () => {
+    const at = await open({}, (yaml) => yaml.replace("run: [incoming]", "run: [incoming, documents]"));
+    await at.message(mdmFor(report("F.1"), { controlId: "X1" }));
+    await at.registered(1);
+    await at.message(adtFor(`${chen.national}^^^MOI^NI`), "B_ADT");
+    await until("at B", () => at.documentsAtB().size === 1);
+    const own = Buffer.from(text(report("F.1")).replace("<title>t<", "<title>another<"));
+    await at.message(mdmFor(own, { controlId: "X2" }), "B_ADT");
+    const b = at.admin("hospital-b");
+    const held = async () => (await b.get<{ items: { id: string; code: string }[] }>("/journal?state=held")).items;
+    await until("held", async () => (await held())[0]?.code === "DOCUMENT_CONFLICT");
+    await b.post(`/journal/${(await held())[0]?.id}/release`, { reason: "our own document" });
+    await until("registered as B's", async () => {
+      const { records } = await trace(at, "X2", "hospital-b");
+      return records[0]?.state === "registered";
+    });
+  });
 });
 
 describe("instances", () => {
