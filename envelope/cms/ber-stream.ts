@@ -29,7 +29,7 @@ const maxDepth = 16;
 const maxElements = 10_000;
 /** An OCTET STRING comes in pieces of this size on average, since each costs as much as a thousand octets; a few may be of any size. */
 const leastPieceBytes = 64;
-const maxSmallPieces = 1024;
+const maxSmallPieces = 8192;
 
 type Level = { readonly bound: number; readonly isDefinite: boolean; isOver: boolean };
 type Header = { readonly tag: number; readonly length: number | undefined };
