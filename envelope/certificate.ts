@@ -66,6 +66,8 @@ const usages = [
 ];
 const maxExtensions = 64;
 const maxCached = 4096;
+/** A larger one is read each time: who sends it chooses its size, and how many there are. */
+const maxCachedBytes = 16 * 1024;
 const cache = new Map<string, Certificate>();
 
 /** Reads a DER certificate; CERTIFICATE_INVALID when it is not one. */
@@ -74,7 +76,9 @@ export function readCertificate(der: Uint8Array): Certificate {
   const known = cache.get(sha256);
   if (known) return known;
   try {
-    const certificate = parse(der, sha256);
+    if (der.length > maxCachedBytes) return parse(der, sha256);
+    // Copied, so that what it came in does not stay with it.
+    const certificate = parse(Uint8Array.from(der), sha256);
     if (cache.size >= maxCached) cache.clear();
     cache.set(sha256, certificate);
     return certificate;

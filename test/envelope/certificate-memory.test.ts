@@ -1,0 +1,23 @@
+/** What was read of a message is not kept because of its certificates: whoever sends them chooses how many and how large they are. */
+import { randomBytes } from "node:crypto";
+import { expect, test } from "vitest";
+import { readCertificate } from "../../envelope/certificate.ts";
+import { certify, holder, signerExtras } from "./certificates.ts";
+
+const house = holder("hospital-a");
+
+test("a certificate that was read is known again, without the message around it", () => {
+  const certificate = certify(house, house, signerExtras);
+  const message = Buffer.concat([Buffer.alloc(1 << 20), certificate]);
+  const known = readCertificate(message.subarray(1 << 20));
+  expect(readCertificate(certificate)).toBe(known);
+  const octets = [known.raw, known.tbs, known.signature, ...known.extensions.map(({ value }) => value)];
+  for (const { buffer } of octets) expect(buffer.byteLength).toBe(certificate.length);
+});
+
+test("one of a mebibyte is read, and not kept", () => {
+  const certificate = certify(house, house, [...signerExtras, ["1.2.3.4", randomBytes(1 << 20)]]);
+  const read = readCertificate(certificate);
+  expect(read.serial).not.toBe("");
+  expect(readCertificate(certificate)).not.toBe(read);
+});
