@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
-import { readCrl } from "../envelope/crl.ts";
+import { type Crl, readCrl } from "../envelope/crl.ts";
 import type { Trust } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -50,7 +50,7 @@ export async function openRevocation({ sources, trust, folder, renewMs, log }: R
     const signers = anchors.filter(({ subject }) => isOf(subject));
     if (signers.length > 0 && !signers.some((signer) => crl.isSignedBy(signer)))
       throw new Fault("CERTIFICATE_INVALID", `${source}: a revocation list that its authority has not signed`);
-    if (before.map(readCrl).some(({ issuer, thisUpdate }) => isOf(issuer) && thisUpdate > crl.thisUpdate))
+    if (before.map(readCrl).some((each) => scopeOf(each) === scopeOf(crl) && each.thisUpdate > crl.thisUpdate))
       throw new Fault("CERTIFICATE_INVALID", `${source}: an older revocation list than the one in force`);
   };
   /** Lists of others may come beside; where nothing else comes, what is in force stays. */
@@ -106,6 +106,10 @@ export async function openRevocation({ sources, trust, folder, renewMs, log }: R
     },
   };
 }
+
+/** Lists of one scope follow each other: an authority may have several, of parts of what it issues, and deltas to them. */
+const scopeOf = ({ issuerKey, aki, pointHex, base }: Crl): string =>
+  [issuerKey, aki, pointHex, base === null ? "complete" : "delta"].join("\n\n");
 
 export const isAddress = (source: string): boolean => /^https?:\/\//.test(source);
 

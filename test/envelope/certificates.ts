@@ -68,12 +68,13 @@ export function certify(
   return signed(tbs, issuer.key, identifier);
 }
 
-/** A complete list; `revoked` are serial numbers as DER INTEGERs, each with these extensions. */
+/** A list of this day; `revoked` are serial numbers as DER INTEGERs, each with these extensions. */
 export function list(
   issuer: Holder,
   revoked: readonly Uint8Array[] = [],
   extras: readonly Extra[] = [],
   ofEntry: readonly Extra[] = [],
+  thisUpdate: Date = period.notBefore,
 ): Uint8Array {
   const more = ofEntry.length > 0 ? [extensionsOf(ofEntry)] : [];
   const entries = revoked.map((each) => sequence(each, time(period.notBefore), ...more));
@@ -82,7 +83,7 @@ export function list(
     integer(1),
     identifierOf(issuer.key),
     nameOf(issuer.name),
-    time(period.notBefore),
+    time(thisUpdate),
     time(period.notAfter),
     ...(entries.length > 0 ? [sequence(...entries)] : []),
     tlv(context(0), extensionsOf(numbered)),

@@ -8,10 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { initPki, revoke } from "../../commands/pki/index.ts";
-import { pemToDer } from "../../envelope/certificate.ts";
+import { oids } from "../../envelope/algorithms.ts";
+import { derToPem, pemToDer } from "../../envelope/certificate.ts";
+import { integer } from "../../envelope/cms/der.ts";
 import { validatePath } from "../../envelope/index.ts";
 import { codeOf } from "../../errors.ts";
 import { openRevocation, type Revocation } from "../../exchange/revocation.ts";
+import { authorityExtras, certify, type Extra, holder, list, period } from "../envelope/certificates.ts";
 import { authority } from "../envelope/parties.ts";
 
 let pki: string;
@@ -40,10 +43,10 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-async function opened(source: string): Promise<Revocation> {
+async function opened(source: string, anchors = [der("ca.crt")]): Promise<Revocation> {
   const revocation = await openRevocation({
     sources: [source],
-    trust: { anchors: [der("ca.crt")], revocation: "require" },
+    trust: { anchors, revocation: "require" },
     folder: join(pki, "kept"),
     renewMs: 3_600_000,
     log: (event) => void told.push(event),
@@ -118,4 +121,32 @@ test("an older list, one of another signer, and what is none do not take the pla
   }
   writeFileSync(join(pki, "none.crl"), "nothing");
   await expect(opened(join(pki, "none.crl"))).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+});
+
+/** A list and its deltas, as of a day of the year. */
+const first = holder("first");
+const anchors = [certify(first, first, authorityExtras())];
+const day = (count: number): Date => new Date(period.notBefore.getTime() + count * 24 * 3600 * 1000);
+const complete = (of: typeof first, at: number): Uint8Array => list(of, [], [], [], day(at));
+const delta = (at: number): Uint8Array => {
+  const numbers: readonly Extra[] = [
+    [oids.deltaCrlIndicator, integer(1), true],
+    [oids.crlNumber, integer(at)],
+  ];
+  return list(first, [], numbers, [], day(at));
+};
+const inOne = (...lists: readonly Uint8Array[]): string => lists.map((each) => derToPem(each, "X509 CRL")).join("");
+
+test("a delta list is renewed though the complete one that it builds on is older than the last", async () => {
+  const whole = complete(first, 1);
+  served = { status: 200, body: inOne(whole, delta(2)) };
+  const revocation = await opened(url, anchors);
+  const newer = delta(3);
+  served = { status: 200, body: inOne(whole, newer) };
+  await revocation.renew();
+  expect(revocation.trust().crls.map((each) => Buffer.from(each).equals(newer))).toEqual([false, true]);
+  expect(told).toEqual([]);
+  served = { status: 200, body: inOne(whole, delta(2)) };
+  await revocation.renew();
+  expect(revocation.trust().crls.map((each) => Buffer.from(each).equals(newer))).toEqual([false, true]);
 });
