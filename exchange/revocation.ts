@@ -24,6 +24,7 @@ export type RevocationOptions = {
   /** Where fetched lists are kept. */
   readonly folder: string;
   readonly renewMs: number;
+  readonly now: () => Date;
   readonly log: Log;
 };
 
@@ -36,7 +37,8 @@ export type Revocation = {
 };
 
 /** Reads every list once; CONFIG_INVALID for a source that gives none and never gave one. */
-export async function openRevocation({ sources, trust, folder, renewMs, log }: RevocationOptions): Promise<Revocation> {
+export async function openRevocation(options: RevocationOptions): Promise<Revocation> {
+  const { sources, trust, folder, renewMs, now, log } = options;
   const lists = new Map<string, readonly Uint8Array[]>();
   const unrenewed = new Set<string>();
   let current: Trust = { ...trust, crls: [] };
@@ -56,6 +58,14 @@ export async function openRevocation({ sources, trust, folder, renewMs, log }: R
   /** Lists of others may come beside; where nothing else comes, what is in force stays. */
   const checkAll = (fresh: readonly Uint8Array[], source: string, before: readonly Uint8Array[]): void => {
     for (const list of fresh) check(list, source, before);
+    // Without this, an answer that leaves a list out would be followed by one that has an older.
+    const isLeftOut = (crl: Crl): boolean =>
+      crl.base === null &&
+      crl.nextUpdate >= now() &&
+      anchors.some(crl.isSignedBy) &&
+      !fresh.map(readCrl).some((each) => follows(each, crl));
+    if (before.map(readCrl).some(isLeftOut))
+      throw new Fault("CERTIFICATE_INVALID", `${source}: without a revocation list that is in force`);
     const known = [...anchors.map(({ subject }) => subject), ...before.map((list) => readCrl(list).issuer)];
     if (
       before.length > 0 &&
@@ -106,6 +116,10 @@ export async function openRevocation({ sources, trust, folder, renewMs, log }: R
     },
   };
 }
+
+/** Whether it is a list of the same, at least as new: an authority may have another key by now. */
+const follows = (crl: Crl, { issuerKey, pointHex, thisUpdate }: Crl): boolean =>
+  crl.base === null && crl.issuerKey === issuerKey && crl.pointHex === pointHex && crl.thisUpdate >= thisUpdate;
 
 /** Lists of one scope follow each other: an authority may have several, of parts of what it issues, and deltas to them. */
 const scopeOf = ({ issuerKey, aki, pointHex, base }: Crl): string =>

@@ -43,12 +43,13 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-async function opened(source: string, anchors = [der("ca.crt")]): Promise<Revocation> {
+async function opened(source: string, anchors = [der("ca.crt")], now = () => new Date()): Promise<Revocation> {
   const revocation = await openRevocation({
     sources: [source],
     trust: { anchors, revocation: "require" },
     folder: join(pki, "kept"),
     renewMs: 3_600_000,
+    now,
     log: (event) => void told.push(event),
   });
   stops.push(() => revocation.stop());
@@ -123,9 +124,9 @@ test("an older list, one of another signer, and what is none do not take the pla
   await expect(opened(join(pki, "none.crl"))).rejects.toMatchObject({ code: "CONFIG_INVALID" });
 });
 
-/** A list and its deltas, as of a day of the year. */
-const first = holder("first");
-const anchors = [certify(first, first, authorityExtras())];
+/** Lists of two authorities, and delta lists, as of a day of the year. */
+const [first, second] = [holder("first"), holder("second")];
+const anchors = [first, second].map((each) => certify(each, each, authorityExtras()));
 const day = (count: number): Date => new Date(period.notBefore.getTime() + count * 24 * 3600 * 1000);
 const complete = (of: typeof first, at: number): Uint8Array => list(of, [], [], [], day(at));
 const delta = (at: number): Uint8Array => {
@@ -137,10 +138,30 @@ const delta = (at: number): Uint8Array => {
 };
 const inOne = (...lists: readonly Uint8Array[]): string => lists.map((each) => derToPem(each, "X509 CRL")).join("");
 
+test("whoever answers in the place of two authorities does not get to an older list of one by way of the other's", async () => {
+  let today = day(10);
+  served = { status: 200, body: inOne(complete(first, 5)) };
+  const revocation = await opened(url, anchors, () => today);
+  const inForce = revocation.trust().crls;
+  for (const body of [inOne(complete(second, 9)), inOne(complete(first, 4)), inOne(complete(first, 4))]) {
+    served = { status: 200, body };
+    await revocation.renew();
+    expect(revocation.trust().crls).toEqual(inForce);
+  }
+  served = { status: 200, body: inOne(complete(first, 6), complete(second, 9)) };
+  await revocation.renew();
+  expect(revocation.trust().crls).toHaveLength(2);
+  // One that has ended need not be followed by another.
+  today = new Date(period.notAfter.getTime() + 1);
+  served = { status: 200, body: inOne(complete(first, 7)) };
+  await revocation.renew();
+  expect(revocation.trust().crls).toHaveLength(1);
+});
+
 test("a delta list is renewed though the complete one that it builds on is older than the last", async () => {
   const whole = complete(first, 1);
   served = { status: 200, body: inOne(whole, delta(2)) };
-  const revocation = await opened(url, anchors);
+  const revocation = await opened(url, anchors, () => day(3));
   const newer = delta(3);
   served = { status: 200, body: inOne(whole, newer) };
   await revocation.renew();
