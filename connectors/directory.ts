@@ -1,7 +1,7 @@
 /** Directory: a source that takes finished files, and a destination that leaves whole ones. Nobody ever sees half a file. */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { codeOf, type ErrorCode, Fault, hasNoRoom, reasonOf } from "../errors.ts";
@@ -21,7 +21,11 @@ const destinationOptions = z.object({ path: z.string().describe("Folder to leave
 /** Names that may be looked at; anything that begins with a dot is still being written. */
 const plainName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$/;
 const oddNames =
-  "files are not taken whose names have other characters than letters, digits, dot, dash and underscore; rename them";
+  "files are not taken whose names have other characters than letters, digits, dot, dash and underscore, nor links; rename or copy them";
+/** Where files go that were taken. */
+const places: readonly string[] = ["done", "refused"];
+/** Whoever may write where files come in may lay a link there to what is not theirs, or a pipe, at any moment. */
+const asItStands = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export const directorySource: Source<typeof sourceOptions> = {
   name: "directory",
@@ -29,7 +33,7 @@ export const directorySource: Source<typeof sourceOptions> = {
   options: sourceOptions,
   example: "directory: { path: incoming, mediaType: application/hl7-v2 }",
   listen: async (settings, deliver, context) => {
-    for (const folder of ["done", "refused"]) await mkdir(join(settings.path, folder), { recursive: true });
+    for (const place of places) await mkdir(join(settings.path, place), { recursive: true });
     const sizes = new Map<string, number>();
     let skipped = 0;
     let isWaiting = false;
@@ -37,14 +41,18 @@ export const directorySource: Source<typeof sourceOptions> = {
     let timer: NodeJS.Timeout | undefined;
     let running: Promise<void> = Promise.resolve();
     const look = async (): Promise<void> => {
-      const names = (await readdir(settings.path)).filter((name) => !name.startsWith("."));
-      const odd = names.filter((name) => !plainName.test(name)).length;
+      for (const place of places) await checkPlace(join(settings.path, place));
+      const found = (await readdir(settings.path, { withFileTypes: true })).filter(
+        ({ name }) => !name.startsWith(".") && !places.includes(name),
+      );
+      const names = found.filter((each) => plainName.test(each.name) && !each.isSymbolicLink()).map(({ name }) => name);
+      const odd = found.length - names.length;
       if (odd > skipped)
         context.log("directory.skipped", { peer: settings.path, count: odd, reason: oddNames }, "warn");
       skipped = odd;
       for (const name of names) {
-        if (isStopped || !plainName.test(name)) continue;
-        const file = await stat(join(settings.path, name)).catch(() => undefined);
+        if (isStopped) continue;
+        const file = await lstat(join(settings.path, name)).catch(() => undefined);
         if (!file?.isFile()) continue;
         const isFinished = sizes.get(name) === file.size;
         sizes.set(name, file.size);
@@ -83,6 +91,13 @@ export const directorySource: Source<typeof sourceOptions> = {
   },
 };
 
+/** A folder, or a link that we or the system's owner have made: by that of another, files would replace what only we may. */
+async function checkPlace(path: string): Promise<void> {
+  const found = await lstat(path);
+  if (found.isSymbolicLink() && found.uid !== 0 && found.uid !== process.getuid?.())
+    throw new Fault("NOT_PERMITTED", `${path} is a link of another user; make it a folder`);
+}
+
 /** While nothing can be kept at all, or not any more by this process, files stay where they are. */
 const waits: ReadonlySet<ErrorCode> = new Set(["STORE_FULL", "STORE_DAMAGED", "STOPPING"]);
 
@@ -105,7 +120,9 @@ async function take(
   else if (!hasToWait(verdict)) {
     // Never the file's name: it may be a patient's.
     log("directory.refused", { peer: folder, ...toldOf(verdict) }, "warn");
-    await writeFile(join(folder, "refused", `${name}.reason.txt`), `${verdict.code}: ${verdict.reason ?? ""}\n`);
+    const reason = join(folder, "refused", `${name}.reason.txt`);
+    await rm(reason, { force: true });
+    await writeFile(reason, `${verdict.code}: ${verdict.reason ?? ""}\n`, { flag: "wx" });
     await rename(path, join(folder, "refused", name));
   }
   return verdict;
@@ -113,7 +130,8 @@ async function take(
 
 /** Opened with the first octet that is asked for: who refuses before that leaves no file open. */
 async function* octetsOf(path: string): AsyncGenerator<Uint8Array> {
-  yield* createReadStream(path) as AsyncIterable<Uint8Array>;
+  const file = await open(path, asItStands);
+  yield* file.createReadStream() as AsyncIterable<Uint8Array>;
 }
 
 export const directoryDestination: Destination<typeof destinationOptions> = {

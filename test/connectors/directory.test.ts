@@ -1,11 +1,14 @@
 /** Directory: whole files only, moved where their verdict says. */
 import {
   existsSync,
+  lchownSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -150,3 +153,69 @@ test("a folder that cannot be made or written waits, as a peer that is away does
   );
   await expect(sent).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
 });
+
+/** A watched folder that takes what comes, and what it was given. */
+async function watched(
+  deliver: (name: string, text: string) => void,
+  links: (folder: string) => void = () => undefined,
+) {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+  links(folder);
+  const told: string[] = [];
+  const options = directorySource.options.parse({ path: folder, mediaType: "application/hl7-v2", everySeconds: 0.01 });
+  const source = await directorySource.listen(
+    options,
+    async ({ body, controlId }) => {
+      deliver(controlId, Buffer.concat(await Array.fromAsync(body)).toString());
+      return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+    },
+    { ...context, log: (event) => void told.push(event) },
+  );
+  return { folder, told, stop: source.stop };
+}
+
+test("a link in a watched folder is not followed, to a file that is read nor to one that is written", async () => {
+  const elsewhere = mkdtempSync(join(tmpdir(), "semrs-elsewhere-"));
+  const [secret, key] = ["secret", "storage.key"].map((name) => join(elsewhere, name)) as [string, string];
+  for (const file of [secret, key]) writeFileSync(file, "MSH");
+  const seen: string[] = [];
+  const source = await watched(
+    (name) => {
+      seen.push(name);
+      throw new Fault("HL7_MALFORMED", "no message");
+    },
+    (folder) => {
+      symlinkSync(secret, join(folder, "linked.hl7"));
+      mkdirSync(join(folder, "refused"));
+      symlinkSync(key, join(folder, "refused", "bad.hl7.reason.txt"));
+      writeFileSync(join(folder, "bad.hl7"), "bad");
+    },
+  );
+  await until("it is moved", () => existsSync(join(source.folder, "refused", "bad.hl7")));
+  await source.stop();
+  expect(seen).toEqual(["bad.hl7"]);
+  expect(source.told.toSorted()).toEqual(["directory.refused", "directory.skipped"]);
+  expect(readFileSync(key, "utf8")).toBe("MSH");
+  expect(readFileSync(join(source.folder, "refused", "bad.hl7.reason.txt"), "utf8")).toMatch(/^HL7_MALFORMED/);
+});
+
+test.runIf(process.getuid?.() === 0)(
+  "nothing is moved by way of a link that another user has laid in the place of done/ or refused/",
+  async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), "semrs-elsewhere-"));
+    writeFileSync(join(elsewhere, "storage.key"), "ours");
+    const source = await watched(
+      () => undefined,
+      (folder) => {
+        symlinkSync(elsewhere, join(folder, "done"));
+        lchownSync(join(folder, "done"), 12_345, 12_345);
+        writeFileSync(join(folder, "storage.key"), "theirs");
+      },
+    );
+    await until("it is told", () => source.told.includes("directory.failed"));
+    expect(readFileSync(join(elsewhere, "storage.key"), "utf8")).toBe("ours");
+    lchownSync(join(source.folder, "done"), 0, 0);
+    await until("a link of our own is one", () => readFileSync(join(elsewhere, "storage.key"), "utf8") === "theirs");
+    await source.stop();
+  },
+);
