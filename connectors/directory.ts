@@ -1,6 +1,6 @@
 /** Directory: a source that takes finished files, and a destination that leaves whole ones. Nobody ever sees half a file. */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -113,9 +113,12 @@ async function take(
   { log }: Context,
 ): Promise<Verdict> {
   const path = join(folder, name);
+  const before = await lstat(path).catch(() => undefined);
   const verdict = await deliver({ body: octetsOf(path), mediaType, controlId: name, sender: folder })
     .then(async ({ answer }) => await answer)
     .catch((thrown: unknown): Verdict => ({ accepted: false, code: codeOf(thrown), reason: reasonOf(thrown) }));
+  // Another one may have taken its place meanwhile: it is looked at next.
+  if (!isSame(before, await lstat(path).catch(() => undefined))) return verdict;
   if (verdict.accepted) await rename(path, join(folder, "done", name));
   else if (!hasToWait(verdict)) {
     // Never the file's name: it may be a patient's.
@@ -127,6 +130,9 @@ async function take(
   }
   return verdict;
 }
+
+const isSame = (one: Stats | undefined, other: Stats | undefined): boolean =>
+  one?.ino === other?.ino && one?.size === other?.size && one?.mtimeMs === other?.mtimeMs;
 
 /** Opened with the first octet that is asked for: who refuses before that leaves no file open. */
 async function* octetsOf(path: string): AsyncGenerator<Uint8Array> {

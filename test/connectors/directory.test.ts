@@ -219,3 +219,20 @@ test.runIf(process.getuid?.() === 0)(
     await source.stop();
   },
 );
+
+test("a file that takes the place of one that is being taken is taken as well", async () => {
+  const seen: string[] = [];
+  const source = await watched((name, text) => {
+    seen.push(text);
+    if (text !== "first") return;
+    writeFileSync(join(source.folder, ".next"), "other");
+    renameSync(join(source.folder, ".next"), join(source.folder, name));
+  });
+  writeFileSync(join(source.folder, ".next"), "first");
+  renameSync(join(source.folder, ".next"), join(source.folder, "report.hl7"));
+  const done = join(source.folder, "done", "report.hl7");
+  await until("one is moved", () => existsSync(done));
+  await source.stop();
+  expect(seen).toEqual(["first", "other"]);
+  expect(readFileSync(done, "utf8")).toBe("other");
+});
