@@ -1,5 +1,5 @@
 /** The connection to the index that reads, and with it the index itself: made, or brought up to the tables of this version. */
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
 import { emptyHead, walkOn } from "./accept-journal.ts";
@@ -9,6 +9,8 @@ import { migrations } from "./schema.ts";
 /** STORE_FULL or STORE_DAMAGED where the file cannot be read, or its tables not be made. */
 export function openReader(path: string, journal: string): DatabaseSync {
   checkBeside(path, journal);
+  // SQLite would make it for everybody to read, and what it lays beside it has the same mode.
+  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
   const reader = new DatabaseSync(path);
   try {
     reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");

@@ -1,5 +1,5 @@
 /** What a store says that does not open, and what it leaves alone until somebody has looked. */
-import { copyFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { openStore } from "../../store/index.ts";
 import { migrations } from "../../store/schema.ts";
 import { octets } from "../envelope/people.ts";
 import { type Disk, disks, makeDisk } from "../faults/disk.ts";
-import { arrival, clear, folder, freshStore, open, put, store } from "./fresh.ts";
+import { arrival, clear, folder, freshStore, key, open, put, store } from "./fresh.ts";
 
 freshStore();
 
@@ -84,4 +84,18 @@ describe.skipIf(!disk.available)(`a disk of its own ${disk.reason}`, () => {
     expect(opened.blobs.names("", 100)).toHaveLength(80);
     await opened.close();
   });
+});
+
+test("no file of a store can be read by others, though its folder was made beforehand and they may look into it", async () => {
+  await store.close();
+  const open755 = join(folder, "..", "made");
+  mkdirSync(open755, { mode: 0o755 });
+  const made = await openStore({ folder: open755, key, now: () => new Date() });
+  const row = arrival();
+  await made.commit([made.arrivals.add(row)], [{ id: row.id, digest: "00" }]);
+  const files = readdirSync(open755, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const modes = files.map(({ name }) => `${name} ${(statSync(join(open755, name)).mode & 0o777).toString(8)}`);
+  await made.close();
+  expect(modes).toContain("semrs.db-wal 600");
+  expect(modes.filter((each) => !each.endsWith(" 600"))).toEqual([]);
 });
