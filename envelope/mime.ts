@@ -70,13 +70,16 @@ export async function* readMultipart<H>(
   if (await lines.hasMore()) throw malformed("something after the closing boundary");
 }
 
+/** White space around a value is SP and HTAB alone (RFC 5322 2.2.2): a bare CR or LF is none. */
+const around = /^[ \t]+|[ \t]+$/g;
+
 /** Content-Type and Content-Transfer-Encoding, once each, and nothing else. */
 function encodingOf(block: Buffer, partType: string): "binary" | "base64" {
   const lines = block.toString("latin1").split("\r\n");
   const values = new Map(
     lines.map((line) => [
       line.slice(0, Math.max(0, line.indexOf(":"))).toLowerCase(),
-      line.slice(line.indexOf(":") + 1).trim(),
+      line.slice(line.indexOf(":") + 1).replace(around, ""),
     ]),
   );
   const encoding = values.get("content-transfer-encoding")?.toLowerCase();

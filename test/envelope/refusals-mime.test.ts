@@ -29,6 +29,10 @@ describe("MIME", () => {
       "6 NUL in a header": changed("X-EEC-Sender", (value) => `${value}\0`),
       "6 a bare LF in a header": added("X-Other", "one\ntwo"),
       "6 bare LF between part headers": bodyText((text) => text.replace("\r\nContent-Transfer", "\nContent-Transfer")),
+      "6 a bare LF at the end of a part header": bodyText((text) => text.replace("binary\r\n", "binary\n\r\n")),
+      "6 a bare CR and a no-break space around a part header's value": bodyText((text) =>
+        text.replace("Content-Type: app", "Content-Type:\r\u00a0app"),
+      ),
       "6 a folded part header": bodyText((text) => text.replace("; smime-type", ";\r\n smime-type")),
       "7 a value over 8 KiB": changed("X-EEC-Sender", (value) => value + "A".repeat(8192)),
       "8 a header block over 64 KiB": {
