@@ -1,5 +1,5 @@
 /** Certificate revocation lists (RFC 5280 5): complete and delta, of one authority or indirect, for everything or a part. */
-import { createHash, verify } from "node:crypto";
+import { verify } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { certificateSignatures, oids } from "./algorithms.ts";
 import { type Certificate, serialOf } from "./certificate.ts";
@@ -11,7 +11,6 @@ import { general, generalNamesOf, type NameKeys, nameKey, rdnsOf } from "./names
 export type Revoked = { readonly at: Date; readonly reason: number };
 
 export type Crl = {
-  readonly sha256: string;
   /** DER of the issuer's Name. */
   readonly issuer: Uint8Array;
   readonly issuerRdns: NameKeys;
@@ -34,7 +33,7 @@ export type Crl = {
 };
 
 export const removeFromCrl = 8;
-const known = new Set<string>([
+const knownOfList = new Set<string>([
   oids.crlNumber,
   oids.authorityKeyIdentifier,
   oids.issuingDistributionPoint,
@@ -42,26 +41,23 @@ const known = new Set<string>([
   oids.freshestCrl,
 ]);
 const knownOfEntry = new Set<string>([oids.certificateIssuer, oids.reasonCode]);
-const maxCached = 256;
-const cache = new Map<string, Crl>();
+/** A list is held by who trusts it: the one that follows is another, and may have tens of thousands of entries. */
+const known = new WeakMap<Uint8Array, Crl>();
 
 /** Reads a DER list; CERTIFICATE_INVALID when it cannot be relied on. */
 export function readCrl(der: Uint8Array): Crl {
-  const name = createHash("sha256").update(der).digest("hex");
-  const cached = cache.get(name);
-  if (cached) return cached;
-  let crl: Crl;
+  const found = known.get(der);
+  if (found) return found;
   try {
-    crl = parse(der, name);
+    const crl = parse(der);
+    known.set(der, crl);
+    return crl;
   } catch (cause) {
     throw new Fault("CERTIFICATE_INVALID", "a revocation list cannot be read; fetch it again", { cause });
   }
-  if (cache.size >= maxCached) cache.clear();
-  cache.set(name, crl);
-  return crl;
 }
 
-function parse(der: Uint8Array, sha256: string): Crl {
+function parse(der: Uint8Array): Crl {
   const outer = cursor(read(der, tag.sequence));
   const tbs = outer.take(tag.sequence, "tbsCertList");
   const identifier = outer.take(tag.sequence, "signatureAlgorithm");
@@ -76,7 +72,7 @@ function parse(der: Uint8Array, sha256: string): Crl {
   const entries = fields.maybe(tag.sequence);
   const wrapper = fields.maybe(context(0));
   fields.end("tbsCertList");
-  const value = extensionsOf(wrapper && cursor(wrapper).take(tag.sequence, "crlExtensions"), known);
+  const value = extensionsOf(wrapper && cursor(wrapper).take(tag.sequence, "crlExtensions"), knownOfList);
   const [number, base, point] = [
     value(oids.crlNumber),
     value(oids.deltaCrlIndicator),
@@ -90,7 +86,6 @@ function parse(der: Uint8Array, sha256: string): Crl {
   const { own, others } = entriesOf(entries, issuerKey, issuing?.isIndirect ?? false);
   const allowed = certificateSignatures[oidOf(cursor(identifier).take(tag.oid, "algorithm"))];
   return {
-    sha256,
     issuer: issuer.raw,
     issuerRdns,
     issuerKey,

@@ -76,10 +76,11 @@ export async function openRevocation(options: RevocationOptions): Promise<Revoca
   const renewOne = async (source: string): Promise<boolean> => {
     try {
       const fresh = isAddress(source) ? await fetched(source, stopping.signal) : fromText(readText(source), source);
-      checkAll(fresh, source, lists.get(source) ?? kept(source, folder) ?? []);
+      const isSame = same(lists.get(source), fresh);
+      if (!isSame) checkAll(fresh, source, lists.get(source) ?? kept(source, folder) ?? []);
       if (isAddress(source)) keep(source, folder, fresh);
       if (unrenewed.delete(source)) log("revocation.renewed", { peer: source });
-      if (same(lists.get(source), fresh)) return false;
+      if (isSame) return false;
       lists.set(source, fresh);
       return true;
     } catch (thrown) {
