@@ -66,6 +66,9 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     if (other) yield finding(keyFile, "KEY_SHARED", `is the key of ${other}, too`);
     seen.set(mine, purpose);
   }
+  // The one before a renewal opens what was sealed for it.
+  const former = at("decrypt.previous.key");
+  if (existsSync(former) && (statSync(former).mode & othersMay) !== 0) yield finding(former, "KEY_MODE", "chmod 600");
   const storage = textOf(at("storage.key"));
   if (storage === undefined)
     yield finding(at("storage.key"), "KEY_MISSING", `restore it from its backup; where there is no data yet, ${made}`);
