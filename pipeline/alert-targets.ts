@@ -19,7 +19,12 @@ export type Told = {
   readonly subject: string;
   readonly says: string;
 };
-export type Target = { readonly name: string; tell(body: string, signal: AbortSignal): Promise<void> };
+export type Target = {
+  readonly name: string;
+  /** What a log calls it: of an address the host alone, since the rest may hold a secret. */
+  readonly peer: string;
+  tell(body: string, signal: AbortSignal): Promise<void>;
+};
 
 /** CONFIG_INVALID where a file that a target names cannot be read. */
 export function targetsOf(
@@ -39,6 +44,7 @@ export function targetsOf(
       const keys = { ...tls, ...(ca === undefined ? {} : { ca: read(ca) }) };
       return {
         name: `syslog ${host}:${port}`,
+        peer: `syslog ${host}:${port}`,
         tell: (body, signal) => sendSyslog({ host, port, tls: keys }, [syslogOf(JSON.parse(body) as Told)], signal),
       };
     }),
@@ -46,6 +52,7 @@ export function targetsOf(
       const [authority, secret] = [ca && read(ca), token && read(token).trim()];
       return {
         name: `webhook ${url}`,
+        peer: `webhook https://${new URL(url).host}`,
         tell: (body, signal) => postJson({ url: new URL(url), ca: authority, token: secret }, body, signal),
       };
     }),

@@ -57,7 +57,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
     });
 
   /** In order, as long as the target takes what is due. */
-  const tellAll = async ({ name, tell }: Target): Promise<void> => {
+  const tellAll = async ({ name, peer, tell }: Target): Promise<void> => {
     for (;;) {
       const next = store.alerts.first().find(({ target }) => target === name);
       // No notice waits for longer than the longest pause, or it was put off by a clock that was wrong.
@@ -77,7 +77,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
           log(
             "alert.deferred",
             {
-              peer: name.replace(/^(webhook https:\/\/[^/]+).*/, "$1"),
+              peer,
               code: codeOf(thrown),
               reason: reasonOf(thrown),
             },

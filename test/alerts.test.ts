@@ -27,7 +27,7 @@ test("a queue that waits is raised once and resolved once, at every target, acro
   await once(webhook.listen(0, "127.0.0.1"), "listening");
   const { port } = webhook.address() as AddressInfo;
   const alerts = `alerts: { every: 100ms, queueAge: 300ms, syslog: [{ to: "127.0.0.1:${syslog.port}" }],
-      webhooks: [{ url: "https://127.0.0.1:${port}/told?key=s3cret", ca: ${join(pki, "ca.crt")} }] }`;
+      webhooks: [{ url: "https://semrs:s3cret@127.0.0.1:${port}?key=s3cret", ca: ${join(pki, "ca.crt")} }] }`;
   const exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
     yaml.replace("  hospital-a:\n", `  hospital-a:\n    ${alerts}\n`),
   );
