@@ -201,13 +201,18 @@ const labels: Readonly<Record<string, string>> = {
   "2.5.4.11": "OU",
 };
 
+/** What would end a value, or begin another line (RFC 4514 2.4): names are compared and read by this text, too. */
+const special = /[,\\\p{Cc}]/gu;
+const escaped = (character: string): string =>
+  /[,\\]/.test(character) ? `\\${character}` : `\\${Buffer.from(character).toString("hex")}`;
+
 function nameText(name: Element): string {
   const parts = children(name).flatMap((set) =>
     children(set).map((attribute) => {
       const [type, value] = children(attribute);
       if (!type || !value) return "";
       const id = oidOf(type);
-      return `${labels[id] ?? id}=${Buffer.from(value.content).toString("utf8")}`;
+      return `${labels[id] ?? id}=${Buffer.from(value.content).toString("utf8").replaceAll(special, escaped)}`;
     }),
   );
   return parts.join(", ");

@@ -17,7 +17,7 @@ const staleMs = 24 * 3600 * 1000;
 
 /** The organisation that a certificate names; what partners call its owner. */
 export function organizationOf({ subjectText, sha256 }: Certificate): string {
-  const [, organization] = /(?:^|, )O=([^,]+)/.exec(subjectText) ?? [];
+  const [, organization] = /(?:^|[^\\], )O=([^,\\]+)/.exec(subjectText) ?? [];
   if (!organization) throw new Fault("CONFIG_INVALID", `certificate ${sha256.slice(0, 8)} names no organisation (O=)`);
   return organization;
 }
