@@ -15,9 +15,13 @@ import { say } from "../exit.ts";
 
 const staleMs = 24 * 3600 * 1000;
 
+/** The organisation in a certificate's name. */
+export const organizationIn = (subjectText: string): string | undefined =>
+  /(?:^|[^\\], )O=([^,\\]+)/.exec(subjectText)?.[1];
+
 /** The organisation that a certificate names; what partners call its owner. */
 export function organizationOf({ subjectText, sha256 }: Certificate): string {
-  const [, organization] = /(?:^|[^\\], )O=([^,\\]+)/.exec(subjectText) ?? [];
+  const organization = organizationIn(subjectText);
   if (!organization) throw new Fault("CONFIG_INVALID", `certificate ${sha256.slice(0, 8)} names no organisation (O=)`);
   return organization;
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
+import { organizationIn } from "../envelope/keys.ts";
 import { siteProfiles } from "./authority.ts";
 
 /** Files of what a partner needs of a site, by what their certificates are for. */
@@ -41,7 +42,11 @@ export function trustBundle(
   folder: string,
   name: string,
   legacy = false,
-): { readonly written: readonly string[]; readonly fingerprints: readonly string[] } {
+): {
+  readonly written: readonly string[];
+  readonly fingerprints: readonly string[];
+  readonly others: readonly string[];
+} {
   if (/PRIVATE KEY/.test(pem))
     throw new Fault("CONFIG_INVALID", "the bundle holds a private key: its owner must make new keys, and export again");
   const place = join(folder, name);
@@ -63,27 +68,49 @@ export function trustBundle(
       throw new Fault("CONFIG_INVALID", `the bundle has no certificate to ${purpose}; ask ${name} to export it again`);
   mkdirSync(place, { recursive: true, mode: 0o755 });
   const files = legacy ? old : modern;
+  const others: string[] = [];
   const written = [...found].map(([purpose, ders]) =>
     put(
       join(place, `${purpose === "ca" ? purpose : files[purpose]}.crt`),
       ders.map((der) => derToPem(der, "CERTIFICATE")).join(""),
+      ({ subjectText }) => others.push(subjectText),
     ),
   );
   const lists = pemToDer(pem, "X509 CRL")
     .map((der) => derToPem(der, "X509 CRL"))
     .join("");
-  return { written: lists ? [...written, put(join(place, "ca.crl"), lists)] : written, fingerprints };
+  return { written: lists ? [...written, put(join(place, "ca.crl"), lists)] : written, fingerprints, others };
 }
 
-/** Renewed certificates take the place of the old ones, which all stay beside them: what was signed under them is still to be verified. */
-export function put(file: string, pem: string): string {
+/**
+ * Renewed certificates take the place of the old ones, which all stay beside them: what was signed under them is still to be verified.
+ * Those of another house, which came here by mistake, do not: what it signs would count as this one's. `dropped` is told of them.
+ */
+export function put(file: string, pem: string, dropped: (certificate: Certificate) => void = () => undefined): string {
   const before = existsSync(file) ? readFileSync(file, "utf8") : pem;
   const previous = `${file}.previous`;
   const former = existsSync(previous) && file.endsWith(".crt") ? readFileSync(previous, "utf8") : "";
-  if (before !== pem) writeFileSync(previous, before + former);
+  if (before !== pem) writeFileSync(previous, ofSameHouse(before + former, pem, dropped));
   writeFileSync(file, pem, { mode: 0o644 });
   return file;
 }
+
+function ofSameHouse(former: string, pem: string, dropped: (certificate: Certificate) => void): string {
+  const [der] = pemToDer(pem);
+  const now = der && readCertificate(der);
+  if (!now || now.isCa) return former;
+  const kept = pemToDer(former)
+    .map(readCertificate)
+    .filter((each) => {
+      const isOther = !each.isCa && houseOf(each) !== houseOf(now);
+      if (isOther) dropped(each);
+      return !isOther;
+    });
+  return kept.map(({ raw }) => derToPem(raw, "CERTIFICATE")).join("");
+}
+
+/** The organisation that a certificate names; of one that names none, its whole name. */
+const houseOf = ({ subjectText }: Certificate): string => organizationIn(subjectText) ?? subjectText;
 
 function purposeOf({ isCa, keyUsage, extendedKeyUsage }: Certificate): Purpose | "ca" {
   if (isCa) return "ca";

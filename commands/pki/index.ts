@@ -116,8 +116,9 @@ export function pkiCommand(): Command {
     .option("--legacy", "of a partner that is spoken to in semrs-2017")
     .action((bundle: string, { as: name, folder, legacy }: { as: string; folder: string; legacy?: boolean }) =>
       guarded("pki trust", () => {
-        const { written, fingerprints } = trustBundle(readFileSync(bundle, "utf8"), folder, name, legacy);
+        const { written, fingerprints, others } = trustBundle(readFileSync(bundle, "utf8"), folder, name, legacy);
         for (const file of written) print(file);
+        for (const other of others) say(`not kept, since it is not of the house that the new one is of: ${other}`);
         say(`Compare with what ${name} reads out; until then do not start:`);
         for (const line of fingerprints) say(`  ${line}`);
       }),

@@ -204,6 +204,35 @@ test("a partner is trusted under a name alone, and never in the place of keys of
   expect((await trust("hospital-b")).exit).toBe(0);
 });
 
+test("a bundle of another house that was trusted by mistake leaves no certificate that would count as the partner's", async () => {
+  const folder = fresh();
+  await initPki(at(folder), ["hospital-b", "hospital-c"], { now: new Date() });
+  const trust = async (house: string) => {
+    writeFileSync(at("partner.pem"), (await run("pki", "export", join(folder, house))).out);
+    return await run("pki", "trust", "partner.pem", "--as", "hospital-b", "--folder", "mistaken");
+  };
+  const signed = (): readonly string[] => {
+    const [sign, previous] = ["sign.crt", "sign.crt.previous"].map((name) => at(`mistaken/hospital-b/${name}`));
+    return [sign, previous].flatMap((file = "") =>
+      existsSync(file) ? pemToDer(readFileSync(file, "utf8")).map((der) => readCertificate(der).sha256) : [],
+    );
+  };
+  const own = (): string =>
+    readCertificate(pemToDer(readFileSync(at(`${folder}/hospital-b/sign.crt`), "utf8"))[0] ?? new Uint8Array()).sha256;
+  expect((await trust("hospital-c")).exit).toBe(0);
+  const { err } = await trust("hospital-b");
+  expect(err).toContain(
+    "not kept, since it is not of the house that the new one is of: O=hospital-c, CN=hospital-c sign",
+  );
+  const first = own();
+  expect(signed()).toEqual([first]);
+  // What the house itself had before is kept.
+  expect((await run("pki", "csr", join(folder, "hospital-b"), "--site", "hospital-b")).exit).toBe(0);
+  expect((await run("pki", "issue", folder, join(folder, "hospital-b", "sign.csr"))).exit).toBe(0);
+  expect((await trust("hospital-b")).err).not.toContain("not kept");
+  expect(signed()).toEqual([own(), first]);
+});
+
 describe("an authority of one's own", () => {
   const dayMs = 24 * 3600 * 1000;
   const endOf = (file: string): Date =>
