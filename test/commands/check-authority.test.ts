@@ -1,5 +1,5 @@
-/** `semrs check` on the authority that all houses trust. */
-import { mkdtempSync, writeFileSync } from "node:fs";
+/** `semrs check` on the authority that all houses trust, and on the key of before a renewal. */
+import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -33,4 +33,15 @@ test.each([
   expect(ofFile).toMatchObject([{ code: "CERTIFICATE_UNTRUSTED", message: expect.stringMatching(says) }]);
   expect(findings.some(({ file }) => file.endsWith("sign.crt"))).toBe(true);
   expect(exit).toBe(78);
+});
+
+test("KEY_MODE: the key before a renewal, which still opens what was sealed for it, and others can read", async () => {
+  const keys = mkdtempSync(join(tmpdir(), "semrs-check-previous-"));
+  await initPki(keys, ["registry", "hospital-a", "hospital-b"], { now: new Date() });
+  for (const end of ["key", "crt"])
+    cpSync(join(keys, `hospital-a/decrypt.${end}`), join(keys, `hospital-a/decrypt.previous.${end}`));
+  const told = async () => (await checked([], { keys, args: [], env })).findings.map(({ code }) => code);
+  expect(await told()).toEqual([]);
+  chmodSync(join(keys, "hospital-a/decrypt.previous.key"), 0o644);
+  expect(await told()).toEqual(["KEY_MODE"]);
 });

@@ -181,15 +181,6 @@ describe("the machine", () => {
     ["KEY_MISSING", "a key is gone", (keys) => rmSync(join(keys, "hospital-a/decrypt.key"))],
     ["KEY_MODE", "a key that others can read", (keys) => chmodSync(join(keys, "hospital-a/sign.key"), 0o644)],
     [
-      "KEY_MODE",
-      "the key before a renewal, which still opens what was sealed for it, and others can read",
-      (keys) => {
-        for (const end of ["key", "crt"])
-          cpSync(join(keys, `hospital-a/decrypt.${end}`), join(keys, `hospital-a/decrypt.previous.${end}`));
-        chmodSync(join(keys, "hospital-a/decrypt.previous.key"), 0o644);
-      },
-    ],
-    [
       "KEY_PAIR",
       "a certificate for another key",
       (keys) => cpSync(join(keys, "hospital-b/tls.crt"), join(keys, "hospital-a/tls.crt")),
