@@ -146,7 +146,7 @@ const table = {
   ],
   KEY_SHARED: [
     "error",
-    "One key serves two purposes.",
+    "One key serves two purposes, or signs for two houses.",
     "Make a key for each of sign, decrypt, tls, legacy-sign and legacy-decrypt; a partner must make its own anew.",
   ],
   STORAGE_KEY: [

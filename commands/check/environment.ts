@@ -82,6 +82,7 @@ const others = ({ partners, site }: Config) => Object.entries(partners).filter((
 
 function* partners(config: Config, now: Date): Generator<Finding> {
   const hops = new Map<string, { readonly name: string; readonly isLegacy: boolean }>();
+  const signers = new Map<string, string>();
   for (const [name, partner] of others(config)) {
     const isLegacy = speaksLegacy(partner);
     const at = (purpose: string): string => join(partner.certificates, `${purpose}.crt`);
@@ -99,6 +100,10 @@ function* partners(config: Config, now: Date): Generator<Finding> {
       const other = uses.get(spki);
       if (other) yield finding(file, "KEY_SHARED", `is the key of ${other}, too; ask ${name} for one of its own`);
       uses.set(spki, purpose);
+      // What it signs would be the first one's, whoever has signed it.
+      const signer = purpose === "sign" ? signers.get(spki) : undefined;
+      if (signer) yield finding(file, "KEY_SHARED", `is the key of ${signer}, too; ask ${name} for its own`);
+      if (purpose === "sign") signers.set(spki, name);
       if (purpose !== "tls") continue;
       const hop = hops.get(certificate.sha256);
       if (hop && (hop.isLegacy || isLegacy))

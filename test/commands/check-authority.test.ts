@@ -1,4 +1,4 @@
-/** `semrs check` on the authority that all houses trust, and on the key of before a renewal. */
+/** `semrs check` on the authority that all houses trust, on the key of before a renewal, and on one of two partners. */
 import { chmodSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,4 +44,13 @@ test("KEY_MODE: the key before a renewal, which still opens what was sealed for 
   expect(await told()).toEqual([]);
   chmodSync(join(keys, "hospital-a/decrypt.previous.key"), 0o644);
   expect(await told()).toEqual(["KEY_MODE"]);
+});
+
+test("KEY_SHARED: one certificate to sign under the names of two partners, so that what is signed counts as the first one's", async () => {
+  const keys = mkdtempSync(join(tmpdir(), "semrs-check-shared-"));
+  await initPki(keys, ["registry", "hospital-a", "hospital-b"], { now: new Date() });
+  cpSync(join(keys, "registry/sign.crt"), join(keys, "hospital-b/sign.crt"));
+  const { findings, exit } = await checked([], { keys, args: [], env });
+  expect(findings).toMatchObject([{ code: "KEY_SHARED", message: expect.stringMatching(/^is the key of \S+, too/) }]);
+  expect(exit).toBe(78);
 });
