@@ -38,8 +38,10 @@ type WindowLine = {
 
 const reasonBody = z.strictObject({ reason: z.string().min(1).max(512) });
 const releaseBody = reasonBody.extend({ replace: z.boolean().default(false) });
+const id = z.string().regex(/^[0-9a-f]{32}$/, "an id is 32 lower-case hex digits");
 const listQuery = z.strictObject({
   state: z.enum(listedStates).optional(),
+  after: id.optional().describe("The last delivery of the page before: those behind it."),
   limit: z.coerce.number().int().min(1).max(maxListed).default(maxListed),
 });
 const auditBody = z.strictObject({ after: z.int().min(0).default(0), reason: z.string().max(512).default("") });
@@ -52,7 +54,6 @@ const emergenciesQuery = z.strictObject({
 });
 const reviewBody = reasonBody.extend({ by: z.string().min(1).max(128), finding: z.enum(findings) });
 const short = z.string().max(64);
-const id = z.string().regex(/^[0-9a-f]{32}$/, "an id is 32 lower-case hex digits");
 /** In the body: no address carries a patient's number. */
 const searchBody = z.strictObject({
   controlId: z.string().min(1).max(256).optional(),

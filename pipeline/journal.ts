@@ -10,22 +10,35 @@ const openDeliveries = ["queued", "inflight", "ambiguous", "parked"] as const;
 export const listedStates = [...openItems, ...openDeliveries, "refused", "filtered"] as const;
 export type ListedState = (typeof listedStates)[number];
 
-type Wanted = { readonly state?: ListedState | undefined; readonly limit: number };
+/** `after`: the id of a delivery; those behind it. */
+type Wanted = { readonly state?: ListedState | undefined; readonly after?: Id | undefined; readonly limit: number };
 
-/** What waits, is held, parked, queued, refused or (if asked for) filtered: why, since when, and its id. */
-export function listJournal(store: Store, { state, limit }: Wanted) {
+/**
+ * What waits, is held, parked, queued, refused or (if asked for) filtered: why, since when, and its id; the oldest of each state.
+ * `more` are the states of which there are others.
+ */
+export function listJournal(store: Store, { state, after, limit }: Wanted) {
   const wants = <S extends ListedState>(states: readonly S[]): readonly S[] =>
     states.filter((each) => state === undefined || each === state);
   const arrivals = state === "filtered" ? (["filtered"] as const) : wants(["refused"]);
+  const more: ListedState[] = [];
+  const first = <Row>(of: ListedState, rows: readonly Row[]): readonly Row[] => {
+    if (rows.length > limit) more.push(of);
+    return rows.slice(0, limit);
+  };
+  const upTo = limit + 1;
   return {
     items: wants(openItems)
-      .flatMap((each) => store.items.matters({ state: each, limit }))
+      .flatMap((each) => first(each, store.items.matters({ state: each, limit: upTo })))
       .map(({ item, count }) => ({ ...itemLine(item), count })),
     deliveries: wants(openDeliveries)
-      .flatMap((each) => store.deliveries.list({ state: each, limit }))
+      .flatMap((each) => first(each, store.deliveries.list({ state: each, after, limit: upTo })))
       .map(deliveryLine),
-    refused: arrivals.flatMap((each) => store.arrivals.list({ state: each, limit })).map(arrivalLine),
+    refused: arrivals
+      .flatMap((each) => first(each, store.arrivals.list({ state: each, limit: upTo })))
+      .map(arrivalLine),
     missing: store.missing,
+    more,
   };
 }
 

@@ -153,11 +153,11 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       })),
     due: ({ kind, destination }, now, limit, { channels = [], ids = [] } = {}) =>
       db.all(dueSql, kind, destination, now, JSON.stringify(channels), JSON.stringify(ids), limit).map(read),
-    list: ({ state, record, limit }) =>
+    list: ({ state, record, after = "", limit }) =>
       (record
         ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT +?", record, limit)
         : state
-          ? db.all("SELECT * FROM delivery WHERE state = ? ORDER BY id LIMIT +?", state, limit)
+          ? db.all("SELECT * FROM delivery WHERE state = ? AND id > ? ORDER BY id LIMIT +?", state, after, limit)
           : db.all("SELECT * FROM delivery ORDER BY id LIMIT +?", limit)
       ).map(read),
     answered: ({ registry, since, from, limit }) => db.all(answeredSql, registry, since, from, limit).map(read),

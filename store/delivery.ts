@@ -69,7 +69,13 @@ export type Deliveries = {
   ways(now: number): readonly WayDue[];
   /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
   due(way: Way, now: number, limit: number, except?: Except): readonly Delivery[];
-  list(query: { readonly state?: DeliveryState; readonly record?: Id; readonly limit: number }): readonly Delivery[];
+  /** By id, which is a time, oldest first; those of a state behind one. */
+  list(query: {
+    readonly state?: DeliveryState;
+    readonly record?: Id;
+    readonly after?: Id | undefined;
+    readonly limit: number;
+  }): readonly Delivery[];
   /**
    * Registrations and changes that a registry has answered since a time (ISO 8601), oldest first, behind one; none that was made
    * anew since, and none of a record whose retention is over. `from`: an id before that of the first that may be among them.

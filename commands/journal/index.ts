@@ -2,8 +2,9 @@
 import { Command, Option } from "commander";
 import { Fault } from "../../errors.ts";
 import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
-import { guarded, print } from "../exit.ts";
+import { guarded, print, say } from "../exit.ts";
 import { type Listed, listLines } from "./list.ts";
+import { decideMany } from "./many.ts";
 import { isSearch, type SearchOptions, search, searchOptions, states } from "./search.ts";
 import { showLines } from "./show.ts";
 import { type Traced, traceLines } from "./trace.ts";
@@ -17,6 +18,9 @@ type Options = Where &
     readonly limit?: string;
     readonly reveal?: boolean;
     readonly replace?: boolean;
+    readonly parked?: boolean;
+    readonly code?: string;
+    readonly to?: string;
   };
 
 export function journalCommand(): Command {
@@ -24,7 +28,7 @@ export function journalCommand(): Command {
     .summary("what waits, is held or was refused at a site, the way of one message, and what is decided about it")
     .addHelpText(
       "beforeAll",
-      "Examples:\n  semrs journal list --held\n  semrs journal list --patient A123456789 --from 2026-11-01\n  semrs journal trace 9f2c04\n  semrs journal show 9f2c04 --reveal --reason 'asked by the vendor' > refused.dcm\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n  semrs journal discard 9f2c04 --reason 'sent by mistake'\n  semrs journal resend 9f2c04 --reason 'the channel was corrected'\n",
+      "Examples:\n  semrs journal list --held\n  semrs journal list --patient A123456789 --from 2026-11-01\n  semrs journal trace 9f2c04\n  semrs journal show 9f2c04 --reveal --reason 'asked by the vendor' > refused.dcm\n  semrs journal release 9f2c04 --reason 'patient confirmed by admission office'\n  semrs journal release --parked --code PEER_REFUSED --to his --reason 'the HIS was mended'\n  semrs journal release 9f2c04 --replace --reason 'the PACS corrected the series'\n  semrs journal discard 9f2c04 --reason 'sent by mistake'\n  semrs journal resend 9f2c04 --reason 'the channel was corrected'\n",
     );
   const add = (
     name: string,
@@ -71,7 +75,12 @@ export function journalCommand(): Command {
     resend: "deliver again, or take a refused or filtered message through its channel again",
   } as const;
   for (const [verb, summary] of Object.entries(verbs)) {
-    const command = add(verb, summary, async (admin, id, { reason, json, replace }) => {
+    const isOfMany = verb === "release" || verb === "discard";
+    const command = add(verb, summary, async (admin, id, options) => {
+      const { reason, json, replace, parked, code, to } = options;
+      if (isOfMany && id === "" && parked) return await decideMany(admin, verb, options);
+      if (id === "" || parked || code || to)
+        throw new Fault("QUERY_INVALID", "name one by its id, or all with --parked --code CODE, and perhaps --to NAME");
       const acted = await admin.post<{ id: string; state: string; count: number }>(
         `/journal/${encodeURIComponent(id)}/${verb}`,
         { reason, ...(replace ? { replace } : {}) },
@@ -79,8 +88,13 @@ export function journalCommand(): Command {
       const many = acted.count > 1 ? `, ${acted.count} instances of its study` : "";
       print(json ? JSON.stringify(acted) : `${acted.id} ${acted.state}${many}`);
     })
-      .argument("<id>", idHelp)
+      .argument(isOfMany ? "[id]" : "<id>", idHelp)
       .requiredOption("--reason <text>", "why; it is kept with it");
+    if (isOfMany)
+      command
+        .option("--parked", "all deliveries that are parked, in place of one; needs --code")
+        .option("--code <code>", "with --parked: what they were parked for")
+        .option("--to <name>", "with --parked: only those to this system or partner");
     if (verb === "release")
       command.option("--replace", "corrected instances stand for those that were kept under their UIDs before");
   }
@@ -94,13 +108,11 @@ async function list(admin: AdminClient, _id: string, options: Options): Promise<
   if (isSearch(options)) return await search(admin, options);
   const ask = (wanted?: string): Promise<Listed> =>
     admin.get<Listed>(`/journal?limit=${limit}${wanted ? `&state=${encodeURIComponent(wanted)}` : ""}`);
-  if (!held) {
-    const listed = await ask(state);
-    return print(json ? JSON.stringify(listed) : listLines(listed, new Date()).join("\n"));
-  }
-  const [items, deliveries] = [await ask("held"), await ask("parked")];
-  const listed = { ...items, deliveries: deliveries.deliveries };
+  const [items, parked] = held ? [await ask("held"), await ask("parked")] : [await ask(state), undefined];
+  const listed = parked ? { ...items, deliveries: parked.deliveries, more: [...items.more, ...parked.more] } : items;
   print(json ? JSON.stringify(listed) : listLines(listed, new Date()).join("\n"));
+  if (listed.more.length > 0)
+    say(`these are the oldest ${limit}; more are ${listed.more.join(", ")}: --limit, and semrs status counts all`);
 }
 
 async function show(admin: AdminClient, id: string, { json, reveal, reason }: Options): Promise<void> {

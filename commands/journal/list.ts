@@ -37,6 +37,8 @@ export type Listed = {
     readonly receivedAt: string;
   }[];
   readonly missing: readonly { readonly id: string }[];
+  /** States of which there are more than were asked for. */
+  readonly more: readonly string[];
 };
 
 const shortDigits = 8;
