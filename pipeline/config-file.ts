@@ -1,6 +1,6 @@
 /** The text of channels.yaml: parsed as YAML 1.2, variables replaced, and every key's place known. */
 import { readFileSync } from "node:fs";
-import { isMap, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
+import { isMap, isScalar, LineCounter, type Node, parseDocument, visit, type YAMLParseError } from "yaml";
 import type { Finding, FindingCode } from "./config-findings.ts";
 import { severityOf } from "./config-findings.ts";
 
@@ -52,7 +52,9 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
     const where = keys.map(String).join(".");
     return at(offsetOf(document.contents, keys), code, where === "" ? message : `${where}: ${message}`);
   };
-  const broken = document.errors.map(({ pos, message }) => at(pos[0], "CONFIG_SYNTAX", message.split("\n")[0] ?? ""));
+  const broken = told(document.errors).map(({ pos, message }) =>
+    at(pos[0], "CONFIG_SYNTAX", `${firstLine(message)}${hintFor(text, lines, pos[0])}`),
+  );
   if (broken.length > 0) return { value: undefined, findings: broken, finding, placeOf };
 
   const findings: Finding[] = [];
@@ -76,6 +78,24 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
     const tooMany = at(0, "CONFIG_SYNTAX", `its aliases stand for more than ${maxAliases} times what they name`);
     return { value: undefined, findings: [...findings, tooMany], finding, placeOf };
   }
+}
+
+/** Behind the first thing that the parser did not expect, it expects nothing of what is there. */
+function told(errors: readonly YAMLParseError[]): readonly YAMLParseError[] {
+  const lost = errors.findIndex(({ code }) => code === "UNEXPECTED_TOKEN");
+  return lost < 0 ? errors : errors.slice(0, lost + 1);
+}
+
+/** The place is told in front of it. */
+const firstLine = (message: string): string =>
+  (message.split("\n")[0] ?? "").replace(/ at line \d+, column \d+:?$/, "");
+
+/** YAML ends a text without quotes at the { of ${NAME} where braces or brackets are open. */
+function hintFor(text: string, lines: LineCounter, offset: number): string {
+  const start = offset - lines.linePos(offset).col + 1;
+  return text.slice(start, offset).endsWith("$") && text[offset] === "{"
+    ? `: between { } or [ ] a value with \${NAME} wants quotes`
+    : "";
 }
 
 function unreadable(name: string, message: string): ConfigFile {

@@ -15,6 +15,12 @@ test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
     undefined,
     /SYNTAX its aliases/,
   ],
+  [
+    "a variable without quotes among others in braces",
+    shipped.replace(/"(\$\{QUIET:60s\})"/, "$1"),
+    undefined,
+    /^[^\n]*:54:\d+ error CONFIG_SYNTAX [^\n]*between \{ \} or \[ \] a value with \$\{NAME\} wants quotes$/,
+  ],
   ["octets of Big5", Buffer.from(`${shipped}# \xa4\xba`, "latin1"), undefined, /CONFIG_UNREADABLE is not UTF-8/],
   [
     "a site that every object has",
