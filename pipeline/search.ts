@@ -71,8 +71,15 @@ function waysOf(store: Store, searched: Searched): readonly Way[] {
 /** Of an accession number, and of a patient under all numbers that were merged: one of each is to be there. */
 const tokensOf = ({ tokens, merges }: Store, { accession, patient }: Searched): readonly (readonly Token[])[] => [
   ...(accession === undefined ? [] : [[tokens.of("reference", "accession", accession)]]),
-  ...(patient === undefined ? [] : [merges.same([tokens.of("patient", "", patient)])]),
+  ...(patient === undefined ? [] : [merges.same(numbersOf(patient).map((number) => tokens.of("patient", "", number)))]),
 ];
+
+/** As it is written, and the number in NAME^NUMBER, ROOT^NUMBER and NUMBER^^^AUTHORITY (PID-3): whose number it is, no token says. */
+function numbersOf(written: string): readonly string[] {
+  const [first = "", second = "", ...rest] = written.trim().split("^");
+  const number = second === "" ? first : rest.length === 0 ? second : written;
+  return [...new Set([written, number])];
+}
 
 /** Ids begin with their milliseconds. */
 function idAt(time: string | undefined): Id | undefined {

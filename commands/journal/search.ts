@@ -20,7 +20,7 @@ export type SearchOptions = {
 
 export const searchOptions = [
   ["--control-id <id>", "search: what came under this control id (MSH-10, SOP Instance UID)"],
-  ["--patient <number>", "search: what is of this patient, under any number that was merged with it"],
+  ["--patient <number>", "search: what is of this patient, under any number that was merged with it; NAME^NUMBER, too"],
   ["--accession <number>", "search: what names this accession number"],
   ["--envelope <id>", "search: what became this record"],
   ["--from <time>", "search: from this time on, ISO 8601"],

@@ -96,6 +96,11 @@ test("times bound it: ids are in their order", () => {
   expect(() => pages({ from: "yesterday" }, 9)).toThrow(expect.objectContaining({ code: "QUERY_INVALID" }));
 });
 
+test("a patient is found as consent, fetch and erase name them, and as PID-3 does", () => {
+  for (const patient of ["HOSPA^P1", "2.16.886.104.100565^P1", "P1^^^HOSPA^MR", "P1^^^&2.16.886&ISO", " P1 "])
+    expect(pages({ patient }, 100).flat(), patient).toEqual(newest((_, n) => n % 3 === 1));
+});
+
 test("a patient is found under every number that was merged", async () => {
   await store.commit([
     ...store.merges.add({ prior: token("P1"), surviving: token("P2"), at: new Date().toISOString(), facts: null }),
