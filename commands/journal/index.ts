@@ -109,10 +109,11 @@ async function list(admin: AdminClient, _id: string, options: Options): Promise<
   const ask = (wanted?: string): Promise<Listed> =>
     admin.get<Listed>(`/journal?limit=${limit}${wanted ? `&state=${encodeURIComponent(wanted)}` : ""}`);
   const [items, parked] = held ? [await ask("held"), await ask("parked")] : [await ask(state), undefined];
-  const listed = parked ? { ...items, deliveries: parked.deliveries, more: [...items.more, ...parked.more] } : items;
+  const more = [...(items.more ?? []), ...(parked?.more ?? [])];
+  const listed = { ...items, deliveries: (parked ?? items).deliveries, more };
   print(json ? JSON.stringify(listed) : listLines(listed, new Date()).join("\n"));
-  if (listed.more.length > 0)
-    say(`these are the oldest ${limit}; more are ${listed.more.join(", ")}: --limit, and semrs status counts all`);
+  if (more.length > 0)
+    say(`these are the oldest ${limit}; more are ${more.join(", ")}: --limit, and semrs status counts all`);
 }
 
 async function show(admin: AdminClient, id: string, { json, reveal, reason }: Options): Promise<void> {

@@ -37,8 +37,8 @@ export type Listed = {
     readonly receivedAt: string;
   }[];
   readonly missing: readonly { readonly id: string }[];
-  /** States of which there are more than were asked for. */
-  readonly more: readonly string[];
+  /** States of which there are more than were asked for; a site of an older version, still running after an upgrade, tells none. */
+  readonly more?: readonly string[];
 };
 
 const shortDigits = 8;

@@ -32,7 +32,7 @@ export async function decideMany(admin: AdminClient, verb: Verb, options: ManyOp
       else await decide(id);
     }
     after = page.deliveries.at(-1)?.id;
-    if (page.more.length === 0 || after === undefined) break;
+    if (page.deliveries.length < pageSize || after === undefined) break;
   }
   if (json) print(JSON.stringify(counts));
   else print(`${counts.done} ${verb === "release" ? "released" : "discarded"}, ${counts.failed} not`);
