@@ -15,6 +15,7 @@ import type { Balance } from "./reconcile.ts";
 import { searchedStates, searchJournal } from "./search.ts";
 import type { Site } from "./site.ts";
 import { type StopLine, stop, stopLines } from "./stops.ts";
+import { saysTurn } from "./turns.ts";
 import { verifyStore } from "./verify.ts";
 import { saysWindow, shutAt } from "./windows.ts";
 
@@ -214,7 +215,8 @@ const windowLines = ({ config, store, now }: Site): readonly WindowLine[] =>
     };
   });
 
-/** A delivery that waits for its destination's window says so. */
-function waits<Told extends { readonly deliveries: Parameters<typeof saysWindow>[1] }>(site: Site, told: Told): Told {
-  return { ...told, deliveries: saysWindow(site.config, told.deliveries, site.now().getTime()) };
+/** A delivery that waits for its destination's window, or for its turn, says so. */
+function waits<Told extends { readonly deliveries: Parameters<typeof saysTurn>[1] }>(site: Site, told: Told): Told {
+  const now = site.now().getTime();
+  return { ...told, deliveries: saysTurn(site, saysWindow(site.config, told.deliveries, now), now) };
 }

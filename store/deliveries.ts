@@ -34,6 +34,11 @@ export const dueSql = `
         AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
   ORDER BY due, id LIMIT +?6`;
 
+const beforeSql = `
+  SELECT e.id FROM delivery AS d JOIN delivery AS e ON e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
+    AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')
+  WHERE d.id = ? AND d.kind <> 'fetch' ORDER BY e.id LIMIT 1`;
+
 /** A merge is told of at an arrival: all of them that are young enough count as answered since. */
 const answeredSql = `
   SELECT d.* FROM delivery AS d INDEXED BY delivery_state LEFT JOIN record ON record.id = d.record
@@ -153,6 +158,10 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       })),
     due: ({ kind, destination }, now, limit, { channels = [], ids = [] } = {}) =>
       db.all(dueSql, kind, destination, now, JSON.stringify(channels), JSON.stringify(ids), limit).map(read),
+    before: (id) => {
+      const row = db.get(beforeSql, id);
+      return row && text(row, "id");
+    },
     list: ({ state, record, after = "", limit }) =>
       (record
         ? db.all("SELECT * FROM delivery WHERE record = ? ORDER BY id LIMIT +?", record, limit)

@@ -69,6 +69,8 @@ export type Deliveries = {
   ways(now: number): readonly WayDue[];
   /** Queued and ambiguous ones of a way that are due, oldest first, none whose order key has an unfinished earlier one; but for `except`. */
   due(way: Way, now: number, limit: number, except?: Except): readonly Delivery[];
+  /** The unfinished one that this one waits for: the oldest of its key and destination. */
+  before(id: Id): Id | undefined;
   /** By id, which is a time, oldest first; those of a state behind one. */
   list(query: {
     readonly state?: DeliveryState;

@@ -59,7 +59,9 @@ function pending(documents: Traced["documents"], deliveries: Traced["deliveries"
   const queued = deliveries
     .filter(({ state }) => state !== "delivered" && state !== "discarded")
     .map(({ kind, destination, state, attempts, due, code, reason }) => {
-      const next = state === "queued" || state === "ambiguous" ? `, next ${due}` : "";
+      // What has no code was not refused: its reason is what it waits for, and its time has come.
+      const waits = code === null && reason !== null ? `, ${inLine(reason)}` : `, next ${due}`;
+      const next = state === "queued" || state === "ambiguous" ? waits : "";
       return `now: ${kind} → ${destination} ${state} after ${attempts} attempts${next}${because(code, reason)}`;
     });
   return [...waiting, ...queued];
