@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
 import { loadConfig } from "../pipeline/config.ts";
+import { loadKeys } from "../pipeline/identity.ts";
 import { type Backup, backUp, restore } from "../store/backup.ts";
 import { guarded, print } from "./exit.ts";
 import { verify } from "./verify.ts";
@@ -39,8 +40,9 @@ export function restoreCommand(): Command {
     .addHelpText("before", "Example:\n  semrs restore /backup/hospital-a/2026-11-28 && semrs run\n")
     .action((folder: string, flags: Flags) =>
       guarded("restore", async () => {
-        const { own } = loadConfig(flags.config, process.env);
-        const backup = restore(resolve(folder), own.data);
+        const config = loadConfig(flags.config, process.env);
+        const { own } = config;
+        const backup = restore(resolve(folder), own.data, loadKeys(config).storageKey);
         if (!flags.json) print(`${own.data}: ${told(backup)}`);
         await verify(flags);
       }),

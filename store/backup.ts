@@ -26,6 +26,7 @@ import { Fault } from "../errors.ts";
 import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
 import { isFull, isUnreadable } from "./disk-errors.ts";
 import { writeDurably } from "./durable.ts";
+import { checkKey, keySql, storageKeys } from "./keys.ts";
 import { checkpointOf } from "./sqlite.ts";
 
 /** backup.json: written last; a folder without it is no whole backup. */
@@ -82,14 +83,15 @@ export function backUp(data: string, target: string, site: string, at: Date): Ba
   });
 }
 
-/** Makes a data folder of a backup. CONFIG_INVALID where one is already, STORE_DAMAGED when index or journal have changed. */
-export function restore(from: string, data: string): Backup {
+/** Makes a data folder of a backup. CONFIG_INVALID where one is already or the key is another's, STORE_DAMAGED when index or journal have changed. */
+export function restore(from: string, data: string, key: Uint8Array): Backup {
   const backup = readBackup(from);
   for (const part of ["index", "journal"] as const)
     if (digestOf(join(from, files[part])) !== backup.sha256[part])
       throw new Fault("STORE_DAMAGED", `${join(from, files[part])} has changed since the backup; take another one`);
   return inOneStep(data, (partial) => {
     copy(join(from, files.index), join(partial, files.index));
+    checkKeyOf(join(partial, files.index), key, from);
     if (existsSync(join(from, files.journal))) copy(join(from, files.journal), join(partial, files.journal));
     for (const path of existsSync(join(from, "blobs"))
       ? readdirSync(join(from, "blobs"), { recursive: true, encoding: "utf8" })
@@ -97,6 +99,16 @@ export function restore(from: string, data: string): Backup {
       if (statSync(join(from, "blobs", path)).isFile()) copy(join(from, "blobs", path), join(partial, "blobs", path));
     return backup;
   });
+}
+
+/** Before anything is made: a folder that is there would be in the way of the next attempt, with the right key. */
+function checkKeyOf(index: string, key: Uint8Array, from: string): void {
+  const db = new DatabaseSync(index);
+  try {
+    checkKey(db.prepare(keySql).get(), storageKeys(key), from);
+  } finally {
+    db.close();
+  }
 }
 
 function readBackup(from: string): Backup {

@@ -1,7 +1,6 @@
 /** Opens a site's store: lock, keys, database, accept journal, blobs. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../errors.ts";
 import { readJournal } from "./accept-journal.ts";
 import { openAlerts } from "./alerts.ts";
 import { openAuditPruning } from "./audit-anchor.ts";
@@ -17,7 +16,7 @@ import { openArrivals, openItems } from "./journal.ts";
 import { openKept } from "./kept.ts";
 import { openKeptArrivals } from "./kept-arrivals.ts";
 import { openKeptItems } from "./kept-items.ts";
-import { openCursors, type StorageKeys, storageKeys } from "./keys.ts";
+import { checkKey, keySql, openCursors, type StorageKeys, storageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
@@ -67,7 +66,7 @@ export async function openStore({
     const keys = storageKeys(key);
     const reserve = openReserve(folder, minFreeBytes, ballastBytes);
     db = openDatabase(folder, reserve);
-    const isNew = checkKey(db, keys, folder);
+    const isNew = checkKey(db.get(keySql), keys, folder);
     const blobs = openBlobs(folder, db, keys);
     const patterns = openPatterns(db, keys, now);
     const tables = openTables(db, keys, now, patterns);
@@ -144,17 +143,3 @@ export function openTables(
 
 /** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */
 export const afterStart = (arrivals: Arrivals): readonly Change[] => [afterCrash, arrivals.forget()];
-
-/** A sealed row tells whether this is the key that the data was sealed under. */
-function checkKey(db: Database, keys: StorageKeys, folder: string): boolean {
-  const row = db.get("SELECT value FROM meta WHERE name = 'key'");
-  if (!row) return true;
-  try {
-    keys.open("meta\0key\0value", row.value as Uint8Array);
-    return false;
-  } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `storage.key is not the key of ${folder}; restore storage.key from its backup`, {
-      cause,
-    });
-  }
-}

@@ -104,3 +104,19 @@ export function storageKeys(key: Uint8Array): StorageKeys {
     blobName: (form, digest) => createHmac("sha256", blobKey).update(`${form}\0${digest}`).digest("hex").slice(0, 48),
   };
 }
+
+/** The row that `checkKey` looks at. */
+export const keySql = "SELECT value FROM meta WHERE name = 'key'";
+
+/** A sealed row tells whether this is the key that the data was sealed under; true where there is none yet. */
+export function checkKey(row: { readonly value?: unknown } | undefined, keys: StorageKeys, folder: string): boolean {
+  if (!row) return true;
+  try {
+    keys.open("meta\0key\0value", row.value as Uint8Array);
+    return false;
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `storage.key is not the key of ${folder}; restore storage.key from its backup`, {
+      cause,
+    });
+  }
+}

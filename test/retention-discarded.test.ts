@@ -10,7 +10,7 @@ import type { Site } from "../pipeline/site.ts";
 import { backUp, restore } from "../store/backup.ts";
 import type { ArrivalRow, Id, Item } from "../store/store.ts";
 import { octets } from "./envelope/people.ts";
-import { arrival, clear, folder, freshStore, open, put, store } from "./store/fresh.ts";
+import { arrival, clear, folder, freshStore, key, open, put, store } from "./store/fresh.ts";
 
 freshStore();
 
@@ -249,7 +249,7 @@ test("files go when they are told to; a backup that is taken then is whole", asy
   expect(() => readFileSync(join(folder, "blobs", files[0]?.slice(0, 2) ?? "", files[0] ?? ""))).toThrow("ENOENT");
   const [backup, restored] = ["backup", "restored"].map((each) => join(folder, "..", each)) as [string, string];
   backUp(folder, backup, "hospital-a", new Date());
-  restore(backup, restored);
+  restore(backup, restored, key);
   await store.close();
   await open({ folder: restored });
   expect(store.items.find(item.id)).toMatchObject({ state: "discarded", blob: "", facts: null });

@@ -2,7 +2,7 @@
  * The registry is restored from yesterday's backup: it has forgotten what it signed since, and the houses find out by the heads of
  * its audit log that they hold. What it lost is registered again, and other houses find it.
  */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
@@ -40,7 +40,7 @@ const registered = (...names: readonly string[]): Promise<void> =>
 async function yesterdays(): Promise<void> {
   await exchange.stop("registry");
   rmSync(data(), { recursive: true });
-  restore(backup, data());
+  restore(backup, data(), Buffer.from(readFileSync(join(pki, "registry", "storage.key"), "utf8").trim(), "hex"));
   await exchange.start("registry");
 }
 

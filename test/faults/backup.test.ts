@@ -3,7 +3,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, st
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { type Backup, backUp } from "../../store/backup.ts";
+import { type Backup, backUp, restore } from "../../store/backup.ts";
 import { openStore } from "../../store/index.ts";
 import { semrs } from "../commands/cli.ts";
 import { until } from "../sites.ts";
@@ -105,6 +105,23 @@ test("what is there is not overwritten; a backup that has changed is refused or 
     exit: 78,
     err: expect.stringMatching(/backup\.json cannot be read/),
   });
+});
+
+test("without the key of the backup nothing is made, so that nothing is in the way once the key is there", async () => {
+  const home = await makeHome();
+  const store = await openStore({ folder: home.data, key: new Uint8Array(32).fill(9), now: () => new Date() });
+  await store.close();
+  const target = join(home.folder, "backup");
+  backUp(home.data, target, "hospital-a", new Date());
+  const other = elsewhere(home);
+  const is = {
+    exit: 78,
+    out: "",
+    err: expect.stringMatching(/storage\.key is not the key of .*backup; restore storage\.key/),
+  };
+  expect(await run(other, "restore", target)).toMatchObject(is);
+  expect(existsSync(other.data) || existsSync(`${other.data}.partial`)).toBe(false);
+  restore(target, other.data, new Uint8Array(32).fill(9));
 });
 
 const disk = disks();
