@@ -26,7 +26,7 @@ export type AlertFacts = {
   readonly feeds: readonly { readonly system: string; readonly last: number; readonly hours: readonly boolean[] }[];
   /** Days that each certificate is good for; below zero it is over. */
   readonly certificates: readonly { readonly name: string; readonly days: number }[];
-  readonly disk: { readonly freeBytes: number; readonly minFreeBytes: number };
+  readonly disk: { readonly freeBytes: number; readonly minFreeBytes: number; readonly isOutOfFiles?: boolean };
   /** Undefined until it was looked at. */
   readonly isBalanced: boolean | undefined;
   /** Acknowledged, and not in the index. */
@@ -92,6 +92,9 @@ export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): r
     ),
     ...(disk.freeBytes < disk.minFreeBytes
       ? [alert("disk", "", "the disk reserve is reached: nothing is accepted, what is queued still drains; free space")]
+      : []),
+    ...(disk.isOutOfFiles
+      ? [alert("disk", "inodes", "the disk has no inodes left: nothing above 64 KiB is accepted; remove files")]
       : []),
     ...(isBalanced === false
       ? [

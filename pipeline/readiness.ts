@@ -110,7 +110,7 @@ async function store({ store: kept }: Site): Promise<Check> {
 
 function disk({ store: { reserve } }: Site): Check {
   const check = "disk";
-  const { freeBytes, minFreeBytes, isGivenUp } = reserve.now();
+  const { freeBytes, minFreeBytes, isGivenUp, isOutOfFiles } = reserve.now();
   const free = `${mebibytes(freeBytes)} MiB free, ${mebibytes(minFreeBytes)} MiB in reserve`;
   if (freeBytes < minFreeBytes)
     return {
@@ -119,10 +119,12 @@ function disk({ store: { reserve } }: Site): Check {
       says: `${free}: nothing is accepted, what is queued still drains; free space`,
       code: "STORE_FULL",
     };
+  if (isOutOfFiles) return { check, state: "fail", says: `${free}, ${noInodes}`, code: "STORE_FULL" };
   if (isGivenUp) return { check, state: "warn", says: `${free}, but the ballast is given up; free space` };
   return { check, state: "pass", says: free };
 }
 
+const noInodes = "but no inodes (df -i): nothing above 64 KiB is accepted; remove files";
 const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
 
 /** As they were loaded: new files count from the next start. Revocation lists as they are now. */

@@ -175,7 +175,8 @@ function refuse(thrown: unknown): never {
 }
 
 function diskFault(thrown: unknown): unknown {
-  if (isFull(thrown)) return new Fault("STORE_FULL", "the disk is full; free space", { cause: thrown });
+  if (isFull(thrown))
+    return new Fault("STORE_FULL", "the disk is full, or has no inodes left (df -i); free space", { cause: thrown });
   if (hasFailed(thrown))
     return new Fault("STORE_DAMAGED", "the disk failed; check it and restart the site", { cause: thrown });
   return thrown;

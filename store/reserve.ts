@@ -11,6 +11,8 @@ import { Fault } from "../errors.ts";
 export type ReserveState = {
   readonly freeBytes: number;
   readonly minFreeBytes: number;
+  /** All inodes of the file system are used: there may be space, and no file can be made. */
+  readonly isOutOfFiles: boolean;
   /** Octets of the ballast file. */
   readonly ballastBytes: number;
   /** There is no room for it, or there was none and it has not been laid again. */
@@ -34,6 +36,12 @@ export const belowReserve = (): Fault =>
 /** Free space is asked for at most this often. */
 const freeSpaceMs = 1_000;
 const chunkBytes = 1024 * 1024;
+
+/** Some file systems count none. */
+export const isOutOfFiles = (folder: string): boolean => {
+  const { files, ffree } = statfsSync(folder);
+  return files > 0 && ffree === 0;
+};
 
 /** The reserve of a data folder. Sizes in octets. */
 export function openReserve(folder: string, minFreeBytes: number, wantedBallastBytes: number): Reserve {
@@ -79,7 +87,13 @@ export function openReserve(folder: string, minFreeBytes: number, wantedBallastB
       }
       return isFree;
     },
-    now: () => ({ freeBytes: free(), minFreeBytes, ballastBytes: laid(), isGivenUp }),
+    now: () => ({
+      freeBytes: free(),
+      minFreeBytes,
+      isOutOfFiles: isOutOfFiles(folder),
+      ballastBytes: laid(),
+      isGivenUp,
+    }),
     giveUp: () => {
       const had = laid() > 0;
       isGivenUp ||= had;

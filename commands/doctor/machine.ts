@@ -7,6 +7,7 @@ import type { Keys } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
 import { emptyHead } from "../../store/accept-journal.ts";
 import { reconcile } from "../../store/reconcile.ts";
+import { isOutOfFiles } from "../../store/reserve.ts";
 import { getFrom } from "../partner-get.ts";
 
 /** A row of the doctor: a check, and what to do where it does not pass. */
@@ -54,10 +55,11 @@ export function syncOf({ own: { data } }: Config): Diagnosis {
       };
     return { check, state: "pass", says };
   } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
     return {
       check,
       state: "fail",
-      says: reasonOf(thrown),
+      says: code === undefined ? reasonOf(thrown) : `the data folder takes no file (${code})`,
       next: "Every acknowledgement waits for a sync: check the disk.",
     };
   }
@@ -73,6 +75,13 @@ export function spaceOf({ own: { data, disk } }: Config): Diagnosis {
   const says = `${mebibytes(free)} MiB free, ${mebibytes(disk.minFree)} MiB in reserve`;
   const next = "Free space, or move the data folder.";
   if (free < disk.minFree) return { check, state: "fail", says: `${says}: nothing would be accepted`, next };
+  if (isOutOfFiles(data))
+    return {
+      check,
+      state: "fail",
+      says: `${says}, but no inodes (df -i)`,
+      next: "Remove files, or move the data folder.",
+    };
   if (free < disk.minFree * ample + disk.ballast) return { check, state: "warn", says, next };
   return { check, state: "pass", says };
 }

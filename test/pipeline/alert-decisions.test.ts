@@ -36,6 +36,7 @@ test.each<[string, Partial<AlertFacts>, readonly string[]]>([
     { certificates: [{ name: "tls", days: 6 }] },
     ["certificate tls 60", "certificate tls 30", "certificate tls 7"],
   ],
+  ["a disk without inodes", { disk: { freeBytes: 2, minFreeBytes: 2, isOutOfFiles: true } }, ["disk inodes"]],
   ["a full disk", { disk: { freeBytes: 1, minFreeBytes: 2 } }, ["disk"]],
   ["what does not reconcile", { isBalanced: false }, ["reconciliation"]],
   ["what was not looked at yet", { isBalanced: undefined }, []],
