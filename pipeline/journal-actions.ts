@@ -115,9 +115,8 @@ export async function resend(site: Site, releases: Releases, query: string, reas
     site.wake();
     return done(site, "admin.resent", anew.id, "queued", reason);
   }
-  throw isShredded(subject)
-    ? over("nothing left to send")
-    : nothing("refused, filtered, delivered, parked or discarded");
+  if (isShredded(subject)) throw over("nothing left to send");
+  throw wasDiscarded(site, subject) ? notTakenBack : nothing("refused, filtered, delivered, parked or discarded");
 }
 
 /** The clear bytes of an arrival or item: an audited act. */
@@ -217,6 +216,16 @@ function releasing(site: Site, held: readonly Item[], reason: string) {
 }
 
 const overruled: ReadonlySet<string> = new Set(["PATIENT_MISMATCH", "STUDY_LATE"]);
+
+/** A document or an instance, named by itself or by its message. */
+const wasDiscarded = ({ store }: Site, subject: Subject): boolean =>
+  (subject.kind === "item" ? [subject.item] : subject.kind === "arrival" ? store.items.byArrival(subject.id) : []).some(
+    ({ state }) => state === "discarded",
+  );
+const notTakenBack = new Fault(
+  "DOCUMENT_UNKNOWN",
+  "it was discarded: its sender has to send it again, a HIS under a new control id (MSH-10), since the same message gets the same answer and is not looked at",
+);
 
 const nothing = (states: string): Fault =>
   new Fault("DOCUMENT_UNKNOWN", `what has this id is not ${states}; semrs journal list shows what is`);

@@ -149,6 +149,11 @@ describe("what waits for a person", () => {
       expect.objectContaining({ station: "admin", event: "discarded", detail: "sent twice by mistake" }),
     );
     expect((await semrs(["journal", "release", id, "--reason", "x", ...a()])).exit).toBe(65);
+    for (const named of [id, "HELD2"])
+      expect(await semrs(["journal", "resend", named, "--reason", "x", ...a()])).toMatchObject({
+        exit: 65,
+        err: expect.stringMatching(/it was discarded: .* under a new control id/),
+      });
   });
 
   test("a refused message is quarantined and listed; its payload is read with a reason, and that is kept", async () => {
