@@ -185,6 +185,11 @@ const table = {
     "semrs resume NAME, once the reason is gone.",
   ],
   PEER_UNREACHABLE: ["error", "A peer does not answer.", "Start it, open the firewall, correct the address."],
+  PEER_REJECTS: [
+    "error",
+    "A PACS answers, and rejects our association.",
+    "Its administrator enters our AE title, host and port, or allows them; or correct calledAeTitle.",
+  ],
 } as const satisfies Record<string, readonly [Severity, string, string]>;
 
 export type FindingCode = keyof typeof table;

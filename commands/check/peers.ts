@@ -2,10 +2,10 @@
 import type { TLSSocket } from "node:tls";
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { reach, tlsOptions } from "../../connectors/wire.ts";
-import { codeOf, Fault, reasonOf } from "../../errors.ts";
+import { codeOf, type ErrorCode, Fault, reasonOf } from "../../errors.ts";
 import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
-import { type Finding, severityOf } from "../../pipeline/config-findings.ts";
+import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { loadKeys, tlsOf } from "../../pipeline/identity.ts";
 import { say } from "../exit.ts";
 
@@ -13,6 +13,8 @@ const connectSeconds = 5;
 const context = { log: () => undefined, signal: new AbortController().signal };
 
 const unreached = "PEER_UNREACHABLE";
+const rejects = "PEER_REJECTS";
+const byCode: Partial<Record<ErrorCode, FindingCode>> = { AE_TITLE_UNKNOWN: rejects, PEER_REFUSED: rejects };
 const foreign =
   "shows a certificate that leads to none of trust.anchors, or is not for the host of its url (semrs pki csr --host there)";
 
@@ -25,7 +27,9 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
       say(`${config.site} → ${who}: answers in ${Math.round(performance.now() - started)} ms`);
     } catch (thrown) {
       const code =
-        codeOf(thrown) === "CERTIFICATE_INVALID" && who in config.partners ? "PARTNER_CERTIFICATE" : unreached;
+        codeOf(thrown) === "CERTIFICATE_INVALID" && who in config.partners
+          ? "PARTNER_CERTIFICATE"
+          : (byCode[codeOf(thrown)] ?? unreached);
       findings.push({
         file: `${config.site} → ${who}`,
         line: 0,

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
+import { type AddressInfo, createServer as createPacs } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -48,6 +49,25 @@ describe("a house that runs, with its partners", () => {
     expect(of("clock of hospital-b")).toMatchObject([{ state: "pass" }]);
     expect(exit).toBe(69);
     await at.start("registry");
+  });
+
+  test("a PACS that answers and rejects us is told as that, not as one that is down", async () => {
+    // A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, no reason given.
+    const pacs = createPacs((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.end(Buffer.from("03000000000400010101", "hex")));
+    }).listen(0, "127.0.0.1");
+    await once(pacs, "listening");
+    const { port } = pacs.address() as AddressInfo;
+    const { exit, of } = await examined(
+      { SITE: "hospital-b", B_PACS: String(port) },
+      join(at.folder, "hospital-b.yaml"),
+    );
+    pacs.close();
+    expect([exit, of("peers")]).toMatchObject([
+      69,
+      [{ says: expect.stringMatching(/PEER_REJECTS .* rejected SEMRS_B/), next: expect.stringContaining("AE title") }],
+    ]);
   });
 
   test.each([
