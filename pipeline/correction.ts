@@ -66,6 +66,8 @@ export function cancel(
     item.state === "sealed"
       ? withdraw(site, item)
       : [
+          // What has left meanwhile is withdrawn: the message is judged once more.
+          store.items.are([item.id], item.state),
           store.items.mark(item.id, { state: "discarded", code: cancelled, reason: "cancelled before it was sealed" }),
           step(site, item.id, "assemble", "discarded", { code: cancelled }),
         ],
