@@ -1,6 +1,6 @@
 /** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
 import type { Command, Registered } from "../formats/command.ts";
-import type { Change, StoredRecord } from "../store/store.ts";
+import type { Change, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import { identified } from "./patient.ts";
@@ -9,35 +9,47 @@ import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 const maxDeliveries = 100;
+/** Retrievals of one author's records that are looked at for the one that a correction is about. */
+const maxLooked = 2_000;
 
 /** Keeps what a correction asks for in one commit with its receipt. Only what its sender sealed is corrected. */
 export async function receiveCorrection(
   site: Site,
   org: string,
-  { uniqueId, manifestSha256, by }: Command<"correction">,
+  { uniqueId, by }: Command<"correction">,
   changes: readonly Change[],
 ): Promise<void> {
   const { store, now } = site;
   // Pushed and retrieved records have manifests of their own; an author has one document under one id.
-  const held = store.records
-    .byKey(store.tokens.of("document", "", uniqueId))
-    .filter((each) => each.origin === "received" && each.author === org);
-  // What is on its way here is dropped when it is due.
+  const key = store.tokens.of("document", "", uniqueId);
+  const here = (): readonly StoredRecord[] =>
+    store.records.byKey(key).filter((each) => each.origin === "received" && each.author === org);
+  const correct = (held: readonly StoredRecord[]): readonly Change[] =>
+    held
+      .filter(({ code }) => by !== null || code !== cancelled)
+      .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
+  const held = here();
+  // What is on its way here goes no further than this house.
   const remembered =
-    by === null ? [store.messages.took("withdrawn", sealedBy(org, manifestSha256), now().toISOString())] : [];
-  const corrected = held
-    .filter(({ code }) => by !== null || code !== cancelled)
-    .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
-  await store.commit([...changes, ...remembered, ...corrected]);
+    by === null || held.length === 0 ? [store.messages.took(ledger, sealedBy(org, key), now().toISOString())] : [];
+  const instead = by && held.length === 0 ? inPlaceOf(site, org, uniqueId, by) : [];
+  await store.commit([...changes, ...remembered, ...instead, ...correct(held)]);
+  // What was kept while this was written had not read it.
+  const since = correct(here().filter(({ id }) => !held.some((each) => each.id === id)));
+  if (since.length > 0) await store.commit(since);
   site.log(by ? "open.replaced" : "open.cancelled", { peer: org, message: held[0]?.id ?? "", count: held.length });
   site.wake();
 }
 
-/** Whether an author has withdrawn a record that was asked for. */
-export const isWithdrawn = (
-  { store }: Site,
-  { org, manifestSha256 }: Pick<Registered, "org" | "manifestSha256">,
-): boolean => store.messages.hasTaken("withdrawn", sealedBy(org, manifestSha256));
+const ledger = "withdrawn";
+
+/** Whether an author has cancelled a document, or replaced it before it was here. */
+export const isWithdrawn = ({ store }: Site, org: string, key: Token): boolean =>
+  store.messages.hasTaken(ledger, sealedBy(org, key));
+
+/** Fails with STORE_CONFLICT where it was withdrawn by the time this is committed. */
+export const isNotWithdrawn = ({ store }: Site, org: string, key: Token): Change =>
+  store.messages.hasNotTaken(ledger, sealedBy(org, key));
 
 /** A HIS that has the document, or is getting it, gets the cancellation after it; what nobody has yet ends. */
 function cancel(site: Site, record: StoredRecord): readonly Change[] {
@@ -67,21 +79,44 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
 export const isCancellation = (payload: unknown): boolean =>
   (payload as { isCancellation?: true } | null)?.isCancellation === true;
 
+type Replacing = NonNullable<Command<"correction">["by"]>;
+
 /** The record that replaces is asked for as an entry of the registry would be, for the patient whose it was. */
-function replacedBy(
+const replacedBy = (site: Site, org: string, { id, channel }: StoredRecord, by: Replacing): readonly Change[] => {
+  const asked = asking(site, org, by, channel, identified(site, id)?.admission ?? null);
+  return asked.length > 0 ? [...asked, step(site, id, "open", "replaced", { peer: org })] : [];
+};
+
+/** The record that is replaced is still on its way: who waits for it gets the one that replaces it. */
+function inPlaceOf(site: Site, org: string, uniqueId: string, by: Replacing): readonly Change[] {
+  const { deliveries } = site.store;
+  const way = { kind: "retrieve", destination: org } as const;
+  const asked = [
+    ...deliveries.list({ state: "inflight", limit: maxDeliveries }).filter(({ kind }) => kind === way.kind),
+    ...deliveries.due(way, Number.MAX_SAFE_INTEGER, maxLooked),
+    ...deliveries.parked(way.kind, maxLooked),
+  ];
+  const coming = asked.find(({ payload }) => {
+    const { registered } = (payload ?? {}) as Partial<RetrievePayload>;
+    return registered?.org === org && registered.entry.uniqueId === uniqueId;
+  });
+  return coming ? asking(site, org, by, coming.channel, (coming.payload as RetrievePayload).admission) : [];
+}
+
+function asking(
   site: Site,
   org: string,
-  record: StoredRecord,
-  { entry, manifestSha256 }: NonNullable<Command<"correction">["by"]>,
+  { entry, manifestSha256 }: Replacing,
+  channel: string,
+  admission: RetrievePayload["admission"],
 ): readonly Change[] {
   const { store, now } = site;
   if (store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return [];
   const at = now().toISOString();
-  const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
-  const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
+  const registered: Registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
+  const payload: RetrievePayload = { registered, admission };
   return [
-    store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), payload }),
+    store.deliveries.add({ ...newDelivery(site, "retrieve", channel, org), payload }),
     store.messages.took("retrieval", sealedBy(org, manifestSha256), at),
-    step(site, record.id, "open", "replaced", { peer: org }),
   ];
 }

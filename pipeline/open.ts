@@ -14,7 +14,8 @@ import { belowReserve } from "../store/reserve.ts";
 import type { BlobFacts, BlobName, Change, Delivery, Id, StagedBlob, StoredRecord, Token } from "../store/store.ts";
 import { identifiedPatient, recordPatient } from "./audited.ts";
 import type { InboundChannel } from "./config.ts";
-import { isWithdrawn } from "./corrected.ts";
+import { isNotWithdrawn, isWithdrawn } from "./corrected.ts";
+import { cancelled } from "./correction.ts";
 import type { Sent } from "./delivery.ts";
 import { inboundChannel, isHere, type RetrievePayload } from "./fetch.ts";
 import { begin, identifyHeld } from "./identify.ts";
@@ -56,7 +57,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   const { uniqueId, hash } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
   if (!site.store.reserve.hasSpace()) throw belowReserve();
-  if (isWithdrawn(site, registered)) return { changes: [], event: "dropped", answer: "cancelled by its author" };
+  if (isWithdrawn(site, registered.org, site.store.tokens.of("document", "", uniqueId)))
+    return { changes: [], event: "dropped", answer: overtaken };
   // Two questions at once may both have been answered with it.
   if (isHere(site, registered)) return { changes: [], event: "dropped", answer: "here already" };
   const started = performance.now();
@@ -138,6 +140,8 @@ export async function receivePush(site: Site, opened: AnyOpened, changes: readon
   site.wake();
 }
 
+const overtaken = "cancelled or replaced by its author";
+
 /** The id of a record, and what keeps it: nothing where it is here already. */
 type Kept = { readonly id: Id; readonly changes: readonly Change[] };
 
@@ -178,6 +182,8 @@ const keep = (
       for (const blob of blobs) await blob.drop();
       return { id, changes: admission ? identifyHeld(site, admission, "unasked") : [] };
     }
+    // Its author has said so while it came: it is kept, which its receipt tells, and goes no further.
+    const isOver = isWithdrawn(site, author.org, key);
     const record: StoredRecord = {
       id,
       channel: channel.name,
@@ -190,8 +196,8 @@ const keep = (
       parts,
       patients: facts.entry.patientIds.map(({ root, extension }) => store.tokens.of("patient", "", extension || root)),
       state: "opened",
-      code: null,
-      reason: null,
+      code: isOver ? cancelled : null,
+      reason: isOver ? overtaken : null,
       entry: id === author.manifest.message ? facts : { ...facts, message: author.manifest.message },
       createdAt: now().toISOString(),
     };
@@ -199,7 +205,9 @@ const keep = (
       ...blobs.map(({ change }) => change),
       ...store.records.add(record),
       ...(facts.replaces ?? []).map((each) => supersede(site, author.org, each)),
-      ...begin(site, channel, { record, facts } as Received, admission),
+      ...(isOver
+        ? []
+        : [isNotWithdrawn(site, author.org, key), ...begin(site, channel, { record, facts } as Received, admission)]),
       ...store.audit.add({
         event: "open",
         subject: id,

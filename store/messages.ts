@@ -25,7 +25,12 @@ export type Messages = {
   /** Takes it out again. */
   forgot(destination: string, key: string): Change;
   hasTaken(destination: string, key: string): boolean;
+  /** Fails with STORE_CONFLICT where it has. */
+  hasNotTaken(destination: string, key: string): Change;
 };
+
+const hasNotTakenSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)`;
 
 export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns): Messages {
   return {
@@ -50,5 +55,6 @@ export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns
     forgot: (destination, key) => change("DELETE FROM ledger WHERE destination = ? AND key = ?", destination, key),
     hasTaken: (destination, key) =>
       db.get("SELECT 1 FROM ledger WHERE destination = ? AND key = ?", destination, key) !== undefined,
+    hasNotTaken: (destination, key) => change(hasNotTakenSql, destination, key),
   };
 }

@@ -124,6 +124,8 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
       await expect(commit([messages.saw("a", "i", 20)])).rejects.toEqual(conflict);
       await commit([messages.expire(11), messages.took("his", "k", "")]);
       expect([messages.hasSeen("a", "i"), messages.hasTaken("his", "k")]).toEqual([false, true]);
+      await expect(commit([messages.hasNotTaken("his", "k")])).rejects.toEqual(conflict);
+      await commit([messages.hasNotTaken("pacs", "k")]);
       expect(Buffer.from(messages.find("a", "m")?.receipt ?? []).toString()).toBe("r");
     });
   });
