@@ -1,6 +1,6 @@
 /** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
 import type { Command, Registered } from "../formats/command.ts";
-import type { Change, StoredRecord, Token } from "../store/store.ts";
+import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import { identified } from "./patient.ts";
@@ -62,8 +62,13 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
     ...deliveries
       .filter(({ kind, state }) => kind === "identify" && state !== "delivered" && state !== "discarded")
       .map(({ id }) => store.deliveries.mark(id, { state: "discarded", code: cancelled, reason })),
-    ...deliveries
-      .filter(({ kind, state, payload }) => kind === "message" && state !== "discarded" && !isCancellation(payload))
+    // Once a system, however often a person has sent it there.
+    ...new Map(
+      deliveries
+        .filter(({ kind, state, payload }) => kind === "message" && state !== "discarded" && !isCancellation(payload))
+        .map((delivery) => [delivery.destination, delivery]),
+    )
+      .values()
       .map(({ channel, destination, order }) =>
         store.deliveries.add({
           ...newDelivery(site, "message", channel, destination),
@@ -74,6 +79,17 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
       ),
   ];
 }
+
+/** Whether the system has been told of the cancellation of a report that it is to get now: one that it refused before, or is sent once more. */
+export const isToldOf = ({ store }: Site, { code, id }: StoredRecord, delivery: Delivery): boolean =>
+  code === cancelled &&
+  !isCancellation(delivery.payload) &&
+  store.deliveries
+    .list({ record: id, limit: maxDeliveries })
+    .some(
+      ({ destination, state, payload }) =>
+        destination === delivery.destination && state === "delivered" && isCancellation(payload),
+    );
 
 /** Whether a message delivery tells of a cancellation. */
 export const isCancellation = (payload: unknown): boolean =>

@@ -13,7 +13,8 @@ import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/stor
 import { recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
-import { isCancellation } from "./corrected.ts";
+import { isCancellation, isToldOf } from "./corrected.ts";
+import { cancelled } from "./correction.ts";
 import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
@@ -65,6 +66,10 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const { store, config, log, now } = site;
   const received = recordOf(site, delivery);
   const { record, facts } = received;
+  if (isToldOf(site, record, delivery)) {
+    const reason = "its author has cancelled it, and the system was told";
+    return { changes: [], event: "dropped", answer: reason, ended: { state: "discarded", code: cancelled, reason } };
+  }
   const mllp = config.own.systems[delivery.destination]?.mllp;
   if (!mllp?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);

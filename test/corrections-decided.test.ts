@@ -1,0 +1,84 @@
+/** Cancellations beside what a person decides at B: HIS B is told once, and gets nothing back of what it was told is cancelled. */
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
+import { mllpSource } from "../connectors/mllp/index.ts";
+import { readMsh } from "../formats/hl7.ts";
+import { adtFor, cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+
+let pki: string;
+beforeAll(async () => {
+  pki = await testPki();
+});
+/** HIS B: what it was sent, and whether it refuses reports. */
+let [got, isRefusing]: [string[], boolean] = [[], false];
+let his: Awaited<ReturnType<typeof mllpSource.listen>>;
+let exchange: TestExchange;
+beforeEach(async () => {
+  [got, isRefusing] = [[], false];
+  const options = mllpSource.options.parse({ host: "127.0.0.1", port: 0 });
+  const context = { log: () => undefined, signal: new AbortController().signal };
+  const answer = { accepted: false, code: "CDA_INVALID", reason: "refused" } as const;
+  his = await mllpSource.listen(
+    options,
+    async ({ body }) => {
+      const { messageType } = readMsh(Buffer.concat(await Array.fromAsync(body)));
+      got.push(messageType.slice(0, 7));
+      const isRefused = isRefusing && messageType.startsWith("MDM^T02");
+      return { duplicate: false, answer: Promise.resolve(isRefused ? answer : { accepted: true }) };
+    },
+    context,
+  );
+  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: his.address.slice(his.address.lastIndexOf(":") + 1) });
+});
+afterEach(async () => {
+  await exchange.close();
+  await his.stop();
+});
+
+const report = (extension: string): Uint8Array =>
+  cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
+/** The report at hospital B, with what became of the message that HIS B was sent. */
+async function sent(state: string): Promise<{ readonly record: string; readonly message: string }> {
+  await exchange.message(mdmFor(report("DECIDED"), { controlId: "M1", name: "DOC1^HIS" }));
+  await exchange.registered(1);
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`), "B_ADT");
+  const at = async (): Promise<Traced | undefined> => {
+    const [record] = await exchange.admin("hospital-b").get<readonly { readonly id: string }[]>("/records");
+    return record && (await exchange.admin("hospital-b").get<Traced>(`/trace/${record.id}`));
+  };
+  const message = async () => (await at())?.deliveries.find((each) => each.kind === "message" && each.state === state);
+  await until(`the message is ${state}`, async () => (await message()) !== undefined);
+  return { record: (await at())?.records[0]?.id ?? "", message: (await message())?.id ?? "" };
+}
+const deliveries = async (record: string) =>
+  (await exchange.admin("hospital-b").get<Traced>(`/trace/${record}`)).deliveries.filter(
+    ({ kind }) => kind === "message",
+  );
+
+test("a report that HIS B refused, and was told is cancelled, does not go there once a person releases it", async () => {
+  isRefusing = true;
+  const { record, message } = await sent("parked");
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("told", () => got.includes("MDM^T11"));
+  isRefusing = false;
+  await until("kept", async () => (await deliveries(record)).some(({ state }) => state === "delivered"));
+  await exchange.admin("hospital-b").post(`/journal/${message}/release`, { reason: "HIS B takes it now" });
+  const released = async () => (await deliveries(record)).find(({ id }) => id === message);
+  await until("ended", async () => !/parked|queued|inflight/.test((await released())?.state ?? ""));
+  expect(await released()).toMatchObject({ state: "discarded", code: "CANCELLED" });
+  expect(got).toEqual(["MDM^T02", "MDM^T11"]);
+});
+
+test("a report that a person has sent to HIS B once more is cancelled there once", async () => {
+  const { record, message } = await sent("delivered");
+  await exchange.admin("hospital-b").post(`/journal/${message}/resend`, { reason: "it was lost there" });
+  await until("sent again", async () => (await deliveries(record)).every(({ state }) => state === "delivered"));
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  const all = () => deliveries(record);
+  await until(
+    "told",
+    async () => (await all()).length > 2 && (await all()).every(({ state }) => state === "delivered"),
+  );
+  expect(got).toEqual(["MDM^T02", "MDM^T02", "MDM^T11"]);
+});
