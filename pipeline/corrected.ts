@@ -1,5 +1,6 @@
 /** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
-import type { Command, Registered } from "../formats/command.ts";
+import { Fault } from "../errors.ts";
+import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
@@ -9,8 +10,8 @@ import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 const maxDeliveries = 100;
-/** Retrievals of one author's records that are looked at for the one that a correction is about. */
-const maxLooked = 2_000;
+/** Retrievals that are looked at for the one of a document that is replaced. */
+const [maxUnderWay, maxLooked] = [1_000, 2_000];
 
 /** Keeps what a correction asks for in one commit with its receipt. Only what its sender sealed is corrected. */
 export async function receiveCorrection(
@@ -29,11 +30,13 @@ export async function receiveCorrection(
       .filter(({ code }) => by !== null || code !== cancelled)
       .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
   const held = here();
-  // What is on its way here goes no further than this house.
+  // What replaces it follows it.
+  if (by && held.length === 0 && isComing(site, org, uniqueId))
+    throw new Fault("PEER_BUSY", "what this replaces is on its way here; tell it again once it is here");
+  // What else is on its way goes no further than this house.
   const remembered =
     by === null || held.length === 0 ? [store.messages.took(ledger, sealedBy(org, key), now().toISOString())] : [];
-  const instead = by && held.length === 0 ? inPlaceOf(site, org, uniqueId, by) : [];
-  await store.commit([...changes, ...remembered, ...instead, ...correct(held)]);
+  await store.commit([...changes, ...remembered, ...correct(held)]);
   // What was kept while this was written had not read it.
   const since = correct(here().filter(({ id }) => !held.some((each) => each.id === id)));
   if (since.length > 0) await store.commit(since);
@@ -95,44 +98,32 @@ export const isToldOf = ({ store }: Site, { code, id }: StoredRecord, delivery: 
 export const isCancellation = (payload: unknown): boolean =>
   (payload as { isCancellation?: true } | null)?.isCancellation === true;
 
-type Replacing = NonNullable<Command<"correction">["by"]>;
-
 /** The record that replaces is asked for as an entry of the registry would be, for the patient whose it was. */
-const replacedBy = (site: Site, org: string, { id, channel }: StoredRecord, by: Replacing): readonly Change[] => {
-  const asked = asking(site, org, by, channel, identified(site, id)?.admission ?? null);
-  return asked.length > 0 ? [...asked, step(site, id, "open", "replaced", { peer: org })] : [];
-};
-
-/** The record that is replaced is still on its way: who waits for it gets the one that replaces it. */
-function inPlaceOf(site: Site, org: string, uniqueId: string, by: Replacing): readonly Change[] {
-  const { deliveries } = site.store;
-  const way = { kind: "retrieve", destination: org } as const;
-  const asked = [
-    ...deliveries.list({ state: "inflight", limit: maxDeliveries }).filter(({ kind }) => kind === way.kind),
-    ...deliveries.due(way, Number.MAX_SAFE_INTEGER, maxLooked),
-    ...deliveries.parked(way.kind, maxLooked),
-  ];
-  const coming = asked.find(({ payload }) => {
-    const { registered } = (payload ?? {}) as Partial<RetrievePayload>;
-    return registered?.org === org && registered.entry.uniqueId === uniqueId;
-  });
-  return coming ? asking(site, org, by, coming.channel, (coming.payload as RetrievePayload).admission) : [];
-}
-
-function asking(
+function replacedBy(
   site: Site,
   org: string,
-  { entry, manifestSha256 }: Replacing,
-  channel: string,
-  admission: RetrievePayload["admission"],
+  record: StoredRecord,
+  { entry, manifestSha256 }: NonNullable<Command<"correction">["by"]>,
 ): readonly Change[] {
   const { store, now } = site;
   if (store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return [];
   const at = now().toISOString();
-  const registered: Registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
-  const payload: RetrievePayload = { registered, admission };
+  const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
+  const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
   return [
-    store.deliveries.add({ ...newDelivery(site, "retrieve", channel, org), payload }),
+    store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), payload }),
     store.messages.took("retrieval", sealedBy(org, manifestSha256), at),
+    step(site, record.id, "open", "replaced", { peer: org }),
   ];
+}
+
+/** Whether a document is being asked for. */
+function isComing({ store: { deliveries } }: Site, org: string, document: string): boolean {
+  const underWay = deliveries.list({ state: "inflight", limit: maxUnderWay });
+  const waiting = deliveries.due({ kind: "retrieve", destination: org }, Number.MAX_SAFE_INTEGER, maxLooked);
+  return [...underWay, ...waiting].some(({ kind, payload }) => {
+    if (kind !== "retrieve") return false;
+    const { registered } = (payload ?? {}) as Partial<RetrievePayload>;
+    return registered?.org === org && registered.entry.uniqueId === document;
+  });
 }

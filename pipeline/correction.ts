@@ -118,16 +118,20 @@ const endedPushes = (site: Site, record: Id): readonly Change[] =>
       site.store.deliveries.mark(id, { state: "discarded", code: cancelled, reason: "its report was cancelled" }),
     );
 
+/** Houses that were told, or will be, that a record was cancelled, or that it replaces another. */
+const noticesOf = ({ store }: Site, record: Id, action: Notice["action"]): readonly string[] =>
+  store.deliveries
+    .list({ record, limit: maxDeliveries })
+    .filter(({ kind, payload }) => kind === "notify" && (payload as Notice).action === action)
+    .map(({ destination }) => destination);
+
 /** After the commit of a cancellation: who was handed the record while it was being committed is told as well. */
 export function tellReleasedSince(site: Site, documents: readonly Item[]): void {
   const { store } = site;
   const missing = documents.flatMap(({ id }) => {
     const record = store.records.find(store.items.find(id)?.record ?? "");
     if (record?.code !== cancelled) return [];
-    const told = store.deliveries
-      .list({ record: record.id, limit: maxDeliveries })
-      .filter(({ kind }) => kind === "notify")
-      .map(({ destination }) => destination);
+    const told = noticesOf(site, record.id, "cancel");
     return notices(site, "cancel", record, record.id, told);
   });
   if (missing.length === 0) return;
@@ -162,7 +166,7 @@ export const replacementNotices = (site: Site, id: Id, entry: DocumentEntry): re
     .filter(({ origin }) => origin === "own")
     .flatMap((old) => notices(site, "replace", old, id));
 
-/** One notice for each house that retrieved, was pushed, or receipted the record. */
+/** One notice for each house that retrieved, was pushed, or receipted the record, or asks for it once it knows what it replaces. */
 function notices(
   site: Site,
   action: Notice["action"],
@@ -182,12 +186,14 @@ function notices(
   const tried = openPushes(site, of.id)
     .filter(({ attempts }) => attempts > 0)
     .map(({ destination }) => destination);
-  const houses = [...new Set([...released, ...receipted, ...tried])].filter(
+  const houses = [...new Set([...released, ...receipted, ...tried, ...noticesOf(site, of.id, "replace")])].filter(
     (org) => org !== "" && org !== config.site && !told.includes(org),
   );
   const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
+  // In order: what replaces a replacement is told after that.
+  const order = of.patients[0] ?? null;
   return houses.map((org) =>
-    store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),
+    store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, order, payload }),
   );
 }
 

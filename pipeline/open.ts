@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { commandMediaType, readCommand, writeCommand } from "../formats/command.ts";
@@ -128,7 +128,11 @@ export async function receivePush(site: Site, opened: AnyOpened, changes: readon
   const { id } = await staging(async (stage) => {
     const kept = await keep(site, channel, opened, undefined, null, stage);
     const told = step(site, kept.id, "open", "opened", { peer: opened.org, detail });
-    await site.store.commit([...changes, ...kept.changes, told]);
+    await site.store.commit([...changes, ...kept.changes, told]).catch((thrown: unknown) => {
+      if (codeOf(thrown) !== "STORE_CONFLICT" || site.store.messages.find(opened.org, opened.manifest.message))
+        throw thrown;
+      throw new Fault("PEER_BUSY", "its author has corrected it while it was kept; send it again");
+    });
     return kept;
   });
   site.log("open.opened", {

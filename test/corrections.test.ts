@@ -137,6 +137,25 @@ describe("replaced", () => {
   });
 });
 
+test("a report that is replaced twice while a house that has it is away comes there as it was replaced", async () => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms", AGAIN_1: "1h", AGAIN_2: "1h", AGAIN_3: "1h" });
+  const [first, second, third] = [report("TWICE.1"), report("TWICE.2"), report("TWICE.3")];
+  await send(mdmFor(first, { controlId: "M1", name: "DOC1^HIS" }));
+  await registered("M1");
+  await admit();
+  await delivered(first);
+  await exchange.stop("hospital-b");
+  await send(mdmFor(second, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
+  await registered("M2");
+  await send(mdmFor(third, { controlId: "M3", event: "MDM^T10^MDM_T02", name: "DOC3^HIS", parent: "DOC2^HIS" }));
+  await registered("M3");
+  await exchange.start("hospital-b");
+  await delivered(second);
+  await delivered(third);
+  await until("both replace another", () => atHisB("MDM^T10").length === 2);
+});
+
 test("a HIS that takes results only gets ORU^R01: final, then corrected, then withdrawn", async () => {
   await exchange.close();
   exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
