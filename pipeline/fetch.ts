@@ -21,6 +21,7 @@ import { patientIdsOf } from "./identifiers.ts";
 import { identifyHeld } from "./identify.ts";
 import type { SpooledMessage } from "./intake-message.ts";
 import { currently } from "./merge.ts";
+import type { ReceivedFacts } from "./open.ts";
 import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { sealedBy } from "./remembered.ts";
@@ -211,15 +212,15 @@ function isKnown(site: Site, registered: Registered): boolean {
   return isHere(site, registered);
 }
 
-/** Whether the document is kept already: as ours, or as its author registered it. */
+/** Whether the document is kept already: as ours, as its author registered it, or pushed, which has a manifest of its own. */
 export const isHere = ({ store }: Site, { org, manifestSha256, entry }: Registered): boolean =>
-  store.records
-    .byKey(store.tokens.of("document", "", entry.uniqueId))
-    .some((record) =>
-      record.origin === "own"
-        ? (record.entry as DocumentEntry).hash === entry.hash
-        : record.author === org && record.manifestSha256 === manifestSha256,
-    );
+  store.records.byKey(store.tokens.of("document", "", entry.uniqueId)).some((record) => {
+    if (record.origin === "own") return (record.entry as DocumentEntry).hash === entry.hash;
+    const { entry: held, profile } = record.entry as Partial<ReceivedFacts>;
+    // The images of one that came in semrs-2017 are not signed.
+    const isSame = profile === undefined && held?.hash === entry.hash;
+    return record.author === org && (record.manifestSha256 === manifestSha256 || isSame);
+  });
 
 export function inboundChannel(site: Site, name: string): InboundChannel {
   const channel = site.config.own.channels.find(

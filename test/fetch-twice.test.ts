@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { afterFailure } from "../pipeline/delivery-decisions.ts";
-import { cda, chen, mdmFor } from "./fixtures/documents.ts";
+import { adtFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { openExchange, sha256, type TestExchange, testPki, until } from "./sites.ts";
 
 let pki: string;
@@ -127,4 +127,19 @@ test("a conflict is looked at again: what somebody else committed is found then"
   expect(afterFailure(delivery, "ENVELOPE_NOT_OPENED", { ...at, isClockOff: true }).state).toBe("queued");
   // Not for ever: two that can never both be kept are a person's.
   expect(afterFailure(delivery, "STORE_CONFLICT", { ...at, age: 4_500 }).state).toBe("parked");
+});
+
+test("a record that was pushed is not asked for again when its patient comes", async () => {
+  exchange = await openExchange(pki, { RETRY: "50ms" }, (yaml) =>
+    yaml.replaceAll("route: [repository]", "route: [repository, hospital-b]"),
+  );
+  const { admin, message, documentsAtB, registered } = exchange;
+  await message(mdmFor(report, { controlId: "M1" }));
+  await registered(1);
+  await until("at HIS B", () => documentsAtB().has(sha256(report)));
+  await message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT" }), "B_ADT");
+  const answers = async () =>
+    (await admin("hospital-b").get<Traced>("/trace/ADT")).steps.filter(({ event }) => event === "answered");
+  await until("answered", async () => (await answers()).length > 0);
+  expect((await answers())[0]?.detail).toBe("1 entries, 0 new");
 });

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Check } from "../pipeline/readiness.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { adtFor, cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
-import { openExchange, type SiteName, type TestExchange, testPki, until } from "./sites.ts";
+import { openExchange, type SiteName, sha256, type TestExchange, testPki, until } from "./sites.ts";
 
 const none = "disk: { minFree: 999999GiB }";
 const reserve: { -readonly [site in SiteName]?: string } = {};
@@ -90,6 +90,10 @@ test("a partner below its reserve answers 507 to what would have to be kept: it 
 });
 
 test("a house below its reserve retrieves nothing: the records it has found wait for space", async () => {
+  // What was pushed is there already.
+  await at.admin("hospital-a").post("/stops/hospital-b/pause", { reason: "its line is down" });
+  await at.message(mdmFor(report("D.3"), { controlId: "D3" }));
+  await at.registered(4);
   await at.stop("registry");
   await at.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "A1" }), "B_ADT");
   await restart("hospital-b", none);
@@ -101,5 +105,5 @@ test("a house below its reserve retrieves nothing: the records it has found wait
     (await queued()).some(({ kind, code }) => kind === "retrieve" && code === "STORE_FULL"),
   );
   await restart("hospital-b", "");
-  await until("at B", () => at.documentsAtB().size >= 2);
+  await until("at B", () => at.documentsAtB().has(sha256(report("D.3"))));
 });

@@ -97,6 +97,11 @@ describe("smime-4 between houses", () => {
   });
 
   test("records are not asked for in it: what hospital B looks up it cannot fetch, and a person is told why", async () => {
+    // What was pushed is there already.
+    await exchange.admin("hospital-a").post("/stops/hospital-b/pause", { reason: "its line is down" });
+    const kept = { extension: "S.9", patient: chen, code: "11502-2", display: "x", title: "t", body: "x" };
+    await exchange.message(mdmFor(cda({ form: "113", ...kept }), { controlId: "S9" }));
+    await until("registered", async () => (await trace("S9")).records.some(({ state }) => state === "registered"));
     await exchange.message(adtFor(`${chen.national}^^^MOI^NI`, { controlId: "ADT1" }), "B_ADT");
     await until("parked", () =>
       exchange.log.some(
