@@ -1,11 +1,11 @@
 /** The waiting room of station `assemble`: looks at a document when something it waits for may have happened. Restart-safe. */
-import { setImmediate as others } from "node:timers/promises";
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
 import { type Assembled, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
+import { isCancelled } from "./correction.ts";
 import { appendsTo, studiesOf } from "./joins.ts";
 import { openLanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
@@ -17,6 +17,7 @@ import { type Site, step } from "./site.ts";
 import { openStudyQuestions } from "./study-questions.ts";
 import { type Look, openTimetable } from "./timetable.ts";
 import type { DocumentFacts } from "./validate.ts";
+import { waitingInstances } from "./waiting-pages.ts";
 
 export type { Assembled } from "./assemble.ts";
 
@@ -36,8 +37,6 @@ export type WaitingRoom = {
 };
 
 const maxDocuments = 1_000_000;
-/** Instances looked at in one turn of the loop: of those that wait for a report there may be months. */
-const pageRows = 500;
 /** Documents that leave at once. */
 const maxAlone = 8;
 /** A look that failed for a passing reason is repeated after this long. */
@@ -94,6 +93,7 @@ export function openWaitingRoom(
     const document = store.items.find(id);
     const channel = document && channelOf(document);
     if (!document || !channel || document.state !== (appends ? "sealed" : "waiting")) return undefined;
+    if (appends && isCancelled(site, [document.key])) return void lookAtOthers(document);
     if (questions.isAsking(key)) return undefined;
     const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
     if (!decision) return undefined;
@@ -169,7 +169,13 @@ export function openWaitingRoom(
   const lookLate = ({ id }: Item, due: number): void => table.by(`late:${id}`, due, lookFor(`late:${id}`, id, true));
   /** The document that has gone and that an instance is appended to. */
   const goneWith = (instance: Item, documents = store.items.joined("document", instance.joins)): Item | undefined =>
-    appendsTo(documents.filter(({ state }) => state === "sealed").map(asMerged), instance);
+    appendsTo(documents.filter(stands).map(asMerged), instance);
+  const stands = ({ state, key }: Item): boolean => state === "sealed" && !isCancelled(site, [key]);
+  /** Images that were late for a report that is cancelled now are late for another one of their study, or wait for the next. */
+  const lookAtOthers = ({ joins }: Item): void => {
+    for (const late of store.items.joined("instance", joins).filter(({ state }) => state === "waiting"))
+      lookAtDocumentsOf(late, Date.now());
+  };
 
   /** What waits for no study leaves beside those of other patients: several share a commit. Of one patient it is one after the other. */
   const leaveAlone = (id: Id, patients: readonly string[]): void => {
@@ -239,21 +245,11 @@ export function openWaitingRoom(
     return store.items.joined("instance", [`study:${study}`]).some((item) => item.key !== only.key && travels(item));
   };
 
-  async function* waitingInstances(): AsyncGenerator<Item> {
-    for (let after = ""; !isStopped; ) {
-      const page = store.items.waiting(after, pageRows);
-      yield* page;
-      after = page.at(-1)?.id ?? "";
-      if (page.length < pageRows) return;
-      await others();
-    }
-  }
-
   /** A study that no document ever referred to is a person's business after `document.wait`. */
   const sweep = async (): Promise<number> => {
     associations.forget(Date.now() - sweepMs);
     const orphans = new Map<string, Item[]>();
-    for await (const item of waitingInstances()) {
+    for await (const item of waitingInstances(store, () => isStopped)) {
       const wait = channelOf(item)?.assemble?.document.wait;
       if (wait === undefined || Date.parse(item.since) + wait >= Date.now()) continue;
       const study = studiesOf([item])[0] ?? item.id;
@@ -272,7 +268,7 @@ export function openWaitingRoom(
   /** One of each study, and all that may be rejection notes. */
   const lookAtInstances = async (): Promise<undefined> => {
     const known = new Set<string>();
-    for await (const item of waitingInstances()) {
+    for await (const item of waitingInstances(store, () => isStopped)) {
       const joins = item.joins.join();
       if (isKeyObjects(item) || !known.has(joins)) arrived(item);
       known.add(joins);
