@@ -18,6 +18,7 @@ import { openCheckpoints } from "../pipeline/checkpoints.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
+import { replacing, tellReplacedSince } from "../pipeline/correction.ts";
 import { publishedBy } from "../pipeline/directory.ts";
 import { type Bound, startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
@@ -191,6 +192,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     (opened, { changes }) => receivePush(site, opened, changes),
     (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
     (opened, answered) => receiveLegacy(site, opened, answered),
+    (key) => tellReplacedSince(site, replacing(site, key)),
   );
 
   let serving: Serving | undefined;

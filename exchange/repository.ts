@@ -19,7 +19,7 @@ import {
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
-import type { BlobName, Change, StoredRecord } from "../store/store.ts";
+import type { BlobName, Change, StoredRecord, Token } from "../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
@@ -44,11 +44,15 @@ export type OnPush = (opened: AnyOpened, kept: Kept) => Promise<void>;
 /** What the pipeline does when an author cancels or replaces a record that is here. */
 export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
 
+/** What the pipeline does once a house was handed a document of ours. */
+export type OnHanded = (key: Token) => void;
+
 export function openRepository(
   exchange: Exchange,
   onPush: OnPush,
   onCorrection: OnCorrection,
   onLegacy: OnLegacy,
+  onHanded: OnHanded = () => undefined,
 ): Repository {
   return {
     provide: (record) => provide(exchange, record),
@@ -72,7 +76,7 @@ export function openRepository(
         purposes: ["retrieve"],
         event: "disclosure",
         holds: true,
-        answer: (opened) => retrieve(exchange, opened),
+        answer: (opened) => retrieve(exchange, onHanded, opened),
       },
       {
         station: "repository",
@@ -187,7 +191,7 @@ async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: 
 }
 
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
-async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> {
+async function retrieve(exchange: Exchange, onHanded: OnHanded, opened: AnyOpened): Promise<Answer> {
   const { store, now, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
   if (opened.manifest.profile !== "semrs-2")
@@ -229,6 +233,7 @@ async function retrieve(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
   // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
   if (store.records.find(record.id)?.code === withdrawn)
     throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
+  onHanded(record.key);
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
   log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
   const { signature, manifest: octets } = record;

@@ -8,7 +8,7 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
-import type { Change, Delivery, Id, Item, StoredRecord } from "../store/store.ts";
+import type { Change, Delivery, Id, Item, StoredRecord, Token } from "../store/store.ts";
 import { isConsenting, isOvertaken, overtaken, toldOfConsent } from "./consents.ts";
 import type { Sent } from "./delivery.ts";
 import { isMerging, type ToldChange, toldOfMerge } from "./merge.ts";
@@ -134,11 +134,31 @@ export function tellReleasedSince(site: Site, documents: readonly Item[]): void 
     const told = noticesOf(site, record.id, "cancel");
     return notices(site, "cancel", record, record.id, told);
   });
+  tell(site, missing);
+}
+
+/** Documents of this house that replace another one of it. */
+export const replacing = ({ store }: Site, key: Token): readonly Item[] =>
+  store.items.joined("document", [replacesJoin(key)]).filter(({ state }) => state === "sealed");
+
+/** A document by what it replaces. */
+export const replacesJoin = (key: Token): string => `replaces:${key}`;
+
+/** After a record was routed that replaces another, and after the other was handed out: who has got that meanwhile is told as well. */
+export function tellReplacedSince(site: Site, documents: readonly Item[]): void {
+  const missing = documents.flatMap(({ record: id, facts }) => {
+    if (id === null || site.store.records.find(id)?.code !== null) return [];
+    return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id, "replace"));
+  });
+  tell(site, missing);
+}
+
+function tell({ store, wake, log }: Site, missing: readonly Change[]): void {
   if (missing.length === 0) return;
   store
     .commit(missing)
-    .then(() => site.wake())
-    .catch((thrown: unknown) => site.log("route.untold", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"));
+    .then(() => wake())
+    .catch((thrown: unknown) => log("route.untold", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"));
 }
 
 /** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
@@ -159,14 +179,19 @@ const isOf = ({ record, facts }: Item, { id, entry }: StoredRecord): boolean =>
   );
 
 /** A sealed record replaces others of this house: every house that has one of those is told of it. */
-export const replacementNotices = (site: Site, id: Id, entry: DocumentEntry): readonly Change[] =>
+export const replacementNotices = (
+  site: Site,
+  id: Id,
+  entry: DocumentEntry,
+  told: readonly string[] = [],
+): readonly Change[] =>
   entry.relatedDocuments
     .filter(({ type }) => type === "RPLC")
     .flatMap(({ uniqueId }) => site.store.records.byKey(site.store.tokens.of("document", "", uniqueId)))
     .filter(({ origin }) => origin === "own")
-    .flatMap((old) => notices(site, "replace", old, id));
+    .flatMap((old) => notices(site, "replace", old, id, told));
 
-/** One notice for each house that retrieved, was pushed, or receipted the record, or asks for it once it knows what it replaces. */
+/** One notice for each house that retrieved, was pushed, or receipted the record. */
 function notices(
   site: Site,
   action: Notice["action"],
@@ -186,14 +211,12 @@ function notices(
   const tried = openPushes(site, of.id)
     .filter(({ attempts }) => attempts > 0)
     .map(({ destination }) => destination);
-  const houses = [...new Set([...released, ...receipted, ...tried, ...noticesOf(site, of.id, "replace")])].filter(
+  const houses = [...new Set([...released, ...receipted, ...tried])].filter(
     (org) => org !== "" && org !== config.site && !told.includes(org),
   );
   const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
-  // In order: what replaces a replacement is told after that.
-  const order = of.patients[0] ?? null;
   return houses.map((org) =>
-    store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, order, payload }),
+    store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),
   );
 }
 

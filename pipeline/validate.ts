@@ -13,6 +13,7 @@ import type { DocumentEvent } from "../formats/hl7.ts";
 import { type DocumentNames, differing } from "../formats/hl7-txa.ts";
 import type { BlobName, Id, Item, StagedBlob } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
+import { replacesJoin } from "./correction.ts";
 import { gradeFindings } from "./document-grades.ts";
 import { judgePatient } from "./document-patient.ts";
 import { joinsOf } from "./joins.ts";
@@ -123,6 +124,9 @@ export async function validateDocument(
   const cases = caseJoins(store, cda, received.txa.orders);
   const { relatedDocuments, finding } = relatedOf(store, written, received, { joins: cases, patients });
   const entry = { ...written, relatedDocuments };
+  const replaced = relatedDocuments
+    .filter(({ type }) => type === "RPLC")
+    .map((each) => replacesJoin(store.tokens.of("document", "", each.uniqueId)));
   const findings = [...notes, ...[judged.note, finding, differing(received.txa, cda)].filter((each) => each !== null)];
   for (const code of new Set(findings.flatMap((each) => /^[A-Z_]+/.exec(each)?.[0] ?? [])))
     site.log("validate.warned", { channel: channel.name, message: received.arrival, code }, "warn");
@@ -153,7 +157,7 @@ export async function validateDocument(
     key: store.tokens.of("document", "", cda.uniqueId),
     digest: store.tokens.of("digest", "", sha256),
     blob: blob.name,
-    joins: [...joins, ...received.names, ...cases],
+    joins: [...joins, ...received.names, ...cases, ...replaced],
     patients,
     state: why ? "held" : "waiting",
     code: why?.code ?? null,

@@ -156,6 +156,25 @@ test("a report that is replaced twice while a house that has it is away comes th
   await until("both replace another", () => atHisB("MDM^T10").length === 2);
 });
 
+test("a report that is replaced between the registry's answer and its retrieval comes with the one that replaces it", async () => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms", AGAIN_1: "1h", AGAIN_2: "1h", AGAIN_3: "1h" });
+  const [before, after] = [report("BETWEEN.1"), report("BETWEEN.2")];
+  await send(mdmFor(before, { controlId: "M1", name: "DOC1^HIS" }));
+  await registered("M1");
+  const b = exchange.admin("hospital-b");
+  await b.post("/stops/hospital-a/pause", { reason: "its line is down" });
+  await admit();
+  await until("answered", async () =>
+    (await trace("ADT1", "hospital-b")).steps.some(({ event }) => event === "answered"),
+  );
+  await send(mdmFor(after, { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" }));
+  await registered("M2");
+  await b.post("/stops/hospital-a/resume", { reason: "it is up" });
+  await delivered(before);
+  await delivered(after);
+});
+
 test("a HIS that takes results only gets ORU^R01: final, then corrected, then withdrawn", async () => {
   await exchange.close();
   exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
