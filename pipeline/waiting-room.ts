@@ -5,9 +5,9 @@ import type { Id, Item } from "../store/store.ts";
 import { type Assembled, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import type { OutboundChannel } from "./config.ts";
-import { isCancelled } from "./correction.ts";
-import { appendsTo, studiesOf } from "./joins.ts";
+import { studiesOf } from "./joins.ts";
 import { openLanes } from "./lanes.ts";
+import { asMerged, goneWith, isTakenBack, lateTo } from "./late.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder } from "./patient-order.ts";
 import type { AskPacs } from "./pull.ts";
@@ -70,16 +70,13 @@ export function openWaitingRoom(
       (channel): channel is OutboundChannel => channel.kind === "outbound" && channel.name === item.channel,
     );
 
-  /** With every id that its patient has or had. */
-  const asMerged = (document: Item): Item => ({ ...document, patients: store.merges.same(document.patients) });
-
   const gather = (document: Item, channel: OutboundChannel): Waiting => {
     const all = channel.assemble ? store.items.joined("instance", document.joins).filter(travels) : [];
     // Where a corrected instance waits, the one that has gone under its UID is not sent again.
     const instances = [...new Map(all.map((instance) => [instance.key, instance])).values()];
     const uids = studiesOf([document, ...instances]);
     return {
-      document: asMerged(document),
+      document: asMerged(site, document),
       instances,
       rules: channel.assemble,
       patient: channel.validate.study.patient,
@@ -93,7 +90,11 @@ export function openWaitingRoom(
     const document = store.items.find(id);
     const channel = document && channelOf(document);
     if (!document || !channel || document.state !== (appends ? "sealed" : "waiting")) return undefined;
-    if (appends && isCancelled(site, [document.key])) return void lookAtOthers(document);
+    // What was to follow a report that was cancelled goes with another one of its study, or waits for the next.
+    if (appends && isTakenBack(site, document)) {
+      for (const late of lateTo(site, document)) lookAtDocumentsOf(late, Date.now());
+      return undefined;
+    }
     if (questions.isAsking(key)) return undefined;
     const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
     if (!decision) return undefined;
@@ -125,7 +126,7 @@ export function openWaitingRoom(
   /** That a corrected instance stands for one that has gone is said in an addendum: a second report follows that. */
   const dueBehindAddendum = (instances: readonly Item[]): number | undefined => {
     const corrected = instances.find((instance) => standsFor(site, instance).length > 0);
-    const gone = corrected && goneWith(corrected);
+    const gone = corrected && goneWith(site, corrected);
     const channel = gone && channelOf(gone);
     const decision = channel && decideLate(gather(gone, channel), Date.now());
     if (!gone || !decision) return undefined;
@@ -163,19 +164,10 @@ export function openWaitingRoom(
     const documents = store.items.joined("document", instance.joins);
     for (const { id } of documents.filter(({ state }) => state === "waiting"))
       table.by(id, due, lookFor(id, id, false));
-    const gone = goneWith(instance, documents);
+    const gone = goneWith(site, instance, documents);
     if (gone) lookLate(gone, due);
   };
   const lookLate = ({ id }: Item, due: number): void => table.by(`late:${id}`, due, lookFor(`late:${id}`, id, true));
-  /** The document that has gone and that an instance is appended to. */
-  const goneWith = (instance: Item, documents = store.items.joined("document", instance.joins)): Item | undefined =>
-    appendsTo(documents.filter(stands).map(asMerged), instance);
-  const stands = ({ state, key }: Item): boolean => state === "sealed" && !isCancelled(site, [key]);
-  /** Images that were late for a report that is cancelled now are late for another one of their study, or wait for the next. */
-  const lookAtOthers = ({ joins }: Item): void => {
-    for (const late of store.items.joined("instance", joins).filter(({ state }) => state === "waiting"))
-      lookAtDocumentsOf(late, Date.now());
-  };
 
   /** What waits for no study leaves beside those of other patients: several share a commit. Of one patient it is one after the other. */
   const leaveAlone = (id: Id, patients: readonly string[]): void => {
