@@ -73,7 +73,9 @@ export function decideLate(waiting: Waiting, now: number): Decision | undefined 
   const late = joined.instances.filter(({ state }) => state === "waiting");
   if (!rules || late.length === 0) return undefined;
   const undecided = late.filter(({ code }) => code !== letGo);
-  if (rules.late === "hold" && undecided.length > 0) return { ...tooLate, items: undecided };
+  // That what it replaces has gone was known to who let a corrected instance go.
+  const surprising = undecided.filter(({ code }) => code !== replaces);
+  if (rules.late === "hold" && surprising.length > 0) return { ...tooLate, items: surprising };
   const closed = close(late, waiting, rules, now);
   if (closed.now !== "closed") return closed;
   if (joined.isAmbiguous) return { ...ambiguous, items: late };
@@ -84,6 +86,8 @@ export function decideLate(waiting: Waiting, now: number): Decision | undefined 
 
 /** The code of what a person let go on in spite of what it was held for. */
 export const letGo = "RELEASED";
+/** The code of a corrected instance that a person let go while its predecessor has left. */
+export const replaces = "REPLACES";
 
 const tooLate = {
   now: "hold",

@@ -2,10 +2,10 @@
 import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { BlobName, Change, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
-import { letGo } from "./assemble.ts";
+import { letGo, replaces } from "./assemble.ts";
 import { familyOf } from "./journal.ts";
 import { released } from "./patient.ts";
-import { conflict, goneBefore, matterOf, replaces, replacing } from "./replacement.ts";
+import { conflict, goneBefore, matterOf, replacing } from "./replacement.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 

@@ -1,14 +1,13 @@
 /** Corrected instances under UIDs that were kept before (decision 8): held as one matter a study until a person replaces or discards; and what gives way to what comes again. */
 import { Fault } from "../errors.ts";
 import type { BlobName, Change, Item } from "../store/store.ts";
-import { letGo } from "./assemble.ts";
+import { letGo, replaces } from "./assemble.ts";
 import { studiesOf } from "./joins.ts";
 import { rejected } from "./rejection-note.ts";
 import { type Site, step } from "./site.ts";
 
-/** Code of an instance that a corrected one stands for now, and of the corrected one while its predecessor has left. */
+/** Code of an instance that a corrected one stands for now. */
 export const replaced = "REPLACED";
-export const replaces = "REPLACES";
 export const conflict = "DICOM_CONFLICT";
 
 /** What one decision of a person is about: a document, or all instances of a study that wait or are held for the same reason. */

@@ -38,6 +38,20 @@ describe("images that come after their document went", () => {
       { now: "go" },
     ],
     [
+      "corrected ones that a person let go were decided about",
+      [sent, image({ code: "REPLACES" })],
+      60_000,
+      { rules: { late: "hold" } },
+      { now: "go" },
+    ],
+    [
+      "… and are held for their patient all the same",
+      [sent, image({ code: "REPLACES", patients: ["q"] })],
+      60_000,
+      { rules: { late: "hold" } },
+      { now: "hold", code: "PATIENT_MISMATCH", items: [{ id: "i" }] },
+    ],
+    [
       "those of another patient are held alone",
       [sent, image(), image({ id: "j", patients: ["q"] })],
       60_000,
