@@ -19,7 +19,7 @@ import {
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
-import type { BlobName, Change, StoredRecord, Token } from "../store/store.ts";
+import type { BlobFacts, BlobName, Change, StoredRecord, Token } from "../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
@@ -28,7 +28,12 @@ import { takeProof } from "./proof.ts";
 import type { Exchange, Resource } from "./server.ts";
 
 /** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
-export type Provided = Omit<StoredRecord, "origin" | "author" | "manifestSha256" | "state" | "code" | "reason"> & {
+export type Provided = Omit<
+  StoredRecord,
+  "origin" | "author" | "manifestSha256" | "state" | "code" | "reason" | "parts"
+> & {
+  /** `facts` of a blob that is among `also`, and in no index yet. */
+  readonly parts: readonly (StoredRecord["parts"][number] & { readonly facts?: BlobFacts })[];
   /** What else belongs in the same commit: the items it took, the outbox, pushes. */
   readonly also: readonly Change[];
 };
@@ -92,7 +97,7 @@ export function openRepository(
 async function provide(exchange: Exchange, { also, ...record }: Provided): Promise<void> {
   const { identity, store, now, log } = exchange;
   const { manifest, manifestSha256 } = verifyOwn(exchange, record.manifest, record.signature);
-  for (const { n, blob } of record.parts) sameDigest(manifest, n, store.blobs.facts(blob));
+  for (const { n, blob, facts } of record.parts) sameDigest(manifest, n, facts ?? store.blobs.facts(blob));
   const at = now();
   const { message, id } = manifest;
   const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
@@ -115,6 +120,7 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
   const changes = [
     ...store.records.add({
       ...record,
+      parts: record.parts.map(({ n, blob }) => ({ n, blob })),
       origin: "own",
       author: from,
       manifestSha256,

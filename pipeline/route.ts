@@ -5,12 +5,12 @@ import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
-import type { BlobName, Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
+import type { Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import type { Sent } from "./delivery.ts";
 import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
-import { contentOfBlob, type Sealed } from "./seal.ts";
+import { contentOfBlob, type ProvidedPart, type Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
 
@@ -21,7 +21,7 @@ export type Provide = (record: {
   readonly manifest: Uint8Array;
   readonly signature: Uint8Array;
   readonly key: Token;
-  readonly parts: readonly { readonly n: number; readonly blob: BlobName }[];
+  readonly parts: readonly ProvidedPart[];
   readonly patients: readonly Token[];
   readonly entry: unknown;
   readonly createdAt: string;
@@ -51,7 +51,12 @@ export async function routeSealed(
       .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to))),
   ];
   if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
-  await provide({ id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also });
+  const record = { id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also };
+  await provide(record).catch(async (thrown: unknown) => {
+    // Whether a store that fails has committed it is not known.
+    if (codeOf(thrown) !== "STORE_DAMAGED") await sealed.drop();
+    throw thrown;
+  });
   log("route.provided", {
     channel: channel.name,
     message: id,

@@ -6,7 +6,7 @@ import { type Content, type Draft, sealWhole, sign } from "../envelope/index.ts"
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
-import type { BlobName, Change, Id, Item, Token } from "../store/store.ts";
+import type { BlobFacts, BlobName, Change, Id, Item, StagedBlob, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
 import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
@@ -21,7 +21,7 @@ export type Sealed = At<
     readonly channel: Assembled["channel"];
     readonly manifest: Uint8Array;
     readonly signature: Uint8Array;
-    readonly parts: readonly { readonly n: number; readonly blob: BlobName }[];
+    readonly parts: readonly ProvidedPart[];
     readonly entry: DocumentEntry;
     readonly key: Token;
     readonly patients: readonly Token[];
@@ -29,10 +29,15 @@ export type Sealed = At<
     readonly bytes: number;
     /** Items that travel in it. */
     readonly items: readonly Id[];
-    /** What assemble and seal did, to be committed with the record. */
+    /** What assemble and seal did, to be committed with the record, as is what they made. */
     readonly steps: readonly Change[];
+    /** It was not committed: what was made for it goes. */
+    readonly drop: () => Promise<void>;
   }
 >;
+
+/** `facts` of what is committed with the record, and is in no index yet. */
+export type ProvidedPart = { readonly n: number; readonly blob: BlobName; readonly facts?: BlobFacts };
 
 /** Media type of a DICOM Part 10 file (PS3.18 8.7.3). */
 const dicomMediaType = "application/dicom";
@@ -68,7 +73,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     manifest,
     signature,
     parts: [
-      { n: 1, blob: first.blob },
+      { n: 1, blob: first.blob, ...(first.made ? { facts: first.content.facts } : {}) },
       ...[...instances, ...attachments].map(({ blob }, index) => ({ n: index + 5, blob })),
     ],
     entry: first.entry,
@@ -79,7 +84,9 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...(appends ? [] : [document.id]),
       ...instances.filter(({ state }) => state === "waiting").map(({ id }) => id),
     ],
+    drop: first.made?.drop ?? (async () => undefined),
     steps: [
+      ...(first.made ? [first.made.change] : []),
       ...superseded.changes,
       step(site, first.id, "assemble", "assembled", {
         ms: waited,
@@ -112,6 +119,8 @@ type First = {
   readonly id: Id;
   readonly content: Content;
   readonly blob: BlobName;
+  /** The blob, where it is not committed yet. */
+  readonly made?: StagedBlob;
   readonly messageType: string;
   readonly entry: DocumentEntry;
 };
@@ -156,13 +165,13 @@ async function addendum(
     ...(replaces.length > 0 ? { replaces: [...replaces] } : {}),
   });
   const part = sealWhole(bytes);
-  const blob = await store.blobs.put(part.cipher, part.facts);
-  await store.commit([blob.change]);
+  const made = await store.blobs.put(part.cipher, part.facts);
   const facts = part.facts();
   return {
     id,
-    blob: blob.name,
-    content: { role: "command", type: commandMediaType, facts, cipher: () => store.blobs.read(blob.name) },
+    blob: made.name,
+    made,
+    content: { role: "command", type: commandMediaType, facts, cipher: () => store.blobs.read(made.name) },
     messageType: "addendum",
     entry: { ...entry, hash: facts.sha256 ?? "", size: bytes.length },
   };
