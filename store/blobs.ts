@@ -10,7 +10,7 @@ import { isSizeOf } from "./direct.ts";
 import { hasFailed } from "./disk-errors.ts";
 import type { StorageKeys } from "./keys.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
-import type { BlobFacts, BlobName, Blobs } from "./store.ts";
+import type { BlobFacts, BlobName, Blobs, Change } from "./store.ts";
 
 const readBytes = 256 * 1024;
 // A descriptor in place of a file handle: two turns of the thread pool a small file, not five.
@@ -25,12 +25,21 @@ const usedBySql = `
   LIMIT 100`;
 
 /** Blobs under `folder/blobs`; files without a row (unused ones, and those of a crash before the commit) are swept now. */
-export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blobs & { close(): void } {
+export function openBlobs(
+  folder: string,
+  db: Database,
+  keys: StorageKeys,
+): Blobs & {
+  /** Of these, which are committed, the files that no row names go: others have put the same octets first. */
+  tidy(committed: readonly Change[]): void;
+  close(): void;
+} {
   const root = join(folder, "blobs");
   mkdirSync(root, { recursive: true, mode: 0o700 });
   sweep(root, db);
   const blanks = openBlankFiles(root);
   const dropped: string[] = [];
+  const placed = new WeakMap<Change, { readonly name: BlobName; readonly file: string }>();
   const spool = openSpool(blanks, () => !Number.isNaN(db.version()));
   const has = (name: BlobName): boolean => db.get("SELECT 1 FROM blob WHERE name = ?", name) !== undefined;
   const row = (name: BlobName, columns = "*"): Row => {
@@ -72,6 +81,7 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         if (file !== null) rmSync(pathOf(root, file), { force: true });
       };
       const staged = { name, digest, fresh: true, change: insertBlob(name, sealed, keys, spooled.inline, file), drop };
+      if (file !== null) placed.set(staged.change, { name, file });
       return { name, digest, durable: async () => await written.then(() => staged), drop };
     } catch (thrown) {
       await spooled.drop();
@@ -113,6 +123,15 @@ export function openBlobs(folder: string, db: Database, keys: StorageKeys): Blob
         id: String(row.id),
         controlId: String(row.control_id),
       })),
+    tidy: (committed) => {
+      try {
+        for (const own of committed.map((each) => placed.get(each)))
+          if (own && db.get("SELECT file FROM blob WHERE name = ?", own.name)?.file !== own.file)
+            rmSync(pathOf(root, own.file), { force: true });
+      } catch {
+        // It is committed, whatever else fails; what stays goes with the next sweep.
+      }
+    },
     close: blanks.close,
   };
 }

@@ -79,7 +79,10 @@ export async function openStore({
     const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];
     await database.commit([...first, ...afterStart(arrivals)]);
     return {
-      commit: database.commit,
+      commit: async (changes, ...more) => {
+        await database.commit(changes, ...more);
+        blobs.tidy(changes);
+      },
       reading: database.reading,
       version: database.version,
       failed: database.failed,

@@ -62,6 +62,22 @@ describe("blobs", () => {
     expect(Buffer.compare(await clear(one.name), bytes)).toBe(0);
   });
 
+  test("of two that come at once and are committed each, the file that no row names goes with the second commit", async () => {
+    const bytes = octets(300_000, 1);
+    const staged = await Promise.all(
+      [0, 1].map(async () => {
+        const part = sealPart(wire(bytes), "segments");
+        return await store.blobs.put(part.cipher, part.facts);
+      }),
+    );
+    for (const { change } of staged) await store.commit([change]);
+    const files = readdirSync(join(folder, "blobs"), { recursive: true, withFileTypes: true }).filter(
+      (entry) => entry.isFile() && isSizeOf(statSync(join(entry.parentPath, entry.name)).size, 300_000),
+    );
+    expect(files).toHaveLength(1);
+    expect(Buffer.compare(await clear(staged[0]?.name ?? ""), bytes)).toBe(0);
+  });
+
   test("what can be committed of a body comes when it is in its file, and not when it is taken", async () => {
     await put(octets(100_000, 8));
     const sizes = (): readonly number[] =>
