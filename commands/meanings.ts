@@ -122,7 +122,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "The disk or its reserve is full; nothing more is accepted, what is queued still drains.",
     "Free space; senders repeat by themselves.",
   ],
-  STORE_CONFLICT: ["A row with this key exists already.", "Nothing; it is resolved inside."],
+  STORE_CONFLICT: [
+    "What was to be kept is here already, or what a person decided about had changed in the same moment; nothing was changed.",
+    "Of a decision: look where it is (semrs journal show) and decide again. Otherwise nothing; it is resolved inside.",
+  ],
   STORE_DAMAGED: [
     "A file, row or key of the data folder is missing or changed, or the disk failed.",
     "Restore the data folder or storage.key from a backup; check the disk.",

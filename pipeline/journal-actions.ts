@@ -1,6 +1,6 @@
 /** What a person may do to what the journal lists; each act is a step with its reason, committed with what it changes. */
 import { openCipher } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import type { BlobName, Change, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
 import { letGo, replaces } from "./assemble.ts";
 import { familyOf } from "./journal.ts";
@@ -41,7 +41,7 @@ export async function release(
     const { id } = subject;
     const held = matterOf(site, subject.item);
     const { changes, waiting } = replace ? replacing(site, held, reason) : releasing(site, held, reason);
-    await store.commit([...changes, ...acted(site, "release", subject, reason, held.length)]);
+    await decide(site, id, [...changes, ...acted(site, "release", subject, reason, held.length)]);
     for (const item of waiting) releases.look(item);
     return done(site, "admin.released", id, "waiting", reason, waiting.length);
   }
@@ -70,7 +70,7 @@ export async function discard(site: Site, query: string, reason: string): Promis
   const ended = { state: "discarded", reason } as const;
   if (subject.kind === "item" && (subject.item.state === "held" || subject.item.state === "waiting")) {
     const items = matterOf(site, subject.item);
-    await store.commit([
+    await decide(site, subject.id, [
       // What has left meanwhile is not discarded.
       store.items.are(
         items.map(({ id }) => id),
@@ -139,6 +139,20 @@ export async function reveal(
   ]);
   log("admin.revealed", { message: subject.id, reason }, "warn");
   return { id: subject.id, body: clear(site, blob) };
+}
+
+/** Keeps what a person decides; STORE_CONFLICT where what it is about has changed since it was looked at. */
+async function decide({ store }: Site, id: Id, changes: readonly Change[]): Promise<void> {
+  try {
+    await store.commit(changes);
+  } catch (cause) {
+    if (codeOf(cause) !== "STORE_CONFLICT") throw cause;
+    throw new Fault(
+      "STORE_CONFLICT",
+      `some of this left, or was decided about, in the same moment, and nothing was changed: semrs journal show ${id} tells where it is; decide again`,
+      { cause },
+    );
+  }
 }
 
 /** What a person did, and why: whoever has the token of the admin port. */

@@ -70,7 +70,10 @@ test("what leaves while a person's decision is being written is not discarded, a
     await store.commit(...of);
   };
   const decided = discard({ ...site, store: { ...store, commit } }, id, "of another hospital");
-  await expect(decided).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  await expect(decided).rejects.toMatchObject({
+    code: "STORE_CONFLICT",
+    message: `some of this left, or was decided about, in the same moment, and nothing was changed: semrs journal show ${id} tells where it is; decide again`,
+  });
   expect(store.items.find(id)?.state).toBe("sealed");
   expect(others.map((each) => store.items.find(each.id)?.state)).toEqual(["waiting"]);
   await store.close();
