@@ -215,14 +215,30 @@ export function writeRequest(
 }
 
 /** What an A-ASSOCIATE-AC accepted: result by context id, and the peer's largest P-DATA (0: no limit). */
-export function readAccept(body: Buffer): { readonly results: ReadonlyMap<number, number>; readonly maxPdu: number } {
+export function readAccept(
+  body: Buffer,
+  proposed: readonly ProposedContext[],
+): { readonly results: ReadonlyMap<number, number>; readonly maxPdu: number } {
   const results = new Map<number, number>();
   let maxPdu = 0;
   for (const { type, body: content } of itemsOf(body.subarray(headBytes))) {
-    if (type === 0x21 && content.length >= 4) results.set(content[0] ?? 0, content[2] ?? 0);
+    if (type === 0x21 && content.length >= 4) {
+      const [id = 0, , result = 0] = content;
+      const asked = proposed.find((each) => each.id === id);
+      results.set(id, result === 0 && asked && !isOf(asked, content.subarray(4)) ? notProposed : result);
+    }
     if (type !== 0x50) continue;
     for (const sub of itemsOf(content))
       if (sub.type === 0x51 && sub.body.length === 4) maxPdu = sub.body.readUInt32BE(0);
   }
   return { results, maxPdu };
+}
+
+/** What is accepted in a transfer syntax that was not proposed is as if that was not supported: the data set would be read as another. */
+const notProposed = 4;
+/** One that names none means what was proposed. */
+function isOf({ transferSyntaxes }: ProposedContext, items: Buffer): boolean {
+  const accepted = [...itemsOf(items)].find(({ type }) => type === 0x40);
+  const syntax = text(accepted?.body ?? items.subarray(0, 0));
+  return syntax === "" || transferSyntaxes.includes(syntax);
 }

@@ -67,7 +67,7 @@ export async function openAssociation(
     socket.destroy();
     throw rejection(answer, where, ours);
   }
-  const { results, maxPdu } = accepted(answer.body, socket, where);
+  const { results, maxPdu } = accepted(answer.body, contexts, socket, where);
   const limit = maxPdu === 0 ? largestPdu : Math.min(Math.max(maxPdu, smallestPdu), largestPdu);
   const outbox = openOutbox(socket, limit, peer.responseSeconds);
   let isUnanswered = false;
@@ -101,9 +101,14 @@ export async function openAssociation(
 const messageIdOf = (set: Elements): number => Number(set.find(([number]) => number === element.messageId)?.[1]);
 
 /** What the peer accepted; an answer that cannot be read ends the connection. */
-function accepted(body: Buffer, socket: Socket, where: string): ReturnType<typeof readAccept> {
+function accepted(
+  body: Buffer,
+  proposed: readonly ProposedContext[],
+  socket: Socket,
+  where: string,
+): ReturnType<typeof readAccept> {
   try {
-    return readAccept(body);
+    return readAccept(body, proposed);
   } catch (cause) {
     socket.destroy();
     throw new Fault("PEER_UNREACHABLE", `${where} answered the association request with octets that are none`, {

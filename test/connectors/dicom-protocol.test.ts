@@ -244,7 +244,7 @@ describe("negotiation (PS3.8 Annex D)", () => {
           control: (type, body) =>
             void (type === pduTypes.associateRq
               ? readRequest(body)
-              : readAccept(Buffer.concat([Buffer.alloc(68), body]))),
+              : readAccept(Buffer.concat([Buffer.alloc(68), body]), [])),
           fragment: ({ isCommand, bytes: piece }) => void (isCommand && readCommand(Buffer.from(piece))),
         });
         try {
