@@ -24,6 +24,8 @@ export const status = {
   unrecognizedOperation: 0x0211,
   resourceLimitation: 0x0213,
 } as const;
+/** PS3.4 B.2.3: success, and warnings (Bxxx), with which an instance is stored, too. */
+export const isTaken = (code: number): boolean => code === status.success || code >>> 12 === 0xb;
 export const noDataSet = 0x0101;
 export const maxCommandBytes = 64 * 1024;
 

@@ -7,12 +7,16 @@ import { abortReason, type Fragment, openPduReader, ProtocolError, pduTypes } fr
 
 /** A request that came from the peer, with its data set. */
 export type PeerRequest = { readonly contextId: number; readonly command: CommandSet; readonly dataSet: Buffer };
+/** What a response is known by. */
+export type Answered = { readonly messageId: number; readonly commandField: number };
 type Control = { readonly type: number; readonly body: Buffer };
 
 export type Inbox = {
   control(seconds: number): Promise<Control>;
-  /** The response to this message; one to another, or without a status, says nothing of it and is dropped (PS3.7 9.3.1.2). */
-  response(messageId: number, seconds: number): Promise<CommandSet>;
+  /** The response to this request; one to another, or without a status, says nothing of it and is dropped (PS3.7 9.3.1.2). */
+  response(to: Answered, seconds: number): Promise<CommandSet>;
+  /** Whether it is here already. */
+  hasResponse(to: Answered): boolean;
   /** The next request of the peer; undefined when none came in time or the association is gone. */
   request(seconds: number): Promise<PeerRequest | undefined>;
 };
@@ -21,6 +25,12 @@ export type Inbox = {
 const maxRequestBytes = 16 * 1024 * 1024;
 /** Requests of a peer that nobody has asked for yet. */
 const maxWaiting = 64;
+const answers =
+  ({ messageId, commandField }: Answered) =>
+  (response: CommandSet): boolean =>
+    numberOf(response, element.respondedTo) === messageId &&
+    numberOf(response, element.commandField) === (commandField | 0x8000) &&
+    response.has(element.status);
 const isResponse = (command: CommandSet): boolean => (numberOf(command, element.commandField) & 0x8000) !== 0;
 
 /** Reads a socket until it closes. */
@@ -84,12 +94,8 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
   };
   return {
     control: (seconds) => next(controls, seconds),
-    response: (messageId, seconds) =>
-      next(
-        responses,
-        seconds,
-        (response) => numberOf(response, element.respondedTo) === messageId && response.has(element.status),
-      ),
+    response: (to, seconds) => next(responses, seconds, answers(to)),
+    hasResponse: (to) => responses.some(answers(to)),
     request: (seconds) => next(requests, seconds).catch(() => undefined),
   };
 }

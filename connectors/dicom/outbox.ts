@@ -80,6 +80,12 @@ export function openOutbox(socket: Socket, pduBytes: number, seconds: number): O
   };
 }
 
+/** A body that tells when its last octet was read, which is not sent by then. */
+export async function* followed(body: AsyncIterable<Uint8Array>, ended: () => void): AsyncGenerator<Uint8Array> {
+  yield* body;
+  ended();
+}
+
 async function write(socket: Socket, bytes: Uint8Array, seconds: number): Promise<void> {
   if (socket.destroyed) throw new Fault("PEER_UNREACHABLE", "the connection was lost while sending");
   const stuck = setTimeout(() => socket.destroy(), seconds * 1000);

@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { reach, type Tls } from "../wire.ts";
 import { type ProposedContext, readAccept, writeRequest } from "./association.ts";
-import { commands, element, noDataSet, numberOf, writeCommand } from "./dimse.ts";
+import { type CommandSet, commands, element, isTaken, noDataSet, numberOf, textOf, writeCommand } from "./dimse.ts";
 import { openInbox, type PeerRequest } from "./inbox.ts";
-import { openOutbox } from "./outbox.ts";
+import { followed, openOutbox } from "./outbox.ts";
 import { abort, abortSource, pduTypes, releaseRq } from "./pdu.ts";
 
 export type Peer = {
@@ -77,11 +77,21 @@ export async function openAssociation(
     resultOf: (contextId) => results.get(contextId),
     isAmbiguous: () => isUnanswered,
     request: async (contextId, set, dataSet) => {
-      await outbox.send(contextId, writeCommand(set), dataSet);
+      const asked = {
+        messageId: numberIn(set, element.messageId),
+        commandField: numberIn(set, element.commandField),
+      };
+      let isEarly = false;
+      const whole = dataSet && followed(dataSet, () => (isEarly = inbox.hasResponse(asked)));
+      await outbox.send(contextId, writeCommand(set), whole);
       isUnanswered = true;
-      const response = await inbox.response(messageIdOf(set), peer.responseSeconds);
+      const response = await inbox.response(asked, peer.responseSeconds);
+      const answer = numberOf(response, element.status);
+      if (isEarly && isTaken(answer))
+        throw unfit(where, "answered before the last of it was sent, and not for the whole");
+      if (isOfAnother(set, response)) throw unfit(where, "answered for another instance than was sent");
       isUnanswered = false;
-      return numberOf(response, element.status);
+      return answer;
     },
     asked: (seconds) => inbox.request(seconds),
     answer: (contextId, set) => outbox.send(contextId, writeCommand(set)),
@@ -98,7 +108,19 @@ export async function openAssociation(
   };
 }
 
-const messageIdOf = (set: Elements): number => Number(set.find(([number]) => number === element.messageId)?.[1]);
+const valueIn = (set: Elements, number: number) => set.find(([each]) => each === number)?.[1];
+const numberIn = (set: Elements, number: number): number => Number(valueIn(set, number));
+
+/** PS3.7 table 9.3-2: it may be left out, and is equal to what was asked. */
+function isOfAnother(set: Elements, response: CommandSet): boolean {
+  const told = textOf(response, element.affectedSopInstance);
+  return (
+    numberIn(set, element.commandField) === commands.storeRq &&
+    told !== "" &&
+    told !== valueIn(set, element.affectedSopInstance)
+  );
+}
+const unfit = (where: string, what: string): Fault => new Fault("PEER_UNREACHABLE", `${where} ${what}`);
 
 /** What the peer accepted; an answer that cannot be read ends the connection. */
 function accepted(

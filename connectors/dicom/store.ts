@@ -1,8 +1,10 @@
 /** C-STORE as SCU: what belongs together on 1 to N associations, each instance in the transfer syntax that it is stored in. */
-import { Fault } from "../../errors.ts";
+import { Fault, reasonOf } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import type { Item, Outcome } from "../connector.ts";
 import { explicitLittle, implicitLittle, maxContexts, type ProposedContext } from "./association.ts";
+import { isTaken } from "./dimse.ts";
+import { followed } from "./outbox.ts";
 import { type ReadAhead, readAhead } from "./read-ahead.ts";
 import { type Association, openAssociation, type Peer, storeCommand } from "./requestor.ts";
 
@@ -85,6 +87,7 @@ async function work(
     const ahead: { next?: Taken | undefined } = {};
     try {
       const command = storeCommand(messageId, item.sopClassUid, item.controlId);
+      // The next one is begun when the last octet of this one is read: while the peer thinks about it.
       const body = followed(dataSet, () => {
         ahead.next = take();
       });
@@ -101,7 +104,7 @@ async function work(
         throw thrown;
       }
       if (association.isAmbiguous())
-        report(item, { state: "ambiguous", reason: "the instance was sent and not answered" });
+        report(item, { state: "ambiguous", reason: `the instance was sent and not answered: ${reasonOf(thrown)}` });
       else left.push(item);
       throw new Fault("PEER_UNREACHABLE", "the association was lost; what is left is sent again", { cause: thrown });
     }
@@ -113,12 +116,6 @@ async function work(
 
 /** `dataSet` is read ahead where the peer accepted its context. */
 type Taken = { readonly item: DicomItem; readonly contextId: number; readonly dataSet: ReadAhead | undefined };
-
-/** The next one is begun when the last octet of this one is read: while the peer thinks about it. */
-async function* followed(body: AsyncIterable<Uint8Array>, ended: () => void): AsyncGenerator<Uint8Array> {
-  yield* body;
-  ended();
-}
 
 /** The data set behind the File Meta Information. */
 async function* dataSetOf(item: DicomItem): AsyncGenerator<Uint8Array> {
@@ -141,7 +138,7 @@ async function* dataSetOf(item: DicomItem): AsyncGenerator<Uint8Array> {
 /** PS3.4 B.2.3: success, warnings (Bxxx: stored), out of resources (A7xx), anything else refused for good. */
 function outcomeOf(status: number): Outcome {
   const detail = status.toString(16).padStart(4, "0").toUpperCase();
-  if (status === 0 || status >>> 12 === 0xb) return { state: "delivered", detail };
+  if (isTaken(status)) return { state: "delivered", detail };
   const isBusy = status >>> 8 === 0xa7;
   return {
     state: "refused",
