@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { type CommandSet, commands, element, maxCommandBytes, noDataSet, numberOf, readCommand } from "./dimse.ts";
 import { openGathered } from "./gathered.ts";
-import { abortReason, type Fragment, openPduReader, ProtocolError, pduTypes } from "./pdu.ts";
+import { abortReason, type Fragment, openPduReader, ProtocolError, pduTypes, releaseRp } from "./pdu.ts";
 
 /** A request that came from the peer, with its data set. */
 export type PeerRequest = { readonly contextId: number; readonly command: CommandSet; readonly dataSet: Buffer };
@@ -52,7 +52,9 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
   });
   const read = openPduReader(maxPdu, {
     control: (type, body) => {
-      if (type === pduTypes.abort) isEnded = true;
+      if (type === pduTypes.abort || type === pduTypes.releaseRq) isEnded = true;
+      // Also where it collides with ours (PS3.8 9.2.2: AR-2 and AR-4, AR-8 and AR-9).
+      if (type === pduTypes.releaseRq) socket.write(releaseRp);
       if (controls.length < maxWaiting) controls.push({ type, body });
     },
     fragment: gather,
@@ -78,7 +80,7 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
       let found = from.shift();
       while (found !== undefined && !isWanted(found)) found = from.shift();
       if (found !== undefined) return found;
-      if (isEnded) throw new Fault("PEER_UNREACHABLE", "the peer closed or aborted the association");
+      if (isEnded) throw new Fault("PEER_UNREACHABLE", "the peer released, closed or aborted the association");
       const left = until - performance.now();
       if (left <= 0) throw new Fault("PEER_UNREACHABLE", `the peer did not answer within ${seconds} s`);
       await new Promise<void>((resolve) => {
