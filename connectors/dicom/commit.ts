@@ -24,6 +24,9 @@ const contexts = [explicitLittle, implicitLittle].map((syntax, index) => ({
   transferSyntaxes: [syntax],
 }));
 
+const syntaxOf = (contextId: number): string =>
+  contexts.find(({ id }) => id === contextId)?.transferSyntaxes[0] ?? implicitLittle;
+
 /**
  * Resolves with each instance's Failure Reason, null where it is committed; an instance that the report leaves out is not
  * committed. Undefined when no report came within `seconds`. DICOM_UNSUPPORTED where the PACS has no storage commitment.
@@ -45,13 +48,12 @@ export async function requestCommitment(
   // Before the request: the report may overtake its response.
   const outcome = transactions.expect(transactionUid, seconds * 1000);
   outcome.catch(() => undefined);
-  const syntax = context.transferSyntaxes[0] ?? implicitLittle;
   try {
-    const body = once(writeCommitmentRequest({ transactionUid, references }, syntax));
+    const body = once(writeCommitmentRequest({ transactionUid, references }, syntaxOf(context.id)));
     const answer = await association.request(context.id, actionCommand(1), body);
     if (answer !== status.success) throw refusal(answer);
     const hold = peer.ourPort === undefined ? seconds : Math.min(seconds, sameAssociationSeconds);
-    await takeReports(association, outcome, hold, syntax, transactions);
+    await takeReports(association, outcome, hold, transactions);
     await association.release();
   } catch (thrown) {
     association.abort();
@@ -76,7 +78,6 @@ async function takeReports(
   association: Association,
   outcome: Promise<unknown>,
   seconds: number,
-  syntax: string,
   transactions: Transactions,
 ): Promise<void> {
   const until = performance.now() + seconds * 1000;
@@ -90,17 +91,17 @@ async function takeReports(
     if (left <= 0) return;
     const asked = await Promise.race([association.asked(left / 1000), settled]);
     if (!asked) return;
-    await association.answer(asked.contextId, answerTo(asked, syntax, transactions));
+    await association.answer(asked.contextId, answerTo(asked, transactions));
   }
 }
 
 /** N-EVENT-REPORT-RSP (PS3.7 10.3.1.2); anything else a peer asks for here is no operation of ours. */
-function answerTo({ command, dataSet }: PeerRequest, syntax: string, transactions: Transactions) {
+function answerTo({ contextId, command, dataSet }: PeerRequest, transactions: Transactions) {
   const isReport = numberOf(command, element.commandField) === commands.eventReportRq;
   let code: number = isReport ? status.success : status.unrecognizedOperation;
   if (isReport) {
     try {
-      transactions.settle(readCommitmentReport(dataSet, syntax));
+      transactions.settle(readCommitmentReport(dataSet, syntaxOf(contextId)));
     } catch {
       code = status.processingFailure;
     }
