@@ -12,8 +12,10 @@ type Level = "study" | "series" | "image";
 
 /** Answers to one question that are read; a study has one, but some PACS answer with whatever else they have. */
 const maxAnswers: Readonly<Record<Level, number>> = { study: 10_000, series: 10_000, image: 100_000 };
-/** A PACS that reads from tape says nothing for long. */
+/** A PACS that reads from tape says nothing for long, or that it is still at it. */
 const moveSeconds = 600;
+/** It says so once an instance, or once a second. */
+const maxMoveAnswers = 70_000;
 
 /** How many instances of a study the PACS knows: NumberOfStudyRelatedInstances, or counted where it does not say; 0 for none. */
 export async function countOf(peer: Peer, studyInstanceUid: string, signal: AbortSignal): Promise<number> {
@@ -64,11 +66,21 @@ export async function move(
   const { requests } = library();
   const request = requests.CMoveRequest.createStudyMoveRequest(destinationAeTitle, studyInstanceUid);
   let sent = 0;
+  let answers = 0;
+  let movedAt = performance.now();
   const patient = { ...peer, responseSeconds: Math.max(peer.responseSeconds, moveSeconds) };
   const status = await perform(patient, request, signal, (response) => {
     const { getCompleted, getWarnings } = response as { getCompleted?(): number; getWarnings?(): number };
     const done = (getCompleted?.call(response) ?? 0) + (getWarnings?.call(response) ?? 0);
-    sent = Math.max(sent, Number.isInteger(done) ? done : 0);
+    if (done > sent) [sent, movedAt] = [done, performance.now()];
+    answers += 1;
+    if (answers > maxMoveAnswers)
+      throw new Fault("TOO_LARGE", `${whereOf(peer)} gives more than ${maxMoveAnswers} answers to one C-MOVE`);
+    if (performance.now() - movedAt > moveSeconds * 1000)
+      throw new Fault(
+        "PEER_UNREACHABLE",
+        `${whereOf(peer)} answers C-MOVE, and has moved nothing for ${moveSeconds} s; is ${destinationAeTitle} reached from there?`,
+      );
   });
   // PS3.4 C.4.2.1.5: A801 destination unknown, B000 some sub-operations failed.
   if (status === 0xa801)
@@ -104,7 +116,7 @@ async function find(peer: Peer, level: Level, keys: Elements, signal: AbortSigna
 type Response = InstanceType<typeof import("dcmjs-dimse").responses.CFindResponse>;
 type Request = InstanceType<typeof import("dcmjs-dimse").requests.CFindRequest>;
 /** A client that is connected, or was about to be. */
-type Networked = { readonly network?: { readonly socket: Socket } };
+type Networked = { readonly network?: { readonly socket: Socket; dimseStream?: unknown } };
 
 /** One request on an association of its own; resolves with the final status. A fault that `told` throws ends it at once. */
 async function perform(
@@ -132,6 +144,9 @@ async function perform(
     let mayFollow = false;
     request.raiseResponseEvent = (response) => {
       mayFollow = isPending(response.getStatus());
+      // The library keeps a response that has no data set in front of the next one, and reads all of them anew each time.
+      const { network } = client as unknown as Networked;
+      if (network && !response.hasDataset()) network.dimseStream = undefined;
       raiseResponse(response);
     };
     request.raiseDoneEvent = () => {
