@@ -4,9 +4,10 @@ import { type Encoding, longVrs } from "./dicom-tokens.ts";
 export const undefinedLength = 0xffff_ffff;
 const itemTag = 0xfffee000;
 
-/** One element; a text of odd length is padded (PS3.5 6.2). */
+/** One element; a text of odd length is padded (PS3.5 6.2), a sequence never: nothing may stand behind its last item. */
 export function encodeElement(tag: number, vr: string, value: Uint8Array, encoding: Encoding): Buffer {
-  const pad = value.length % 2 === 1 ? Buffer.from(vr === "UI" || vr === "OB" ? "\0" : " ") : Buffer.alloc(0);
+  const pad =
+    value.length % 2 === 1 && vr !== "SQ" ? Buffer.from(vr === "UI" || vr === "OB" ? "\0" : " ") : Buffer.alloc(0);
   const length = value.length + pad.length;
   const isLong = encoding.isExplicit && longVrs.has(vr);
   const head = Buffer.alloc(isLong ? 12 : 8);

@@ -112,7 +112,7 @@ function editsOf(identity: DicomIdentity, encoding: Encoding): Edit[] {
     tag,
     replace: (old) => {
       const octets = encodeText(value, vr, charset);
-      previous.set(tag, old ?? encodeElement(tag, vr, none, encoding));
+      previous.set(tag, old ? evened(old, tag, encoding) : encodeElement(tag, vr, none, encoding));
       if (octets.toString("latin1") === (old ? trimmed(partsOf(old, encoding).value) : "")) return old ?? none;
       changed.add(tag);
       return value === "" && isRemovedWhenEmpty ? none : encodeElement(tag, vr, octets, encoding);
@@ -177,6 +177,12 @@ function originalItem(
     text(tags.reason, "CS", coerced),
   ]);
   return encodeItem(content, encoding);
+}
+
+/** A value of odd length is padded where it is told (PS3.5 7.1): the items around it have lengths of their own. */
+function evened(element: Buffer, tag: number, encoding: Encoding): Buffer {
+  const { vr, value } = partsOf(element, encoding);
+  return value.length % 2 === 0 ? element : encodeElement(tag, vr, value, encoding);
 }
 
 /** The sequence with one item more; items that are there stay as they are. */

@@ -1,4 +1,5 @@
 /** Our identity in a copy of an instance: what changes is what was asked for, and its record; every other octet stays. */
+import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { readMeta } from "../../formats/dicom.ts";
 import { encodeElement, encodeItem } from "../../formats/dicom-encode.ts";
@@ -56,6 +57,40 @@ describe.each(Object.entries(syntaxes))("in %s", (_name, syntax) => {
     const elements = await spliced([...basic, [0x04000561, "SQ", before]]);
     const items = elements.get(0x04000561)?.items ?? [];
     expect(items.map((item) => values(item, syntax)["04000565"])).toEqual(["CORRECT", "COERCE"]);
+  });
+
+  test("an id of odd length is told padded: the item that tells it, and what comes after it, can be read", async () => {
+    const encoding = encodingOf(syntax);
+    // As some modalities write it, which PS3.5 7.1 does not allow.
+    const odd = (tag: number, vr: string, value: string): Buffer => {
+      const even = encodeElement(tag, vr, Buffer.from(`${value} `), encoding).subarray(0, -1);
+      const at = encoding.isExplicit ? 6 : 4;
+      even[at + (encoding.isBig ? (encoding.isExplicit ? 1 : 3) : 0)] = value.length;
+      return even;
+    };
+    const before = basic.filter(([tag]) => tag !== 0x00100020);
+    const octets = (written: readonly Written[]): Buffer =>
+      Buffer.concat(written.map(([tag, vr, value]) => encodeElement(tag, vr, Buffer.from(value), encoding)));
+    const [head, tail] = [before.filter(([tag]) => tag < 0x00100020), before.filter(([tag]) => tag > 0x00100020)];
+    const body = Buffer.concat([octets(head), odd(0x00100020, "LO", "P12"), octets(tail)]);
+    const whole = fileOf(syntax, []);
+    const file = Buffer.concat([
+      whole.subarray(0, readMeta(whole).offset),
+      syntax === syntaxes.deflated ? deflateRawSync(body) : body,
+    ]);
+    const out = await splice(file, ours);
+    const elements = elementsOf(out.subarray(readMeta(out).offset), encoding, syntax === syntaxes.deflated);
+    const [item] = elements.get(0x04000561)?.items ?? [];
+    const told = elementsOf(item ?? Buffer.alloc(0), encoding).get(0x04000550);
+    const [attributes] = told?.items ?? [];
+    expect(values(attributes ?? Buffer.alloc(0), syntax)).toEqual({
+      "00080050": "ACC1",
+      "00100020": "P12",
+      "00100021": "HOSPA",
+    });
+    // Its items are all that a sequence holds.
+    expect(told?.value.length).toBe(8 + (attributes?.length ?? 0));
+    expect((told?.value.length ?? 1) % 2).toBe(0);
   });
 
   test("who issued the other house's numbers goes with them; private and later elements stay", async () => {
