@@ -34,8 +34,7 @@ const proofs: Readonly<Record<"response" | "commitment" | "count", Prove>> = {
     const pacs = askPacs(site);
     const missing = new Map<string, number>();
     for (const [study, instances] of Map.groupBy(sent, ({ studyInstanceUid }) => studyInstanceUid)) {
-      // More than ours says nothing of ours: others may have sent to the study.
-      if ((await pacs.countOf(system, study)) === instances.length) continue;
+      // How many says nothing of which: others may have sent to the study, and so may an earlier record.
       const held = await pacs.instancesOf(system, study);
       for (const { sopInstanceUid } of instances)
         if (!held.has(sopInstanceUid)) missing.set(sopInstanceUid, failureReasons.noSuchInstance);
