@@ -213,7 +213,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       ];
       const told = resources.map(({ path, purposes }) => ({ path, purposes: [...purposes] }));
       const published = publishedBy(site, { version, resources: told });
-      const limited = { ...exchange, published, ...engine.limits };
+      const { connectionsOfOne } = config.own.limits;
+      const limited = { ...exchange, published, ...engine.limits, connectionsOfOne };
       serving = await serve(listen, resources, limited, () => !stopping.signal.aborted).catch(
         async (thrown: unknown) => {
           await engine.stop();

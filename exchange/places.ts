@@ -1,6 +1,9 @@
-/** The REST service's connections among those that a site may have open: one counts from its first octet on, handshake included. */
+/** The REST service's connections among those that a site may have open, and each partner's share: one counts from its first octet on, handshake included. */
 import type { Server } from "node:https";
 import type { Socket } from "node:net";
+
+/** How long one too many may be there without having asked for anything. */
+const patienceMs = 5_000;
 
 /** Connections that all listeners of a site have open together. */
 export type Places = {
@@ -9,12 +12,67 @@ export type Places = {
   isOver(): boolean;
 };
 
-/** Takes a place for each connection; says which were one too many when they had shaken hands. */
-export function countConnections(server: Server, places: Places): (socket: Socket) => boolean {
-  const tooMany = new WeakSet<Socket>();
-  server.on("connection", (socket: Socket) => socket.once("close", places.take()));
-  server.on("secureConnection", (socket: Socket) => {
-    if (places.isOver()) tooMany.add(socket);
+/** Connections of one partner; whoever has a certificate and is no partner is one together. */
+export type Shares = {
+  readonly most: number;
+  whose(socket: Socket): string;
+  /** One has gone beyond its share, for the first time since it was within it. */
+  exceeded(org: string): void;
+};
+
+export type Limit = "limits.connections" | "limits.connectionsOfOne";
+
+/** Takes a place for each connection; says of which limit they were one too many when they had shaken hands. */
+export function countConnections(
+  server: Server,
+  places: Places,
+  shares: Shares,
+): (socket: Socket) => Limit | undefined {
+  const tooMany = new WeakMap<Socket, Limit>();
+  /** By peer: the TLS socket of a connection does not tell which it is. */
+  const leaving = new Map<string, () => void>();
+  const open = new Map<string, number>();
+  const told = new Set<string>();
+  server.on("connection", (socket: Socket) => {
+    const peer = peerOf(socket);
+    const leave = onlyOnce(places.take());
+    leaving.set(peer, leave);
+    socket.once("close", () => {
+      leave();
+      if (leaving.get(peer) === leave) leaving.delete(peer);
+    });
   });
-  return (socket) => tooMany.has(socket);
+  server.on("secureConnection", (socket: Socket) => {
+    if (places.isOver()) tooMany.set(socket, "limits.connections");
+    const org = shares.whose(socket);
+    const count = open.get(org) ?? 0;
+    if (count < shares.most) {
+      open.set(org, count + 1);
+      socket.once("close", () => {
+        const left = (open.get(org) ?? 1) - 1;
+        if (left > 0) open.set(org, left);
+        else open.delete(org);
+        told.delete(org);
+      });
+      return;
+    }
+    // It takes no place from the others, and does not stay.
+    tooMany.set(socket, "limits.connectionsOfOne");
+    leaving.get(peerOf(socket))?.();
+    const patience = setTimeout(() => socket.destroy(), patienceMs);
+    socket.once("close", () => clearTimeout(patience));
+    if (!told.has(org)) shares.exceeded(org);
+    told.add(org);
+  });
+  return (socket) => tooMany.get(socket);
+}
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
+
+function onlyOnce(leave: () => void): () => void {
+  let isLeft = false;
+  return () => {
+    if (!isLeft) leave();
+    isLeft = true;
+  };
 }

@@ -22,7 +22,7 @@ import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, isOfHere, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
-import { countConnections, type Places } from "./places.ts";
+import { countConnections, type Limit, type Places, type Shares } from "./places.ts";
 import { problemMediaType, refuseInClear, tick } from "./problem.ts";
 import { type Published, publish } from "./published.ts";
 import type { Spools } from "./spool.ts";
@@ -51,6 +51,8 @@ export type Exchange = {
   /** Octets and connections of all listeners of the site, where it limits them. */
   readonly held?: HeldBudget;
   readonly places?: Places;
+  /** Connections of one partner. */
+  readonly connectionsOfOne?: number;
   /** One pass of a station: for the site's metrics. */
   passed(station: "repository" | "registry", channel: string, outcome: string, ms: number): void;
 };
@@ -83,10 +85,11 @@ export async function serve(
 ): Promise<Serving> {
   const app = express();
   app.disable("x-powered-by");
-  let isTooMany = (_socket: Socket): boolean => false;
-  app.use((request, response, next) =>
-    isTooMany(request.socket) ? turnAway(exchange, request, response) : void next(),
-  );
+  let tooMany = (_socket: Socket): Limit | undefined => undefined;
+  app.use((request, response, next) => {
+    const limit = tooMany(request.socket);
+    return limit ? turnAway(exchange, limit, request, response) : void next();
+  });
   // A body of what is no POST is read by nobody.
   app.use(async (request, response, next) => {
     if (request.method !== "POST") await passOver(request, response, exchange.pace);
@@ -129,7 +132,7 @@ export async function serve(
     app,
   );
   tellUnreadable(server, exchange);
-  if (exchange.places) isTooMany = countConnections(server, exchange.places);
+  if (exchange.places) tooMany = countConnections(server, exchange.places, sharesOf(exchange));
   server.headersTimeout = headersTimeoutMs;
   server.requestTimeout = 0;
   server.keepAliveTimeout = idleMs;
@@ -219,18 +222,32 @@ async function respond(
 }
 
 /** On a connection too many: come again, on another one. */
-async function turnAway(exchange: Exchange, request: Request, response: Response): Promise<void> {
-  const { identity, log, pace = slowest } = exchange;
-  const busy = new Fault("PEER_BUSY", "as many connections as limits.connections allows");
-  log(
-    "rest.refused",
-    { peer: tlsPeer(identity, request)?.org ?? "unknown", code: busy.code, reason: busy.message },
-    "warn",
-  );
+async function turnAway(exchange: Exchange, limit: Limit, request: Request, response: Response): Promise<void> {
+  const { log, pace = slowest } = exchange;
+  const busy = crowded(limit);
+  // Of its own share a partner's are told once.
+  if (limit === "limits.connections")
+    log("rest.refused", { peer: peerName(exchange, request), code: busy.code, reason: busy.message }, "warn");
   response.setHeader("Connection", "close");
   await passOver(request, response, pace);
   await refuseInClear(response, busy);
 }
+
+const crowded = (limit: Limit): Fault => new Fault("PEER_BUSY", `as many connections as ${limit} allows`);
+
+function sharesOf(exchange: Exchange): Shares {
+  return {
+    most: exchange.connectionsOfOne ?? Number.POSITIVE_INFINITY,
+    whose: (socket) => peerName(exchange, { socket }),
+    exceeded: (peer) => {
+      const { code, message: reason } = crowded("limits.connectionsOfOne");
+      exchange.log("rest.crowded", { peer, code, reason }, "warn");
+    },
+  };
+}
+
+const peerName = ({ identity }: Exchange, hop: Parameters<typeof tlsPeer>[1]): string =>
+  tlsPeer(identity, hop)?.org ?? "unknown";
 
 /** What only a verified sender can cause, and has to know, before the envelope is open. */
 const isOfSender = (thrown: unknown): boolean =>

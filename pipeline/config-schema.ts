@@ -102,6 +102,12 @@ const site = z.strictObject({
         .max(65_535)
         .default(1024)
         .describe("Connections of all systems and partners together; beyond it a new one is told to come again."),
+      connectionsOfOne: z
+        .int()
+        .min(1)
+        .max(65_535)
+        .default(64)
+        .describe("Connections of one partner, among them; beyond it a new one of it is told to come again."),
     })
     .prefault({})
     .describe("Limits over all listeners of the house, beside those of each."),

@@ -69,6 +69,30 @@ describe("over a house", () => {
     first.destroy();
   });
 
+  test("a partner has its share of them: what it opens beyond is told 429, or closed, takes no place of another's, and is told of once", async () => {
+    const { push, hop } = await openWith("{ connections: 4, connectionsOfOne: 2 }");
+    const dial = async (): Promise<TLSSocket> => {
+      const socket = tlsConnect(hop).on("error", () => undefined);
+      await once(socket, "secureConnect");
+      return socket;
+    };
+    const own = [await dial(), await dial()];
+    const beyond = [await dial(), await dial(), await dial()];
+    expect(await push()).toBe(429);
+    // Another house, on another connection.
+    const as = { key: read(join(pki, "registry"), "tls.key"), cert: read(join(pki, "registry"), "tls.crt") };
+    const asked = request({ ...hop, ...as, agent: false, path: "/semrs/v1/health/live" }).end();
+    const [{ statusCode }] = await once(asked, "response");
+    expect(statusCode).toBe(200);
+    await until("they are closed", () => beyond.every((socket) => socket.closed));
+    expect(own.some((socket) => socket.closed)).toBe(false);
+    const told = exchange?.log.filter(({ site, event }) => site === "hospital-b" && event === "rest.crowded");
+    expect(told?.map(({ fields }) => fields.peer)).toEqual(["hospital-a"]);
+    own[0]?.destroy();
+    await until("there is a place", async () => (await push()) === 201);
+    own[1]?.destroy();
+  });
+
   test("an envelope that is not verified yet counts with what systems have in flight; when it is gone there is room", async () => {
     const { envelope, body, push, mllp, hop } = await openWith("{ held: 2MiB }");
     expect(await push()).toBe(201);
