@@ -35,12 +35,12 @@ async function exportEvidence(id: string, flags: Flags): Promise<void> {
   const folder = flags.out ?? `evidence-${record}`;
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new Fault("QUERY_INVALID", `${folder} is not empty; name another folder with --out`);
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const [name, octets] of Object.entries(files)) {
     // A house's name may come from a receipt: no file is written anywhere else.
     if (!/^[\p{L}\p{N}_.-]+$/u.test(name))
       throw new Fault("PEER_REFUSED", "the site answered with a name that is none of a file");
-    writeFileSync(join(folder, name), Buffer.from(octets, "base64"));
+    writeFileSync(join(folder, name), Buffer.from(octets, "base64"), { mode: 0o600 });
   }
   print(`${Object.keys(files).length} files in ${folder}; README.md has the commands that verify them`);
 }

@@ -1,6 +1,6 @@
 /** The evidence of a retrieval, verified by the commands of its own page, with OpenSSL alone; anything changed does not verify. */
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -63,6 +63,12 @@ const commandsIn = (folder: string): readonly string[] =>
 const run = (folder: string): void => {
   for (const command of commandsIn(folder)) execFileSync("bash", ["-c", command], { cwd: folder, stdio: "pipe" });
 };
+
+test("who was told of a record is nobody else's on the machine: folder and files are their owner's alone", async () => {
+  const folder = await exported("hospital-a", record, "own");
+  const modes = [folder, ...readdirSync(folder).map((name) => join(folder, name))].map((path) => statSync(path).mode);
+  expect(modes.filter((mode) => (mode & 0o077) !== 0)).toEqual([]);
+});
 
 test.skipIf(!openssl.available)("both houses prove it: who has sealed, asked, answered and receipted", async () => {
   const atA = await exported("hospital-a", "PROOF", "a");
