@@ -97,7 +97,7 @@ function withdraw(site: Site, document: Item): readonly Change[] {
           }),
         ]),
     ...(record.id === document.record
-      ? [...endedPushes(site, record.id), ...notices(site, "cancel", record, record.id)]
+      ? [...endedPushes(site, openPushes(site, record.id)), ...notices(site, "cancel", record, record.id)]
       : []),
   ]);
 }
@@ -110,13 +110,15 @@ const openPushes = ({ store }: Site, record: Id): readonly Delivery[] =>
     .list({ record, limit: maxDeliveries })
     .filter(({ kind, state }) => kind === "push" && state !== "delivered" && state !== "discarded");
 
-/** What is not on the wire yet does not go out any more. */
-const endedPushes = (site: Site, record: Id): readonly Change[] =>
-  openPushes(site, record)
-    .filter(({ state }) => state !== "inflight")
-    .map(({ id }) =>
-      site.store.deliveries.mark(id, { state: "discarded", code: cancelled, reason: "its report was cancelled" }),
-    );
+/** What is not on the wire yet does not go out any more; where it is by now, its house has to be told: the message is judged once more. */
+function endedPushes({ store: { deliveries } }: Site, pushes: readonly Delivery[]): readonly Change[] {
+  const ids = pushes.filter(({ state }) => state !== "inflight").map(({ id }) => id);
+  const reason = "its report was cancelled";
+  return [
+    deliveries.unsent(ids),
+    ...ids.map((id) => deliveries.mark(id, { state: "discarded", code: cancelled, reason })),
+  ];
+}
 
 /** Houses that were told, or will be, that a record was cancelled, or that it replaces another. */
 const noticesOf = ({ store }: Site, record: Id, action: Notice["action"]): readonly string[] =>

@@ -75,6 +75,8 @@ const maxHeldBytes = 64 * 1024 * 1024;
 const maxHeldEachBytes = 1024 * 1024;
 
 const maxLater = 4;
+/** How often a message is judged of which something has changed before its verdict was kept. */
+const maxLooks = 8;
 
 /** How often a verdict is tried that fails for a reason of this house's own: a disk that is full for as long as it is. */
 const maxTries: Readonly<Partial<Record<ErrorCode, number>>> = { STORE_FULL: Number.POSITIVE_INFINITY, UNEXPECTED: 5 };
@@ -89,11 +91,16 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   const later = openLanes({ perSender: maxLater, total: maxLater });
   let held = 0;
 
-  /** The same document in another message was kept meanwhile: looked at again, it is a repetition. */
-  const settleAtLast = (message: SpooledMessage, started: number): Promise<Verdict> =>
-    settleOne(message, started).catch((thrown: unknown) =>
-      codeOf(thrown) === "STORE_CONFLICT" ? settleOne(message, started) : Promise.reject(thrown),
-    );
+  /** Something that it was judged by has changed meanwhile: its document was kept from another message, or what it cancels has left. */
+  const settleAtLast = async (message: SpooledMessage, started: number): Promise<Verdict> => {
+    for (let looks = 1; ; looks += 1) {
+      try {
+        return await settleOne(message, started);
+      } catch (thrown) {
+        if (codeOf(thrown) !== "STORE_CONFLICT" || looks === maxLooks) throw thrown;
+      }
+    }
+  };
   /**
    * A failure that may pass leaves the message refused with AR, for its sender to repeat; where that one has been answered and never
    * will, it is tried again here.

@@ -52,6 +52,10 @@ const isAsked =
   "kind IN ('fetch', 'retrieve') AND state IN ('delivered', 'discarded') AND record IS NULL AND payload <> x''";
 export const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id < ? AND id > ? ORDER BY id LIMIT +?`;
 
+/** Fails where it finds one: a name may not be null. */
+const unsentSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')`;
+
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
     id: text(row, "id"),
@@ -104,6 +108,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         attempts,
         id,
       ),
+    unsent: (ids) => change(unsentSql, JSON.stringify(ids)),
     inflight: (ids) =>
       db
         .all(

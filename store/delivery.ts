@@ -48,6 +48,8 @@ export type Deliveries = {
   mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
   /** On the wire from now on; nothing happens to one that is over meanwhile. */
   take(id: Id, attempts: number): Change;
+  /** Fails with STORE_CONFLICT where one of these is on the wire. */
+  unsent(ids: readonly Id[]): Change;
   /** Which of these are on the wire. */
   inflight(ids: readonly Id[]): readonly Id[];
   /** Those that are due after `latest` are due at `now`. */

@@ -1,0 +1,67 @@
+/** A cancellation that comes while its report goes onto the wire to a partner: the partner is told of it. */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openMessageIntake } from "../../pipeline/intake-message.ts";
+import { openMessages } from "../../pipeline/messages.ts";
+import { openPace } from "../../pipeline/pace.ts";
+import { newDelivery } from "../../pipeline/route.ts";
+import type { Change, Item } from "../../store/store.ts";
+import { wire } from "../envelope/people.ts";
+import { cancelFor, documents, mdmFor } from "../fixtures/documents.ts";
+import { testPki, until } from "../sites.ts";
+import { siteAlone } from "./site-alone.ts";
+
+test("every push that began before the cancellation was kept goes on, and its house is told", async () => {
+  const data = mkdtempSync(join(tmpdir(), "semrs-cancelled-push-"));
+  /** What is committed ahead of the next commits, one each. */
+  const ahead: (() => readonly Change[])[] = [];
+  const site = await siteAlone({ PKI: await testPki(), DATA: data, ANSWER: "validated" }, (opened) => ({
+    ...opened,
+    commit: async (...of) => {
+      const first = ahead.shift();
+      if (first) await opened.commit(first());
+      await opened.commit(...of);
+    },
+  }));
+  const { store } = site;
+  const kept: Item[] = [];
+  const { intake } = openMessageIntake(
+    site,
+    openMessages(site, (item) => void kept.push(item)),
+    openPace(),
+  );
+  const send = async (message: Uint8Array, controlId: string): Promise<void> => {
+    const arrival = { mediaType: "application/hl7-v2", controlId, sender: "HIS", body: wire(message) } as const;
+    expect(await (await intake("his", arrival)).answer).toEqual({ accepted: true });
+  };
+  await send(mdmFor(documents["113"], { controlId: "M1", name: "DOC1^HIS" }), "M1");
+  await until("kept", () => kept.length === 1);
+  const [document] = kept as [Item];
+  const id = store.newId();
+  const { key, channel, patients, facts } = document;
+  const houses = ["hospital-b", "hospital-c", "hospital-d"];
+  const pushes = houses.map((house) => ({ ...newDelivery(site, "push", channel, house), record: id }));
+  const [first = "", second = ""] = pushes.map((push) => push.id);
+  const { entry } = facts as { entry: unknown };
+  const own = { origin: "own", author: site.config.site, state: "stored", code: null, reason: null } as const;
+  const octets = new Uint8Array(1);
+  const sealed = { manifest: octets, signature: octets, manifestSha256: "0".repeat(64), parts: [] };
+  await store.commit([
+    ...store.records.add({ ...own, ...sealed, id, channel, key, patients, entry, createdAt: site.now().toISOString() }),
+    ...store.items.seal([document.id], id),
+    ...pushes.map(store.deliveries.add),
+  ]);
+  // The first begins before the first verdict is kept, the second before the next one.
+  ahead.push(
+    () => [store.deliveries.take(first, 1)],
+    () => [store.deliveries.take(second, 1)],
+  );
+  await send(cancelFor("M2", "DOC1^HIS"), "M2");
+  expect(ahead).toEqual([]);
+  expect(pushes.map((push) => store.deliveries.stateOf(push.id))).toEqual(["inflight", "inflight", "discarded"]);
+  const told = store.deliveries.list({ record: id, limit: 9 }).filter(({ kind }) => kind === "notify");
+  expect(told.map(({ destination }) => destination)).toEqual(["hospital-b", "hospital-c"]);
+  await store.close();
+});
