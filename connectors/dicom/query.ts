@@ -14,8 +14,8 @@ type Level = "study" | "series" | "image";
 const maxAnswers: Readonly<Record<Level, number>> = { study: 10_000, series: 10_000, image: 100_000 };
 /** A PACS that reads from tape says nothing for long, or that it is still at it. */
 const moveSeconds = 600;
-/** It says so once an instance, or once a second. */
-const maxMoveAnswers = 70_000;
+/** It says so once an instance, of which no record has more than 25,000, or once a second. */
+const maxMoveAnswers = 30_000;
 
 /** How many instances of a study the PACS knows: NumberOfStudyRelatedInstances, or counted where it does not say; 0 for none. */
 export async function countOf(peer: Peer, studyInstanceUid: string, signal: AbortSignal): Promise<number> {
