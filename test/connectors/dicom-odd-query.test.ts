@@ -47,7 +47,7 @@ const match = Buffer.concat(
   ),
 );
 const count = (port: number, change = {}) =>
-  countOf(settings(port, { responseSeconds: 2, ...change }), "1.2.3", context.signal);
+  countOf(settings(port, { responseSeconds: 1, ...change }), "1.2.3", context.signal);
 const ended = (peer: ScriptedPeer) => peer.next().then(() => peer.socket.end(releaseRp));
 
 describe("an identifier", () => {
