@@ -3,14 +3,11 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openMessageIntake } from "../../pipeline/intake-message.ts";
-import { openMessages } from "../../pipeline/messages.ts";
-import { openPace } from "../../pipeline/pace.ts";
 import { newDelivery } from "../../pipeline/route.ts";
 import type { Change, Item } from "../../store/store.ts";
-import { wire } from "../envelope/people.ts";
 import { cancelFor, documents, mdmFor } from "../fixtures/documents.ts";
 import { testPki, until } from "../sites.ts";
+import { hisAlone } from "./his-alone.ts";
 import { siteAlone } from "./site-alone.ts";
 
 test("every push that began before the cancellation was kept goes on, and its house is told", async () => {
@@ -26,16 +23,7 @@ test("every push that began before the cancellation was kept goes on, and its ho
     },
   }));
   const { store } = site;
-  const kept: Item[] = [];
-  const { intake } = openMessageIntake(
-    site,
-    openMessages(site, (item) => void kept.push(item)),
-    openPace(),
-  );
-  const send = async (message: Uint8Array, controlId: string): Promise<void> => {
-    const arrival = { mediaType: "application/hl7-v2", controlId, sender: "HIS", body: wire(message) } as const;
-    expect(await (await intake("his", arrival)).answer).toEqual({ accepted: true });
-  };
+  const { kept, send } = hisAlone(site);
   await send(mdmFor(documents["113"], { controlId: "M1", name: "DOC1^HIS" }), "M1");
   await until("kept", () => kept.length === 1);
   const [document] = kept as [Item];
