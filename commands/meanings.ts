@@ -157,7 +157,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   ],
   CONFIG_INVALID: [
     "The configuration, a key file or a port is wrong.",
-    "Correct what the message names, file:line:column.",
+    "Correct what the message names, then semrs reload or start again; semrs journal release what it stopped.",
   ],
   ALREADY_RUNNING: [
     "Another process uses this data folder or port.",

@@ -8,6 +8,7 @@ import { readAudit } from "./audit.ts";
 import { findings, listEmergencies, reviewEmergency } from "./emergencies.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
 import { evidenceOf } from "./evidence.ts";
+import { saysGone } from "./gone.ts";
 import { listedStates, listJournal, maxListed, recordLine, trace } from "./journal.ts";
 import { discard, release, resend, reveal } from "./journal-actions.ts";
 import { describeRoutes } from "./openapi.ts";
@@ -96,7 +97,7 @@ export const routes: readonly Route[] = [
   get("/journal", {
     summary: "What is not done, or what is in one state.",
     query: listQuery,
-    answer: ({ running: { site }, query }) => waits(site, listJournal(site.store, query)),
+    answer: ({ running: { site }, query }) => listed(site, listJournal(site.store, query)),
   }),
   post("/journal/search", {
     summary:
@@ -106,7 +107,10 @@ export const routes: readonly Route[] = [
   }),
   get("/trace/{id}", {
     summary: "The way of one message: by an id, the last digits of one, or a control id.",
-    answer: async ({ running: { site }, id }) => waits(site, await trace(site.store, id)),
+    answer: async ({ running: { site }, id }) => {
+      const told = waits(site, await trace(site.store, id));
+      return { ...told, documents: saysGone(site.config, told.documents) };
+    },
   }),
   get("/records", { summary: "The newest sealed records.", answer: ({ running }) => records(running.site) }),
   get("/records/{id}/evidence", {
@@ -214,6 +218,10 @@ const windowLines = ({ config, store, now }: Site): readonly WindowLine[] =>
       left: store.stops.left("system", destination),
     };
   });
+
+const listed = (site: Site, told: ReturnType<typeof listJournal>) => {
+  return { ...waits(site, told), items: saysGone(site.config, told.items) };
+};
 
 /** A delivery that waits for its destination's window, or for its turn, says so. */
 function waits<Told extends { readonly deliveries: Parameters<typeof saysTurn>[1] }>(site: Site, told: Told): Told {

@@ -3,6 +3,7 @@ import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { readCrl } from "../envelope/crl.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
 import { expiryOf } from "./expiry.ts";
+import { goneChannels } from "./gone.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
 import { stopLines } from "./stops.ts";
@@ -44,6 +45,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
     ...asked("certificates", () => certificates(site)),
     listening(listeners, site.signal.aborted),
     balance(reconciler),
+    goneChannels(site.config, reconciler.last()),
     ...asked("stops", () => stops(site)),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */

@@ -57,6 +57,7 @@ describe("a site whose certificates end in 20 days", () => {
       "warn certificate tls",
       "pass listeners",
       "pass reconciliation",
+      "pass channels",
     ]);
     expect(lines[3]).toMatch(/: expires in 19 d, on \d{4}-\d\d-\d\d; have it issued anew$/);
     expect(lines).toContain("pass listeners: 3 open");

@@ -70,6 +70,45 @@ test("a document that waits is judged by the new rules", async () => {
   await until("sealed", async () => (await items()).waiting === undefined);
 });
 
+test("what waits under a channel that is in run no more is told of, and goes on once it is put back", async () => {
+  edit(/wait: "[^"]*", then: proceed/, 'wait: "1h", then: proceed');
+  await reload();
+  const study = { uid: "2.25.4711", accession: "", series: [], modality: "CT" };
+  const waits = cda({
+    form: "116",
+    extension: "G.1",
+    patient: chen,
+    code: "x",
+    display: "x",
+    title: "x",
+    body: "x",
+    study,
+  });
+  expect(await at.message(mdmFor(waits, { controlId: "G1" }))).toMatchObject({ state: "delivered" });
+  const before = readFileSync(file, "utf8");
+  edit("run: [imaging, documents]", "run: [pictures, documents]");
+  edit("\n  imaging: ", "\n  pictures: ");
+  expect((await reload()).changed).toContain("channels.imaging");
+
+  const listed = await at.admin("hospital-a").get<{ items: { channel: string; reason: string | null }[] }>("/journal");
+  expect(listed.items).toMatchObject([
+    { channel: "imaging", state: "waiting", reason: expect.stringMatching(/^channel imaging is no longer in run/) },
+  ]);
+  const [port, data] = [at.env.A_ADMIN, join(at.folder, "data", "hospital-a")];
+  const { out } = await semrs(["journal", "trace", "G1", "--admin", `http://127.0.0.1:${port}`, "--data", data]);
+  expect(out).toMatch(/^now: waiting since \S+, channel imaging is no longer in run; put it back or discard this$/m);
+  await at.admin("hospital-a").get("/status");
+  const ready = await fetch(`http://127.0.0.1:${at.env.A_ADMIN}/health/ready`, { headers: { accept: "text/plain" } });
+  expect(await ready.text()).toMatch(/^warn channels: not done: 1 of imaging, no longer in run; semrs journal list/m);
+
+  writeFileSync(file, before.replace('wait: "1h", then: proceed', "wait: 1ms, then: proceed"));
+  await reload();
+  await until("sealed", async () => (await items()).waiting === undefined);
+  await at.admin("hospital-a").get("/status");
+  const again = await fetch(`http://127.0.0.1:${at.env.A_ADMIN}/health/ready`, { headers: { accept: "text/plain" } });
+  expect(await again.text()).toMatch(/^pass channels: /m);
+});
+
 test.each([
   [
     "a key that is none",

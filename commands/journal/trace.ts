@@ -55,7 +55,7 @@ export function traceLines({ documents, records, deliveries, steps }: Traced): r
 function pending(documents: Traced["documents"], deliveries: Traced["deliveries"]): readonly string[] {
   const waiting = documents
     .filter(({ state }) => state === "waiting" || state === "held")
-    .map(({ state, since, code, reason }) => `now: ${state} since ${since}${because(code, reason)}`);
+    .map(({ state, since, code, reason }) => `now: ${state} since ${since}${said(code, reason)}`);
   const queued = deliveries
     .filter(({ state }) => state !== "delivered" && state !== "discarded")
     .map(({ kind, destination, state, attempts, due, code, reason }) => {
@@ -70,6 +70,9 @@ function pending(documents: Traced["documents"], deliveries: Traced["deliveries"
 /** A reason may be as another house told it. */
 const because = (code: string | null, reason: string | null): string =>
   code ? `, ${code}: ${inLine(reason ?? "")}${remedyOf(code)}` : "";
+/** A document that was not refused may say what it waits for. */
+const said = (code: string | null, reason: string | null): string =>
+  code === null && reason !== null ? `, ${inLine(reason)}` : because(code, reason);
 
 function remedyOf(code: string): string {
   const meaning = meaningOf(code);
