@@ -155,7 +155,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     tls: keys.tls,
     store,
     log,
-    metrics: openMetrics(config.site, store),
+    metrics: openMetrics(config.site, store, config),
     now,
     signal: stopping.signal,
     rest: (org) => {

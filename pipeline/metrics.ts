@@ -3,6 +3,8 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ChannelSum } from "../store/reconcile.ts";
 import type { Counts } from "../store/scans.ts";
 import type { Store } from "../store/store.ts";
+import type { Config } from "./config.ts";
+import { queueGauges } from "./queue-gauges.ts";
 
 export type Station =
   | "source"
@@ -30,8 +32,8 @@ export type Metrics = {
   reconciled(channels: readonly ChannelSum[], holds: boolean): void;
 };
 
-/** Metrics of one site; gauges are read from the store when somebody looks. */
-export function openMetrics(site: string, store: Store): Metrics {
+/** Metrics of one site; gauges are read from the store when somebody looks. `config`: whose systems and partners have a queue. */
+export function openMetrics(site: string, store: Store, config?: Config): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ site });
   const registers = [registry];
@@ -81,6 +83,7 @@ export function openMetrics(site: string, store: Store): Metrics {
   gauge("semrs_items", "Documents and instances by state.", "items");
   gauge("semrs_records", "Sealed records by state.", "records");
   gauge("semrs_deliveries", "Deliveries by state.", "deliveries");
+  if (config) queueGauges(registry, store, config);
   new Gauge({
     name: "semrs_emergencies_unreviewed",
     help: "Accesses in an emergency that nobody has reviewed.",

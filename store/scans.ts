@@ -14,8 +14,8 @@ const tables = { arrivals: "arrival", items: "item", records: "record", deliveri
 export type Counts = Readonly<Record<keyof typeof tables, Readonly<Record<string, number>>>>;
 /** Where an id, or the end of one, was found. */
 export type Found = { readonly kind: (typeof named)[number]; readonly id: Id };
-/** The oldest delivery to a destination that is due, milliseconds since 1970. */
-export type Queue = { readonly destination: string; readonly since: number };
+/** The oldest delivery to a destination that is due, milliseconds since 1970, and how many there are. */
+export type Queue = { readonly destination: string; readonly since: number; readonly count: number };
 
 /** What has ids that people are shown. */
 const named = ["arrival", "item", "record", "delivery"] as const;
@@ -40,10 +40,12 @@ export const scans = {
   /** Those that begin later are not waiting. */
   queues: ({ all }: Asked, now: number): readonly Queue[] =>
     all(
-      `SELECT destination, min(created_at) AS since FROM delivery
+      `SELECT destination, min(created_at) AS since, count(*) AS n FROM delivery
        WHERE state IN ('queued', 'inflight', 'ambiguous') AND (attempts > 0 OR due <= ?) GROUP BY destination`,
       now,
-    ).map((row) => ({ destination: text(row, "destination"), since: Date.parse(text(row, "since")) })),
+    ).map((row) => {
+      return { destination: text(row, "destination"), since: Date.parse(text(row, "since")), count: Number(row.n) };
+    }),
   /** No index is in the order of what ids end with. */
   endings: (asked: Asked, digits: string): readonly Found[] =>
     named.flatMap((kind) => found(asked, kind, "id LIKE '%' || ?", digits)),

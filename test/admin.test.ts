@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { routes } from "../pipeline/admin-routes.ts";
 import { sampleMessage } from "./fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki } from "./sites.ts";
+import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
 let at: TestExchange;
 let url: string;
@@ -99,6 +100,44 @@ test("every metric is in the page about operation, and no other", async () => {
   const page = readFileSync(join(import.meta.dirname, "..", "docs", "operations.md"), "utf8");
   const rows = page.match(/^\| `semrs_.*$/gm)?.flatMap((row) => row.match(/`semrs_\w+/g) ?? []) ?? [];
   expect(rows.map((name) => name.slice(1)).sort()).toEqual([...served].map(([, name]) => name).sort());
+});
+
+test("the rules for Prometheus in that page name metrics that there are", async () => {
+  const page = readFileSync(join(import.meta.dirname, "..", "docs", "operations.md"), "utf8");
+  const [, yaml = ""] = /```yaml\n(groups:[\s\S]*?)```/.exec(page) ?? [];
+  const { groups } = parse(yaml) as { groups: { rules: { alert: string; expr: string; for?: string }[] }[] };
+  const rules = groups.flatMap((group) => group.rules);
+  expect(rules.length).toBeGreaterThan(0);
+  const served = await (await fetch(`${url}/metrics`)).text();
+  for (const { alert, expr } of rules.filter((rule) => rule.alert !== "SemrsDown")) {
+    const named = [...expr.matchAll(/semrs_\w+/g)];
+    expect(named.length, alert).toBeGreaterThan(0);
+    for (const [name] of named) expect(served, alert).toContain(`# HELP ${name} `);
+  }
+});
+
+test("what waits for a partner or system is a figure of its own, and 0 where nothing does", async () => {
+  const queued = async () =>
+    Object.fromEntries(
+      [
+        ...(await (await fetch(`${url}/metrics`)).text()).matchAll(
+          /^semrs_queue_(\w+)\{destination="([^"]+)".*\} (\S+)$/gm,
+        ),
+      ].map(([, what, destination, value]) => [`${what} ${destination}`, Number(value)] as const),
+    );
+  const stop = (verb: string) => at.admin("hospital-a").post(`/stops/registry/${verb}`, { reason: "a test" });
+  await stop("pause");
+  await at.message(sampleMessage("mdm-t02-114"));
+  await until("one waits", async () => (await queued())["deliveries registry"] === 1);
+  const waiting = await queued();
+  expect(waiting).toMatchObject({ "deliveries hospital-b": 0, "oldest_seconds hospital-b": 0 });
+  expect(waiting["oldest_seconds registry"]).toBeGreaterThan(0);
+  // What only sends to us has no queue.
+  expect(Object.keys(waiting).sort()).toEqual(
+    ["deliveries", "oldest_seconds"].flatMap((what) => [`${what} hospital-b`, `${what} registry`]),
+  );
+  await stop("resume");
+  await until("none waits", async () => (await queued())["deliveries registry"] === 0);
 });
 
 test("a body that does not say it is JSON: what to send", async () => {

@@ -49,7 +49,7 @@ test("what waits is what is due or was tried, by its oldest; what a person decid
       delivery({ destination: "pacs", createdAt: at(4), due: 0, state: "parked" }),
     ].map((row) => store.deliveries.add(row)),
   );
-  expect(await store.scans.queues(10)).toEqual([{ destination: "his", since: Date.parse(at(3)) }]);
+  expect(await store.scans.queues(10)).toEqual([{ destination: "his", since: Date.parse(at(3)), count: 2 }]);
   expect(store.alerts.heldSince()).toBe(Date.parse(at(4)));
 });
 

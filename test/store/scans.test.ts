@@ -46,8 +46,8 @@ describe.each([
       made("registry", 5, { state: "inflight" }),
     ]);
     expect(await queues(10)).toEqual([
-      { destination: "his", since: Date.parse("2026-05-04T12:02:00Z") },
-      { destination: "registry", since: Date.parse("2026-05-04T12:05:00Z") },
+      { destination: "his", since: Date.parse("2026-05-04T12:02:00Z"), count: 2 },
+      { destination: "registry", since: Date.parse("2026-05-04T12:05:00Z"), count: 1 },
     ]);
     db.close();
   });
