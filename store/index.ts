@@ -1,5 +1,4 @@
 /** Opens a site's store: lock, keys, database, accept journal, blobs. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { readJournal } from "./accept-journal.ts";
 import { openAlerts } from "./alerts.ts";
@@ -23,6 +22,7 @@ import { openMerges } from "./merges.ts";
 import { openMessages } from "./messages.ts";
 import { openPatientKeys } from "./patient-keys.ts";
 import { openPatterns, type Patterns } from "./patterns.ts";
+import { openFolder } from "./permitted.ts";
 import { openRecords } from "./records.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
@@ -59,7 +59,7 @@ export async function openStore({
   minFreeBytes = defaultMinFreeBytes,
   ballastBytes = 0,
 }: StoreOptions): Promise<Store> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  openFolder(folder);
   const unlock = lockFolder(folder);
   let db: Database | undefined;
   try {

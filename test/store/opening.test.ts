@@ -1,5 +1,16 @@
 /** What a store says that does not open, and what it leaves alone until somebody has looked. */
-import { copyFileSync, mkdirSync, readdirSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, expect, test } from "vitest";
@@ -20,6 +31,33 @@ async function filled(): Promise<string> {
   await store.close();
   return name;
 }
+
+/** Root may do anything: somebody else is asked then, whom all but one file belongs to. */
+test.each(["semrs.db", "accept.journal", "blobs", "."])(
+  "%s that is closed to this user is told as that",
+  async (name) => {
+    await filled();
+    const [nobody, isRoot] = [65_534, process.getuid?.() === 0];
+    const closed = join(folder, name);
+    const mode = statSync(closed).mode;
+    if (isRoot) for (const each of ["..", ".", ...readdirSync(folder)]) chownSync(join(folder, each), nobody, nobody);
+    if (isRoot) chownSync(closed, 0, 0);
+    else chmodSync(closed, 0);
+    const script = `import { openStore } from ${JSON.stringify(join(import.meta.dirname, "../../store/index.ts"))};
+    await openStore({ folder: ${JSON.stringify(folder)}, key: Buffer.from("${Buffer.from(key).toString("hex")}", "hex"), now: () => new Date() })
+      .catch(({ code, message }) => process.stdout.write(JSON.stringify({ code, message })));`;
+    const user = isRoot ? { uid: nobody, gid: nobody } : {};
+    const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      ...user,
+      encoding: "utf8",
+    });
+    chmodSync(closed, mode);
+    expect(JSON.parse(stdout)).toEqual({
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining(`${join(folder, name)} is closed to this user; give the data folder`),
+    });
+  },
+);
 
 test.for<[string, () => void]>([
   ["another file", () => writeFileSync(index(), Buffer.alloc(8192, 7))],
