@@ -41,7 +41,15 @@ export async function release(
     const { id } = subject;
     const held = matterOf(site, subject.item);
     const { changes, waiting } = replace ? replacing(site, held, reason) : releasing(site, held, reason);
-    await decide(site, id, [...changes, ...acted(site, "release", subject, reason, held.length)]);
+    await decide(site, id, [
+      // What was discarded or let go meanwhile is not brought back.
+      store.items.are(
+        held.map((item) => item.id),
+        "held",
+      ),
+      ...changes,
+      ...acted(site, "release", subject, reason, held.length),
+    ]);
     for (const item of waiting) releases.look(item);
     return done(site, "admin.released", id, "waiting", reason, waiting.length);
   }

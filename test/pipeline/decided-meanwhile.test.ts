@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sealWhole } from "../../envelope/index.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
-import { discard } from "../../pipeline/journal-actions.ts";
+import { discard, release } from "../../pipeline/journal-actions.ts";
 import { routeSealed } from "../../pipeline/route.ts";
 import { sealRecord } from "../../pipeline/seal.ts";
 import type { Assembled } from "../../pipeline/waiting-room.ts";
@@ -76,5 +76,28 @@ test("what leaves while a person's decision is being written is not discarded, a
   });
   expect(store.items.find(id)?.state).toBe("sealed");
   expect(others.map((each) => store.items.find(each.id)?.state)).toEqual(["waiting"]);
+  await store.close();
+});
+
+test("what another person discards while a release is being written is not brought back, and who released is told", async () => {
+  const { site, instances } = await withStudy(2);
+  const { store } = site;
+  const id = instances[0]?.id ?? "";
+  const held = { state: "held", code: "STUDY_LATE", reason: "late" } as const;
+  await store.commit(instances.map((each) => store.items.mark(each.id, held)));
+  // The other's decision is ahead on its way to the disk.
+  const commit: typeof store.commit = async (...of) => {
+    await discard(site, id, "of another hospital");
+    await store.commit(...of);
+  };
+  const looked: string[] = [];
+  const releases = { look: (item: Item) => looked.push(item.id), again: async () => undefined };
+  const released = release({ ...site, store: { ...store, commit } }, releases, id, "it is theirs");
+  await expect(released).rejects.toMatchObject({
+    code: "STORE_CONFLICT",
+    message: expect.stringContaining("nothing was changed"),
+  });
+  expect(instances.map((each) => store.items.find(each.id)?.state)).toEqual(instances.map(() => "discarded"));
+  expect(looked).toEqual([]);
   await store.close();
 });
