@@ -4,12 +4,16 @@ import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import type { RetrievePayload } from "./fetch.ts";
+import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
 import { sealedBy } from "./remembered.ts";
+import { replaced } from "./replacement.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 const maxDeliveries = 100;
+/** Of one report: what replaces it, what replaces that, and so on. */
+const maxVersions = 100;
 /** Retrievals that are looked at for the one of a document that is replaced. */
 const [maxUnderWay, maxLooked] = [1_000, 2_000];
 
@@ -83,16 +87,44 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
   ];
 }
 
-/** Whether the system has been told of the cancellation of a report that it is to get now: one that it refused before, or is sent once more. */
-export const isToldOf = ({ store }: Site, { code, id }: StoredRecord, delivery: Delivery): boolean =>
-  code === cancelled &&
-  !isCancellation(delivery.payload) &&
-  store.deliveries
-    .list({ record: id, limit: maxDeliveries })
-    .some(
-      ({ destination, state, payload }) =>
-        destination === delivery.destination && state === "delivered" && isCancellation(payload),
-    );
+/** Why a system does not get a report any more, one that it refused before or is sent once more: it has its cancellation, or what replaces it. */
+export function overtakenAt({ store }: Site, { code, id, author, key }: StoredRecord, delivery: Delivery) {
+  if (isCancellation(delivery.payload)) return undefined;
+  const isTold =
+    code === cancelled &&
+    store.deliveries
+      .list({ record: id, limit: maxDeliveries })
+      .some(
+        ({ destination, state, payload }) =>
+          destination === delivery.destination && state === "delivered" && isCancellation(payload),
+      );
+  if (isTold) return { code: cancelled, reason: "its author has cancelled it, and the system was told" };
+  return store.messages.hasTaken(replacedAt(delivery), sealedBy(author, key))
+    ? { code: replaced, reason: "its author has replaced it, and the system has what replaces it" }
+    : undefined;
+}
+
+/** In the delivery ledger: what a system has the replacement of. */
+const replacedAt = ({ destination }: Delivery): string => `replaced ${destination}`;
+
+/** A system has got a report: what that replaces, and what that one replaced, does not go there after it. */
+export function replacedWith(site: Site, record: StoredRecord, delivery: Delivery): readonly Change[] {
+  const { store, now } = site;
+  if (isCancellation(delivery.payload)) return [];
+  const keys = new Set([record.key]);
+  // A set that grows while it is gone through: each is looked at once.
+  for (const key of keys)
+    for (const held of store.records.byKey(key)) {
+      if (held.author !== record.author || keys.size > maxVersions) continue;
+      const { entry } = (held.entry ?? {}) as Partial<ReceivedFacts>;
+      for (const { type, uniqueId } of entry?.relatedDocuments ?? [])
+        if (type === "RPLC") keys.add(store.tokens.of("document", "", uniqueId));
+    }
+  keys.delete(record.key);
+  return [...keys].map((key) =>
+    store.messages.took(replacedAt(delivery), sealedBy(record.author, key), now().toISOString()),
+  );
+}
 
 /** Whether a message delivery tells of a cancellation. */
 export const isCancellation = (payload: unknown): boolean =>

@@ -13,8 +13,7 @@ import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/stor
 import { recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
-import { isCancellation, isToldOf } from "./corrected.ts";
-import { cancelled } from "./correction.ts";
+import { isCancellation, overtakenAt, replacedWith } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
@@ -66,10 +65,8 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const { store, config, log, now } = site;
   const received = recordOf(site, delivery);
   const { record, facts } = received;
-  if (isToldOf(site, record, delivery)) {
-    const reason = "its author has cancelled it, and the system was told";
-    return { changes: [], event: "dropped", answer: reason, ended: { state: "discarded", code: cancelled, reason } };
-  }
+  const over = overtakenAt(site, record, delivery);
+  if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
   const mllp = config.own.systems[delivery.destination]?.mllp;
   if (!mllp?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
@@ -123,7 +120,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   };
   log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
   const took = store.messages.took(delivery.destination, record.key, now().toISOString());
-  const changes = [took, ...settled(site, received, delivery)];
+  const changes = [took, ...replacedWith(site, record, delivery), ...settled(site, received, delivery)];
   return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
 }
 

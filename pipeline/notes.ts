@@ -91,7 +91,10 @@ export const noteMeanings = {
     "A corrected instance whose predecessor has left; it follows as an addendum that takes its place.",
     "Nothing.",
   ],
-  REPLACED: ["A corrected instance under the same SOP Instance UID stands for this one.", "Nothing."],
+  REPLACED: [
+    "A corrected instance under the same SOP Instance UID stands for this one, or this system has the report that replaces it.",
+    "Nothing.",
+  ],
   REJECTED: [
     "The PACS rejected this instance with a rejection note; it is not sealed, or was sealed before.",
     "Nothing, where it was not sealed; else tell the houses that fetched it: the note follows as an addendum.",

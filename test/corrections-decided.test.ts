@@ -24,7 +24,7 @@ beforeEach(async () => {
     async ({ body }) => {
       const { messageType } = readMsh(Buffer.concat(await Array.fromAsync(body)));
       got.push(messageType.slice(0, 7));
-      const isRefused = isRefusing && messageType.startsWith("MDM^T02");
+      const isRefused = isRefusing && /^MDM\^T(02|10)/.test(messageType);
       return { duplicate: false, answer: Promise.resolve(isRefused ? answer : { accepted: true }) };
     },
     context,
@@ -68,6 +68,32 @@ test("a report that HIS B refused, and was told is cancelled, does not go there 
   await until("ended", async () => !/parked|queued|inflight/.test((await released())?.state ?? ""));
   expect(await released()).toMatchObject({ state: "discarded", code: "CANCELLED" });
   expect(got).toEqual(["MDM^T02", "MDM^T11"]);
+});
+
+test("a report that HIS B refused does not go there after what replaces it, nor after what replaces that", async () => {
+  isRefusing = true;
+  await sent("parked");
+  const replace = (n: number) => {
+    const names = { event: "MDM^T10^MDM_T02", name: `DOC${n}^HIS`, parent: `DOC${n - 1}^HIS` };
+    return exchange.message(mdmFor(report(`DECIDED.${n}`), { controlId: `M${n}`, ...names }));
+  };
+  const b = exchange.admin("hospital-b");
+  const all = async () => {
+    const records = await b.get<readonly { readonly id: string }[]>("/records");
+    return (await Promise.all(records.map(({ id }) => deliveries(id)))).flat();
+  };
+  const parked = async () => (await all()).filter(({ state }) => state === "parked");
+  await replace(2);
+  await until("both are refused", async () => (await parked()).length === 2);
+  isRefusing = false;
+  await replace(3);
+  await until("the last one is there", async () => (await all()).some(({ state }) => state === "delivered"));
+  for (const { id } of await parked()) await b.post(`/journal/${id}/release`, { reason: "HIS B takes it now" });
+  await until("ended", async () => (await all()).every(({ state }) => /delivered|discarded/.test(state)));
+  expect((await all()).filter(({ code }) => code === "REPLACED").map(({ state }) => state)).toEqual(
+    Array(2).fill("discarded"),
+  );
+  expect(got).toEqual(["MDM^T02", "MDM^T10", "MDM^T10"]);
 });
 
 test("a report that a person has sent to HIS B once more is cancelled there once", async () => {
