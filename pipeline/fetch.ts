@@ -127,7 +127,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { patientIds, admission, message, emergency } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
-  const asked = new Set<string>();
+  const asked = new Map<string, Registered>();
   let found = 0;
   for (const rule of channel.fetch.rules) {
     const since = new Date(now().getTime() - rule.since).toISOString();
@@ -145,14 +145,17 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
     changes.push(...kept);
     for (const registered of entries) {
       if (isKnown(site, registered) || asked.has(registered.id)) continue;
-      asked.add(registered.id);
-      const retrieval = newDelivery(site, "retrieve", channel.name, registered.entry.repositoryUniqueId);
-      const payload: RetrievePayload = { registered, admission };
-      changes.push(
-        store.deliveries.add({ ...retrieval, payload }),
-        store.messages.took("retrieval", sealedBy(registered.org, registered.manifestSha256), now().toISOString()),
-      );
+      asked.set(registered.id, registered);
     }
+  }
+  for (const { registered, after } of parentsFirst([...asked.values()])) {
+    const retrieval = newDelivery(site, "retrieve", channel.name, registered.entry.repositoryUniqueId);
+    const order = after === null ? null : store.tokens.of("document", "", after);
+    const payload: RetrievePayload = { registered, admission };
+    changes.push(
+      store.deliveries.add({ ...retrieval, order, payload }),
+      store.messages.took("retrieval", sealedBy(registered.org, registered.manifestSha256), now().toISOString()),
+    );
   }
   // What was pushed since the patient came waits for whoever asks.
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
@@ -160,6 +163,35 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const detail = `${found} entries, ${asked.size} new`;
   if (message) changes.push(step(site, message, "fetch", "answered", { peer: delivery.destination, detail }));
   return { changes, event: "answered", answer: detail, audit };
+}
+
+/**
+ * As they are, but for documents and their addenda, which are asked for one after the other, the document first; `after` is
+ * the document that an addendum, and what is added to that, is in the end about.
+ */
+function parentsFirst(
+  entries: readonly Registered[],
+): readonly { readonly registered: Registered; readonly after: string | null }[] {
+  const byName = new Map(entries.map((each) => [`${each.org} ${each.entry.uniqueId}`, each]));
+  const parentOf = ({ org, entry }: Registered): Registered | undefined => {
+    const appended = entry.relatedDocuments.find(({ type }) => type === "APND");
+    return appended && byName.get(`${org} ${appended.uniqueId}`);
+  };
+  const lines = new Map(
+    entries.map((each) => {
+      const line = new Set([each]);
+      for (const one of line) {
+        const parent = parentOf(one);
+        if (parent) line.add(parent);
+      }
+      return [each, [...line].reverse()];
+    }),
+  );
+  const parents = new Set([...lines.values()].filter(({ length }) => length > 1).flat());
+  return [...new Set([...lines.values()].flat())].map((registered) => {
+    const first = lines.get(registered)?.[0] ?? registered;
+    return { registered, after: parents.has(registered) ? first.entry.uniqueId : null };
+  });
 }
 
 /** The newest entries that a question is for. A page may be short, even empty, and have another one behind it. */
