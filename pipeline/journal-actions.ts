@@ -55,7 +55,8 @@ export async function release(
   }
   if (subject.kind === "delivery" && isOpen(subject.delivery)) {
     const { id } = subject;
-    await store.commit([
+    await decide(site, id, [
+      store.deliveries.is(id, subject.delivery.state),
       store.deliveries.mark(id, {
         state: "queued",
         due: now().getTime(),
@@ -93,7 +94,8 @@ export async function discard(site: Site, query: string, reason: string): Promis
     return done(site, "admin.discarded", subject.id, "discarded", reason, items.length);
   }
   if (subject.kind === "delivery" && isOpen(subject.delivery))
-    await store.commit([
+    await decide(site, subject.id, [
+      store.deliveries.is(subject.id, subject.delivery.state),
       store.deliveries.mark(subject.id, ended),
       step(site, subject.id, "admin", "discarded", { detail: reason }),
       ...acted(site, "discard", subject, reason),

@@ -55,6 +55,8 @@ export const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id
 /** Fails where it finds one: a name may not be null. */
 const unsentSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')`;
+const isSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = ?)`;
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -109,6 +111,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         id,
       ),
     unsent: (ids) => change(unsentSql, JSON.stringify(ids)),
+    is: (id, state) => change(isSql, id, state),
     inflight: (ids) =>
       db
         .all(

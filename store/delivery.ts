@@ -50,6 +50,8 @@ export type Deliveries = {
   take(id: Id, attempts: number): Change;
   /** Fails with STORE_CONFLICT where one of these is on the wire. */
   unsent(ids: readonly Id[]): Change;
+  /** Fails with STORE_CONFLICT where it is in another state by now. */
+  is(id: Id, state: DeliveryState): Change;
   /** Which of these are on the wire. */
   inflight(ids: readonly Id[]): readonly Id[];
   /** Those that are due after `latest` are due at `now`. */

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { sealWhole } from "../../envelope/index.ts";
 import { openInstanceIntake } from "../../pipeline/intake-instance.ts";
 import { discard, release } from "../../pipeline/journal-actions.ts";
-import { routeSealed } from "../../pipeline/route.ts";
+import { newDelivery, routeSealed } from "../../pipeline/route.ts";
 import { sealRecord } from "../../pipeline/seal.ts";
 import type { Assembled } from "../../pipeline/waiting-room.ts";
 import type { Item } from "../../store/store.ts";
@@ -99,5 +99,29 @@ test("what another person discards while a release is being written is not broug
   });
   expect(instances.map((each) => store.items.find(each.id)?.state)).toEqual(instances.map(() => "discarded"));
   expect(looked).toEqual([]);
+  await store.close();
+});
+
+test.each([
+  ["release", "inflight"],
+  ["release", "discarded"],
+  ["discard", "inflight"],
+] as const)("%s of a delivery that is %s by then changes nothing", async (act, state) => {
+  const { site } = await withStudy(1);
+  const { store } = site;
+  const delivery = newDelivery(site, "message", "incoming", "his");
+  await store.commit([store.deliveries.add(delivery)]);
+  const commit: typeof store.commit = async (...of) => {
+    await store.commit([store.deliveries.mark(delivery.id, { state })]);
+    await store.commit(...of);
+  };
+  const meanwhile = { ...site, store: { ...store, commit } };
+  const releases = { look: () => undefined, again: async () => undefined };
+  const decided =
+    act === "discard"
+      ? discard(meanwhile, delivery.id, "of another hospital")
+      : release(meanwhile, releases, delivery.id, "it is theirs");
+  await expect(decided).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(store.deliveries.find(delivery.id)?.state).toBe(state);
   await store.close();
 });
