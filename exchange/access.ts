@@ -5,7 +5,7 @@
 import { Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { PurposeOfUse, Query } from "../formats/query.ts";
-import type { EntryRow, Store, Token } from "../store/store.ts";
+import type { EntryRow, Id, Store, Token } from "../store/store.ts";
 import { samePatients, tokenOf } from "./patients.ts";
 import { entryOf } from "./query-filters.ts";
 
@@ -46,7 +46,7 @@ function consents(store: Store, org: string): (row: EntryRow) => boolean {
   const known = new Map<string, readonly ConsentFacts[]>();
   const said = (tokens: readonly Token[]): readonly ConsentFacts[] => {
     const patient = tokens.join();
-    const before = known.get(patient) ?? (store.consents.of(tokens) as readonly ConsentFacts[]);
+    const before = known.get(patient) ?? store.consents.of(tokens).map(({ facts }) => facts as ConsentFacts);
     known.set(patient, before);
     return before;
   };
@@ -58,3 +58,26 @@ function consents(store: Store, org: string): (row: EntryRow) => boolean {
     return all.findLast((each) => includes(each.orgs, org) && includes(each.forms, row.form))?.decision === "withhold";
   };
 }
+
+/** Statements of one patient of which each decides something. One of all houses and forms ends all before it, and always has a place. */
+const maxConsents = 256;
+
+/** Which earlier ones of an id a new one ends, and those that others had ended before; TOO_LARGE when too many are left. */
+export function endedBy(store: Store, patient: Token, facts: ConsentFacts): readonly Id[] {
+  const [standing, ended]: [ConsentFacts[], Id[]] = [[facts], []];
+  for (const each of store.consents.of([patient]).toReversed()) {
+    const earlier = each.facts as ConsentFacts;
+    if (standing.some((later) => covers(later.orgs, earlier.orgs) && covers(later.forms, earlier.forms)))
+      ended.push(each.id);
+    else if (standing.push(earlier) > maxConsents)
+      throw new Fault(
+        "TOO_LARGE",
+        `a patient has ${maxConsents} consents that each decide something; tell one of all houses and forms, then what differs`,
+      );
+  }
+  return ended;
+}
+
+/** A list that is left out is of all. */
+const covers = (later: readonly string[] | undefined, earlier: readonly string[] | undefined): boolean =>
+  later === undefined || (earlier?.every((each) => later.includes(each)) ?? false);

@@ -4,7 +4,7 @@ import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
 import type { AuditedPatient, Change, EntryRow, Store } from "../store/store.ts";
-import { type AccessRule, accessOf, type ConsentFacts, emergency } from "./access.ts";
+import { type AccessRule, accessOf, type ConsentFacts, emergency, endedBy } from "./access.ts";
 import type { Answer } from "./answers.ts";
 import { answerOnce, part1, seen } from "./once.ts";
 import { type MergedIds, tokenOf } from "./patients.ts";
@@ -168,9 +168,12 @@ function consented(
       "RECIPIENT_UNKNOWN",
       "a consent names a house that takes no part; semrs participants list tells who does",
     );
-  const facts: ConsentFacts = { decision, orgs, forms };
-  return patientIds.flatMap((id) =>
-    store.consents.add({ id: store.newId(), patient: tokenOf(store, id), org, at: now().toISOString(), facts }),
+  const facts: ConsentFacts = { decision, orgs: orgs && [...new Set(orgs)], forms: forms && [...new Set(forms)] };
+  return [...new Set(patientIds.map((id) => tokenOf(store, id)))].flatMap((patient) =>
+    store.consents.add(
+      { id: store.newId(), patient, org, at: now().toISOString(), facts },
+      endedBy(store, patient, facts),
+    ),
   );
 }
 

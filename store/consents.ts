@@ -1,7 +1,10 @@
-/** What patients allow, as the house that gives their id says: rows that are added and never changed; a later one is above an earlier. */
+/**
+ * What patients allow, as the house that gives their id says: rows that are never changed; a later one is above an earlier, and goes
+ * in with the end of those of which nothing is left to decide. The audit log has them all.
+ */
 import type { StorageKeys } from "./keys.ts";
 import { momentSql, tick } from "./moment.ts";
-import { openJson, sealJson } from "./rows.ts";
+import { openJson, sealJson, text } from "./rows.ts";
 import { change, type Database } from "./sqlite.ts";
 import type { Change, Id, Token } from "./store.ts";
 
@@ -17,19 +20,21 @@ export type ConsentRow = {
 };
 
 export type Consents = {
-  add(row: ConsentRow): readonly Change[];
+  /** A row, and the end of those that it leaves nothing to. */
+  add(row: ConsentRow, ended?: readonly Id[]): readonly Change[];
   /** What holds for any of these ids, the latest last. */
-  of(patients: readonly Token[]): readonly unknown[];
+  of(patients: readonly Token[]): readonly Pick<ConsentRow, "id" | "facts">[];
 };
 
 export function openConsents(db: Database, keys: StorageKeys): Consents {
   return {
-    add: ({ id, patient, org, at, facts }) => [
+    add: ({ id, patient, org, at, facts }, ended = []) => [
       tick,
       change(
         `INSERT INTO consent (n, id, patient, org, at, facts) VALUES (${momentSql}, ?, ?, ?, ?, ?)`,
         ...[id, patient, org, at, sealJson(keys, "consent", id, "facts", facts)],
       ),
+      ...ended.map((each) => change("DELETE FROM consent WHERE id = ?", each)),
     ],
     of: (patients) =>
       db
@@ -37,6 +42,6 @@ export function openConsents(db: Database, keys: StorageKeys): Consents {
           "SELECT * FROM consent WHERE patient IN (SELECT value FROM json_each(?)) ORDER BY n",
           JSON.stringify(patients),
         )
-        .map((row) => openJson(keys, "consent", String(row.id), "facts", row)),
+        .map((row) => ({ id: text(row, "id"), facts: openJson(keys, "consent", text(row, "id"), "facts", row) })),
   };
 }

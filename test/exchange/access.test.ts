@@ -2,8 +2,9 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AccessRule, accessOf, type ConsentFacts } from "../../exchange/access.ts";
+import { type AccessRule, accessOf, type ConsentFacts, endedBy } from "../../exchange/access.ts";
 import { tokenOf } from "../../exchange/patients.ts";
 import { answerQuery } from "../../exchange/queries.ts";
 import { readCommand, writeCommand } from "../../formats/command.ts";
@@ -134,6 +135,27 @@ describe("rules and consents", () => {
     expect(names(ask(find("d")))).toEqual([]);
     expect(names(ask(find("d"), everything, "hospital-a"))).toHaveLength(3);
   });
+
+  test("an id has as many consents as decide something, up to a limit; one of all always has a place", async () => {
+    const patient = tokenOf(store, id("g"));
+    const tell = (forms?: readonly string[]) => {
+      const facts: ConsentFacts = { decision: "share", ...(forms ? { forms: [...forms] } : {}) };
+      const row = { id: store.newId(), patient, org: "hospital-a", at: "2026", facts };
+      return store.commit(store.consents.add(row, endedBy(store, patient, facts)));
+    };
+    const standing = () => store.consents.of([patient]).length;
+    // As they were kept before one ended another.
+    const forms = Array.from({ length: 255 }, (_, n) => [`f${n}`]);
+    for (const each of [...forms, ...forms]) await withhold("g", { forms: each });
+    await tell(["f1"]);
+    expect(standing()).toBe(255);
+    await tell(["f255"]);
+    expect(() => tell(["f256"])).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+    await tell(["f1", "f2", "f3"]);
+    expect(standing()).toBe(254);
+    await tell();
+    expect(standing()).toBe(1);
+  });
 });
 
 describe("over the wire", () => {
@@ -163,5 +185,24 @@ describe("over the wire", () => {
     expect(exchange.log.filter(({ event }) => event === "registry.emergency")).toMatchObject([
       { site: "registry", level: "warn", fields: { peer: "hospital-b", count: 1 } },
     ]);
+  });
+
+  test("of consents that a house tells those stand that decide something", async () => {
+    const patientIds = [{ root: "2.16.886.104.100565", extension: "8" }];
+    const tell = async (decision: "withhold" | "share", facts: Partial<ConsentFacts> = {}) => {
+      const command = { command: "change", action: "consent", patientIds, decision, ...facts } as const;
+      expect((await asking.ask("hospital-a", "change", writeCommand<"change">(command))).status).toBe(200);
+    };
+    const db = new DatabaseSync(join(exchange.folder, "data", "registry", "semrs.db"), { readOnly: true });
+    const standing = () => Number(db.prepare("SELECT count(*) AS n FROM consent").get()?.n);
+    const before = standing();
+    for (const decision of ["withhold", "share", "withhold"] as const) {
+      await tell(decision, { orgs: ["hospital-b"] });
+      await tell(decision, { orgs: ["hospital-b", "hospital-b"], forms: ["113"] });
+    }
+    expect(standing()).toBe(before + 2);
+    await tell("share");
+    expect(standing()).toBe(before + 1);
+    db.close();
   });
 });
