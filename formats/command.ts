@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
+import { checkShape } from "./command-shape.ts";
 import { completed, documentEntrySchema } from "./document-entry.ts";
 import { foundSchema, hex32, hex64, maxPatientIds, patientId, querySchema, registrationSchema } from "./query.ts";
 
@@ -127,6 +128,7 @@ export const writeCommand = <N extends CommandName>(command: Draft<N>): Uint8Arr
 
 /** Reads part 1 as the command expected at this place; QUERY_INVALID names the first field that is wrong, never its value. */
 export function readCommand<N extends CommandName>(name: N, bytes: Uint8Array): Command<N> {
+  checkShape(name, bytes);
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
