@@ -84,4 +84,4 @@ export async function openHouse(pki: string, edit: (yaml: string) => string = (y
 
 /** MSA-1 of every acknowledgement in what came back, with MSA-2. */
 export const acksIn = (back: string): readonly string[] =>
-  [...back.matchAll(/MSA.(\w\w).([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`.trim());
+  [...back.matchAll(/(?<=\r)MSA.(\w\w).([^\r|]*)/g)].map(([, code, of]) => `${code} ${of}`.trim());
