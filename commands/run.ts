@@ -32,7 +32,7 @@ import type { Site } from "../pipeline/site.ts";
 import { openStopped } from "../pipeline/stops.ts";
 import { openStore } from "../store/index.ts";
 import type { Store } from "../store/store.ts";
-import { exitOf, say } from "./exit.ts";
+import { exitOf, exits, say } from "./exit.ts";
 import { version } from "./version.ts";
 
 export type Started = {
@@ -86,6 +86,12 @@ export function runCommand(): Command {
         };
         // One line that quotes nothing, in place of Node's own; an unreadable disk shows itself so, too.
         process.on("uncaughtException", end);
+        process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+          say(
+            `semrs: the log on standard output cannot be written (${code}), and no house runs without one; see who reads it`,
+          );
+          process.exit(exits.software);
+        });
         const started = await startSite(config, log);
         let isStopping = false;
         let interrupted = false;
