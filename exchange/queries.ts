@@ -11,7 +11,7 @@ import { tokenOf } from "./patients.ts";
 import { entryOf, isOneOf, isWithin, passes } from "./query-filters.ts";
 import { telling } from "./told.ts";
 
-/** Rows that are looked at for one page; one that few of them are for ends there, and goes on with its cursor. */
+/** Rows that are looked at for one page, those within its rows too; one that few of them are for ends there, and goes on with its cursor. */
 const maxLooked = 5_000;
 /** Rows that are read at once. */
 const [minChunk, maxChunk] = [50, 128];
@@ -19,6 +19,8 @@ const [minChunk, maxChunk] = [50, 128];
 const maxPageBytes = maxCommandBytes / 2;
 /** Entries of one set. */
 const maxSubmitted = 200;
+/** Entries of a set that are opened at once, until one of them may be seen: the first as a rule. */
+const submittedChunk = 10;
 
 /** Where a page begins: what had been registered and changed by a moment, from below a row. */
 type Place = { readonly moment: number; readonly below?: number };
@@ -111,14 +113,17 @@ const answers: Answers = {
     const patients = patientsOf(store, place, query.patientIds);
     const isOfPatient = ofPatients(store, patients);
     // What else is in a set is of others: that it may be seen tells nothing of these.
+    let opened = 0;
+    const isSeen = (id: string, below?: number, left = maxSubmitted): boolean => {
+      const rows = store.entries.contents(id, { moment: place.moment, below, limit: Math.min(left, submittedChunk) });
+      opened += rows.length;
+      if (rows.some((row) => place.may(row) && isOfPatient(row))) return true;
+      return rows.length === submittedChunk && isSeen(id, rows.at(-1)?.seq, left - submittedChunk);
+    };
     const keep = ({ id, org, createdAt }: SubmissionRow): boolean =>
-      isOneOf(query.org, [org]) &&
-      isWithin(query.submissionTime, Date.parse(createdAt)) &&
-      store.entries
-        .contents(id, { moment: place.moment, limit: maxSubmitted })
-        .some((row) => place.may(row) && isOfPatient(row));
+      isOneOf(query.org, [org]) && isWithin(query.submissionTime, Date.parse(createdAt)) && isSeen(id);
     const read = (slice: Slice) => store.entries.submissions(patients, slice);
-    const { told, below } = page(place, query, keep, read, submissionSet);
+    const { told, below } = page(place, query, keep, read, submissionSet, () => opened);
     return { submissionSets: told, below };
   },
   getSubmissionSetAndContents: (store, place, query) => {
@@ -142,6 +147,7 @@ function page<Row extends { readonly seq: number }, T>(
   keep: (row: Row) => boolean,
   read: (slice: Slice) => readonly Row[],
   tell: (row: Row) => T,
+  opened = (): number => 0,
 ): Told<T> {
   const chunk = Math.min(Math.max(limit + 1, minChunk), maxChunk);
   const told: T[] = [];
@@ -157,6 +163,7 @@ function page<Row extends { readonly seq: number }, T>(
         told.push(next);
       }
       last = row.seq;
+      if (opened() >= maxLooked) return { told, below: last };
     }
     if (rows.length < chunk) return { told, below: undefined };
   }

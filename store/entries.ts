@@ -172,8 +172,8 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
     contents: (submission, { moment, below, limit }) =>
       db
         .all(
-          "SELECT * FROM entry WHERE submission = ? AND seq <= ? AND seq < ? ORDER BY seq DESC LIMIT +?",
-          ...[submission, moment, below ?? moment + 1, limit],
+          "SELECT * FROM entry WHERE submission = ? AND seq < ? ORDER BY seq DESC LIMIT +?",
+          ...[submission, Math.min(moment + 1, below ?? moment + 1), limit],
         )
         .map((row) => read(row, moment)),
     settle,

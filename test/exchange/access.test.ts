@@ -156,6 +156,22 @@ describe("rules and consents", () => {
     await tell();
     expect(standing()).toBe(1);
   });
+
+  test("a page of sets ends once as many of their entries were looked at as one page may, and goes on", async () => {
+    await enter(store, [documentOf("h-seen", { form: "114", patientIds: [id("h")] })]);
+    for (let set = 0; set < 26; set += 1)
+      await enter(
+        store,
+        Array.from({ length: 200 }, (_, n) => documentOf(`h-${set}-${n}`, { form: "113", patientIds: [id("h")] })),
+      );
+    await withhold("h", { forms: ["113"] });
+    const query = { query: "findSubmissionSets", patientIds: [id("h")] };
+    const first = ask(query);
+    expect(first.submissionSets).toEqual([]);
+    const { submissionSets, next } = ask({ ...query, cursor: first.next });
+    expect(submissionSets).toHaveLength(1);
+    expect(next).toBeNull();
+  });
 });
 
 describe("over the wire", () => {
