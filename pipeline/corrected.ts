@@ -110,7 +110,8 @@ const replacedAt = ({ destination }: Delivery): string => `replaced ${destinatio
 /** A system has got a report: what that replaces, and what that one replaced, does not go there after it. */
 export function replacedWith(site: Site, record: StoredRecord, delivery: Delivery): readonly Change[] {
   const { store, now } = site;
-  if (isCancellation(delivery.payload)) return [];
+  const { entry: own } = record.entry as ReceivedFacts;
+  if (isCancellation(delivery.payload) || own.relatedDocuments.every(({ type }) => type !== "RPLC")) return [];
   const keys = new Set([record.key]);
   // A set that grows while it is gone through: each is looked at once.
   for (const key of keys)
