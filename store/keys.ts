@@ -115,8 +115,10 @@ export function checkKey(row: { readonly value?: unknown } | undefined, keys: St
     keys.open("meta\0key\0value", row.value as Uint8Array);
     return false;
   } catch (cause) {
-    throw new Fault("CONFIG_INVALID", `storage.key is not the key of ${folder}; restore storage.key from its backup`, {
-      cause,
-    });
+    throw new Fault(
+      "CONFIG_INVALID",
+      `storage.key is not the key of ${folder}; restore storage.key from its backup: where this one was made anew, the folder's own is missing`,
+      { cause },
+    );
   }
 }

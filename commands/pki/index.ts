@@ -1,5 +1,5 @@
 /** `semrs pki`: keys and certificates, and their exchange with partners. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
@@ -73,8 +73,14 @@ export function pkiCommand(): Command {
         { site, rsa, legacy, host }: { site: string; rsa?: boolean; legacy?: boolean; host: readonly string[] },
       ) =>
         guarded("pki csr", () => {
+          const storage = join(folder, "storage.key");
+          const isNew = !existsSync(storage);
           for (const file of makeRequests(folder, site, { rsa: rsa ?? false, legacy: legacy ?? false, hosts: host }))
             print(file);
+          if (isNew)
+            say(
+              `${storage} is new: keep a copy of it apart. A data folder that is there already opens with the one before alone; put that in its place from its backup`,
+            );
         }),
     );
   pki

@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { initPki, revoke } from "../../commands/pki/index.ts";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
+import { openStore } from "../../store/index.ts";
 import { fixtures, peer } from "../peers.ts";
 import { semrs } from "./cli.ts";
 
@@ -162,6 +163,17 @@ describe("verify", () => {
     expect((await run("pki", "verify", "gone/hospital-a/tls.crt", "--trust", "ec/ca.crt")).exit).toBe(65);
     expect((await run("pki", "verify", "gone/hospital-a/tls.crt")).exit).toBe(64);
   });
+});
+
+test("a storage key that is made with requests is told, once", async () => {
+  const folder = fresh();
+  const asked = () => run("pki", "csr", folder, "--site", "hospital-c");
+  expect((await asked()).err).toContain(`${folder}/storage.key is new: keep a copy of it apart.`);
+  expect((await asked()).err).not.toContain("storage.key");
+  const opening = (fill: number) =>
+    openStore({ folder: at("data"), key: Buffer.alloc(32, fill), now: () => new Date() });
+  await (await opening(1)).close();
+  await expect(opening(2)).rejects.toThrow("where this one was made anew, the folder's own is missing");
 });
 
 test("keys of semrs-2017: requested, issued, exported and trusted beside the others, each for its own use", async () => {
