@@ -1,5 +1,7 @@
 /** `semrs check` on the shipped file after edits, in this process: sixty of its own would mostly wait for Node to start. */
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -62,3 +64,13 @@ async function here(cwd: string, env: Readonly<Record<string, string>>, args: re
 }
 export const codes = (findings: readonly { code: string }[]): readonly string[] =>
   [...new Set(findings.map(({ code }) => code))].sort();
+
+/** The port of a PACS that answers, and rejects whoever asks for good without a reason: A-ASSOCIATE-RJ (PS3.8 9.3.4). */
+export async function rejectingPacs(): Promise<string> {
+  const pacs = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () => socket.end(Buffer.from("03000000000400010101", "hex")));
+  }).listen(0, "127.0.0.1");
+  await once(pacs.unref(), "listening");
+  return String((pacs.address() as AddressInfo).port);
+}

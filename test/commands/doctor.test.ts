@@ -3,7 +3,6 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
-import { type AddressInfo, createServer as createPacs } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -12,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Diagnosis } from "../../commands/doctor/machine.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+import { rejectingPacs } from "./checked.ts";
 import { root, semrs } from "./cli.ts";
 
 let at: TestExchange;
@@ -52,18 +52,8 @@ describe("a house that runs, with its partners", () => {
   });
 
   test("a PACS that answers and rejects us is told as that, not as one that is down", async () => {
-    // A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, no reason given.
-    const pacs = createPacs((socket) => {
-      socket.on("error", () => undefined);
-      socket.once("data", () => socket.end(Buffer.from("03000000000400010101", "hex")));
-    }).listen(0, "127.0.0.1");
-    await once(pacs, "listening");
-    const { port } = pacs.address() as AddressInfo;
-    const { exit, of } = await examined(
-      { SITE: "hospital-b", B_PACS: String(port) },
-      join(at.folder, "hospital-b.yaml"),
-    );
-    pacs.close();
+    const env = { SITE: "hospital-b", B_PACS: await rejectingPacs() };
+    const { exit, of } = await examined(env, join(at.folder, "hospital-b.yaml"));
     expect([exit, of("peers")]).toMatchObject([
       69,
       [{ says: expect.stringMatching(/PEER_REJECTS .* rejected SEMRS_B/), next: expect.stringContaining("AE title") }],
