@@ -7,7 +7,6 @@ import { expect, test } from "vitest";
 import { type Provide, routeSealed } from "../../pipeline/route.ts";
 import { sealRecord } from "../../pipeline/seal.ts";
 import type { Assembled } from "../../pipeline/waiting-room.ts";
-import type { Item } from "../../store/store.ts";
 import { cancelFor, documents, mdmFor } from "../fixtures/documents.ts";
 import { testPki, until } from "../sites.ts";
 import { hisAlone } from "./his-alone.ts";
@@ -29,10 +28,8 @@ test.each(["validated", "stored"])("answer %s: a report whose record is being wr
     },
   }));
   const { store } = site;
-  const { kept, send } = hisAlone(site);
-  await send(mdmFor(documents["113"], { controlId: "M1", name: "DOC1^HIS" }), "M1");
-  await until("kept", () => kept.length === 1);
-  const [document] = kept as [Item];
+  const { send, sendDocument } = hisAlone(site);
+  const document = await sendDocument(mdmFor(documents["113"], { controlId: "M1", name: "DOC1^HIS" }), "M1");
   const channel = site.config.own.channels.find(({ name }) => name === document.channel);
   const assembled = { channel, document, instances: [], appends: false, closing: "quiet" };
   const sealed = await sealRecord(site, assembled as Partial<Assembled> as Assembled);

@@ -1,15 +1,12 @@
 /** Images that come after their report was cancelled follow it no more: they wait for another report, or go with one that still stands. */
-import { afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
+import { exchanges } from "../exchanges.ts";
 import { ctStudy, type SampleInstance } from "../fixtures/dicom.ts";
 import { cancelFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
+import { type TestExchange, until } from "../sites.ts";
 
-let pki: string;
-beforeAll(async () => {
-  pki = await testPki();
-});
+const open = exchanges();
 let exchange: TestExchange;
-afterEach(() => exchange.close());
 
 const a = () => exchange.admin("hospital-a");
 const send = (instances: readonly SampleInstance[]) => exchange.instances(instances.map(({ bytes }) => bytes));
@@ -32,7 +29,7 @@ const first = ctStudy({ instancesPerSeries: 1 });
 const later = ctStudy({ instancesPerSeries: 1, first: 40 });
 
 test("they wait, nothing is registered beside the deprecated entry, and the next report of the study takes them", async () => {
-  exchange = await openExchange(pki, { QUIET: "200ms" });
+  exchange = await open({ QUIET: "200ms" });
   await send(first);
   await report("R.1");
   await exchange.registered(1);
@@ -50,7 +47,7 @@ test("they wait, nothing is registered beside the deprecated entry, and the next
 });
 
 test("a report of the study that still stands takes them", async () => {
-  exchange = await openExchange(pki, { QUIET: "200ms" });
+  exchange = await open({ QUIET: "200ms" });
   await send(first);
   await report("R.1");
   await exchange.registered(1);
