@@ -171,7 +171,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       if (!partner) throw new Fault("RECIPIENT_UNKNOWN", `no partner ${org}; list it under partners`);
       const pinned = (partners.get(org) ?? keys.identity.self).tls;
       const { url, silence: timeoutMs } = partner;
-      const rest = openRest({ url, ...keys.tls, expectCertificateSha256: pinned, timeoutMs });
+      const { isRevoked } = revocation;
+      const rest = openRest({ url, ...keys.tls, expectCertificateSha256: pinned, isRevoked, timeoutMs });
       rests.set(org, rest);
       return rest;
     },

@@ -18,6 +18,8 @@ export type RestPeer = {
   readonly ca: string;
   /** SHA-256 (hex) of the partner's TLS certificate. */
   readonly expectCertificateSha256?: string;
+  /** Whether a certificate (DER) has been revoked: TLS asks no list. */
+  readonly isRevoked?: (certificate: Uint8Array) => boolean;
   /** How long the connection may be silent. */
   readonly timeoutMs?: number;
 };
@@ -61,6 +63,7 @@ export function openRest({
   certificate,
   ca,
   expectCertificateSha256,
+  isRevoked = () => false,
   timeoutMs = defaultTimeoutMs,
 }: RestPeer): Rest {
   const base = new URL(url);
@@ -79,6 +82,7 @@ export function openRest({
       if (expectCertificateSha256 !== undefined && pinned !== expectCertificateSha256) {
         return new Error("the server's certificate is not the partner's tls.crt");
       }
+      if (isRevoked(peer.raw)) return new Error("the server's tls.crt has been revoked");
       return checkServerIdentity(host, peer);
     },
   });

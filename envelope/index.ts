@@ -34,6 +34,7 @@ export { type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
 export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyReceipt } from "./receipt.ts";
+export { revokedAt } from "./revocation.ts";
 export {
   type Content,
   contentOf,

@@ -69,3 +69,13 @@ function checkKey(
     type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max && (details?.publicExponent ?? 0n) >= 65537n;
   if (!isFit) throw refuse(`the key of ${whose} is too weak or of a kind not used here`);
 }
+
+/** What cannot be read helps no path; it is no reason to refuse the leaf. */
+export const readable = <T>(ders: readonly Uint8Array[], reader: (der: Uint8Array) => T): readonly T[] =>
+  ders.flatMap((der) => {
+    try {
+      return [reader(der)];
+    } catch {
+      return [];
+    }
+  });

@@ -6,7 +6,15 @@ import { type Certificate, readCertificate } from "./certificate.ts";
 import type { NameConstraints } from "./certificate-extensions.ts";
 import { type Crl, readCrl } from "./crl.ts";
 import { brokenConstraint } from "./name-constraints.ts";
-import { checkInTime, checkIssuedBy, checkMayIssue, checkSound, namesOtherKey, refuse } from "./path-checks.ts";
+import {
+  checkInTime,
+  checkIssuedBy,
+  checkMayIssue,
+  checkSound,
+  namesOtherKey,
+  readable,
+  refuse,
+} from "./path-checks.ts";
 import { type PolicySettings, policyCheck } from "./policies.ts";
 import { notRevokedUntil } from "./revocation.ts";
 
@@ -170,13 +178,3 @@ function signerOf(
   }
   return undefined;
 }
-
-/** What cannot be read helps no path; it is no reason to refuse the leaf. */
-const readable = <T>(ders: readonly Uint8Array[], reader: (der: Uint8Array) => T): readonly T[] =>
-  ders.flatMap((der) => {
-    try {
-      return [reader(der)];
-    } catch {
-      return [];
-    }
-  });

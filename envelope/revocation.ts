@@ -1,9 +1,9 @@
 /** Whether a certificate is revoked (RFC 5280 6.3.3): by the lists at hand, for every reason, or it counts as not known and is refused. */
-import type { Certificate } from "./certificate.ts";
-import { type Crl, type Revoked, removeFromCrl } from "./crl.ts";
+import { type Certificate, readCertificate } from "./certificate.ts";
+import { type Crl, type Revoked, readCrl, removeFromCrl } from "./crl.ts";
 import { allReasons, type DistributionPoint, pointKeys } from "./distribution-point.ts";
 import { directoryName, general } from "./names.ts";
-import { refuse } from "./path-checks.ts";
+import { namesOtherKey, readable, refuse } from "./path-checks.ts";
 
 export type Lists = {
   readonly crls: readonly Crl[];
@@ -16,6 +16,9 @@ export type Lists = {
   /** Who signed the list and may, and until when that holds; undefined when nobody did. */
   signerOf(crl: Crl): { readonly signer: Certificate; readonly until: number } | undefined;
 };
+
+/** DER of the trusted authorities, and of the lists at hand. */
+type Authorities = { readonly anchors: readonly Uint8Array[]; readonly crls: readonly Uint8Array[] };
 
 /** Until when it is certain that this certificate is not revoked; throws CERTIFICATE_INVALID otherwise. */
 export function notRevokedUntil(subject: Certificate, issuer: Certificate, lists: Lists): number {
@@ -49,6 +52,25 @@ export function notRevokedUntil(subject: Certificate, issuer: Certificate, lists
     if (covered === allReasons) return until;
   }
   throw refuse(covered === 0 ? cause : `no revocation list of ${issuer.subjectText} for every reason`);
+}
+
+/**
+ * When a trusted authority has revoked what it issued, by its own lists at hand, of whatever age; undefined where none of them says
+ * so. For a certificate that is relied on without a path, being known by its digest: TLS asks no list.
+ */
+export function revokedAt(der: Uint8Array, { anchors, crls }: Authorities): Date | undefined {
+  const [subject, all] = [readCertificate(der), readable(crls, readCrl)];
+  for (const issuer of anchors.map(readCertificate)) {
+    if (issuer.subjectKey !== subject.issuerKey || namesOtherKey(subject, issuer)) continue;
+    const lists = all.filter((crl) => crl.issuerKey === issuer.subjectKey && crl.isSignedBy(issuer));
+    const complete = lists.filter(({ base }) => base === null).sort(newestFirst);
+    const inForce = complete.filter((crl) => crl === complete.find(({ pointHex }) => pointHex === crl.pointHex));
+    for (const crl of inForce) {
+      const entry = entryOf(subject, crl, lists.filter((each) => buildsOn(each, crl)).sort(newestFirst)[0]);
+      if (entry) return entry.at;
+    }
+  }
+  return undefined;
 }
 
 const newestFirst = (one: Crl, other: Crl): number => other.thisUpdate.getTime() - one.thisUpdate.getTime();

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { type Crl, readCrl } from "../envelope/crl.ts";
-import type { Trust } from "../envelope/index.ts";
+import { revokedAt, type Trust } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { writeDurably } from "../store/durable.ts";
@@ -31,6 +31,8 @@ export type RevocationOptions = {
 export type Revocation = {
   /** With the lists as they are now: another object after each change, since verified paths are cached by it. */
   trust(): Trust;
+  /** Whether a list says so of a certificate (DER): for TLS, which asks none. */
+  isRevoked(certificate: Uint8Array): boolean;
   /** Looks at every source at once. */
   renew(): Promise<void>;
   stop(): Promise<void>;
@@ -110,6 +112,7 @@ export async function openRevocation(options: RevocationOptions): Promise<Revoca
   })();
   return {
     trust: () => current,
+    isRevoked: (certificate) => revokedAt(certificate, current) !== undefined,
     renew,
     stop: async () => {
       stopping.abort();

@@ -16,7 +16,7 @@ import { tlsProfile } from "../tls.ts";
 import { type Answer, answer, refuse } from "./answers.ts";
 import { auditRefusal } from "./audited.ts";
 import { type HeldBudget, type Holding, openHolding } from "./held.ts";
-import { envelopeHeaders, tlsPeer } from "./hop.ts";
+import { envelopeHeaders, notAdmitted, tlsPeer } from "./hop.ts";
 import { openLater } from "./later.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, isOfHere, type PeerLimits, peerLimits } from "./limits.ts";
@@ -173,8 +173,7 @@ async function respond(
   let admitted: Admitted | undefined;
   let holding: Holding | undefined;
   try {
-    if (!peer)
-      throw new Fault("NOT_PERMITTED", "the TLS certificate belongs to no partner; list the partner's tls.crt");
+    if (!peer) throw notAdmitted(identity, request);
     admitted = limits.admit(peer.org, exchange.now());
     holding = openHolding(exchange.held, request, spool);
     const headers = envelopeHeaders(request);
