@@ -7,12 +7,12 @@ import { type DicomItem, dicomDestination, echo } from "../connectors/dicom/scu.
 import { readHead } from "../formats/dicom.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { openHospitalA, type TestExchange, testPki, until } from "./sites.ts";
 
 let exchange: TestExchange;
 beforeAll(async () => {
   // An open frame is given one second here, and the PACS is known by its title.
-  exchange = await openExchange(await testPki(), {}, (yaml) =>
+  exchange = await openHospitalA(await testPki(), {}, (yaml) =>
     yaml
       .replace("charset: from-msh-18, answer", "frameSeconds: 1, charset: from-msh-18, answer")
       .replace("callers: []", "callers: [{ aeTitle: PACS_A }]"),

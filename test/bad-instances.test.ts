@@ -6,12 +6,12 @@ import { readHead, readMeta } from "../formats/dicom.ts";
 import { associated, command, ct, echoRq, explicitLittle, pdv, type ScriptedPeer } from "./dicom-peer.ts";
 import { ctStudy } from "./fixtures/dicom.ts";
 import { fixtures } from "./peers.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { openHospitalA, type TestExchange, testPki, until } from "./sites.ts";
 
 let exchange: TestExchange;
 beforeAll(async () => {
   const site = "    run: [imaging, documents]";
-  exchange = await openExchange(await testPki(), {}, (yaml) =>
+  exchange = await openHospitalA(await testPki(), {}, (yaml) =>
     yaml.replace(site, `    limits: { instance: 5MiB }\n${site}`),
   );
 });

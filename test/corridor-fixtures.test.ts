@@ -6,7 +6,7 @@ import { readCda } from "../formats/cda.ts";
 import { factsOf } from "./fixtures/dicom-facts.ts";
 import { adtFor, cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { fixtures } from "./peers.ts";
-import { dataSetSha256, openExchange, sha256, testPki, until } from "./sites.ts";
+import { dataSetSha256, openExchange, openHospitalA, sha256, testPki, until } from "./sites.ts";
 
 let pki: string;
 beforeAll(async () => {
@@ -41,7 +41,7 @@ const cdaFiles = cdaFolder.available ? readdirSync(cdaFolder.path).filter((name)
 describe.skipIf(!cdaFolder.available)(`third-party documents, each in a fresh data folder ${cdaFolder.reason}`, () => {
   test.for(cdaFiles)("%s", async (name) => {
     const bytes = readFileSync(join(cdaFolder.path, name));
-    const exchange = await openExchange(pki, { STUDY_WAIT: "100ms" });
+    const exchange = await (refused[name] === undefined ? openExchange : openHospitalA)(pki, { STUDY_WAIT: "100ms" });
     try {
       const outcome = await exchange.message(mdmFor(bytes, { controlId: "THIRD", identifiers: "X^^^NOBODY" }));
       if (refused[name] !== undefined) {
@@ -87,7 +87,7 @@ describe.skipIf(!dicomFolder.available)(
   () => {
     test.for(dicomFiles)("%s", async (name) => {
       const bytes = readFileSync(join(dicomFolder.path, name));
-      const exchange = await openExchange(pki);
+      const exchange = await (notStored[name] === undefined ? openExchange : openHospitalA)(pki);
       try {
         const outcome = await exchange.instances([bytes]).then(
           (outcomes) => [...outcomes.values()][0]?.state,

@@ -16,6 +16,7 @@ test("an address of another machine is not told as taken", async () => {
     await testPki(),
     {},
     (yaml) => yaml.replace(/(repository: \{ listen: ")[^:]+/, `$1${nowhere}`),
+    ["hospital-a"],
     1,
   );
   await expect(opened).rejects.toMatchObject(refused("\\d+"));

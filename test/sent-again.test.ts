@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { cda, chen, mdmFor } from "./fixtures/documents.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { openHospitalA, type TestExchange, testPki, until } from "./sites.ts";
 
 let at: TestExchange;
 beforeAll(async () => {
-  at = await openExchange(await testPki(), { STUDY_WAIT: "1h" });
+  at = await openHospitalA(await testPki(), { STUDY_WAIT: "1h" });
 });
 afterAll(() => at.close());
 

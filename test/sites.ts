@@ -72,11 +72,19 @@ export async function testPki({ legacy = false } = {}): Promise<string> {
   return folder;
 }
 
-/** `edit` changes the shipped channels.yaml first. */
+const asShipped = (yaml: string): string => yaml;
+const all: readonly SiteName[] = ["registry", "hospital-a", "hospital-b"];
+
+/** Hospital A alone: for what goes no further. */
+export const openHospitalA = (pki: string, settings = {}, edit = asShipped): Promise<TestExchange> =>
+  openExchange(pki, settings, edit, ["hospital-a"]);
+
+/** `edit` changes the shipped channels.yaml first; `sites` are started. */
 export async function openExchange(
   pki: string,
   settings: Readonly<Record<string, string>> = {},
-  edit: (yaml: string) => string = (yaml) => yaml,
+  edit: (yaml: string) => string = asShipped,
+  sites = all,
   attempts = 3,
 ): Promise<TestExchange> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-sites-"));
@@ -166,13 +174,13 @@ export async function openExchange(
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  const starts = await Promise.allSettled((["registry", "hospital-a", "hospital-b"] as const).map(exchange.start));
+  const starts = await Promise.allSettled(sites.map(exchange.start));
   const failed = starts.find((each) => each.status === "rejected");
   if (!failed) return exchange;
   await exchange.close();
   // Between choosing a port and listening on it another process may take it.
   const isTaken = failed.reason instanceof Fault && failed.reason.message.includes("cannot be listened on");
-  if (isTaken && attempts > 1) return await openExchange(pki, settings, edit, attempts - 1);
+  if (isTaken && attempts > 1) return await openExchange(pki, settings, edit, sites, attempts - 1);
   throw failed.reason;
 }
 

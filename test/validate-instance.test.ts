@@ -1,7 +1,7 @@
 /** Findings about instances by the channel's grade: in the journal, held for a person, refused at C-STORE, or not looked for. */
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { ctStudy } from "./fixtures/dicom.ts";
-import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
+import { openHospitalA, type TestExchange, testPki, until } from "./sites.ts";
 
 type Line = { id: string; state: string; code: string | null; reason: string | null };
 type Listed = { readonly items: readonly Line[]; readonly refused: readonly Line[] };
@@ -28,7 +28,7 @@ const incomplete = edited("CS\u0002\0CT", "CS\u0002\0\0\0");
 const unknownCharset = edited("ISO_IR 192", "ISO_IR 999");
 
 async function sent(grades: string, file: Uint8Array) {
-  exchange = await openExchange(pki, {}, (yaml) =>
+  exchange = await openHospitalA(pki, {}, (yaml) =>
     yaml.replace("study: { structure: reject, iod: warn,", `study: { structure: reject, ${grades},`),
   );
   const [outcome] = (await exchange.instances([file])).values();
