@@ -36,11 +36,9 @@ export function openRecall(site: Site): Recall {
 
   const recall = async (): Promise<number> => {
     isDoubted = false;
-    const [newest] = store.witnesses.standing(registry, 1);
-    if (!newest) return 0;
-    const first = await heldOf(site, [newest]);
-    if (first.held) return 0;
-    const { held, kept } = await newestHeld(site);
+    const lost = await oldestLost(site);
+    if (!lost) return 0;
+    const { held, kept } = await newestHeld(site, lost.at);
     const since = new Date(held ? Date.parse(held.at) - marginMs : 0).toISOString();
     const count = await again(site, since);
     const reason = `its audit log ${held ? `ends, or is another, behind entry ${held.seq} of ${held.at}` : "is another one"}: it was restored from a backup, or rewritten; ${count} are told it again`;
@@ -84,12 +82,26 @@ export function openRecall(site: Site): Recall {
   };
 }
 
-/** Goes back through the heads, newest first, to the first that the registry has. */
-async function newestHeld(site: Site): Promise<Held> {
-  for (let offset = 0; ; offset += maxHeads) {
-    const heads = site.store.witnesses.standing(site.config.registryPartner, maxHeads, offset);
+/**
+ * Asks for what came since it was asked last, oldest first and one by one: what it has signed since its loss, it has. Where all is
+ * there, the newest is what the next look begins with.
+ */
+async function oldestLost(site: Site): Promise<HeldHead | undefined> {
+  const { store, config } = site;
+  const heads = store.witnesses.unasked(config.registryPartner);
+  for (const head of heads) if (!(await heldOf(site, [head])).held) return head;
+  const newest = heads.at(-1);
+  if (newest) await store.commit([store.witnesses.confirm(config.registryPartner, newest)]);
+  return undefined;
+}
+
+/** Goes back through the heads of before the first that is lost, newest first, to the first that the registry has. */
+async function newestHeld(site: Site, lostAt: string): Promise<Held> {
+  for (let before = lostAt; ; ) {
+    const heads = site.store.witnesses.standing(site.config.registryPartner, maxHeads, before);
     const asked = await heldOf(site, heads);
     if (asked.held || heads.length < maxHeads) return asked;
+    before = heads.at(-1)?.at ?? before;
   }
 }
 

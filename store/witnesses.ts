@@ -17,8 +17,12 @@ export type Witnesses = {
   saw(org: string, head: AuditHead | null): readonly Change[];
   /** What is held of a partner, oldest first. */
   of(org: string): readonly HeldHead[];
-  /** Those that the partner has not disowned, newest first. */
-  standing(org: string, limit: number, offset?: number): readonly HeldHead[];
+  /** Those that the partner has not disowned, newest first: all, or what came before a time. */
+  standing(org: string, limit: number, before?: string): readonly HeldHead[];
+  /** The head that the partner said last to have, and what came since, oldest first; the newest alone where it was never asked. */
+  unasked(org: string): readonly HeldHead[];
+  /** The partner has said that it has this one. */
+  confirm(org: string, head: HeldHead): Change;
   /** The partner's log has nothing above this any more: such heads stay held against it, and count no more for where it stands. */
   disown(org: string, seq: number): Change;
 };
@@ -43,22 +47,51 @@ export const openWitnesses = (db: Database, now: () => Date): Witnesses => ({
     ];
   },
   of: (org) => headsOf(db, org),
-  standing: (org, limit, offset = 0) =>
+  standing: (org, limit, before = "~") =>
     db
       .all(
-        `SELECT seq, head, at FROM witness WHERE ${standing} ORDER BY hour DESC LIMIT +? OFFSET +?`,
+        `SELECT seq, head, at FROM witness WHERE ${standing} AND at < ? ORDER BY hour DESC LIMIT +?`,
         org,
+        before,
         limit,
-        offset,
       )
       .map(read),
-  disown: (org, seq) => change(`UPDATE witness SET hour = at WHERE ${standing} AND seq > ?`, org, seq),
+  unasked: (org) => {
+    const confirmed = db.get("SELECT seq, head, at FROM witness WHERE org = ? AND hour = ?", org, confirmedHour);
+    const later = confirmed
+      ? db.all(
+          `SELECT seq, head, at FROM witness WHERE ${standing} AND at > ? ORDER BY hour`,
+          org,
+          text(confirmed, "at"),
+        )
+      : db.all(`SELECT seq, head, at FROM witness WHERE ${standing} ORDER BY hour DESC LIMIT 1`, org);
+    return [...(confirmed ? [confirmed] : []), ...later].map(read);
+  },
+  confirm: (org, { seq, head, at }) =>
+    change(
+      "INSERT OR REPLACE INTO witness (org, hour, seq, head, at) VALUES (?, ?, ?, ?, ?)",
+      org,
+      confirmedHour,
+      seq,
+      head,
+      at,
+    ),
+  disown: (org, seq) =>
+    change(
+      `UPDATE OR REPLACE witness SET hour = at WHERE org = ? AND length(hour) <= ${hourDigits} AND seq > ?`,
+      org,
+      seq,
+    ),
 });
 
+/** In place of an hour: that of the row may have another head by now. */
+const confirmedHour = "confirmed";
 /** The hour of a head that was disowned is its whole time: the hour is free for what comes. */
 const standing = `org = ? AND length(hour) = ${hourDigits}`;
 const read = (row: Row): HeldHead => ({ seq: Number(row.seq), head: text(row, "head"), at: text(row, "at") });
 
 /** The same of a database that somebody else writes. */
 export const headsOf = (db: Pick<Database, "all">, org: string): readonly HeldHead[] =>
-  db.all("SELECT seq, head, at FROM witness WHERE org = ? ORDER BY hour", org).map(read);
+  db
+    .all(`SELECT seq, head, at FROM witness WHERE org = ? AND length(hour) >= ${hourDigits} ORDER BY hour`, org)
+    .map(read);

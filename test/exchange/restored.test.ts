@@ -111,6 +111,33 @@ test("a log that has grown beyond what it was is found out by the question for i
   expect(losses.map((line) => JSON.parse(line))).toMatchObject([{ peer: "registry", outcome: "failed", count: 1 }]);
 });
 
+test("a log that has grown beyond what a running house knows of it hides its loss behind no newer head", async () => {
+  const restartA = async (): Promise<void> => {
+    const asked = () =>
+      exchange.log.filter(({ event, fields }) => event === "registry.answered" && fields.peer === "hospital-a").length;
+    const before = asked();
+    await exchange.stop("hospital-a");
+    await exchange.start("hospital-a");
+    await until("asked at the start", () => asked() > before);
+  };
+  backUp(data(), backup, "registry", new Date());
+  await send("LOST");
+  await registered("LOST");
+  await restartA();
+
+  await yesterdays();
+  for (let n = 0; n < 8; n += 1) await admit(`ADT${n}`);
+  await until("the log is longer", () => logged("registry", "registry.answered") >= 12);
+  await send("NEXT");
+  await registered("NEXT");
+  expect(logged("hospital-a", "route.lost")).toBe(0);
+  await restartA();
+  await until("found out", () => logged("hospital-a", "route.lost") === 1);
+  await registered("LOST", "NEXT");
+  await admit("ADT9");
+  await until("hospital B finds it", () => atB("LOST"));
+});
+
 test("consents that were lost are told again, and behind them the one that waited: the last that was said decides", async () => {
   await send("PRIVATE");
   await registered("PRIVATE");
