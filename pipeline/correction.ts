@@ -237,9 +237,20 @@ export async function change(site: Site, delivery: Delivery): Promise<Sent> {
     messageType: "change",
     content: [await contentOf(command, "command", commandMediaType)],
     answers: ["receipt"],
+  }).catch((thrown: unknown) => {
+    throw delivery.record === null ? thrown : unlessLost(site, delivery, thrown);
   });
   await receiptOf(site, delivery, asked, [named]);
   return { changes: asked.kept, ...told, answer: "receipt verified" };
+}
+
+/** A registry that does not know what it has signed for has lost it: what is changed there follows what is registered again. */
+function unlessLost(site: Site, { destination }: Delivery, thrown: unknown): unknown {
+  if (!(thrown instanceof Fault) || codeOf(thrown.cause) !== "DOCUMENT_UNKNOWN") return thrown;
+  site.doubt(destination);
+  return new Fault("PEER_BUSY", `${destination} does not know what it has signed to have; asking what it has lost`, {
+    cause: thrown,
+  });
 }
 
 function deprecation(site: Site, delivery: Delivery): ToldChange {

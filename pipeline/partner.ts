@@ -144,11 +144,17 @@ const inMemory: Spool = {
   },
 };
 
-/** A refusal that was signed: its code says whether another attempt can help. */
+/** A refusal that was signed: its code says whether another attempt can help, and is that of the cause. */
 async function refused(org: string, answer: AnyOpened): Promise<Fault> {
   const { code, title } = readCommand("refusal", await partOne(answer));
   const known = (errorCodes as readonly string[]).includes(code) ? (code as ErrorCode) : "PEER_REFUSED";
-  return new Fault(consequenceOf(known).retry ? "PEER_BUSY" : "PEER_REFUSED", `${org} refused with ${known}: ${title}`);
+  return new Fault(
+    consequenceOf(known).retry ? "PEER_BUSY" : "PEER_REFUSED",
+    `${org} refused with ${known}: ${title}`,
+    {
+      cause: new Fault(known, title),
+    },
+  );
 }
 
 const seeLog = "its log has the cause";

@@ -138,6 +138,23 @@ test("a log that has grown beyond what a running house knows of it hides its los
   await until("hospital B finds it", () => atB("LOST"));
 });
 
+test("a cancellation of what the registry has lost waits until that is registered again, and nobody has to release it", async () => {
+  backUp(data(), backup, "registry", new Date());
+  await send("LOST");
+  await registered("LOST");
+  await yesterdays();
+  await exchange.message(cancelFor("TAKEN_BACK", "LOST^HIS"));
+  await until("found out", () => logged("hospital-a", "route.lost") === 1);
+  await registered("LOST");
+  await until("cancelled there, too", () => logged("registry", "registry.changed") === 1);
+  expect(logged("hospital-a", "route.parked")).toBe(0);
+  await admit("ADT");
+  await until("answered", () =>
+    exchange.log.some(({ event, fields }) => event === "fetch.answered" && fields.count === 0),
+  );
+  expect(atB("LOST")).toBe(false);
+});
+
 test("consents that were lost are told again, and behind them the one that waited: the last that was said decides", async () => {
   await send("PRIVATE");
   await registered("PRIVATE");
