@@ -29,12 +29,13 @@ import { patientIdsOf } from "./identifiers.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { merge } from "./merge.ts";
 import type { ReceivedFacts } from "./open.ts";
+import { namedOne } from "./original.ts";
 import { followed } from "./reference.ts";
 import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
-import { type DocumentFacts, firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
+import { firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
 export const openMessages =
@@ -215,10 +216,8 @@ const namesOf = (embedded: readonly EmbeddedDocument[]): Promise<readonly Docume
   );
 
 /** The document of ours that TXA-13 means. */
-const parentOf = (site: Site, system: string, name: DocumentName): string | null => {
-  const [item] = documentsNamed(site, system, name);
-  return item ? (item.facts as DocumentFacts).entry.uniqueId : null;
-};
+const parentOf = (site: Site, system: string, name: DocumentName): string | null =>
+  namedOne(site.store, documentsNamed(site, system, name));
 
 const keeping = (site: Site, { item, blob, attached, findings }: Validated): readonly Change[] => [
   blob.change,

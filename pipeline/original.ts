@@ -53,21 +53,35 @@ export function relatedOf(
   return { relatedDocuments: to(only), finding: "ORIGINAL_MATCHED" };
 }
 
-/** Reports of the same case and patient that stand: not cancelled, replaced, or added to another; those that share most. */
+/** Reports of the same case and patient that stand; those that share most. */
 function versions(store: Store, joins: readonly string[], patients: Item["patients"]): readonly string[] {
   const same = new Set(store.merges.same(patients));
   const cases = new Set(joins.filter((join) => join.startsWith("case:")));
   const found = store.items
     .joined("document", [...cases])
-    .filter((item) => item.state !== "discarded" && item.patients.some((token) => same.has(token)))
-    .filter(({ record }) => record === null || store.records.find(record)?.code !== cancelled)
-    .map((item) => ({
-      facts: item.facts as DocumentFacts,
-      shared: item.joins.filter((join) => cases.has(join)).length,
-    }))
-    .filter(({ facts }) => facts.event !== "addendum");
-  const replaced = new Set(found.flatMap(({ facts }) => facts.entry.relatedDocuments.map((each) => each.uniqueId)));
-  const standing = found.filter(({ facts }) => !replaced.has(facts.entry.uniqueId));
-  const most = Math.max(0, ...standing.map(({ shared }) => shared));
-  return standing.filter(({ shared }) => shared === most).map(({ facts }) => facts.entry.uniqueId);
+    .filter((item) => item.patients.some((token) => same.has(token)));
+  const shared = ({ joins: of }: Item): number => of.filter((join) => cases.has(join)).length;
+  const reports = standing(store, found);
+  const most = Math.max(0, ...reports.map(shared));
+  return reports.filter((item) => shared(item) === most).map(uniqueIdOf);
 }
+
+/** Of those that one name means, which a HIS may keep for all versions of a report, and use anew: the last one that stands. */
+export const namedOne = (store: Store, named: readonly Item[]): string | null => {
+  const item = standing(store, named).at(-1) ?? named.at(-1);
+  return item ? uniqueIdOf(item) : null;
+};
+
+/** Reports among these that are not cancelled, replaced by one of them, or added to another. */
+function standing(store: Store, documents: readonly Item[]): readonly Item[] {
+  const left = documents
+    .filter(({ state }) => state !== "discarded")
+    .filter(({ record }) => record === null || store.records.find(record)?.code !== cancelled)
+    .filter(({ facts }) => (facts as DocumentFacts).event !== "addendum");
+  const replaced = new Set(
+    left.flatMap(({ facts }) => (facts as DocumentFacts).entry.relatedDocuments.map(({ uniqueId }) => uniqueId)),
+  );
+  return left.filter((item) => !replaced.has(uniqueIdOf(item)));
+}
+
+const uniqueIdOf = ({ facts }: Item): string => (facts as DocumentFacts).entry.uniqueId;
