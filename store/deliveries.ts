@@ -21,22 +21,27 @@ export const waysSql = `
         AND kind > way.kind ORDER BY kind, destination, due LIMIT 1)))
   SELECT kind, destination, due, (SELECT min(due) FROM delivery AS later INDEXED BY delivery_way WHERE ${isWaiting}
     AND later.kind = way.kind AND later.destination = way.destination AND later.due > ?1) AS next FROM way`;
+const isOfItsKey = `e.destination = d.destination AND e.sequence = d.sequence AND e.sequence IS NOT NULL
+  AND e.state IN ('queued', 'inflight', 'ambiguous')`;
+/** What has not ended and is older goes first; but not before one that may have arrived. */
+const isOlder = `${isOfItsKey} AND e.id < d.id AND (e.state <> 'queued' OR d.state = 'queued')`;
+/** One that was tried before, and that a person lets go on, does not overtake what went past it meanwhile. */
+const isAhead = `d.state = 'queued' AND d.attempts > 0 AND ${isOfItsKey} AND e.id > d.id`;
 /**
- * One that waits for an earlier one of its key and destination is not due, whatever its time says. A fetch has its
- * patient there to be found by, not to wait: an earlier one may be due in an hour.
+ * One that waits for another of its key and destination is not due, whatever its time says; those of `?5` are under way. A
+ * fetch has its patient there to be found by, not to wait: an earlier one may be due in an hour.
  */
 export const dueSql = `
   SELECT * FROM delivery AS d INDEXED BY delivery_way
   WHERE ${isWaiting} AND kind = ?1 AND destination = ?2 AND due <= ?3
     AND channel NOT IN (SELECT value FROM json_each(?4)) AND id NOT IN (SELECT value FROM json_each(?5))
-    AND (sequence IS NULL OR kind = 'fetch' OR NOT EXISTS (
-      SELECT 1 FROM delivery AS e WHERE e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
-        AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')))
+    AND (sequence IS NULL OR kind = 'fetch' OR (NOT EXISTS (SELECT 1 FROM delivery AS e WHERE ${isOlder})
+      AND NOT EXISTS (SELECT 1 FROM delivery AS e
+        WHERE ${isAhead} AND (e.state <> 'queued' OR e.id IN (SELECT value FROM json_each(?5))))))
   ORDER BY due, id LIMIT +?6`;
 
 const beforeSql = `
-  SELECT e.id FROM delivery AS d JOIN delivery AS e ON e.destination = d.destination AND e.sequence = d.sequence AND e.id < d.id
-    AND e.sequence IS NOT NULL AND e.state IN ('queued', 'inflight', 'ambiguous')
+  SELECT e.id FROM delivery AS d JOIN delivery AS e ON (${isOlder}) OR (${isAhead} AND e.state <> 'queued')
   WHERE d.id = ? AND d.kind <> 'fetch' ORDER BY e.id LIMIT 1`;
 
 /** A merge is told of at an arrival: all of them that are young enough count as answered since. */

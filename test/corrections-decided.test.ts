@@ -10,12 +10,12 @@ let pki: string;
 beforeAll(async () => {
   pki = await testPki();
 });
-/** HIS B: what it was sent, and whether it refuses reports. */
-let [got, isRefusing]: [string[], boolean] = [[], false];
+/** HIS B: what it was sent, whether it refuses reports, and until when it answers no correction. */
+let [got, isRefusing, answering]: [string[], boolean, Promise<void>] = [[], false, Promise.resolve()];
 let his: Awaited<ReturnType<typeof mllpSource.listen>>;
 let exchange: TestExchange;
 beforeEach(async () => {
-  [got, isRefusing] = [[], false];
+  [got, isRefusing, answering] = [[], false, Promise.resolve()];
   const options = mllpSource.options.parse({ host: "127.0.0.1", port: 0 });
   const context = { log: () => undefined, signal: new AbortController().signal };
   const answer = { accepted: false, code: "CDA_INVALID", reason: "refused" } as const;
@@ -24,6 +24,7 @@ beforeEach(async () => {
     async ({ body }) => {
       const { messageType } = readMsh(Buffer.concat(await Array.fromAsync(body)));
       got.push(messageType.slice(0, 7));
+      if (/^MDM\^T1[01]/.test(messageType)) await answering;
       const isRefused = isRefusing && /^MDM\^T(02|10)/.test(messageType);
       return { duplicate: false, answer: Promise.resolve(isRefused ? answer : { accepted: true }) };
     },
@@ -36,6 +37,7 @@ afterEach(async () => {
   await his.stop();
 });
 
+type Line = { readonly id: string; readonly reason: string | null };
 const report = (extension: string): Uint8Array =>
   cda({ form: "113", extension, patient: chen, code: "11502-2", display: "x", title: "t", body: "x" });
 /** The report at hospital B, with what became of the message that HIS B was sent. */
@@ -95,6 +97,34 @@ test("a report that HIS B refused does not go there after what replaces it, nor 
   );
   expect(got).toEqual(["MDM^T02", "MDM^T10", "MDM^T10"]);
 });
+
+test.each([
+  ["what replaces it", "REPLACED", "MDM^T10"],
+  ["its cancellation", "CANCELLED", "MDM^T11"],
+])(
+  "a report that is released while %s is on the wire to HIS B does not go there after it",
+  async (_what, code, type) => {
+    isRefusing = true;
+    const { message } = await sent("parked");
+    isRefusing = false;
+    const { promise, resolve: answer } = Promise.withResolvers<void>();
+    answering = promise;
+    const names = { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" };
+    await exchange.message(
+      code === "REPLACED" ? mdmFor(report("DECIDED.2"), names) : cancelFor(names.controlId, names.parent),
+    );
+    await until("it is on the wire", () => got.includes(type));
+    const b = exchange.admin("hospital-b");
+    await b.post(`/journal/${message}/release`, { reason: "HIS B takes it now" });
+    const { deliveries: lines } = await b.get<{ readonly deliveries: readonly Line[] }>("/journal");
+    expect(lines.find(({ id }) => id === message)?.reason).toMatch(/^waits for .*, which goes first/);
+    answer();
+    const released = async () => (await b.get<Traced>(`/trace/${message}`)).deliveries.find(({ id }) => id === message);
+    await until("ended", async () => !/parked|queued|inflight/.test((await released())?.state ?? ""));
+    expect(await released()).toMatchObject({ state: "discarded", code });
+    expect(got).toEqual(["MDM^T02", type]);
+  },
+);
 
 test("a report that a person has sent to HIS B once more is cancelled there once", async () => {
   const { record, message } = await sent("delivered");

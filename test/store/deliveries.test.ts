@@ -62,6 +62,23 @@ describe("deliveries", () => {
     expect(store.deliveries.due(register, 1, 10).map(({ id }) => id)).toEqual([second.id, other.id]);
   });
 
+  test("one that is let go on waits for what is under way or may have arrived, which waits for none that has not", async () => {
+    const parked = delivery({ order: "p", state: "parked", attempts: 1 });
+    const second = delivery({ order: "p" });
+    await store.commit([parked, second].map(store.deliveries.add));
+    const due = (ids: readonly string[] = []) => store.deliveries.due(register, 1, 10, { ids }).map(({ id }) => id);
+    expect(due()).toEqual([second.id]);
+    await store.commit([store.deliveries.mark(parked.id, { state: "queued" })]);
+    expect(due([second.id])).toEqual([]);
+    expect(due()).toEqual([parked.id]);
+    await store.commit([store.deliveries.take(second.id, 1)]);
+    expect([due([second.id]), store.deliveries.before(parked.id)]).toEqual([[], second.id]);
+    await store.commit([store.deliveries.mark(second.id, { state: "ambiguous" })]);
+    expect([due(), store.deliveries.before(second.id)]).toEqual([[second.id], undefined]);
+    await store.commit([store.deliveries.mark(second.id, { state: "delivered" })]);
+    expect(due()).toEqual([parked.id]);
+  });
+
   test("what a crash left on the wire is ambiguous after it", async () => {
     const row = delivery();
     await store.commit([store.deliveries.add(row), store.deliveries.mark(row.id, { state: "inflight" })]);

@@ -112,6 +112,7 @@ test("what is due next is found in a queue of any length without going through i
   expect(searched(due)).toEqual([
     "SEARCH d USING INDEX delivery_way (kind=? AND destination=? AND due<?)",
     "SEARCH e USING INDEX delivery_sequence (destination=? AND sequence=? AND id<?)",
+    "SEARCH e USING INDEX delivery_sequence (destination=? AND sequence=? AND id>?)",
   ]);
   for (const sql of [waysSql, dueSql]) expect(planOf(sql).join("\n")).not.toContain("TEMP B-TREE");
 });
