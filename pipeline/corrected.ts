@@ -143,8 +143,10 @@ function replacedBy(
   const at = now().toISOString();
   const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
   const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
+  // What is added to it, and the registry names meanwhile, is asked for after it.
+  const order = store.tokens.of("document", "", entry.uniqueId);
   return [
-    store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), payload }),
+    store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), order, payload }),
     store.messages.took("retrieval", sealedBy(org, manifestSha256), at),
     step(site, record.id, "open", "replaced", { peer: org }),
   ];

@@ -127,7 +127,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   const { patientIds, admission, message, emergency } = askedFor(site, delivery);
   const channel = inboundChannel(site, delivery.channel);
   const changes: Change[] = [];
-  const asked = new Map<string, Registered>();
+  const all = new Map<string, Registered>();
   let found = 0;
   for (const rule of channel.fetch.rules) {
     const since = new Date(now().getTime() - rule.since).toISOString();
@@ -143,14 +143,12 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
     });
     found += entries.length;
     changes.push(...kept);
-    for (const registered of entries) {
-      if (isKnown(site, registered) || asked.has(registered.id)) continue;
-      asked.set(registered.id, registered);
-    }
+    for (const registered of entries) all.set(registered.id, registered);
   }
-  for (const { registered, after } of parentsFirst([...asked.values()])) {
+  const asked = parentsFirst([...all.values()]).filter(({ registered }) => !isKnown(site, registered));
+  for (const { registered, first } of asked) {
     const retrieval = newDelivery(site, "retrieve", channel.name, registered.entry.repositoryUniqueId);
-    const order = after === null ? null : store.tokens.of("document", "", after);
+    const order = store.tokens.of("document", "", first);
     const payload: RetrievePayload = { registered, admission };
     changes.push(
       store.deliveries.add({ ...retrieval, order, payload }),
@@ -160,37 +158,34 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
   // What was pushed since the patient came waits for whoever asks.
   if (admission) changes.push(...identifyHeld(site, admission, "unasked"));
   const audit = { patients: identifiedPatient(site, patientIds), count: found };
-  const detail = `${found} entries, ${asked.size} new`;
+  const detail = `${found} entries, ${asked.length} new`;
   if (message) changes.push(step(site, message, "fetch", "answered", { peer: delivery.destination, detail }));
   return { changes, event: "answered", answer: detail, audit };
 }
 
 /**
- * As they are, but for documents and their addenda, which are asked for one after the other, the document first; `after` is
- * the document that an addendum, and what is added to that, is in the end about.
+ * As they are, but for documents and their addenda, which are asked for one after the other, the document first, named in an earlier
+ * answer perhaps; `first` is the document that an addendum, and what is added to that, is in the end about.
  */
 function parentsFirst(
   entries: readonly Registered[],
-): readonly { readonly registered: Registered; readonly after: string | null }[] {
+): readonly { readonly registered: Registered; readonly first: string }[] {
   const byName = new Map(entries.map((each) => [`${each.org} ${each.entry.uniqueId}`, each]));
-  const parentOf = ({ org, entry }: Registered): Registered | undefined => {
-    const appended = entry.relatedDocuments.find(({ type }) => type === "APND");
-    return appended && byName.get(`${org} ${appended.uniqueId}`);
-  };
+  const appended = ({ entry }: Registered): string | undefined =>
+    entry.relatedDocuments.find(({ type }) => type === "APND")?.uniqueId;
   const lines = new Map(
     entries.map((each) => {
       const line = new Set([each]);
       for (const one of line) {
-        const parent = parentOf(one);
+        const parent = byName.get(`${one.org} ${appended(one)}`);
         if (parent) line.add(parent);
       }
       return [each, [...line].reverse()];
     }),
   );
-  const parents = new Set([...lines.values()].filter(({ length }) => length > 1).flat());
   return [...new Set([...lines.values()].flat())].map((registered) => {
-    const first = lines.get(registered)?.[0] ?? registered;
-    return { registered, after: parents.has(registered) ? first.entry.uniqueId : null };
+    const [top = registered] = lines.get(registered) ?? [];
+    return { registered, first: appended(top) ?? top.entry.uniqueId };
   });
 }
 
