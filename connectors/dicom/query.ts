@@ -115,8 +115,11 @@ async function find(peer: Peer, level: Level, keys: Elements, signal: AbortSigna
 
 type Response = InstanceType<typeof import("dcmjs-dimse").responses.CFindResponse>;
 type Request = InstanceType<typeof import("dcmjs-dimse").requests.CFindRequest>;
+type Pdvs = { getPdvs(): readonly unknown[] };
 /** A client that is connected, or was about to be. */
-type Networked = { readonly network?: { readonly socket: Socket; dimseStream?: unknown } };
+type Networked = {
+  readonly network?: { readonly socket: Socket; dimseStream?: unknown; _processPDataTf(pdu: Pdvs): Promise<void> };
+};
 
 /** One request on an association of its own; resolves with the final status. A fault that `told` throws ends it at once. */
 async function perform(
@@ -187,7 +190,17 @@ async function perform(
       pduTimeout: peer.responseSeconds * 1000,
       ...secure(peer),
     });
+    readEachPdv(client as unknown as Networked);
   });
+}
+
+/** Of a P-DATA the library drops what follows a response without a data set (PS3.8 9.3.5: it has one PDV or more). */
+function readEachPdv({ network }: Networked): void {
+  const read = network?._processPDataTf.bind(network);
+  if (!network || !read) return;
+  // Begun one behind the other: the next P-DATA is not read before the last of this one.
+  network._processPDataTf = async (pdu) =>
+    void (await Promise.all(pdu.getPdvs().map((pdv) => read({ getPdvs: () => [pdv] }))));
 }
 
 /** PS3.4 C.4.1.1.4: FF00 and FF01. */

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { readRequest, writeAccept } from "../../connectors/dicom/association.ts";
-import { abort, releaseRp, releaseRq } from "../../connectors/dicom/pdu.ts";
+import { abort, pduTypes, releaseRp, releaseRq, writePdu } from "../../connectors/dicom/pdu.ts";
 import { countOf, move } from "../../connectors/dicom/query.ts";
 import { encodeElement } from "../../formats/dicom-encode.ts";
 import { encodingOf } from "../../formats/dicom-tokens.ts";
@@ -41,6 +41,9 @@ async function asked(
   ({ stop } = pacs);
   return pacs.port;
 }
+/** One P-DATA with all PDVs of several (PS3.8 9.3.5: "one or more"). */
+const together = (pdus: readonly Buffer[]): Buffer =>
+  writePdu(pduTypes.data, Buffer.concat(pdus.map((pdu) => pdu.subarray(6))));
 const match = Buffer.concat(
   [[0x0020000d, "UI", "1.2.3"] as const, [0x00201208, "IS", "12"] as const].map(([tag, vr, value]) =>
     encodeElement(tag, vr, Buffer.from(value), encodingOf(implicit)),
@@ -122,6 +125,16 @@ describe("a C-MOVE", () => {
     const port = await asked((peer, answer) => {
       for (const done of [1, 2, 3]) peer.send(answer(0xff00, undefined, subOperations(3 - done, done)));
       peer.send(answer(0, undefined, subOperations(0, 3)));
+      return ended(peer);
+    });
+    expect(await moved(port)).toBe(3);
+  });
+
+  test.each([2, 3, 4])("of whose four answers %i come in one P-DATA tells how many instances were sent", async (some) => {
+    const port = await asked((peer, answer) => {
+      const pending = [1, 2, 3].map((done) => answer(0xff00, undefined, subOperations(3 - done, done)));
+      const answers = [...pending, answer(0, undefined, [])];
+      peer.send(together(answers.slice(0, some)), ...answers.slice(some));
       return ended(peer);
     });
     expect(await moved(port)).toBe(3);
