@@ -1,9 +1,10 @@
 /** C-FIND and C-MOVE as client, through dcmjs-dimse, which is loaded when a PACS is first asked. Answers are read for UIDs and counts alone. */
+import type { EventEmitter } from "node:events";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { Fault } from "../../errors.ts";
 import { tlsProfile } from "../../tls.ts";
-import { type Peer, rejectionOf } from "./requestor.ts";
+import { type Peer, rejectionOf, releaseSeconds } from "./requestor.ts";
 
 /** What is read of an answer: UIDs and counts, as text. */
 type Match = { readonly [keyword: string]: unknown };
@@ -114,11 +115,16 @@ async function find(peer: Peer, level: Level, keys: Elements, signal: AbortSigna
 }
 
 type Response = InstanceType<typeof import("dcmjs-dimse").responses.CFindResponse>;
+type Association = import("dcmjs-dimse").association.Association;
 type Request = InstanceType<typeof import("dcmjs-dimse").requests.CFindRequest>;
 type Pdvs = { getPdvs(): readonly unknown[] };
 /** A client that is connected, or was about to be. */
 type Networked = {
-  readonly network?: { readonly socket: Socket; dimseStream?: unknown; _processPDataTf(pdu: Pdvs): Promise<void> };
+  readonly network?: EventEmitter & {
+    readonly socket: Socket;
+    dimseStream?: unknown;
+    _processPDataTf(pdu: Pdvs): Promise<void>;
+  };
 };
 
 /** One request on an association of its own; resolves with the final status. A fault that `told` throws ends it at once. */
@@ -134,10 +140,13 @@ async function perform(
   client.addRequest(request);
   return await new Promise<number>((resolve, reject) => {
     let status: number | undefined;
+    let isAllowed = true;
+    let releasing: NodeJS.Timeout | undefined;
+    // The library closes its half, and waits without an end for a peer that hangs.
+    const close = (): void => void (client as unknown as Networked).network?.socket.destroy();
     const fail = (fault: unknown): void => {
       signal.removeEventListener("abort", stop);
-      // The library closes its half, and waits without an end for a peer that hangs.
-      (client as unknown as Networked).network?.socket.destroy();
+      close();
       reject(fault);
     };
     const stop = (): void => fail(new Fault("STOPPING", "the site stops"));
@@ -161,7 +170,12 @@ async function perform(
       } catch (thrown) {
         return fail(thrown);
       }
-      if (!isPending(response.getStatus())) status = response.getStatus();
+      if (isPending(response.getStatus())) return;
+      status = response.getStatus();
+      releasing ??= setTimeout(close, releaseSeconds * 1000);
+    });
+    client.on("associationAccepted", (association: Association) => {
+      isAllowed = association.getAcceptedPresentationContextFromRequest(request) !== undefined;
     });
     client.on("associationRejected", ({ result, source, reason }: Record<"result" | "source" | "reason", number>) =>
       fail(
@@ -172,12 +186,16 @@ async function perform(
         }),
       ),
     );
-    client.on("networkError", (cause: Error) => fail(unreachable(where, cause)));
+    client.on("networkError", (cause: Error) => {
+      // What was answered is answered, however the peer ends then.
+      if (status === undefined) fail(unreachable(where, cause));
+    });
     client.on("closed", () => {
+      clearTimeout(releasing);
       if (status === undefined)
         fail(
           new Fault(
-            "PEER_REFUSED",
+            isAllowed ? "PEER_UNREACHABLE" : "PEER_REFUSED",
             `${where} ended the association without an answer; does it allow us to query and retrieve?`,
           ),
         );
@@ -190,12 +208,15 @@ async function perform(
       pduTimeout: peer.responseSeconds * 1000,
       ...secure(peer),
     });
-    readEachPdv(client as unknown as Networked);
+    const { network } = client as unknown as Networked;
+    // The library waits for a peer to close that waits for us to.
+    for (const event of ["abort", "associationReleaseRequested"]) network?.on(event, close);
+    readEachPdv(network);
   });
 }
 
 /** Of a P-DATA the library drops what follows a response without a data set (PS3.8 9.3.5: it has one PDV or more). */
-function readEachPdv({ network }: Networked): void {
+function readEachPdv(network: Networked["network"]): void {
   const read = network?._processPDataTf.bind(network);
   if (!network || !read) return;
   // Begun one behind the other: the next P-DATA is not read before the last of this one.

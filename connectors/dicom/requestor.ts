@@ -39,7 +39,8 @@ export type Association = {
   abort(): void;
 };
 
-const releaseSeconds = 2;
+/** Our release is answered within, or the connection closed. */
+export const releaseSeconds = 2;
 /** A peer without a limit, or with a larger one, gets no larger P-DATA. */
 const largestPdu = 1024 * 1024;
 /** A peer that takes less breaks the upper layer: a command alone is longer. */

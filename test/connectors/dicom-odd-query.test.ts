@@ -75,6 +75,31 @@ describe("an identifier", () => {
 
 describe("a C-FIND", () => {
   test.each([
+    ["the end", (peer: ScriptedPeer) => void peer.socket.end()],
+    ["A-ABORT", (peer: ScriptedPeer) => peer.send(abort(2, 0))],
+    ["a reset", (peer: ScriptedPeer) => void peer.socket.resetAndDestroy()],
+  ])("of a PACS that ends with %s in the middle is asked again", async (_what, act) => {
+    const port = await asked(async (peer) => {
+      act(peer);
+      await peer.closed();
+    });
+    await expect(count(port, { responseSeconds: 600 })).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  });
+
+  test.each([
+    ["nothing", (peer: ScriptedPeer) => peer.closed()],
+    ["a reset", (peer: ScriptedPeer) => void peer.socket.resetAndDestroy()],
+    ["A-ABORT", (peer: ScriptedPeer) => peer.send(abort(2, 0))],
+  ])("that is answered, and its release with %s, is answered", async (_what, act) => {
+    const port = await asked(async (peer, answer) => {
+      peer.send(answer(0xff00, match), answer(0));
+      await peer.next();
+      await act(peer);
+    });
+    expect(await count(port)).toBe(12);
+  });
+
+  test.each([
     ["A-ABORT", (peer: ScriptedPeer) => peer.send(abort(2, 0))],
     ["A-RELEASE-RQ", (peer: ScriptedPeer) => peer.send(releaseRq)],
     ["the end", (peer: ScriptedPeer) => void peer.socket.end()],
@@ -130,15 +155,18 @@ describe("a C-MOVE", () => {
     expect(await moved(port)).toBe(3);
   });
 
-  test.each([2, 3, 4])("of whose four answers %i come in one P-DATA tells how many instances were sent", async (some) => {
-    const port = await asked((peer, answer) => {
-      const pending = [1, 2, 3].map((done) => answer(0xff00, undefined, subOperations(3 - done, done)));
-      const answers = [...pending, answer(0, undefined, [])];
-      peer.send(together(answers.slice(0, some)), ...answers.slice(some));
-      return ended(peer);
-    });
-    expect(await moved(port)).toBe(3);
-  });
+  test.each([2, 3, 4])(
+    "of whose four answers %i come in one P-DATA tells how many instances were sent",
+    async (some) => {
+      const port = await asked((peer, answer) => {
+        const pending = [1, 2, 3].map((done) => answer(0xff00, undefined, subOperations(3 - done, done)));
+        const answers = [...pending, answer(0, undefined, [])];
+        peer.send(together(answers.slice(0, some)), ...answers.slice(some));
+        return ended(peer);
+      });
+      expect(await moved(port)).toBe(3);
+    },
+  );
 
   test("whose answers never end is given up", async () => {
     const port = await asked(async (peer, answer) => {
