@@ -2,7 +2,7 @@
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
 import { openCipher } from "../envelope/index.ts";
-import { codeOf, Fault } from "../errors.ts";
+import { codeOf, consequenceOf, Fault } from "../errors.ts";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
@@ -69,7 +69,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
 
 type Instances = ReceivedFacts["instances"];
 
-/** Sends; `took` is told of each instance that the PACS takes, with its answer. Rejects with the gravest failure. */
+/** Sends; `took` is told of each instance that the PACS takes, with its answer. What is worth another attempt comes before what is not. */
 async function sendInstances(
   site: Site,
   system: string,
@@ -96,8 +96,9 @@ async function sendInstances(
   } finally {
     await Promise.all(taken);
   }
-  const worst = failures.find((fault) => codeOf(fault) === "PEER_REFUSED") ?? failures[0];
-  if (worst) throw worst;
+  // A delivery that is parked for what is refused for good would keep the others from the PACS.
+  const first = failures.find((fault) => consequenceOf(codeOf(fault)).retry) ?? failures[0];
+  if (first) throw first;
 }
 
 /** What the PACS is asked about an instance. */

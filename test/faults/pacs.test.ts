@@ -66,6 +66,24 @@ describe("PACS B", () => {
     expect(logged(at, "deliver.deferred")[0]?.fields.code).toBe("PEER_AMBIGUOUS");
   });
 
+  test("whose disk is full gets the rest once it has space, also where it refuses one instance for good", async () => {
+    const refused = study[0]?.sopInstanceUid;
+    let isFull = true;
+    let asked = 0;
+    const { at, pacs } = await delivering({
+      answer: ({ sopInstanceUid, field }) => {
+        if (field === 1) asked += 1;
+        return sopInstanceUid === refused ? 0xc000 : isFull ? 0xa700 : 0;
+      },
+    });
+    await until("all asked", () => asked >= study.length);
+    isFull = false;
+    await until("the rest stored", () => pacs.stored.length === study.length - 1);
+    await until("parked", async () => (await deliveries(at)).parked === 1);
+    expect(logged(at, "deliver.deferred")[0]?.fields.code).toBe("PEER_BUSY");
+    expect(logged(at, "deliver.parked").map(({ fields }) => fields.code)).toEqual(["PEER_REFUSED"]);
+  });
+
   test("that refuses the context of the whole study is told once, with what it takes", async () => {
     const implicit = "1.2.840.10008.1.2";
     const { at } = await delivering({ accepts: ({ transferSyntaxes }) => (transferSyntaxes[0] === implicit ? 0 : 4) });
