@@ -128,9 +128,10 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
     const { host, port } = place(name, "rest");
     return [name, { ...each, url: `https://${host}:${port}`, certificates: join(pki, name) }] as const;
   });
-  const systems = Object.entries(own.systems).map(
-    ([name, system]) => [name, moved(system, addresses.get(`${site}/${name}`))] as const,
-  );
+  const systems = Object.entries(own.systems).map(([name, system]) => {
+    const files = join(folder, "incoming", site, name);
+    return [name, moved(system, files, addresses.get(`${site}/${name}`))] as const;
+  });
   return {
     ...config,
     partners: Object.fromEntries(partners),
@@ -149,8 +150,13 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
   };
 }
 
-/** Free ports on this machine, clear; callers are known by their AE title alone. */
-function moved({ mllp, dicom, directory }: System, receiver: { host: string; port: number } | undefined): System {
+/** Free ports on this machine, clear; callers are known by their AE title alone; what lies in a watched folder is not a test's to take. */
+function moved(
+  { mllp, dicom, directory }: System,
+  files: string,
+  receiver: { host: string; port: number } | undefined,
+): System {
+  if (directory) mkdirSync(files, { recursive: true });
   const free = { host: "127.0.0.1", port: 0 };
   const reached = (connect: unknown) => {
     if (!connect) return undefined;
@@ -166,7 +172,7 @@ function moved({ mllp, dicom, directory }: System, receiver: { host: string; por
       callers: dicom.callers.map(({ aeTitle }) => ({ aeTitle })),
       tls: undefined,
     },
-    directory,
+    directory: directory && { ...directory, path: files },
   };
 }
 

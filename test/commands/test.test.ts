@@ -6,31 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { until } from "../sites.ts";
 import { root, semrs } from "./cli.ts";
-
-const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
-const hl7 = (name: string): string => join(root, "test/fixtures/hl7v2", `${name}.hl7`);
-
-/** Tests against channels.yaml after one edit; the edited text tells which line decides. */
-async function tested(edit: readonly (readonly [from: string, to: string])[], tests: object, ...flags: string[]) {
-  const folder = mkdtempSync(join(tmpdir(), "semrs-tests-"));
-  const text = edit.reduce((before, [from, to]) => {
-    expect(before).toContain(from);
-    return before.replace(from, to);
-  }, shipped);
-  writeFileSync(join(folder, "channels.yaml"), text);
-  writeFileSync(join(folder, "channels.test.yaml"), JSON.stringify(tests));
-  const ran = await semrs(["test", ...flags], { cwd: folder });
-  return { ...ran, lineOf: (part: string) => text.slice(0, text.indexOf(part)).split("\n").length };
-}
-
-const record = { to: "his", files: [hl7("mdm-t02-121")] };
-const admission = { to: "hospital-b/his", files: [hl7("adt-a01-second")] };
-const report = { to: "his", files: [hl7("mdm-t02-116")] };
-const study = { to: "pacs", files: [join(root, "examples/study/*.dcm")] };
-const one = (send: unknown, wanted: object) => ({
-  site: "hospital-a",
-  tests: [{ name: "it travels", send, expect: wanted, within: "2s" }],
-});
+import { admission, hl7, one, record, report, shipped, study, tested } from "./tested.ts";
 
 /** The same with MSH-11 T. */
 function training() {
