@@ -124,7 +124,7 @@ type Plan = {
 /** The same channels with other addresses, keys and waiting times. */
 function relocated(config: Config, { pki, folder, times, place, addresses }: Plan): Config {
   const { site, own } = config;
-  const partners = Object.entries(config.partners).map(([name, each]) => {
+  const partners = Object.entries(config.partners).map(([name, { window: _always, ...each }]) => {
     const { host, port } = place(name, "rest");
     return [name, { ...each, url: `https://${host}:${port}`, certificates: join(pki, name) }] as const;
   });
@@ -141,6 +141,7 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
       ...own,
       keys: join(pki, site),
       data: join(folder, "data", site),
+      alerts: undefined,
       admin: place(site, "admin"),
       repository: own.repository && place(site, "rest"),
       registry: own.registry && place(site, "rest"),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sampleMessage } from "../fixtures/documents.ts";
-import { one, record, tested } from "./tested.ts";
+import { admission, one, record, tested } from "./tested.ts";
 
 test("files that wait in a watched folder stay there", async () => {
   const path = join(mkdtempSync(join(tmpdir(), "semrs-watched-")), "incoming");
@@ -23,3 +23,29 @@ test("files that wait in a watched folder stay there", async () => {
   expect(readdirSync(path)).toEqual(["live.hl7"]);
   expect(existsSync(join(path, "done"))).toBe(false);
 }, 60_000);
+
+test("whom a live house tells of alerts is not told of a test's: what names its secret need not be here", async () => {
+  const to = '    alerts: { webhooks: [{ url: "https://127.0.0.1:9", token: /nowhere/token }] }\n    repository:';
+  const { exit, out } = await tested([["    repository:", to]], one(record, { channel: "documents" }));
+  expect({ exit, out }).toMatchObject({ exit: 0 });
+}, 60_000);
+
+test("a partner's delivery window does not decide whether a test passes", async () => {
+  const shut = shutNow();
+  const { exit, out } = await tested(
+    [
+      [
+        '"${PKI:pki}/registry" }',
+        `"\${PKI:pki}/registry", window: { between: ${JSON.stringify(shut)}, timeZone: UTC } }`,
+      ],
+    ],
+    one([record, admission], { routed: ["registry"] }),
+  );
+  expect({ exit, out }).toMatchObject({ exit: 0 });
+}, 60_000);
+
+/** A minute, half a day from now. */
+function shutNow(): readonly [string, string] {
+  const at = (ms: number): string => new Date(Date.now() + ms).toISOString().slice(11, 16);
+  return [at(43_200_000), at(43_260_000)];
+}
