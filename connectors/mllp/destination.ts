@@ -9,6 +9,9 @@ import { frameOf, frameOfPieces } from "./framer.ts";
 import { type Line, openLine } from "./line.ts";
 import { openPool, type Pool, poolOf } from "./pool.ts";
 
+/** HL7 Table 0008, and the form of ERR-3's codes: a HIS may write anything there, a patient's name too. */
+const answerCodes = new Set(["AA", "AE", "AR", "CA", "CE", "CR"]);
+const errorForm = /^\d{1,3}$/;
 /** ERR-3 values that no repetition can mend: message type, event, processing id, version (HL7 Table 0357). */
 const permanent = new Set(["200", "201", "202", "203"]);
 
@@ -158,6 +161,7 @@ function outcomeOf(ack: Uint8Array, controlId: string, { refusals, awaits }: Set
   };
 }
 
+/** The codes of an acknowledgement; what is none is not told. */
 function readAck(ack: Uint8Array): { readonly code: string; readonly of: string; readonly error: string } {
   let [code, of, error] = ["", "", ""];
   try {
@@ -170,5 +174,5 @@ function readAck(ack: Uint8Array): { readonly code: string; readonly of: string;
   } catch {
     // Not an acknowledgement: the real one may still come.
   }
-  return { code, of, error };
+  return { code: answerCodes.has(code) ? code : "without a code", of, error: errorForm.test(error) ? error : "" };
 }

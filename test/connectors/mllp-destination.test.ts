@@ -148,6 +148,18 @@ describe("connections", () => {
 });
 
 describe("what a negative answer means is said for each system", () => {
+  test.each(["AE", "陳怡君"])("MSA-1 %s, with a name in ERR-3: neither name is told", async (code) => {
+    const err = "ERR|||陳怡君 A223456781^no such patient";
+    const his = await peer((socket, id) => {
+      socket.write(
+        frameOf(Buffer.from(`MSH|^~\\&|||||||ACK|X|P|2.5.1|||||||UNICODE UTF-8\rMSA|${code}|${id}\r${err}\r`)),
+      );
+    });
+    const outcome = await site().send(his.port, "1");
+    expect(outcome).toMatchObject({ state: "refused", code: "PEER_REFUSED" });
+    expect(JSON.stringify(outcome)).not.toMatch(/怡君|A223456781/);
+  });
+
   const refusing =
     (code: string, error = "") =>
     (socket: Socket, id: string): void => {
