@@ -151,7 +151,8 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
       }
       if (directory) {
         const path = resolve(dirname(site.config.file), directory.path);
-        listens(`${name} directory`, await directorySource.listen({ ...directory, path }, deliver, site));
+        const take = openIntake(site, name, messages.intake, instances, true);
+        listens(`${name} directory`, await directorySource.listen({ ...directory, path }, take, site));
       }
       systems[name] = addresses;
     }

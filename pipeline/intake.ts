@@ -14,14 +14,24 @@ const intakes = ["application/hl7-v2", "application/dicom", "application/octet-s
 /** Faults under which an arrival leaves no row; every other refusal is quarantined, and told there. */
 const unkept: ReadonlySet<ErrorCode> = new Set(["STORE_FULL", "STORE_DAMAGED", "STOPPING", "UNEXPECTED"]);
 
-/** Gives each arrival to the intake of its media type. */
-export function openIntake(site: Site, system: string, messages: MessageIntake, instance: InstanceIntake): Deliver {
+/**
+ * Gives each arrival to the intake of its media type. `isFolder`: files of a watched folder, which tells by itself, and once, what
+ * could not be kept; a file's name identifies no message, and may be a patient's.
+ */
+export function openIntake(
+  site: Site,
+  system: string,
+  messages: MessageIntake,
+  instance: InstanceIntake,
+  isFolder = false,
+): Deliver {
   const byType: Readonly<Record<(typeof intakes)[number], (arrival: Arrival) => ReturnType<Deliver>>> = {
     "application/hl7-v2": (arrival) => messages(system, arrival),
     "application/dicom": (arrival) => instance(system, arrival),
     "application/octet-stream": (arrival) => messages(system, arrival),
   };
-  return async (arrival) => {
+  return async (came) => {
+    const arrival = isFolder ? { ...came, controlId: "" } : came;
     try {
       // Before a file of it is written: what is refused would stay on the disk until the next start.
       if (!site.store.reserve.hasSpace()) throw belowReserve();
@@ -30,10 +40,10 @@ export function openIntake(site: Site, system: string, messages: MessageIntake, 
       if (!intake) throw new Fault("HL7_UNSUPPORTED", `${system} takes HL7 v2 messages and DICOM instances`);
       return await intake(arrival);
     } catch (thrown) {
-      // What could not even be kept (a full disk, a stop) leaves no row: the log is where it is told. DICOM tells it itself.
+      // What could not even be kept (a full disk, a stop) leaves no row: the log is where it is told. DICOM and a folder tell it themselves.
       const { controlId, sender: peer } = arrival;
       const code = codeOf(thrown);
-      const isTold = arrival.mediaType === "application/dicom" || !unkept.has(code);
+      const isTold = isFolder || arrival.mediaType === "application/dicom" || !unkept.has(code);
       if (!isTold) site.log("source.unkept", { controlId, peer, code, reason: reasonOf(thrown) }, "error");
       throw thrown;
     }
