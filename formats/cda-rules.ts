@@ -1,6 +1,7 @@
 /** Rules of one's own: XPath 1.0 assertions over a document (prefixes h, sdtc, cdp, xsi), each for some forms or templates or for all. */
 import type { CdaFacts } from "./cda.ts";
-import { type CdaFinding, maxFindings } from "./cda-finding.ts";
+import { type CdaFinding, maxFindings, toldOf } from "./cda-finding.ts";
+import { maxElements } from "./cda-markup.ts";
 import { type CdaXml, elements, holds, placeIn } from "./cda-xml.ts";
 
 export type CdaRule = {
@@ -18,22 +19,19 @@ export type CdaRule = {
   readonly templates?: readonly string[] | undefined;
 };
 
-/** Elements of one context that are asked. */
-export const maxContextElements = 1_000;
-
-/** Where the document breaks the rules. */
+/** Where the document breaks the rules: every element of a context is asked, as many as a document may have. */
 export function brokenRules(cda: CdaXml, facts: CdaFacts, rules: readonly CdaRule[]): readonly CdaFinding[] {
-  const found: CdaFinding[] = [];
+  const found = { error: [] as CdaFinding[], warning: [] as CdaFinding[] };
   for (const rule of rules) {
     if (!isFor(rule, facts)) continue;
-    for (const element of rule.context ? elements(cda.root, rule.context, maxContextElements) : [cda.root]) {
-      if (holds(element, rule.test)) continue;
-      const { id, severity, message } = rule;
-      found.push({ check: "rules", id, severity, message, ...placeIn(cda, element) });
-      if (found.length >= maxFindings) return found;
+    const { id, severity, message } = rule;
+    for (const element of rule.context ? elements(cda.root, rule.context, maxElements) : [cda.root]) {
+      if (found[severity].length >= maxFindings) break;
+      if (!holds(element, rule.test))
+        found[severity].push({ check: "rules", id, severity, message, ...placeIn(cda, element) });
     }
   }
-  return found;
+  return toldOf([...found.error, ...found.warning]);
 }
 
 const isFor = ({ forms, templates }: CdaRule, facts: CdaFacts): boolean =>

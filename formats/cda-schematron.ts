@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { XmlDocument, XmlElement } from "libxml2-wasm";
 import { Fault } from "../errors.ts";
-import { type CdaFinding, maxFindings } from "./cda-finding.ts";
+import { type CdaFinding, maxFindings, toldOf } from "./cda-finding.ts";
 import { type CdaXml, elements, placeIn, value } from "./cda-xml.ts";
 
 /** What is used of SaxonJS 2. */
@@ -23,6 +23,8 @@ type Saxon = {
 
 const maxStylesheets = 16;
 const maxTestLength = 160;
+/** Assertions and reports of one stylesheet that are looked through for errors. */
+const maxReported = 100_000;
 const compiledName = /\.sef\.json$/;
 const stylesheetName = /\.xslt?$/;
 
@@ -66,9 +68,9 @@ export async function schematronErrors(cda: CdaXml, folder: string): Promise<rea
   const found: CdaFinding[] = [];
   for (const path of stylesheetsOf(folder)) {
     found.push(...findingsOf(cda, await reported(path, source)));
-    if (found.length >= maxFindings) break;
+    if (found.filter(({ severity }) => severity === "error").length >= maxFindings) break;
   }
-  return found.slice(0, maxFindings);
+  return toldOf(found);
 }
 
 /** The SVRL that a stylesheet makes of a document; its own failure may quote the document and is told by kind. */
@@ -101,15 +103,18 @@ const failed =
 function findingsOf(cda: CdaXml, svrl: string): readonly CdaFinding[] {
   const report = XmlDocument.fromString(svrl);
   try {
-    return elements(report.root, failed, maxFindings).map((each) => {
-      const element = elementAt(cda, value(each, "@location") ?? "") ?? cda.root;
+    const all = elements(report.root, failed, maxReported).map((each) => {
       const role = `${value(each, "@role") ?? value(each, "@flag") ?? ""}`.toLowerCase();
+      return { each, severity: /^(warn|info)/.test(role) ? ("warning" as const) : ("error" as const) };
+    });
+    return toldOf(all).map(({ each, severity }) => {
+      const element = elementAt(cda, value(each, "@location") ?? "") ?? cda.root;
       const expected = each.name === "failed-assert" ? "is not so" : "is so";
       const test = (value(each, "@test") ?? "").replaceAll(/\s+/g, " ").slice(0, maxTestLength);
       return {
         check: "rules",
         id: `schematron/${(value(each, "@id") ?? "rule").slice(0, 64)}`,
-        severity: /^(warn|info)/.test(role) ? "warning" : "error",
+        severity,
         message: `${expected}: ${test}`,
         ...placeIn(cda, element),
       };

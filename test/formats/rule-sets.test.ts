@@ -140,6 +140,26 @@ describe("a set of one's own", () => {
   ])("%s", (_what, rule, expected) => {
     expect(told(rule)).toEqual(expected);
   });
+  const withInformants = (count: number): Buffer =>
+    Buffer.from(
+      Buffer.from(bytes)
+        .toString("utf8")
+        .replace(/<recordTarget/, `${"<informant/>".repeat(count)}$&`),
+    );
+  test("warnings, however many, hide no error", () => {
+    const many = "{ id: many, context: h:informant, test: h:id, message: m, severity: warning }";
+    const read = readRuleSets(
+      [write(`basedOn: us\nrules:\n  - ${many}\n  - { id: e, test: h:realmCode, message: m }\n`)],
+      "/",
+    );
+    const found = examine(withInformants(30), { rules: read.rules }).findings;
+    expect(found.map(({ id }) => id)).toEqual(["mine/e", ...Array(19).fill("mine/many")]);
+  });
+  test("the last of thousands of elements of a context is asked, too", () => {
+    const rule = "{ id: last, context: h:informant, test: following-sibling::h:informant, message: m }";
+    const read = readRuleSets([write(`basedOn: us\nrules:\n  - ${rule}\n`)], "/");
+    expect(examine(withInformants(3_000), { rules: read.rules }).findings).toMatchObject([{ id: "mine/last" }]);
+  });
   test.each([
     ["an XPath that is none", "- { id: a, test: 'h:title[', message: m }", 3, "no XPath 1.0 expression"],
     ["a prefix that is not there", "- { id: a, test: 'x:title', message: m }", 3, "no XPath 1.0 expression"],

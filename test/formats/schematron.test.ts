@@ -70,6 +70,15 @@ describe.skipIf(!saxon)(`Schematron ${saxon ? "" : "(saxon-js is not installed)"
     expect(await found(compiled)).toEqual(await found(folder));
   });
 
+  test("warnings, however many, hide no error", async () => {
+    const many = stylesheet
+      .replace(/(<xsl:if [\s\S]*?<\/xsl:if>)([\s\S]*?<\/xsl:for-each>)/, "$2$1")
+      .replace(/<xsl:for-each [^>]*>/, '<xsl:for-each select="1 to 30">')
+      .replace('select="h:name"', 'select="."');
+    const findings = await found(folderWith("many.xsl", many));
+    expect(findings.map(({ severity }) => severity)).toEqual(["error", ...Array(19).fill("warning")]);
+  });
+
   test("one that fails by itself refuses, and quotes nothing", async () => {
     const broken = stylesheet.replace("<svrl:schematron-output>", `$&<xsl:sequence select="error((), string(.))"/>`);
     await expect(found(folderWith("broken.xsl", broken))).rejects.toMatchObject({
