@@ -35,7 +35,7 @@ test("a partner's delivery window does not decide whether a test passes", async 
   const { exit, out } = await tested(
     [
       [
-        '"${PKI:pki}/registry" }',
+        `"\${PKI:pki}/registry" }`,
         `"\${PKI:pki}/registry", window: { between: ${JSON.stringify(shut)}, timeZone: UTC } }`,
       ],
     ],
