@@ -39,6 +39,7 @@ const table = {
   STORE_FULL: { retry: true, hl7: "AR", dicom: 0xa700, http: 507 },
   STORE_CONFLICT: { retry: false, hl7: "AE", dicom: 0x0110, http: 409 },
   STORE_DAMAGED: { retry: false, hl7: "AR", dicom: 0x0110, http: 500 },
+  REVOCATION_STALE: { retry: true, hl7: "AR", dicom: 0xa700, http: 503 },
   CLOCK_BEHIND: { retry: true, hl7: "AR", dicom: 0xa700, http: 503 },
   PEER_REFUSED: { retry: false, hl7: "AE", dicom: 0xc000, http: 502 },
   PEER_UNOPENABLE: { retry: false, hl7: "AE", dicom: 0xc000, http: 502 },

@@ -142,6 +142,10 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
     "A PACS rejects our AE title, or does not answer to the one we call; nothing is sent to it until it accepts us.",
     "Its administrator enters our AE title, host and port, or calledAeTitle is corrected; then sending goes on by itself.",
   ],
+  REVOCATION_STALE: [
+    "A revocation list of this house has ended, so that nobody's signature counts; what waits is tried again.",
+    "Fetch the list anew (trust.crls; an authority of semrs signs it by semrs pki crl); all goes on by itself then.",
+  ],
   CLOCK_BEHIND: [
     "This computer's clock is behind what the journal already holds, so replays and expiry cannot be told.",
     "Set the clock (NTP); envelopes are opened again once it has passed the journal's last entry.",

@@ -30,7 +30,7 @@ export {
   segmentBytes,
 } from "./part.ts";
 export { openCipher } from "./part-open.ts";
-export { type Trust, validatePath } from "./path.ts";
+export { orStale, type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
 export type { RawHeaders } from "./raw-headers.ts";
 export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyReceipt } from "./receipt.ts";

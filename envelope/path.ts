@@ -2,6 +2,7 @@
  * Certification paths (RFC 5280 6.1) to a trust anchor, with policies, name constraints and revocation. Refused by default: an
  * unknown critical extension, SHA-1, MD5, DSA, and a missing revocation list.
  */
+import { Fault } from "../errors.ts";
 import { type Certificate, readCertificate } from "./certificate.ts";
 import type { NameConstraints } from "./certificate-extensions.ts";
 import { type Crl, readCrl } from "./crl.ts";
@@ -74,6 +75,18 @@ export function validatePath(
   if (cache.size >= maxCachedPaths) cache.clear();
   if (isCurrent) cache.set(end.sha256, { from: at.getTime(), until });
 }
+
+/** What was refused for its certificate while a revocation list is stale may hold once that is renewed: REVOCATION_STALE. */
+export function orStale(thrown: unknown, site: { readonly identity: { readonly trust: Trust }; now(): Date }): unknown {
+  if (!isOfCertificate(thrown)) return thrown;
+  const [{ crls, crlStaleMs = 0, revocation }, now] = [site.identity.trust, site.now().getTime()];
+  if (revocation !== "require") return thrown;
+  const isStale = readable(crls, readCrl).some(({ nextUpdate }) => nextUpdate.getTime() + crlStaleMs < now);
+  return isStale ? new Fault("REVOCATION_STALE", thrown.message, { cause: thrown }) : thrown;
+}
+
+const isOfCertificate = (thrown: unknown): thrown is Fault =>
+  thrown instanceof Fault && (thrown.code === "CERTIFICATE_INVALID" || isOfCertificate(thrown.cause));
 
 type Search = {
   readonly anchors: readonly Certificate[];

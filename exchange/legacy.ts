@@ -8,6 +8,7 @@ import {
   failureLimit,
   type Opened2017,
   open2017,
+  orStale,
   profileOf,
   type RawHeaders,
   type Reservation,
@@ -74,7 +75,8 @@ export function openLegacy(exchange: Exchange, onLegacy: OnLegacy): TakeLegacy {
       else if (result.answer !== stored) throw new Fault("ENVELOPE_NOT_OPENED", "this envelope was refused before");
       attempt.succeeded();
       log("repository.received", { peer: org, reason: `semrs-2017, ${result.outcome}` }, "warn");
-    } catch (thrown) {
+    } catch (failure) {
+      const thrown = orStale(failure, exchange);
       // What passes (a full disk) leaves the envelope without an answer: the same octets may come again.
       if (isOfHere(thrown)) attempt.succeeded();
       if (!held || consequence(thrown).retry) throw thrown;

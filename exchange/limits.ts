@@ -30,7 +30,7 @@ export type PeerLimits = { admit(peer: string, now: Date): Admitted };
 
 /** What fails here, whatever the peer has sent: it is no failure of the peer's. */
 export const isOfHere = (thrown: unknown): boolean =>
-  ["STORE_FULL", "STOPPING", "CLOCK_BEHIND"].includes(codeOf(thrown));
+  ["STORE_FULL", "STOPPING", "CLOCK_BEHIND", "REVOCATION_STALE"].includes(codeOf(thrown));
 
 type Load = { unverified: number; bytes: number; opens: number; second: number };
 

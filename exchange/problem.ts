@@ -22,6 +22,7 @@ const clear: Partial<Record<ErrorCode, { readonly name: string; readonly title: 
   PEER_BUSY: { name: "busy", title: "Too many at once; try again.", status: 429 },
   STORE_FULL: { name: "unavailable", title: "No storage left; try again later.", status: 503 },
   STOPPING: { name: "unavailable", title: "This site is stopping; try again.", status: 503 },
+  REVOCATION_STALE: { name: "unavailable", title: "Something failed here; try again.", status: 503 },
   CLOCK_BEHIND: { name: "unavailable", title: "Something failed here; try again.", status: 503 },
   UNEXPECTED: { name: "unavailable", title: "Something failed here; try again.", status: 503 },
 };

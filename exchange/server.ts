@@ -7,7 +7,7 @@ import { createServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import express, { type Request, type Response } from "express";
 import { type Identity, openingFor, type Partner } from "../envelope/identity.ts";
-import { type AnyOpened, openAs, type Purpose, type Spool, type VerifiedSender } from "../envelope/index.ts";
+import { type AnyOpened, openAs, orStale, type Purpose, type Spool, type VerifiedSender } from "../envelope/index.ts";
 import { cannotListen, codeOf, Fault, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { belowReserve } from "../store/reserve.ts";
@@ -204,7 +204,8 @@ async function respond(
     await leave(request, response, body);
     await answer(exchange, { request, response }, opened, answered);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
-  } catch (thrown) {
+  } catch (failure) {
+    const thrown = orStale(failure, exchange);
     admitted?.left();
     holding?.left();
     const isTold = sender?.org === peer?.org && (opened ? !isUnopened(thrown) : isOfSender(thrown));

@@ -1,4 +1,5 @@
 /** The one delivery loop of a site: takes what is due, sends it through its station, and keeps trying until it is told not to. */
+import { orStale } from "../envelope/index.ts";
 import { codeOf, consequenceOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 import { type Clock, systemClock } from "../store/clock.ts";
 import type { Change, Delivery, Except, Id, Way } from "../store/store.ts";
@@ -145,7 +146,8 @@ export function openDeliveryLoop<T extends Together>(
       const sent = await pass(site, stationOf[first.kind], first.channel, () => send(site, deliveries, turn));
       const changes = await bySlices(sent, turn, (each, n) => delivered(deliveries[n] ?? first, each, started));
       await commitWaiting(first.id, changes.flat());
-    } catch (thrown) {
+    } catch (failure) {
+      const thrown = orStale(failure, site);
       if (isStopped && site.signal.aborted) return;
       // What is wrong with one of them is no reason to refuse the others: each is sent by itself, unless somebody paused meanwhile.
       if (queued.length > 1 && !consequenceOf(codeOf(thrown)).retry)
@@ -169,7 +171,8 @@ export function openDeliveryLoop<T extends Together>(
         send(site, delivery, turn.onTheWire),
       );
       await commitWaiting(id, delivered(delivery, sent, started));
-    } catch (thrown) {
+    } catch (failure) {
+      const thrown = orStale(failure, site);
       const isEnded = store.deliveries.stateOf(id) === "discarded";
       if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
     } finally {

@@ -8,7 +8,13 @@ import type { ErrorCode } from "../errors.ts";
 /** Failures that concern every delivery to a destination and that only its administrator can end. */
 const pausing: ReadonlySet<ErrorCode> = new Set(["AE_TITLE_UNKNOWN"]);
 /** Failures that do not say whether the destination would take something now. */
-const silent: ReadonlySet<ErrorCode> = new Set(["PEER_UNREACHABLE", "PEER_BUSY", "CERTIFICATE_INVALID", "STOPPING"]);
+const silent: ReadonlySet<ErrorCode> = new Set([
+  "PEER_UNREACHABLE",
+  "PEER_BUSY",
+  "CERTIFICATE_INVALID",
+  "REVOCATION_STALE",
+  "STOPPING",
+]);
 
 /** Not reached: so many in a row, without one that was, pause the destination, too. */
 const unreached: ReadonlySet<ErrorCode> = new Set(["PEER_UNREACHABLE"]);

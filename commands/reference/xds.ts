@@ -19,6 +19,7 @@ export const xdsCodes: Partial<Record<ErrorCode, readonly [registry: string, rep
   TOO_LARGE: ["XDSRegistryOutOfResources", "XDSRepositoryOutOfResources"],
   STORE_FULL: ["XDSRegistryOutOfResources", "XDSRepositoryOutOfResources"],
   PEER_BUSY: ["XDSRegistryBusy", "XDSRepositoryBusy"],
+  REVOCATION_STALE: ["XDSRegistryNotAvailable", "XDSRepositoryError"],
   CLOCK_BEHIND: ["XDSRegistryNotAvailable", "XDSRepositoryError"],
   STOPPING: ["XDSRegistryNotAvailable", "XDSRepositoryError"],
   UNEXPECTED: ["XDSRegistryError", "XDSRepositoryError"],
