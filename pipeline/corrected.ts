@@ -87,18 +87,27 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
   ];
 }
 
-/** Why a system does not get a report any more, one that it refused before or is sent once more: it has its cancellation, or what replaces it. */
+/**
+ * Why a system does not get a report any more, one that waited, that it refused before or is sent once more: it is cancelled, or the system
+ * has what replaces it; and no cancellation of what it was never sent.
+ */
 export function overtakenAt({ store }: Site, { code, id, author, key }: StoredRecord, delivery: Delivery) {
-  if (isCancellation(delivery.payload)) return undefined;
-  const isTold =
-    code === cancelled &&
-    store.deliveries
-      .list({ record: id, limit: maxDeliveries })
-      .some(
-        ({ destination, state, payload }) =>
-          destination === delivery.destination && state === "delivered" && isCancellation(payload),
-      );
-  if (isTold) return { code: cancelled, reason: "its author has cancelled it, and the system was told" };
+  const others =
+    code === cancelled
+      ? store.deliveries
+          .list({ record: id, limit: maxDeliveries })
+          .filter((each) => each.kind === "message" && each.destination === delivery.destination)
+      : [];
+  const told = others.filter(({ payload }) => isCancellation(payload));
+  const reports = others.filter(({ payload }) => !isCancellation(payload));
+  if (isCancellation(delivery.payload))
+    return told.length === 1 && reports.every((each) => each.state === "discarded" && each.code === cancelled)
+      ? { code: cancelled, reason: "the system was never sent what it cancels" }
+      : undefined;
+  // One that was sent and not answered may be there, and its cancellation follows it.
+  const isUnsent = delivery.attempts === 1;
+  if (code === cancelled && (isUnsent || told.some(({ state }) => state === "delivered")))
+    return { code: cancelled, reason: "its author has cancelled it" };
   return store.messages.hasTaken(replacedAt(delivery), sealedBy(author, key))
     ? { code: replaced, reason: "its author has replaced it, and the system has what replaces it" }
     : undefined;

@@ -126,6 +126,19 @@ test.each([
   },
 );
 
+test("a report that waits for HIS B when it is cancelled does not go there, nor does its cancellation", async () => {
+  const b = exchange.admin("hospital-b");
+  await b.post("/stops/his/pause", { reason: "it is being updated" });
+  const { record } = await sent("queued");
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("both wait", async () => (await deliveries(record)).length === 2);
+  await b.post("/stops/his/resume", { reason: "it is up" });
+  const ended = async () =>
+    (await deliveries(record)).filter(({ state, code }) => `${state} ${code}` === "discarded CANCELLED");
+  await until("both have ended", async () => (await ended()).length === 2);
+  expect(got).toEqual([]);
+});
+
 test("a report that a person has sent to HIS B once more is cancelled there once", async () => {
   const { record, message } = await sent("delivered");
   await exchange.admin("hospital-b").post(`/journal/${message}/resend`, { reason: "it was lost there" });
