@@ -121,7 +121,9 @@ export async function resend(site: Site, releases: Releases, query: string, reas
     const { kind, channel, destination, record, order, payload } = subject.delivery;
     if (isOver(site, subject.delivery)) throw over("nothing left to send");
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
-    await store.commit([store.deliveries.add(anew), ...told]);
+    // Two people, or one who asks twice, have it sent again once.
+    const changes = [store.deliveries.isLast(subject.delivery), store.deliveries.add(anew), ...told];
+    await decide(site, subject.id, changes, onItsWay);
     site.wake();
     return done(site, "admin.resent", anew.id, "queued", reason);
   }
@@ -152,18 +154,20 @@ export async function reveal(
 }
 
 /** Keeps what a person decides; STORE_CONFLICT where what it is about has changed since it was looked at. */
-async function decide({ store }: Site, id: Id, changes: readonly Change[]): Promise<void> {
+async function decide({ store }: Site, id: Id, changes: readonly Change[], changed = changedSince): Promise<void> {
   try {
     await store.commit(changes);
   } catch (cause) {
     if (codeOf(cause) !== "STORE_CONFLICT") throw cause;
     throw new Fault(
       "STORE_CONFLICT",
-      `some of this left, or was decided about, in the same moment, and nothing was changed: semrs journal show ${id} tells where it is; decide again`,
+      `${changed}, and nothing was changed: semrs journal show ${id} tells where it is; decide again`,
       { cause },
     );
   }
 }
+const changedSince = "some of this left, or was decided about, in the same moment";
+const onItsWay = "what came of it later is still on its way there";
 
 /** What a person did, and why: whoever has the token of the admin port. */
 const acted = (

@@ -62,6 +62,9 @@ const unsentSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')`;
 const isSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = ?)`;
+const lastSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM delivery WHERE record = ? AND kind = ? AND destination = ? AND id > ?
+    AND state IN ('queued', 'inflight', 'ambiguous'))`;
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({
@@ -117,6 +120,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       ),
     unsent: (ids) => change(unsentSql, JSON.stringify(ids)),
     is: (id, state) => change(isSql, id, state),
+    isLast: ({ record, kind, destination, id }) => change(lastSql, record, kind, destination, id),
     inflight: (ids) =>
       db
         .all(

@@ -52,6 +52,8 @@ export type Deliveries = {
   unsent(ids: readonly Id[]): Change;
   /** Fails with STORE_CONFLICT where it is in another state by now. */
   is(id: Id, state: DeliveryState): Change;
+  /** Fails with STORE_CONFLICT where a newer one of its record, its kind and its destination has not ended. */
+  isLast(delivery: Pick<Delivery, "record" | "kind" | "destination" | "id">): Change;
   /** Which of these are on the wire. */
   inflight(ids: readonly Id[]): readonly Id[];
   /** Those that are due after `latest` are due at `now`. */

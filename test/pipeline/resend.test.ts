@@ -17,7 +17,11 @@ afterAll(() => site.store.close());
 
 const releases = {} as Parameters<typeof resend>[1];
 const payload = { patientIds: [{ root: "1.2", extension: "A123456789" }], admission: null };
-const asked = async (kind: Delivery["kind"], state: Delivery["state"]): Promise<string> => {
+const asked = async (
+  kind: Delivery["kind"],
+  state: Delivery["state"],
+  record: string | null = null,
+): Promise<string> => {
   const id = site.store.newId();
   const told = { state, attempts: 1, due: 0, code: null, reason: null, createdAt: "" } as const;
   const delivery = {
@@ -26,13 +30,29 @@ const asked = async (kind: Delivery["kind"], state: Delivery["state"]): Promise<
     channel: "incoming",
     destination: "registry",
     order: null,
-    record: null,
+    record,
     payload,
     ...told,
   };
   await site.store.commit([site.store.deliveries.add(delivery)]);
   return id;
 };
+
+test("a message is sent again once, however many ask for it, and anew when that has ended", async () => {
+  const id = await asked("message", "delivered", "record");
+  const all = await Promise.allSettled([resend(site, releases, id, "once"), resend(site, releases, id, "more")]);
+  expect(all.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  expect(all.find(({ status }) => status === "rejected")).toMatchObject({
+    reason: {
+      code: "STORE_CONFLICT",
+      message: expect.stringContaining("still on its way there, and nothing was changed"),
+    },
+  });
+  const [, anew, other] = site.store.deliveries.list({ record: "record", limit: 9 });
+  expect([anew?.state, other]).toEqual(["queued", undefined]);
+  await site.store.commit([site.store.deliveries.mark(anew?.id ?? "", { state: "delivered" })]);
+  expect(await resend(site, releases, id, "once more")).toMatchObject({ state: "queued" });
+});
 
 test.each([
   ["fetch", "delivered"],
