@@ -55,12 +55,12 @@ const finalReasons: ReadonlySet<number> = new Set([
   failureReasons.classNotSupported,
 ]);
 
-/** What it means that some are unproven: to be sent again, or refused. */
+/** What it means that some are unproven: to be sent again, as long as that may mend any of them, or refused. */
 export function unprovenFault(system: string, unproven: Unproven, all: number): Fault {
   const reasons = [...new Set(unproven.values())].sort((one, other) => one - other);
   const told = reasons.map((reason) => reason.toString(16).padStart(4, "0").toUpperCase()).join(", ");
   const what = `${system} does not answer for ${unproven.size} of ${all} instances (Failure Reason ${told})`;
-  const isFinal = reasons.some((reason) => finalReasons.has(reason));
+  const isFinal = reasons.every((reason) => finalReasons.has(reason));
   return isFinal
     ? new Fault("PEER_REFUSED", `${what}; its administrator must say why it refuses them`)
     : new Fault("PEER_BUSY", `${what}; they are sent again`);

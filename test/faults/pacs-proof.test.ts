@@ -106,6 +106,27 @@ describe("proof by storage commitment", () => {
     });
   });
 
+  test("what it lost is sent again before the delivery is parked for another that it will not keep", async () => {
+    let rounds = 0;
+    const [lost, unkept] = [study[2]?.sopInstanceUid, study[4]?.sopInstanceUid];
+    const { at, pacs } = await delivering(
+      {
+        after: (asked) => {
+          if (asked.field !== actionRq) return;
+          rounds += 1;
+          reportOn(asked, (uid) => (uid === unkept ? 0x0122 : uid === lost && rounds < 3 ? noSuchInstance : null));
+        },
+      },
+      proven("commitment"),
+    );
+    await until("parked", () => logged(at, "deliver.parked").length === 1);
+    expect(pacs.stored.filter(([uid]) => uid === lost)).toHaveLength(2);
+    expect(logged(at, "deliver.parked")[0]?.fields).toMatchObject({
+      code: "PEER_REFUSED",
+      reason: expect.stringMatching(/1 of 6 instances \(Failure Reason 0122\)/),
+    });
+  });
+
   test("no report in time is ambiguous: the commitment is asked for again, nothing is sent again", async () => {
     let rounds = 0;
     const { at, pacs } = await delivering(
