@@ -1,10 +1,10 @@
 /** TCP with or without TLS, the same for every connector: listening on an address, and reaching one. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { createServer as createTlsServer, connect as tlsConnect } from "node:tls";
 import { z } from "zod";
 import { cannotListen, Fault } from "../errors.ts";
-import { tlsProfile } from "../tls.ts";
+import { onRefusedHandshake, peerOf, tlsProfile } from "../tls.ts";
 import type { Context, Places, Running } from "./connector.ts";
 
 /** A day: Node's timers fire at once where they should wait longer than 24, and no peer is waited for so long. */
@@ -65,10 +65,7 @@ export async function listenOn(
     unsecured.delete(peerOf(socket));
     serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size);
   });
-  server.on("tlsClientError", (thrown: Error & { code?: string }, socket: TLSSocket) => {
-    const peer = peerOf(socket);
-    log("tls.refused", { peer, code: "CERTIFICATE_INVALID", reason: thrown.code ?? "the handshake failed" }, "warn");
-  });
+  onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
   server.listen(port, host);
   await once(server, "listening").catch((cause: unknown) => {
     throw cannotListen(`${host}:${port}`, cause);
@@ -85,8 +82,6 @@ export async function listenOn(
     },
   };
 }
-
-const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
 
 async function stop(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   const closed = once(server, "close");

@@ -5,6 +5,7 @@ import type { Server } from "node:https";
 import type { Socket } from "node:net";
 import type { NextFunction, Request, Response } from "express";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { onRefusedHandshake } from "../tls.ts";
 import { tlsPeer } from "./hop.ts";
 import { clearProblem, problemMediaType, refuseInClear } from "./problem.ts";
 import type { Exchange } from "./server.ts";
@@ -16,10 +17,7 @@ type Failed = Error & { readonly code?: string };
 export function tellUnreadable(server: Server, { identity, log }: Pick<Exchange, "identity" | "log">): void {
   const answering = new WeakMap<Socket, ServerResponse>();
   server.on("request", ({ socket }, response) => answering.set(socket, response));
-  server.on("tlsClientError", ({ code }: Failed, { remoteAddress, remotePort }: Socket) => {
-    const peer = `${remoteAddress}:${remotePort}`;
-    log("tls.refused", { peer, code: "CERTIFICATE_INVALID", reason: code ?? "the handshake failed" }, "warn");
-  });
+  onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
   server.on("clientError", ({ code = "" }: Failed, socket: Socket) => {
     // A connection that broke off, a handshake that failed: nobody hears an answer.
     if (!/^(HPE|ERR_HTTP)_/.test(code) || !socket.writable) return void socket.destroy();

@@ -10,21 +10,24 @@ import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../../connectors/mllp/index.ts";
 import type { Tls } from "../../connectors/wire.ts";
 
-const said: string[] = [];
-const context = { log: (event: string) => void said.push(event), signal: new AbortController().signal };
+const said: { readonly event: string; readonly peer?: string; readonly reason?: string }[] = [];
+const context = {
+  log: (event: string, fields: object = {}) => void said.push({ event, ...fields }),
+  signal: new AbortController().signal,
+};
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-let ours: Record<"a" | "b" | "foreign", NonNullable<Tls>>;
+let ours: Record<"a" | "b" | "foreign" | "expired", NonNullable<Tls>>;
 beforeAll(async () => {
-  const make = async (sites: readonly string[]): Promise<string> => {
+  const make = async (sites: readonly string[], now = new Date()): Promise<string> => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-wire-"));
-    await initPki(folder, sites, { now: new Date() });
+    await initPki(folder, sites, { now });
     return folder;
   };
-  const [one, other] = [await make(["a", "b"]), await make(["a"])];
+  const [one, other, old] = [await make(["a", "b"]), await make(["a"]), await make(["a"], new Date("2015-01-01"))];
   const tls = (folder: string, site: string): NonNullable<Tls> => {
     const text = (name: string) => readFileSync(join(folder, name), "utf8");
     return {
@@ -34,7 +37,7 @@ beforeAll(async () => {
       clientCertificate: "require",
     };
   };
-  ours = { a: tls(one, "a"), b: tls(one, "b"), foreign: tls(other, "a") };
+  ours = { a: tls(one, "a"), b: tls(one, "b"), foreign: tls(other, "a"), expired: tls(old, "a") };
 });
 
 const accept: Deliver = async ({ body }) => {
@@ -81,17 +84,33 @@ describe.each(["require", "none"] as const)("MLLP with TLS, client certificate %
   });
 });
 
-test("a caller whose certificate is of another authority is refused, and said in the log", async () => {
-  const source = await mllpSource.listen(mllpSource.options.parse({ port: 0, tls: ours.a }), accept, context);
-  stops.push(() => source.stop());
-  said.length = 0;
-  const stranger = { ...ours.foreign, ca: ours.a.ca };
-  const outcome = await sent(portOf(source.address), stranger).catch((thrown: { code: string }) => ({
-    state: thrown.code,
-  }));
-  expect(outcome?.state).not.toBe("delivered");
-  expect(said).toContain("tls.refused");
-});
+test.each([
+  ["foreign", "is of another authority", /UNABLE_TO_VERIFY|SELF_SIGNED/],
+  ["expired", "has expired", /CERT_HAS_EXPIRED/],
+] as const)(
+  "a caller whose certificate (%s) %s is refused; its address and why are said in the log",
+  async (who, _is, why) => {
+    const ca = `${ours.a.ca}${ours.expired.ca}`;
+    const source = await mllpSource.listen(
+      mllpSource.options.parse({ port: 0, tls: { ...ours.a, ca } }),
+      accept,
+      context,
+    );
+    stops.push(() => source.stop());
+    said.length = 0;
+    const stranger = { ...ours[who], ca: ours.a.ca };
+    const outcome = await sent(portOf(source.address), stranger).catch((thrown: { code: string }) => ({
+      state: thrown.code,
+    }));
+    expect(outcome?.state).not.toBe("delivered");
+    expect(said).toContainEqual({
+      event: "tls.refused",
+      peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+      code: "CERTIFICATE_INVALID",
+      reason: expect.stringMatching(why),
+    });
+  },
+);
 
 test("C-ECHO over TLS with both certificates; without one the association does not come about", async () => {
   const source = await dicomSource.listen(

@@ -70,3 +70,18 @@ test("a handshake without a certificate of the authority is told, with the addre
   expect(line).toMatchObject({ site: "hospital-b", fields: { peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/) } });
   socket.destroy();
 });
+
+test("a caller whose certificate is of another authority is told, with its address and why", async () => {
+  const before = exchange.log.length;
+  const keys = join(await testPki(), "hospital-a");
+  const tls = { key: read(keys, "tls.key"), cert: read(keys, "tls.crt"), ca: read(pki, "ca.crt") };
+  const socket = connect({ host: "127.0.0.1", port: Number(exchange.env.B_PORT), ...tls });
+  socket.on("error", () => undefined);
+  await until("it is told", () => exchange.log.slice(before).some(({ event }) => event === "tls.refused"));
+  const [line] = exchange.log.slice(before).filter(({ event }) => event === "tls.refused");
+  expect(line?.fields).toMatchObject({
+    peer: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+    reason: expect.stringMatching(/UNABLE_TO_VERIFY|SELF_SIGNED/),
+  });
+  socket.destroy();
+});
