@@ -201,13 +201,11 @@ const charsetOf = (term: string): string =>
 const implementationClassUid = "2.25.253096178016519283645301744018215642097";
 const implementationVersion = "SEMRS_1";
 
-/** Preamble, DICM and File Meta Information for a data set that came over an association (PS3.10 7.1). */
-export function part10Header(
-  sopClassUid: string,
-  sopInstanceUid: string,
-  transferSyntaxUid: string,
-  sourceAeTitle: string,
-): Uint8Array {
+/**
+ * Preamble, DICM and File Meta Information for a data set that came over an association (PS3.10 7.1). Nothing in it says who sent it: the
+ * same instance is the same file, whoever forwards it.
+ */
+export function part10Header(sopClassUid: string, sopInstanceUid: string, transferSyntaxUid: string): Uint8Array {
   const elements = Buffer.concat([
     element(0x0001, "OB", Buffer.from([0, 1])),
     element(0x0002, "UI", Buffer.from(sopClassUid)),
@@ -215,7 +213,6 @@ export function part10Header(
     element(0x0010, "UI", Buffer.from(transferSyntaxUid)),
     element(0x0012, "UI", Buffer.from(implementationClassUid)),
     element(0x0013, "SH", Buffer.from(implementationVersion)),
-    element(0x0016, "AE", Buffer.from(sourceAeTitle)),
   ]);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(elements.length);

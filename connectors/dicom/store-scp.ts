@@ -17,11 +17,11 @@ export function takeInstance(
   set: CommandSet,
   { abstractSyntax, transferSyntax }: AcceptedContext,
 ): Omit<Sink, "contextId"> & { readonly answered: Promise<Answer> } {
-  const { deliver, budget, context, peer, request, session, resume } = asked;
+  const { deliver, budget, context, peer, session, resume } = asked;
   const sopInstanceUid = textOf(set, element.affectedSopInstance);
   const sopClassUid = textOf(set, element.affectedSopClass);
   const flow = openFlow(highWater, resume, budget);
-  flow.push(part10Header(sopClassUid, sopInstanceUid, transferSyntax, request.callingAeTitle));
+  flow.push(part10Header(sopClassUid, sopInstanceUid, transferSyntax));
   const accept = async (): Promise<Answer> => {
     try {
       const arrival = {

@@ -113,7 +113,7 @@ async function* cut(bytes: Buffer, random: Chance): AsyncGenerator<Uint8Array> {
 /** The same instance with its data set deflated. */
 function deflated(file: Buffer): Buffer {
   const { sopClassUid, sopInstanceUid, offset } = readMeta(file);
-  const head = part10Header(sopClassUid, sopInstanceUid, deflatedExplicitLittle, "TEST");
+  const head = part10Header(sopClassUid, sopInstanceUid, deflatedExplicitLittle);
   return Buffer.concat([head, deflateRawSync(file.subarray(offset))]);
 }
 

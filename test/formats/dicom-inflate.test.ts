@@ -12,7 +12,7 @@ const mebibyte = 1024 * 1024;
 const [sample] = ctStudy({ instancesPerSeries: 1, size: 32 });
 const file = Buffer.from(sample?.bytes ?? Buffer.alloc(0));
 const dataSet = file.subarray(readMeta(file).offset);
-const head = part10Header(ct, sample?.sopInstanceUid ?? "", deflatedExplicitLittle, "A");
+const head = part10Header(ct, sample?.sopInstanceUid ?? "", deflatedExplicitLittle);
 const packed = deflateRawSync(dataSet);
 
 async function inspect(bytes: Uint8Array, size = bytes.length) {
@@ -91,7 +91,7 @@ test("one that inflates to 300 MiB is read in little memory, and others have the
 
 test("what a C-STORE announces of one is its data set's own, where only its beginning is at hand", () => {
   const large = Buffer.concat([head, deflateRawSync(Buffer.concat([dataSet, Buffer.alloc(200_000)]))]);
-  const renamed = part10Header(ct, "1.2.3", deflatedExplicitLittle, "A");
+  const renamed = part10Header(ct, "1.2.3", deflatedExplicitLittle);
   const beginning = Buffer.concat([renamed, large.subarray(head.length)]).subarray(
     0,
     renamed.length + packed.length - 20,

@@ -16,7 +16,7 @@ const encoding = encodingOf(explicitLittle);
 async function found(file: Uint8Array): Promise<readonly string[]> {
   const { sopClassUid, sopInstanceUid, transferSyntaxUid, offset } = readHead(file);
   const inspector = inspectDicom();
-  await inspector.push(part10Header(sopClassUid, sopInstanceUid, transferSyntaxUid, "TEST"));
+  await inspector.push(part10Header(sopClassUid, sopInstanceUid, transferSyntaxUid));
   await inspector.push(file.subarray(offset));
   await inspector.ended();
   inspector.finish();

@@ -44,7 +44,7 @@ test.each([
     for (; made < pieceBytes * count; made += pieceBytes) yield randomBytes(pieceBytes);
   }
   async function* whole(): AsyncGenerator<Uint8Array> {
-    yield part10Header("1.2.840.10008.5.1.4.1.1.7", "2.25.1", syntax, "TEST");
+    yield part10Header("1.2.840.10008.5.1.4.1.1.7", "2.25.1", syntax);
     if (syntax === syntaxes.deflated) yield* Readable.from(dataSet()).pipe(createDeflateRaw());
     else yield* dataSet();
   }

@@ -41,7 +41,7 @@ test("a document of over 64 MiB is TOO_LARGE before anything is read of it", () 
 describe("instances", () => {
   const inspect = async (dataSet: Uint8Array, syntax = explicitLittle) => {
     const inspector = inspectDicom();
-    await inspector.push(part10Header(ct, "1.2.3", syntax, "A"));
+    await inspector.push(part10Header(ct, "1.2.3", syntax));
     await inspector.push(dataSet);
     await inspector.ended();
     return inspector.finish();
@@ -56,7 +56,7 @@ describe("instances", () => {
     );
   });
   test("meta information of over 64 KiB is DICOM_INVALID", () => {
-    const file = Buffer.concat([part10Header(ct, "1.2.3", explicitLittle, "A"), Buffer.alloc(100_000)]);
+    const file = Buffer.concat([part10Header(ct, "1.2.3", explicitLittle), Buffer.alloc(100_000)]);
     file.writeUInt32LE(64 * 1024 + 1, 140);
     const inspector = inspectDicom();
     expect(() => {

@@ -47,7 +47,7 @@ export function fileOf(transferSyntaxUid: string, elements: readonly Written[]):
     ),
   );
   const dataSet = transferSyntaxUid === syntaxes.deflated ? deflateRawSync(body) : body;
-  return Buffer.concat([part10Header("1.2.840.10008.5.1.4.1.1.7", "2.25.1", transferSyntaxUid, "TEST"), dataSet]);
+  return Buffer.concat([part10Header("1.2.840.10008.5.1.4.1.1.7", "2.25.1", transferSyntaxUid), dataSet]);
 }
 export const basic: readonly Written[] = [
   [0x00080005, "CS", "ISO_IR 192"],
