@@ -113,17 +113,19 @@ function unreadable(name: string, message: string): ConfigFile {
   return { value: undefined, findings: [finding({ code, path: [], message })], finding, placeOf: () => name };
 }
 
-/** ${NAME} and ${NAME:default}; what is not set stays as it is written. */
+/** ${NAME} and ${NAME:default}; what is not set stays as it is written. A default does not begin as in a shell (:- := :? :+). */
+const variable = /^([A-Z][A-Z0-9_]*)(?::((?![-=?+])[^}]*))?$/;
+
 function substitute(text: string, env: Environment, problem: (message: string) => void): string {
-  return text.replaceAll(
-    /\$\{([A-Z][A-Z0-9_]*)(?::([^}]*))?\}/g,
-    (whole, name: string, fallback: string | undefined) => {
-      const value = env[name] ?? fallback;
-      if (value === undefined)
-        problem(`\${${name}} is not set; set it in the environment, or write \${${name}:default}`);
-      return value ?? whole;
-    },
-  );
+  return text.replaceAll(/\$\{([^}]*)(\}?)/g, (whole, written: string, end: string) => {
+    const [, name, fallback] = (end && variable.exec(written)) || [];
+    const value = name === undefined ? undefined : (env[name] ?? fallback);
+    if (name === undefined)
+      problem(`${whole} is no variable; write \${NAME} or \${NAME:default}, its name in capital letters, digits and _`);
+    else if (value === undefined)
+      problem(`\${${name}} is not set; set it in the environment, or write \${${name}:default}`);
+    return value ?? whole;
+  });
 }
 
 /** Where in the file a path of keys is; the nearest parent if the key itself is not there. */

@@ -12,8 +12,8 @@ const table = {
   CONFIG_SYNTAX: ["error", "The file is not YAML.", "Look at the place; often an indent or a quote."],
   CONFIG_VARIABLE: [
     "error",
-    "A variable that the file names is not set.",
-    "Set it in the environment, or write a default: NAME:default.",
+    "A variable that the file names is not set, or is not written as one.",
+    "Set it in the environment, or write a default: NAME:default; names are in capital letters.",
   ],
   CONFIG_UNKNOWN_KEY: [
     "error",

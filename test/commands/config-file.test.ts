@@ -21,6 +21,12 @@ test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
     undefined,
     /^[^\n]*:54:\d+ error CONFIG_SYNTAX [^\n]*between \{ \} or \[ \] a value with \$\{NAME\} wants quotes$/,
   ],
+  ...["${his}", "${A-HIS:2575}", "${A_HIS:-2575}", "${A_HIS"].map((written): [string, string, string, RegExp] => [
+    `${written}, which is no variable,`,
+    shipped.replace("${A_HIS:2575}", written),
+    "hospital-a",
+    /^[^\n]*:28:\d+ error CONFIG_VARIABLE [^\n]*\$\{[^\n]* is no variable; write/m,
+  ]),
   ["octets of Big5", Buffer.from(`${shipped}# \xa4\xba`, "latin1"), undefined, /CONFIG_UNREADABLE is not UTF-8/],
   [
     "a site that every object has",
