@@ -41,7 +41,13 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
   }
   if (text.length > maxFileBytes) return unreadable(name, `is over ${maxFileBytes} octets`);
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, version: "1.2", uniqueKeys: true, strict: true });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    version: "1.2",
+    uniqueKeys: true,
+    strict: true,
+    stringKeys: true,
+  });
   const at = (offset: number, code: FindingCode, message: string): Finding => {
     const { line, col } = lines.linePos(offset);
     return { file: name, line, column: col, severity: severityOf(code), code, message };

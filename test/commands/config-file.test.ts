@@ -4,8 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readConfig } from "../../pipeline/config.ts";
+import { readConfigFile } from "../../pipeline/config-file.ts";
 import { findingText } from "../../pipeline/config-findings.ts";
 import { shipped } from "./checked.ts";
+
+test("keys are what is written: a number keeps its zeros, and 1e3 is no thousand", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-check-")), "authorities.yaml");
+  writeFileSync(file, "0401180014: MOI\n1e3: A\n0x1F: B\n1.50: C\n01: D\n1: E\n~: F\n");
+  const { value, findings } = readConfigFile(file, "authorities.yaml", {});
+  expect(findings).toEqual([]);
+  expect(value).toEqual({ "0401180014": "MOI", "1e3": "A", "0x1F": "B", "1.50": "C", "01": "D", "1": "E", "~": "F" });
+});
 
 test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
   ["an alias of nothing", shipped.replace("MDM,", "*MDM,"), undefined, /:\d+:\d+ error CONFIG_SYNTAX \*MDM stands for/],
@@ -21,12 +30,14 @@ test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
     undefined,
     /^[^\n]*:54:\d+ error CONFIG_SYNTAX [^\n]*between \{ \} or \[ \] a value with \$\{NAME\} wants quotes$/,
   ],
-  ...["${his}", "${A-HIS:2575}", "${A_HIS:-2575}", "${A_HIS"].map((written): [string, string, string, RegExp] => [
-    `${written}, which is no variable,`,
-    shipped.replace("${A_HIS:2575}", written),
-    "hospital-a",
-    /^[^\n]*:28:\d+ error CONFIG_VARIABLE [^\n]*\$\{[^\n]* is no variable; write/m,
-  ]),
+  ...["his}", "A-HIS:2575}", "A_HIS:-2575}", "A_HIS"]
+    .map((rest) => `\${${rest}`)
+    .map((written): [string, string, string, RegExp] => [
+      `${written}, which is no variable,`,
+      shipped.replace(/\$\{A_HIS:2575\}/, () => written),
+      "hospital-a",
+      /^[^\n]*:28:\d+ error CONFIG_VARIABLE [^\n]*\$\{[^\n]* is no variable; write/m,
+    ]),
   ["octets of Big5", Buffer.from(`${shipped}# \xa4\xba`, "latin1"), undefined, /CONFIG_UNREADABLE is not UTF-8/],
   [
     "a site that every object has",

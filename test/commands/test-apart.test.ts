@@ -33,12 +33,7 @@ test("whom a live house tells of alerts is not told of a test's: what names its 
 test("a partner's delivery window does not decide whether a test passes", async () => {
   const shut = shutNow();
   const { exit, out } = await tested(
-    [
-      [
-        `"\${PKI:pki}/registry" }`,
-        `"\${PKI:pki}/registry", window: { between: ${JSON.stringify(shut)}, timeZone: UTC } }`,
-      ],
-    ],
+    [['/registry" }', `/registry", window: { between: ${JSON.stringify(shut)}, timeZone: UTC } }`]],
     one([record, admission], { routed: ["registry"] }),
   );
   expect({ exit, out }).toMatchObject({ exit: 0 });
