@@ -83,7 +83,10 @@ function put(
 ): string {
   if (at === undefined) {
     if (typeof to === "string") return escapeText(to, facts.separators);
-    return whole === "" ? "" : escapeText(to(unescapeText(whole, facts)), facts.separators);
+    const value = unescapeText(whole, facts);
+    const made = whole === "" ? "" : to(value);
+    // What stays is as it came: of a value with parts, their separators would be escaped.
+    return made === value ? whole : escapeText(made, facts.separators);
   }
   const separator = isInner ? facts.separators.subcomponent : facts.separators.component;
   const pieces = whole.split(separator);

@@ -59,6 +59,13 @@ describe("steps", () => {
       await values("PV1-2", set, { kind: "map", field: "PV1-2", values: new Map(), otherwise: undefined }),
     ).toEqual(["a|b"]);
   });
+  test.each(["PID-3", "PID-3.4", "PV1-3", "PID-5"])("%s that no map knows stays octet for octet", async (field) => {
+    const text = "PID|1||A1^^^HOSPA&1.2.3&ISO~B2^^^MOI||Chen\\T\\Lin^Yi\\.br\\\\H\\Jun\rPV1|1|I|W1^101^A";
+    const bytes = Buffer.from(`MSH|^~\\&|H|A|E|A|20260102||ADT^A01|7|P|2.5.1\r${text}\r`);
+    const step: TransformStep = { kind: "map", field, values: new Map([["x", "y"]]), otherwise: undefined };
+    const result = await transformed([step], { bytes, facts: readMsh(bytes) }, document);
+    expect(Buffer.from(result.bytes).toString()).toBe(bytes.toString());
+  });
   test.each(["MSH-10", "OBX-5", "ZZZ-1"])("%s is not written", async (field) => {
     await expect(values(field, { kind: "set", field, to: "x" })).rejects.toMatchObject({ code: "TRANSFORM_FAILED" });
   });
