@@ -4,9 +4,10 @@
  */
 import { pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
+import { Fault } from "../errors.ts";
 import { type View, viewOf } from "../formats/cda-view.ts";
-import { escapeText, readMsh } from "../formats/hl7.ts";
-import { type FieldEdit, fieldAddress, valuesOf } from "../formats/hl7-edit.ts";
+import { readMsh } from "../formats/hl7.ts";
+import { edited, type FieldEdit, fieldAddress, valuesOf } from "../formats/hl7-edit.ts";
 import type { Reply } from "../formats/worker-pool.ts";
 
 export type TransformJob = {
@@ -63,41 +64,35 @@ async function run({ text, document }: TransformJob): Promise<Reply> {
 
 async function facade(text: string, edits: FieldEdit[]): Promise<TransformInput["message"]> {
   const { Message } = await library;
-  const parsed = new Message({ text });
+  let parsed = new Message({ text });
   const facts = { ...readMsh(Buffer.from(text, "utf8"), { charset: "utf-8" }) };
-  const all = (field: string): readonly string[] => valuesOf(Buffer.from(parsed.toString(), "utf8"), facts, field);
+  const octets = (): Uint8Array => Buffer.from(parsed.toString(), "utf8");
   const known = (field: string): string => {
     if (!fieldAddress.test(field))
       throw new RangeError("a field is SEG-n, SEG-n.component or SEG-n.component.subcomponent");
-    return field.replace("-", ".");
+    return field;
   };
+  const all = (field: string): readonly string[] => valuesOf(octets(), facts, known(field));
   return {
-    get: (field) => {
-      const path = known(field);
-      // Two dots: a subcomponent, which the library cannot read.
-      if (path.split(".").length > 3) return all(field)[0] ?? "";
-      const node = parsed.get(path);
-      return node.isEmpty() ? "" : node.toString();
-    },
-    all: (field) => {
-      known(field);
-      return all(field);
-    },
+    get: (field) => all(field)[0] ?? "",
+    all,
     set: (field, value) => {
-      const path = known(field);
       if (edits.length >= maxEdits) throw new RangeError(`over ${maxEdits} fields are written`);
-      edits.push({ field, to: String(value) });
-      parsed.set(path, escapeText(String(value), facts.separators));
+      const edit = { field: known(field), to: String(value) };
+      // What is read from now on is what the edit makes of the message.
+      parsed = new Message({ text: Buffer.from(edited(octets(), facts, [edit])).toString("utf8") });
+      edits.push(edit);
     },
   };
 }
 
 const nameOf = (path: string): string => path.replace(/^.*[\\/]/, "");
 
-/** Kind and place; the message of what an engineer throws may quote a patient. */
+/** Kind and place; the message of what an engineer throws may quote a patient, ours does not. */
 function whatOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return `it threw ${typeof thrown}`;
   const at = thrown.stack?.split("\n").find((line) => line.includes(nameOf(module)));
   const place = /:(\d+):\d+\)?$/.exec(at ?? "")?.[1];
-  return place ? `${thrown.name} at line ${place}` : thrown.name;
+  const kind = thrown instanceof Fault ? thrown.message : thrown.name;
+  return place ? `${kind} at line ${place}` : kind;
 }

@@ -80,6 +80,33 @@ describe("steps", () => {
 });
 
 describe("modules", () => {
+  test.each(["PID-3", "PID-3.4", "PID-5", "PID-5.7", "OBX-3.1", "OBX-3", "MSH-9", "PV1-3", "NTE-3"])(
+    "get of %s is the first that all of it has",
+    async (field) => {
+      const text =
+        "PID|1||A1^^^HOSPA&1.2.3&ISO~B2^^^MOI||^^^^^^L\rPV1|1|I|W1^101\rOBX|1|ST|||x\rOBX|2|ST|C1^c|| y\rNTE|1||\rNTE|2||a\\T\\b";
+      const bytes = Buffer.from(`MSH|^~\\&|H|A|E|A|20260102||ADT^A01|7|P|2.5.1\r${text}\r`);
+      const step = use(
+        `first-${field}.ts`,
+        `({ message }) => message.set("PV1-4", JSON.stringify([message.get("${field}")]))`,
+      );
+      const result = await transformed([step], { bytes, facts: readMsh(bytes) }, document);
+      const [first = ""] = valuesOf(bytes, readMsh(bytes), field);
+      expect(valuesOf(result.bytes, result.facts, "PV1-4")).toEqual([JSON.stringify([first])]);
+    },
+  );
+  test.each(["PID-3.4", "PID-3.4.2", "PV1-3", "PV1-3.4", "PID-8"])(
+    "what is set in %s is what is read",
+    async (field) => {
+      const text = "PID|1||A1^^^HOSPA&1.2.3&ISO~B2^^^MOI||Chen\rPV1|1|I|W1^101\rPV1|2|O|W2";
+      const bytes = Buffer.from(`MSH|^~\\&|H|A|E|A|20260102||ADT^A01|7|P|2.5.1\r${text}\r`);
+      const body = `({ message }) => { message.set("${field}", "a^b"); message.set("PV1-4", message.all("${field}").join()); }`;
+      const result = await transformed([use(`set-${field}.ts`, body)], { bytes, facts: readMsh(bytes) }, document);
+      const made = valuesOf(result.bytes, result.facts, field);
+      expect(new Set(made)).toEqual(new Set(["a^b"]));
+      expect(new Set(valuesOf(result.bytes, result.facts, "PV1-4"))).toEqual(new Set([made.join()]));
+    },
+  );
   test("read and write fields, and read the document", async () => {
     const step = use(
       "good.ts",
@@ -104,6 +131,11 @@ describe("modules", () => {
     ["address.ts", `({ message }) => { message.get("PID.5"); }`, "RangeError"],
     ["text.ts", `() => { throw "王小明"; }`, "it threw string"],
     ["many.ts", `({ message }) => { for (;;) message.set("PV1-2", "x"); }`, "RangeError"],
+    [
+      "fixed.ts",
+      `({ message }) => {\n message.set("MSH-10", "x"); }`,
+      "MSH-10 is not one that can be written at line 3",
+    ],
     ["none.ts", `"x" as never`, "TypeError"],
   ])("%s: TRANSFORM_FAILED with kind and place, no word of the message", async (name, body, what) => {
     const thrown = await values("PV1-2", use(name, body)).catch((fault: unknown) => fault);
