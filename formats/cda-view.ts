@@ -3,7 +3,7 @@
  * as `@name`, text as `#text`, all values text. It is a convenience; nobody makes a document from it.
  */
 import { XMLParser } from "fast-xml-parser";
-import { markupOf } from "./cda-markup.ts";
+import { markupOf, maxDepth } from "./cda-markup.ts";
 
 export type View = string | readonly View[] | { readonly [name: string]: View };
 
@@ -16,6 +16,7 @@ const parser = new XMLParser({
   processEntities: false,
   ignoreDeclaration: true,
   ignorePiTags: true,
+  maxNestedTags: maxDepth,
 });
 
 /** The ClinicalDocument, looked through an EEC package. */

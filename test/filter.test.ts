@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { readCda } from "../formats/cda.ts";
+import { maxDepth } from "../formats/cda-markup.ts";
 import { textsAt, viewOf } from "../formats/cda-view.ts";
 import { readMsh } from "../formats/hl7.ts";
 import { edited, valuesOf } from "../formats/hl7-edit.ts";
@@ -130,4 +131,12 @@ describe("at a house", () => {
     const { arrivals } = await exchange.admin("hospital-a").get<Traced>("/trace/F1");
     expect(arrivals[0]).toMatchObject({ state, code: state === "done" ? null : "NO_CHANNEL" });
   });
+});
+
+test("a document as deeply nested as is taken is read", async () => {
+  const depth = maxDepth - 1;
+  const deep = Buffer.from(
+    `<ClinicalDocument>${"<a>".repeat(depth)}${"</a>".repeat(depth)}<b c="d"/></ClinicalDocument>`,
+  );
+  expect(textsAt(viewOf(deep), "b.@c")).toEqual(["d"]);
 });
