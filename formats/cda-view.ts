@@ -39,22 +39,18 @@ function decoded(octets: Uint8Array, encoding: string): string {
   }
 }
 
-/** Values looked at for one path. */
-const maxValues = 1_000;
-
-/** Text at a dotted path such as `recordTarget.patientRole.id.@extension`, of every element that repeats. */
+/** Text at a dotted path such as `recordTarget.patientRole.id.@extension`, of every element that repeats: as many as a document may have. */
 export const textsAt = (view: View, path: string): readonly string[] =>
   valuesAt(view, path.split("."))
     .map((value) => (typeof value === "string" ? value : textOf(value)))
-    .filter((text) => text !== undefined)
-    .slice(0, maxValues);
+    .filter((text) => text !== undefined);
 
 function valuesAt(view: View, names: readonly string[]): readonly View[] {
   let values: readonly View[] = [view];
   for (const name of names) {
-    values = values
-      .flatMap((value) => (isObject(value) && Object.hasOwn(value, name) ? listOf(value[name] ?? "") : []))
-      .slice(0, maxValues);
+    values = values.flatMap((value) =>
+      isObject(value) && Object.hasOwn(value, name) ? listOf(value[name] ?? "") : [],
+    );
   }
   return values;
 }

@@ -88,6 +88,12 @@ describe("rules", () => {
     expect(takesDocument(filterOf(rules), bytes, readCda(bytes))).toBe(isTaken);
     expect(takesFields(filterOf(rules), message, facts)).toBe(true);
   });
+  test("what is dropped may be the last of thousands of values", () => {
+    const orders = Array.from({ length: 3_000 }, (_, n) => `<informant><id extension="${n}"/></informant>`).join("");
+    const long = Buffer.from(Buffer.from(bytes).toString("utf8").replace("<recordTarget", `${orders}$&`));
+    const drop = [{ document: "informant.id.@extension", is: ["2999"] }];
+    expect(takesDocument(filterOf({ drop }), long, readCda(long))).toBe(false);
+  });
   test.each([{ field: "PV1-2", document: "code", is: ["x"] }, { is: ["x"] }, { field: "PV1.2", is: ["x"] }])(
     "%j is no rule",
     (rule) => {
