@@ -4,12 +4,14 @@ import { z } from "zod";
 import type { CdaRule } from "../formats/cda-rules.ts";
 import { isXPath } from "../formats/cda-xml.ts";
 import { readConfigFile } from "./config-file.ts";
-import type { Finding } from "./config-findings.ts";
+import { type Finding, severityOf } from "./config-findings.ts";
 import { keysOf, problemsOf } from "./config-schema-problems.ts";
 import { oid } from "./config-values.ts";
 
 const maxRules = 500;
 const maxIncludes = 16;
+/** Of one channel, included ones too. */
+const maxSets = 64;
 const shipped = join(import.meta.dirname, "..", "rules");
 
 const id = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "an id is lower-case letters, digits and hyphens");
@@ -42,6 +44,16 @@ export const ruleSetSchema = z.strictObject({
 });
 const knownKeys = keysOf([ruleSetSchema]);
 
+/** One that was left out would be a document that passes unchecked. */
+const overLimit = (file: string): Finding => ({
+  file,
+  line: 0,
+  column: 0,
+  severity: severityOf("CONFIG_RULES"),
+  code: "CONFIG_RULES",
+  message: `a channel has at most ${maxSets} rule sets, included ones too; put the rules of several into one`,
+});
+
 export type RuleSets = { readonly rules: readonly CdaRule[]; readonly findings: readonly Finding[] };
 
 /** The rules of sets by name (shipped) or path (relative to `folder`), included ones too, each set once. */
@@ -51,8 +63,12 @@ export function readRuleSets(names: readonly string[], folder: string): RuleSets
   const seen = new Set<string>();
   const read = (name: string, from: string): void => {
     const path = /^[a-z0-9-]+$/.test(name) ? join(shipped, `${name}.yaml`) : resolve(from, name);
-    if (seen.has(path) || seen.size >= maxIncludes * 4) return;
+    if (seen.has(path)) return;
     seen.add(path);
+    if (seen.size > maxSets) {
+      if (seen.size === maxSets + 1) findings.push(overLimit(path));
+      return;
+    }
     const source = readConfigFile(path, path, {});
     const parsed =
       source.value === undefined ? undefined : ruleSetSchema.safeParse(source.value, { reportInput: true });

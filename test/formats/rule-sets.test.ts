@@ -173,6 +173,15 @@ describe("a set of one's own", () => {
     expect(read.findings[0]).toMatchObject({ file: path, line, severity: "error" });
     expect(read.findings.map((finding) => finding.message).join()).toContain(message);
   });
+  test("more sets than a channel has are told; none is left out in silence", () => {
+    const sets = Array.from({ length: 65 }, () =>
+      write("basedOn: us\nrules: [{ id: a, test: h:realmCode, message: m }]\n"),
+    );
+    expect(readRuleSets(sets.slice(1), "/").findings).toEqual([]);
+    expect(readRuleSets(sets, "/").findings).toMatchObject([
+      { code: "CONFIG_RULES", file: sets.at(-1), severity: "error" },
+    ]);
+  });
   test("a file that is not there", () => {
     expect(readRuleSets(["./none.yaml"], "/nowhere").findings).toMatchObject([{ code: "CONFIG_UNREADABLE" }]);
   });
