@@ -27,6 +27,7 @@ import { loadKeys } from "../pipeline/identity.ts";
 import { receiveLegacy } from "../pipeline/legacy.ts";
 import { openMetrics } from "../pipeline/metrics.ts";
 import { receivePush } from "../pipeline/open.ts";
+import { receiveRelation } from "../pipeline/related.ts";
 import type { Reloaded } from "../pipeline/reload.ts";
 import type { Site } from "../pipeline/site.ts";
 import { openStopped } from "../pipeline/stops.ts";
@@ -198,6 +199,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     exchange,
     (opened, { changes }) => receivePush(site, opened, changes),
     (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
+    (org, relation, changes) => receiveRelation(site, org, relation, changes),
     (opened, answered) => receiveLegacy(site, opened, answered),
     (key) => tellReplacedSince(site, replacing(site, key)),
   );

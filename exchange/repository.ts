@@ -48,6 +48,8 @@ export type Repository = {
 export type OnPush = (opened: AnyOpened, kept: Kept) => Promise<void>;
 /** What the pipeline does when an author cancels or replaces a record that is here. */
 export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
+/** What the pipeline does with what an author says of a document that it is about to push: it commits the changes, and keeps that. */
+export type OnRelation = (org: string, relation: Command<"relation">, changes: readonly Change[]) => Promise<void>;
 
 /** What the pipeline does once a house was handed a document of ours. */
 export type OnHanded = (key: Token) => void;
@@ -56,6 +58,7 @@ export function openRepository(
   exchange: Exchange,
   onPush: OnPush,
   onCorrection: OnCorrection,
+  onRelation: OnRelation,
   onLegacy: OnLegacy,
   onHanded: OnHanded = () => undefined,
 ): Repository {
@@ -74,6 +77,17 @@ export function openRepository(
           opened.manifest.purpose === "notify"
             ? notified(exchange, onCorrection, opened)
             : pushed(exchange, onPush, opened),
+      },
+      {
+        station: "repository",
+        path: "/repository/relations",
+        purposes: ["notify"],
+        event: "submission",
+        takesIn: true,
+        answer: async (opened) => {
+          await onRelation(opened.org, readCommand("relation", await part1(opened)), seen(exchange.store, opened));
+          return { status: 204 };
+        },
       },
       {
         station: "repository",

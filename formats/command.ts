@@ -1,6 +1,6 @@
 /**
  * The JSON commands that travel as part 1 of an envelope where no document does (paper §3.1 (3)–(5)):
- * register, query, retrieve, addendum, change, correction, status, and their answers. Strict both ways: an unknown field is refused, never ignored.
+ * register, query, retrieve, addendum, change, correction, relation, status, and their answers. Strict both ways: an unknown field is refused, never ignored.
  */
 import { z } from "zod";
 import { Fault } from "../errors.ts";
@@ -90,6 +90,12 @@ const schemas = {
     uniqueId: z.string().max(512),
     manifestSha256: hex64,
     by: registrationSchema.nullable(),
+  }),
+  /** What a document of the sender's that is pushed next is to another one of its own, where it does not say so itself (decision 37). */
+  relation: z.strictObject({
+    command: z.literal("relation"),
+    uniqueId: z.string().min(1).max(512),
+    relatedDocument: z.strictObject({ type: z.enum(["RPLC", "APND"]), uniqueId: z.string().min(1).max(512) }),
   }),
   /**
    * Whether a message of the sender's own got through; the answer is its receipt, or `unknown`. Or which of these heads, newest

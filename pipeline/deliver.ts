@@ -19,6 +19,7 @@ import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
 import { patientOf } from "./patient.ts";
+import { isOfAnother } from "./relation.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, utcSeconds } from "./site.ts";
 import { deliveredMessage } from "./transform.ts";
@@ -53,12 +54,6 @@ export const correctedBy = (
   relatedDocuments.flatMap(({ type, uniqueId }) =>
     type === "XFRM" || (type === "RPLC" && isOfOther(uniqueId)) ? [] : [{ type, uniqueId }],
   )[0];
-
-/** Whether a document is here, and its author is another house. */
-function isOfAnother({ store }: Site, author: string, uniqueId: string): boolean {
-  const held = store.records.byKey(store.tokens.of("document", "", uniqueId));
-  return held.length > 0 && held.every((record) => record.author !== author);
-}
 
 /** The document, byte for byte, in a message that this HIS understands. */
 export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: () => Promise<void>): Promise<Sent> {

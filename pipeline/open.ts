@@ -21,6 +21,7 @@ import { inboundChannel, isHere, type RetrievePayload } from "./fetch.ts";
 import { begin, identifyHeld } from "./identify.ts";
 import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
+import { relationOf, used } from "./relation.ts";
 import { type Superseded, supersede } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
@@ -178,8 +179,12 @@ const keep = (
         first = await entryOf(part.entry.role, await heldClear(copy, part.facts()), part.entry, author.org, entry);
     }
     if (!first) throw new Fault("ENVELOPE_MALFORMED", "the record has no part 1");
-    const facts: ReceivedFacts = { ...first, instances, ...(attachments.length > 0 ? { attachments } : {}) };
-    const key = store.tokens.of("document", "", facts.entry.uniqueId);
+    const key = store.tokens.of("document", "", first.entry.uniqueId);
+    // The entry that was asked for says it.
+    const relation = entry ? undefined : relationOf(site, author.org, key);
+    const relatedDocuments = [...first.entry.relatedDocuments, ...(relation ? [relation] : [])];
+    const beside = { instances, ...(attachments.length > 0 ? { attachments } : {}) };
+    const facts: ReceivedFacts = { ...first, entry: { ...first.entry, relatedDocuments }, ...beside };
     const { id, isKept } = placeOf(site, author, key);
     // Here already, pushed: whoever asks for it says whose it is.
     if (isKept) {
@@ -209,6 +214,7 @@ const keep = (
       ...blobs.map(({ change }) => change),
       ...store.records.add(record),
       ...(facts.replaces ?? []).map((each) => supersede(site, author.org, each)),
+      ...(relation ? used(site, record, relation) : []),
       ...(isOver
         ? []
         : [isNotWithdrawn(site, author.org, key), ...begin(site, channel, { record, facts } as Received, admission)]),

@@ -8,6 +8,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentEvent } from "../formats/hl7.ts";
 import type { Item, Store } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
+import type { Relation } from "./relation.ts";
 import type { DocumentFacts } from "./validate.ts";
 
 const relations: Partial<Record<DocumentEvent, "RPLC" | "APND">> = { replacement: "RPLC", addendum: "APND" };
@@ -29,6 +30,8 @@ export function caseJoins({ tokens }: Store, cda: CdaFacts, orders: readonly str
 
 export type Related = {
   readonly relatedDocuments: DocumentEntry["relatedDocuments"];
+  /** The one of them that it does not state itself. */
+  readonly relation?: Relation;
   readonly finding: "ORIGINAL_MATCHED" | "ORIGINAL_AMBIGUOUS" | "ORIGINAL_UNKNOWN" | null;
 };
 
@@ -41,16 +44,16 @@ export function relatedOf(
 ): Related {
   const type = relations[event];
   if (!type || relatedDocuments.some((each) => each.type === type)) return { relatedDocuments, finding: null };
-  const to = (original: string): DocumentEntry["relatedDocuments"] => [
-    ...relatedDocuments,
-    { type, uniqueId: original },
-  ];
-  if (parent !== null && parent !== uniqueId) return { relatedDocuments: to(parent), finding: null };
+  const to = (original: string): Omit<Related, "finding"> => {
+    const relation = { type, uniqueId: original };
+    return { relatedDocuments: [...relatedDocuments, relation], relation };
+  };
+  if (parent !== null && parent !== uniqueId) return { ...to(parent), finding: null };
   const [only, other] = versions(store, joins, patients).filter((each) => each !== uniqueId);
   if (only === undefined) return { relatedDocuments, finding: "ORIGINAL_UNKNOWN" };
   // Nobody's report is withdrawn on a guess.
   if (other !== undefined) return { relatedDocuments, finding: "ORIGINAL_AMBIGUOUS" };
-  return { relatedDocuments: to(only), finding: "ORIGINAL_MATCHED" };
+  return { ...to(only), finding: "ORIGINAL_MATCHED" };
 }
 
 /** Reports of the same case and patient that stand; those that share most. */

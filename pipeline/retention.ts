@@ -10,6 +10,7 @@ import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
 import { itemHusk, recordHusk } from "./husks.ts";
+import { relationMs } from "./related.ts";
 import { openDiscarded } from "./retention-discarded.ts";
 import { openDone } from "./retention-done.ts";
 import { type Site, step } from "./site.ts";
@@ -168,6 +169,8 @@ export function openRetention(site: Site, steady = (): number => performance.now
     // A message that was kept as a file until its document was: without this each would leave one until the next start.
     leaving.push({ at: site.now().getTime() + removedAfterMs, files: store.blobs.dropped() });
     if (isAhead()) return 0;
+    const over = store.relations.expire(before(relationMs));
+    if (over.length > 0) await store.commit(over);
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
     for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);

@@ -10,6 +10,7 @@ import { recordPatient } from "./audited.ts";
 import type { Sent } from "./delivery.ts";
 import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
+import { type PushPayload, tellRelation } from "./relation.ts";
 import { contentOfBlob, type ProvidedPart, type Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
@@ -36,11 +37,12 @@ export async function routeSealed(
   more: readonly Change[] = [],
 ): Promise<void> {
   const { store, now, config, log } = site;
-  const { id, channel, manifest, signature, key, parts, patients, entry, bytes } = sealed;
+  const { id, channel, manifest, signature, key, parts, patients, entry, relation, bytes } = sealed;
   const createdAt = now().toISOString();
   const started = performance.now();
-  const delivery = (kind: "register" | "push", destination: string): Change =>
-    store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id });
+  const delivery = (kind: "register" | "push", destination: string, payload: PushPayload | null = null): Change =>
+    store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id, payload });
+  const told = relation ? { relation } : null;
   const also = [
     ...more,
     ...sealed.steps,
@@ -48,7 +50,7 @@ export async function routeSealed(
     ...store.items.seal(sealed.items, id),
     ...channel.route
       .filter((to) => to !== "none")
-      .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to))),
+      .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to, told))),
   ];
   if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
   const record = { id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also };
@@ -149,6 +151,7 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   if (legacy) return await pushLegacy(site, record, legacy);
   const started = performance.now();
   const before = delivery.state === "ambiguous" ? await askStatus(site, delivery.destination, record.id) : undefined;
+  const isTold = before !== undefined || (await tellRelation(site, delivery, record));
   const asked = before ?? (await sendRecord(site, delivery, record));
   const receipt = await receiptOf(site, delivery, asked);
   const { bytes } = asked;
@@ -161,8 +164,9 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
   });
   const attached = store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt });
   const changes = [...asked.kept, ...attached];
+  const answer = `receipt verified${before ? ", asked for again" : ""}${isTold ? "" : ", its relation was not taken"}`;
   const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
-  return { changes, event: "pushed", answer: before ? "receipt verified, asked for again" : "receipt verified", audit };
+  return { changes, event: "pushed", answer, audit };
 }
 
 function sendRecord(site: Site, delivery: Delivery, record: StoredRecord): Promise<Asked> {

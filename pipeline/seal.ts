@@ -8,6 +8,7 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobFacts, BlobName, Change, Id, Item, StagedBlob, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
+import type { Relation } from "./relation.ts";
 import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
 import type { At, DocumentFacts } from "./validate.ts";
@@ -23,6 +24,8 @@ export type Sealed = At<
     readonly signature: Uint8Array;
     readonly parts: readonly ProvidedPart[];
     readonly entry: DocumentEntry;
+    /** What partners that it is pushed to are told besides. */
+    readonly relation: Relation | undefined;
     readonly key: Token;
     readonly patients: readonly Token[];
     /** Octets of its parts. */
@@ -77,6 +80,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...[...instances, ...attachments].map(({ blob }, index) => ({ n: index + 5, blob })),
     ],
     entry: first.entry,
+    relation: appends ? undefined : (document.facts as DocumentFacts).relation,
     bytes: draft.content.reduce((sum, { facts }) => sum + facts.size, 0),
     key: store.tokens.of("document", "", first.entry.uniqueId),
     patients: document.patients,

@@ -19,6 +19,7 @@ import { judgePatient } from "./document-patient.ts";
 import { joinsOf } from "./joins.ts";
 import { caseJoins, relatedOf } from "./original.ts";
 import type { Person } from "./patient.ts";
+import type { Relation } from "./relation.ts";
 import type { Site } from "./site.ts";
 import type { Stage } from "./staging.ts";
 
@@ -37,6 +38,8 @@ export type DocumentFacts = {
   readonly extensions: readonly string[];
   /** What came beside it in its message and travels with it: kept blobs, with their media type. */
   readonly attachments?: readonly Attachment[];
+  /** What it is to another document of this house by its message alone: it does not say so itself. */
+  readonly relation?: Relation;
 };
 
 export type Attachment = { readonly blob: BlobName; readonly type: string };
@@ -122,7 +125,7 @@ export async function validateDocument(
   const extensions = cda.patientIds.map(({ root, extension }) => extension || root);
   const patients = extensions.map((extension) => store.tokens.of("patient", "", extension));
   const cases = caseJoins(store, cda, received.txa.orders);
-  const { relatedDocuments, finding } = relatedOf(store, written, received, { joins: cases, patients });
+  const { relatedDocuments, relation, finding } = relatedOf(store, written, received, { joins: cases, patients });
   const entry = { ...written, relatedDocuments };
   const replaced = relatedDocuments
     .filter(({ type }) => type === "RPLC")
@@ -147,6 +150,7 @@ export async function validateDocument(
     refers: joins.length > 0,
     extensions,
     ...(attachments.length > 0 ? { attachments } : {}),
+    ...(relation ? { relation } : {}),
   };
   const why = judged.held ?? held;
   const item: Item = {

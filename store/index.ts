@@ -24,6 +24,7 @@ import { openPatientKeys } from "./patient-keys.ts";
 import { openPatterns, type Patterns } from "./patterns.ts";
 import { openFolder } from "./permitted.ts";
 import { openRecords } from "./records.ts";
+import { openRelations } from "./relations.ts";
 import { openReserve } from "./reserve.ts";
 import { idSource } from "./rows.ts";
 import { openScans } from "./scans.ts";
@@ -129,6 +130,7 @@ export function openTables(
     messages: openMessages(db, keys, patterns),
     entries: openEntries(db, keys, patientKeys),
     merges: openMerges(db, keys),
+    relations: openRelations(db, keys),
     consents: openConsents(db, keys),
     legacy: openLegacy(db),
     steps: openSteps(db),

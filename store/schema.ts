@@ -223,4 +223,10 @@ export const migrations: readonly string[] = [
     ) AS before JOIN entry ON entry.seq = before.seq WHERE entry.org = (SELECT org FROM entry WHERE seq = NEW.seq)
   ) BEGIN SELECT RAISE(ABORT, 'a house registers a document once'); END;
 `,
+  `
+  CREATE TABLE IF NOT EXISTS relation (
+    org TEXT NOT NULL, key TEXT NOT NULL, at TEXT NOT NULL, facts BLOB NOT NULL, PRIMARY KEY (org, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS relation_order ON relation (org, at);
+`,
 ];

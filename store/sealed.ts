@@ -50,6 +50,12 @@ const sealed: readonly Sealed[] = [
     columns: ["facts"],
     place: (key, column) => ["merge", key.join(" "), column].join("\0"),
   },
+  {
+    table: "relation",
+    key: ["org", "key"],
+    columns: ["facts"],
+    place: (key, column) => ["relation", key.join(" "), column].join("\0"),
+  },
 ];
 
 /** A value that does not open: its table and the id of its row, or of what that row is about. */

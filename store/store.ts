@@ -26,6 +26,7 @@ import type { Legacy } from "./legacy.ts";
 import type { Merges } from "./merges.ts";
 import type { Messages } from "./messages.ts";
 import type { PatientKeys } from "./patient-keys.ts";
+import type { Relations } from "./relations.ts";
 import type { Reserve } from "./reserve.ts";
 import type { Scans } from "./scans.ts";
 import type { Search } from "./search.ts";
@@ -85,6 +86,7 @@ export type Store = {
   readonly messages: Messages;
   readonly entries: Entries;
   readonly merges: Merges;
+  readonly relations: Relations;
   readonly consents: Consents;
   readonly emergencies: Emergencies;
   readonly legacy: Legacy;

@@ -77,7 +77,7 @@ async function openHouse() {
     locations: openLocations(join(data, "retrievals"), now),
   };
   const nothing = async (): Promise<void> => undefined;
-  return { exchange, store, identity, repository: openRepository(exchange, nothing, nothing, nothing) };
+  return { exchange, store, identity, repository: openRepository(exchange, nothing, nothing, nothing, nothing) };
 }
 
 async function prepareHouse(): Promise<void> {

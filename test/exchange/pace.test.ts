@@ -130,6 +130,7 @@ describe("a repository", () => {
       },
       async () => undefined,
       async () => undefined,
+      async () => undefined,
     );
     serving = await serve({ host: "127.0.0.1", port: 0 }, repository.resources, exchange, () => true);
     peer = peerOf(pki, serving.address.split(":")[1]);

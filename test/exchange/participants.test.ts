@@ -67,6 +67,7 @@ test("a house says what it serves, its limits and its version", async () => {
   expect(document.house).toMatchObject({ org: "hospital-b", roles: ["repository"] });
   expect(document.limits).toMatchObject({ parts: 25_000, entries: 200 });
   expect(document.resources).toContainEqual({ path: "/repository/documents", purposes: ["push", "notify"] });
+  expect(document.resources).toContainEqual({ path: "/repository/relations", purposes: ["notify"] });
   const shown = await participants("show", "hospital-b");
   expect(shown).toMatchObject({ exit: 0, err: expect.stringMatching(/^signed by hospital-b at 2/) });
   expect(shown.out).toMatch(/^\/repository\/retrievals +retrieve$/m);

@@ -1,5 +1,5 @@
 /** Two houses that agreed on smime-4: records are pushed, receipted and corrected in it, and nothing goes in another profile. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
@@ -62,6 +62,22 @@ describe("smime-4 between houses", () => {
       "hospital B is told",
       () => exchange.log.filter(({ event }) => event === "repository.corrected").length > before,
     );
+  });
+
+  test("an addendum that only its message calls so comes to HIS B as one (decision 37)", async () => {
+    const report = { form: "113", patient: chen, code: "11502-2", display: "x", title: "t", body: "x" };
+    await exchange.message(mdmFor(cda({ ...report, extension: "S.3" }), { controlId: "S3", name: "DOC3^HIS" }));
+    const added = { controlId: "S4", event: "MDM^T06^MDM_T02", name: "DOC4^HIS", parent: "DOC3^HIS" };
+    await exchange.message(mdmFor(cda({ ...report, extension: "S.4" }), added));
+    const { folder } = exchange.receivers.his;
+    const events = (): readonly (string | undefined)[] =>
+      readdirSync(folder)
+        .filter((name) => name.endsWith(".hl7"))
+        .map((name) => readFileSync(join(folder, name), "utf8"))
+        .filter((message) => message.includes("\\S\\S.4|"))
+        .map((message) => message.split("|")[8]?.slice(0, 7));
+    await until("the addendum at HIS B", () => events().length === 1);
+    expect(events()).toEqual(["MDM^T06"]);
   });
 
   test("19 semrs-2 is refused of a partner that agreed on smime-4, before any cryptography", async () => {
