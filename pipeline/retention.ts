@@ -27,6 +27,8 @@ const everyMs = 60_000;
 const pruneEveryMs = 3_600_000;
 /** Records counted in one commit, and looked at in one query; each is shredded in a commit of its own, between those of intake. */
 const page = 100;
+/** Ids of envelopes whose time is over, in one commit: there may be tens of thousands a minute. */
+const forgottenAtOnce = 1_000;
 /** However full a channel is: what was made just now stays. */
 const youngestMs = 3_600_000;
 /** However full: a sender repeats what was refused, and is told as before, for a day. */
@@ -164,13 +166,20 @@ export function openRetention(site: Site, steady = (): number => performance.now
       .toString(16)
       .padStart(12, "0");
 
+  /** What is kept for a time of its own, whatever the channels keep. */
+  const forget = async (): Promise<void> => {
+    const told = store.relations.expire(before(relationMs));
+    if (told.length > 0) await store.commit(told);
+    const seen = () => store.messages.expire(site.now().getTime(), forgottenAtOnce);
+    for (let changes = seen(); changes.length > 0 && !isStopped; changes = seen()) await store.commit(changes);
+  };
+
   const pass = async (): Promise<number> => {
     await count();
     // A message that was kept as a file until its document was: without this each would leave one until the next start.
     leaving.push({ at: site.now().getTime() + removedAfterMs, files: store.blobs.dropped() });
     if (isAhead()) return 0;
-    const over = store.relations.expire(before(relationMs));
-    if (over.length > 0) await store.commit(over);
+    await forget();
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
     for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);

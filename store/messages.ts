@@ -18,8 +18,8 @@ export type Messages = {
   /** Replay row: (org, id) is unique. `until` in milliseconds since 1970. */
   saw(org: string, id: Id, until: number): Change;
   hasSeen(org: string, id: Id): boolean;
-  /** Drops replay rows that ended. */
-  expire(now: number): Change;
+  /** Drops replay rows that ended, so many at most, the oldest first; no change where none has. */
+  expire(now: number, limit: number): readonly Change[];
   /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
   took(destination: string, key: string, at: string): Change;
   /** Takes it out again. */
@@ -31,6 +31,9 @@ export type Messages = {
 
 const hasNotTakenSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)`;
+
+export const expireSql = `DELETE FROM replay WHERE (org, id) IN
+  (SELECT org, id FROM replay INDEXED BY replay_until WHERE until < ? ORDER BY until LIMIT ?)`;
 
 export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns): Messages {
   return {
@@ -49,7 +52,10 @@ export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns
     },
     saw: (org, id, until) => insert("replay", { org, id, until: Math.round(until) }),
     hasSeen: (org, id) => db.get("SELECT 1 FROM replay WHERE org = ? AND id = ?", org, id) !== undefined,
-    expire: (now) => change("DELETE FROM replay WHERE until < ?", Math.round(now)),
+    expire: (now, limit) =>
+      db.get("SELECT 1 FROM replay WHERE until < ? LIMIT 1", Math.round(now))
+        ? [change(expireSql, Math.round(now), limit)]
+        : [],
     took: (destination, key, at) =>
       insert("ledger", { destination, key, at }, " ON CONFLICT (destination, key) DO NOTHING"),
     forgot: (destination, key) => change("DELETE FROM ledger WHERE destination = ? AND key = ?", destination, key),

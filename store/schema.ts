@@ -229,4 +229,5 @@ export const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS relation_order ON relation (org, at);
 `,
+  "CREATE INDEX IF NOT EXISTS replay_until ON replay (until)",
 ];

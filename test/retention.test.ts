@@ -198,6 +198,16 @@ test("files of what was shredded go when they are told to, and only where no row
   expect(await clear(there.name)).toHaveLength(300_000);
 });
 
+test("an envelope's id is forgotten once its time is over, however many there are, and not before", async () => {
+  const over = Array.from({ length: 2_500 }, (_, n) =>
+    store.messages.saw("hospital-b", `over${n}`, Date.now() - n - 1),
+  );
+  await store.commit([...over, store.messages.saw("hospital-b", "open", Date.now() + dayMs)]);
+  await retentionOf({}).look();
+  const seen = (id: string): boolean => store.messages.hasSeen("hospital-b", id);
+  expect(["over0", "over1234", "over2499", "open"].map(seen)).toEqual([false, false, false, true]);
+});
+
 test("somebody who begins to wait meanwhile keeps it", async () => {
   const { name: blob } = await put(octets(3_000, 11));
   const id = await record({ days: 40, blob });

@@ -122,7 +122,10 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
       await commit([...messages.add(message), messages.saw("a", "i", 10), messages.took("his", "k", "")]);
       await expect(commit(messages.add(message))).rejects.toEqual(conflict);
       await expect(commit([messages.saw("a", "i", 20)])).rejects.toEqual(conflict);
-      await commit([messages.expire(11), messages.took("his", "k", "")]);
+      expect(messages.expire(10, 1)).toEqual([]);
+      await commit([messages.saw("a", "j", 9), ...messages.expire(11, 1), messages.took("his", "k", "")]);
+      expect(["i", "j"].map((id) => messages.hasSeen("a", id))).toEqual([true, false]);
+      await commit(messages.expire(11, 1));
       expect([messages.hasSeen("a", "i"), messages.hasTaken("his", "k")]).toEqual([false, true]);
       await expect(commit([messages.hasNotTaken("his", "k")])).rejects.toEqual(conflict);
       await commit([messages.hasNotTaken("pacs", "k")]);

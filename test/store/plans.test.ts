@@ -11,6 +11,7 @@ import { readCommand } from "../../formats/command.ts";
 import { dueSql, waysSql } from "../../store/deliveries.ts";
 import { openStore } from "../../store/index.ts";
 import { discardedSql } from "../../store/kept-items.ts";
+import { expireSql } from "../../store/messages.ts";
 import type { Store } from "../../store/store.ts";
 import { documentOf, enter, registration } from "../exchange/indexed.ts";
 
@@ -133,4 +134,11 @@ test("what was discarded, and who else has its octets, is found without going th
       sql,
     ).toEqual([]);
   expect(planOf(discardedSql)).toEqual(["SEARCH item USING INDEX item_state (state=? AND kind=? AND id>? AND id<?)"]);
+});
+
+test("ids of envelopes whose time is over are found without going through those that count", () => {
+  expect(planOf(expireSql).filter((step) => step.startsWith("S"))).toEqual([
+    "SEARCH replay USING PRIMARY KEY (org=? AND id=?)",
+    "SEARCH replay USING COVERING INDEX replay_until (until<?)",
+  ]);
 });
