@@ -23,9 +23,9 @@ export function proofOf(identity: Identity, signature: Signature, now: Date): Pr
   const { signer, certificates, org, signedAt, isMarked } = signature;
   const { trust } = identity;
   const listed = trust.crls.length > 0 ? `${openssl} -crl_check` : openssl;
-  const refusal = (at: Date, revokedBy: Date): string | null => {
+  const refusal = (at: Date, revokedBy: Date, by = trust): string | null => {
     try {
-      validatePath(signer, certificates, trust, at, now, revokedBy);
+      validatePath(signer, certificates, by, at, now, revokedBy);
       return null;
     } catch (thrown) {
       return (thrown as Error).message;
@@ -34,9 +34,16 @@ export function proofOf(identity: Identity, signature: Signature, now: Date): Pr
   if (ownerOf(identity, readCertificate(signer).sha256)?.org !== org)
     return { verify: [], says: notProven(`its certificate is not known as one of ${org}`) };
   const today = refusal(now, now);
-  if (today === null) return { verify: [`${listed} -attime ${seconds(now)}`], says: "" };
+  const asOfNow = `-attime ${seconds(now)}`;
+  // OpenSSL asks the lists of today for their time, too: where one has ended, revocation and validity are two questions.
+  if (today === null)
+    return refusal(now, now, { ...trust, crlStaleMs: 0 }) === null
+      ? { verify: [`${listed} ${asOfNow}`], says: "" }
+      : {
+          verify: [`${listed} -no_check_time`, `${openssl} ${asOfNow}`],
+          says: "; the revocation list has ended since",
+        };
 
-  // OpenSSL asks the lists of today for their time, too: revocation and validity are two questions then.
   const asOfThen = `${openssl} -attime ${seconds(signedAt)}`;
   if (refusal(signedAt, now) === null)
     return { verify: [`${listed} -no_check_time`, asOfThen], says: "; the certificate has ended since" };

@@ -138,22 +138,23 @@ describe.skipIf(!openssl.available)("three years later", () => {
   const signing = (site: SiteName): Uint8Array =>
     pemToDer(readFileSync(join(exchange.env.PKI ?? "", site, "sign.crt"), "utf8"))[0] ?? new Uint8Array();
 
-  /** The evidence as of then, written to a folder; `revoked` a day ago, as of then or of now. */
+  /** The evidence as of then, written to a folder; `revoked` a day ago, as of then or of now. The list ends after two days. */
   async function evidence(
     name: string,
     revoked: readonly SiteName[],
     ago: Date,
     site = atA,
+    [at, listed] = [future, new Date(+future - dayMs)],
   ): Promise<{ folder: string; page: string }> {
     if (!site) throw new Error("the site is not open");
     const entries = revoked.map((site) => ({
       serial: Buffer.from(readCertificate(signing(site)).serial, "hex"),
       at: ago,
     }));
-    const [thisUpdate, nextUpdate] = [new Date(+future - dayMs), new Date(+future + dayMs)];
-    const crls = [issueCrl({ number: 9, thisUpdate, nextUpdate, revoked: entries }, ca)];
+    const nextUpdate = new Date(+listed + 2 * dayMs);
+    const crls = [issueCrl({ number: 9, thisUpdate: listed, nextUpdate, revoked: entries }, ca)];
     const identity = { ...site.identity, trust: { ...site.identity.trust, crls } };
-    const { files } = await evidenceOf({ ...site, identity, now: () => future }, record);
+    const { files } = await evidenceOf({ ...site, identity, now: () => at }, record);
     const folder = mkdtempSync(join(base, name));
     for (const [file, octets] of Object.entries(files))
       writeFileSync(join(folder, file), Buffer.from(octets, "base64"));
@@ -182,6 +183,19 @@ describe.skipIf(!openssl.available)("three years later", () => {
       readFileSync(join(folder, "trust.pem"), "utf8").split("-----BEGIN X509 CRL")[0] ?? "",
     );
     expect(() => run(folder)).toThrow(/CRL/);
+  });
+
+  test("by a revocation list that has ended, and still counts here", async () => {
+    const now = new Date();
+    const { folder, page } = await evidence("late", [], now, atA, [now, new Date(+now - 2 * dayMs - 3_600_000)]);
+    expect(page).not.toMatch(/not proven|the certificate has ended/);
+    run(folder);
+    const revoked = await evidence("late-revoked", ["hospital-b"], new Date(+now - dayMs), atA, [
+      now,
+      new Date(+now - 2 * dayMs - 3_600_000),
+    ]);
+    expect(revoked.page).toMatch(/`receipt-delivered-hospital-b\.\*` .*not proven any more/);
+    run(revoked.folder);
   });
 
   test("a house whose key was revoked since has signed what the registry dated, and nothing else", async () => {
