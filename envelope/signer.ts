@@ -38,6 +38,9 @@ export function verifySigner(manifest: Uint8Array, signature: Uint8Array, checks
 const signing: readonly string[] = ["digitalSignature", "nonRepudiation"];
 const wrapping: readonly string[] = ["keyEncipherment", "keyAgreement"];
 
+/** What is said of a certificate that is not known: once it is, what was refused for it may be asked again. */
+export const ofNobody = (sha256: string): string => `certificate ${sha256.slice(0, 8)} belongs to no partner`;
+
 /** Whose certificate this is, if it may sign records and its path holds; ENVELOPE_NOT_OPENED otherwise. */
 export function trustedOwner<O>(
   signer: Uint8Array,
@@ -47,8 +50,7 @@ export function trustedOwner<O>(
   try {
     const certificate = readCertificate(signer);
     const owner = partner(certificate.sha256, certificate);
-    if (!owner)
-      throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} belongs to no partner`);
+    if (!owner) throw new Fault("CERTIFICATE_INVALID", ofNobody(certificate.sha256));
     if (!isForSigning(certificate))
       throw new Fault("CERTIFICATE_INVALID", `certificate ${certificate.sha256.slice(0, 8)} is not for signing`);
     if (endedAsOf && certificate.notAfter < now) validatePath(signer, certificates, trust, endedAsOf, now, now);

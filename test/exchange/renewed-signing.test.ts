@@ -9,14 +9,14 @@ import { openExchange, sha256, type TestExchange, testPki, until } from "../site
 
 let pki: string;
 let exchange: TestExchange;
-/** Hospital A as its partners know it, by what it exports. */
-const trust = (): unknown =>
-  trustBundle(exportBundle(join(pki, "hospital-a"), []).pem, join(pki, "known"), "hospital-a");
+/** Hospital A and the registry as their partners know them, by what they export. */
+const trust = (house = "hospital-a"): unknown =>
+  trustBundle(exportBundle(join(pki, house), []).pem, join(pki, "known"), house);
 beforeAll(async () => {
   pki = await testPki();
-  trust();
+  for (const house of ["hospital-a", "registry"]) trust(house);
   exchange = await openExchange(pki, { RETRY: "100ms" }, (yaml) =>
-    yaml.replace(/(certificates: "\$\{PKI:pki\})\/hospital-a"/, '$1/known/hospital-a"'),
+    yaml.replace(/(certificates: "\$\{PKI:pki\})\/(hospital-a|registry)"/g, '$1/known/$2"'),
   );
 });
 afterAll(() => exchange.close());
@@ -27,14 +27,17 @@ const admit = (controlId: string) => exchange.message(adtFor(`${chen.national}^^
 const isRegistered = async (name: string): Promise<boolean> =>
   (await exchange.admin("hospital-a").get<Traced>(`/trace/${name}`)).records[0]?.state === "registered";
 
-/** As the page on certificates says: a new one for the same key, in place here, exported, trusted there. */
-async function renew(): Promise<void> {
-  const keys = join(pki, "hospital-a");
-  makeRequests(keys, "hospital-a", { rsa: false, hosts: [] });
+/** As the page on certificates says: a new one for the same key, in place here, and trusted there once it is exported. */
+async function restartRenewed(house: "hospital-a" | "registry"): Promise<void> {
+  const keys = join(pki, house);
+  makeRequests(keys, house, { rsa: false, hosts: [] });
   issueFor(pki, join(keys, "sign.csr"), { now: new Date(), days: 400 });
+  await exchange.stop(house);
+  await exchange.start(house);
+}
+async function renew(): Promise<void> {
+  await restartRenewed("hospital-a");
   trust();
-  await exchange.stop("hospital-a");
-  await exchange.start("hospital-a");
   for (const site of ["hospital-b", "registry"] as const) await exchange.admin(site).post("/reload", {});
 }
 
@@ -49,4 +52,17 @@ test("what was registered before, under either of two certificates before this o
     ["FIRST", "SECOND"].every((name) => exchange.documentsAtB().has(sha256(report(name)))),
   );
   expect(exchange.log.filter(({ level, event }) => level === "error" || event.endsWith(".parked"))).toEqual([]);
+});
+
+test("what the registry answers before its next certificate is trusted is parked, and asked again once it is", async () => {
+  await restartRenewed("registry");
+  await exchange.message(mdmFor(report("EARLY"), { controlId: "EARLY" }));
+  await admit("ADT_EARLY");
+  const parked = (event: string): boolean =>
+    exchange.log.some((line) => line.event === event && line.fields.code === "ENVELOPE_NOT_OPENED");
+  await until("parked", () => parked("route.parked") && parked("fetch.parked"));
+  trust("registry");
+  for (const site of ["hospital-a", "hospital-b"] as const) await exchange.admin(site).post("/reload", {});
+  await until("registered", () => isRegistered("EARLY"));
+  await until("at HIS B", () => exchange.documentsAtB().has(sha256(report("EARLY"))));
 });
