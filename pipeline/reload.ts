@@ -59,8 +59,19 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   const put = (path: readonly string[], value: unknown): void =>
     void found.set(path.join("."), JSON.stringify(value ?? null));
   put(["site"], site);
-  for (const key of ["keys", "data", "admin", "disk", "retention", "limits", "repository", "registry"] as const)
+  for (const key of [
+    "keys",
+    "data",
+    "admin",
+    "disk",
+    "alerts",
+    "retention",
+    "limits",
+    "repository",
+    "registry",
+  ] as const)
     put([...at, key], own[key]);
+  put([...at, "registry", "access"], own.access);
   const partners = Object.entries(config.partners);
   put(
     ["partners"],

@@ -142,6 +142,20 @@ test.each([
   expect(await arrival(id)).toMatchObject({ state: "done" });
 });
 
+test("who is told of alerts, and who may ask the registry for what, is not said to be as before: that takes a restart", async () => {
+  edit("    admin:", '    alerts: { webhooks: [{ url: "https://127.0.0.1:1/" }] }\n    admin:');
+  await expect(reload()).rejects.toThrow(/hospital-a\.yaml:\d+ sites\.hospital-a\.alerts cannot be changed/);
+  const registry = join(at.folder, "registry.yaml");
+  const before = readFileSync(registry, "utf8");
+  const closed = before.replace(/registry: \{ listen: "[^"]*"/, "$&, access: [{ purposes: [ETREAT] }]");
+  expect(closed).not.toBe(before);
+  writeFileSync(registry, closed);
+  await expect(at.admin("registry").post("/reload", {})).rejects.toThrow(
+    /registry\.yaml:\d+ sites\.registry\.registry\.access cannot be changed/,
+  );
+  writeFileSync(registry, before);
+});
+
 test("semrs reload tells what changed; a bad file is exit 78", async () => {
   const where = ["--admin", `http://127.0.0.1:${at.env.A_ADMIN}`, "--data", join(at.folder, "data", "hospital-a")];
   edit("max: 5m", "max: 4m");
