@@ -13,6 +13,7 @@ import { openLanes } from "./lanes.ts";
 import { collect, readMessage, stageMessage } from "./message-blob.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder, type Turn } from "./patient-order.ts";
+import { tellRepetition } from "./repetition.ts";
 import { pass, type Site } from "./site.ts";
 import { staging } from "./staging.ts";
 import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
@@ -195,7 +196,7 @@ export function openMessageIntake(
       const reason = "another message with this MSH-10 and MSH-7 was received; give every message its own control id";
       return await quarantine(system, arrival, bytes, sha256, new Fault("HL7_CONFLICT", reason));
     }
-    log("source.repeated", { controlId: facts.controlId, message: before.id });
+    await tellRepetition(site, before, facts.controlId);
     const isRefused = before.state === "refused";
     const isOpen = isRefused || before.state === "accepted";
     const isStored = isAnsweredFirst(config, system, facts) && before.state === "accepted";

@@ -33,3 +33,22 @@ test.each([
     expect.objectContaining({ id, state: "discarded" }),
   );
 });
+
+test("under the same MSH-10 nothing comes of it, which log and journal say", async () => {
+  const message = mdmFor(report("AGAIN.SAME", "b"), { controlId: "S1" });
+  await at.message(message);
+  await until("it waits", async () => (await documentOf("S1"))?.state === "waiting");
+  const repeated = async () => {
+    expect(await at.message(message)).toMatchObject({ detail: "AA" });
+    const { documents, steps } = await traced("S1");
+    const told = at.log.filter(({ event, fields }) => event === "source.repeated" && fields.controlId === "S1");
+    const details = steps.filter(({ event }) => event === "repeated").map(({ detail }) => detail);
+    return [documents.map(({ state }) => state).join(), told.map(({ level }) => level).join(), ...details];
+  };
+  expect(await repeated()).toEqual(["waiting", "info"]);
+  const { id = "" } = (await documentOf("S1")) ?? {};
+  await at.admin("hospital-a").post(`/journal/${id}/discard`, { reason: "another patient's PID-3" });
+  const said = "what came of this message was discarded: its HIS has to send it under a new control id (MSH-10)";
+  expect(await repeated()).toEqual(["discarded", "info,warn", said]);
+  expect(await repeated()).toEqual(["discarded", "info,warn,warn", said]);
+});
