@@ -13,6 +13,7 @@ import {
 import { type CommandElements, commands, element, status } from "./dimse.ts";
 import { openAssociation } from "./requestor.ts";
 import type { ScpOptions } from "./scp.ts";
+import { openTurns } from "./turns.ts";
 
 /** Requests whose report is not accepted yet, of one listener. */
 const maxUnreported = 1_000;
@@ -42,7 +43,7 @@ export type Commitments = {
 /** The storage commitments of one listener, with those that the process before left without a report. */
 export function openCommitments(settings: ScpOptions, { commit, log, pledges, signal }: Context): Commitments {
   let unreported = 0;
-  const turns = openTurns(maxReporting);
+  const turns = openTurns();
 
   const look = async ({ transactionUid, references }: CommitmentRequest, sender: string): Promise<CommitmentReport> => {
     const failures = await commit?.({ transactionUid, sender, references });
@@ -77,11 +78,14 @@ export function openCommitments(settings: ScpOptions, { commit, log, pledges, si
   const tellAnew = async (found: CommitmentReport, peer: string, to: ReportTo | undefined): Promise<boolean> => {
     let pause = settings.commitmentRetrySeconds;
     for (let attempt = 1; to && attempt <= maxAttempts && !signal.aborted; attempt += 1) {
+      const leave = await turns.enter(`${to.aeTitle}@${to.host}:${to.port}`, maxReporting);
       try {
-        await turns(`${to.aeTitle}@${to.host}:${to.port}`, () => reportAt(settings, to, found, signal));
+        await reportAt(settings, to, found, signal);
         return true;
       } catch (thrown) {
         log("commitment.deferred", { peer, code: codeOf(thrown), reason: reasonOf(thrown), attempt }, "warn");
+      } finally {
+        leave();
       }
       await rest(pause, signal);
       pause = Math.min(pause * 2, maxPauseSeconds);
@@ -121,25 +125,6 @@ export function openCommitments(settings: ScpOptions, { commit, log, pledges, si
         throw thrown;
       }
     },
-  };
-}
-
-/** Runs so many pieces of work of one name at once, the others as they came. */
-function openTurns(most: number): (name: string, work: () => Promise<void>) => Promise<void> {
-  const lines = new Map<string, { busy: number; readonly waiting: (() => void)[] }>();
-  return async (name, work) => {
-    const line = lines.get(name) ?? { busy: 0, waiting: [] };
-    lines.set(name, line);
-    if (line.busy >= most) await new Promise<void>((resolve) => line.waiting.push(resolve));
-    else line.busy += 1;
-    try {
-      await work();
-    } finally {
-      const next = line.waiting.shift();
-      if (next) next();
-      else line.busy -= 1;
-      if (line.busy === 0) lines.delete(name);
-    }
   };
 }
 

@@ -7,6 +7,7 @@ import { isTaken } from "./dimse.ts";
 import { followed } from "./outbox.ts";
 import { type ReadAhead, readAhead } from "./read-ahead.ts";
 import { type Association, openAssociation, type Peer, storeCommand } from "./requestor.ts";
+import { openTurns } from "./turns.ts";
 
 /** An instance to send: its body is a Part 10 file whose data set is sent as it stands. */
 export type DicomItem = Item & { readonly sopClassUid: string; readonly transferSyntaxUid: string };
@@ -34,6 +35,9 @@ export function groupsOf(items: readonly DicomItem[]): readonly Group[] {
   return groups;
 }
 
+/** `associations` of a PACS are for all that is sent there at once, several studies too. */
+const turns = openTurns();
+
 /** Several associations take from one list; one that is lost leaves the rest to the others. */
 export async function sendGroup(
   peer: Peer & { readonly associations: number },
@@ -43,18 +47,31 @@ export async function sendGroup(
 ): Promise<void> {
   const left = [...items].reverse();
   const count = Math.min(peer.associations, left.length);
-  const first = await openAssociation(peer, contexts, signal);
+  const at = `${peer.callingAeTitle} ${peer.calledAeTitle}@${peer.host}:${peer.port}`;
+  const open = (leave: () => void): Promise<Opened> =>
+    openAssociation(peer, contexts, signal).then(
+      (association) => ({ association, leave }),
+      (thrown: unknown) => {
+        leave();
+        throw thrown;
+      },
+    );
+  const first = await open(await turns.enter(at, peer.associations));
   const refusal = openRefusals(peer, contexts, signal);
-  const others = Array.from({ length: count - 1 }, () => openAssociation(peer, contexts, signal));
+  const others = Array.from({ length: count - 1 }, () => turns.enterNow(at, peer.associations))
+    .filter((leave) => leave !== undefined)
+    .map(open);
   const workers = [Promise.resolve(first), ...others].map(async (opening, index) => {
     // A PACS may allow fewer associations than were asked for: the first one carries on.
-    const association = await opening.catch((thrown: unknown) => (index === 0 ? Promise.reject(thrown) : undefined));
-    if (association) await work(association, contexts, left, report, refusal);
+    const opened = await opening.catch((thrown: unknown) => (index === 0 ? Promise.reject(thrown) : undefined));
+    if (opened) await work(opened.association, contexts, left, report, refusal).finally(opened.leave);
   });
   const results = await Promise.allSettled(workers);
   const failed = results.find((result) => result.status === "rejected");
   if (failed && left.length > 0) throw failed.reason;
 }
+
+type Opened = { readonly association: Association; readonly leave: () => void };
 
 /** `left` ends with what is next. */
 async function work(
