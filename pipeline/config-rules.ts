@@ -140,6 +140,8 @@ type References = {
 type Mllp = Wire & References & { readonly standby: readonly { host: string }[] };
 type Dicom = Wire & {
   readonly callers: readonly {
+    readonly aeTitle?: string | undefined;
+    readonly address?: string | undefined;
     readonly subject?: string | undefined;
     readonly commitmentTo?: { host: string } | undefined;
   }[];
@@ -152,9 +154,16 @@ function* wires(path: readonly PropertyKey[], mllp: Mllp | undefined, dicom: Dic
   const reports = dicom?.callers.map(({ commitmentTo }, n) => [["callers", n, "commitmentTo"], commitmentTo] as const);
   yield* clearText([...path, "mllp"], mllp, standby);
   yield* clearText([...path, "dicom"], dicom, reports);
-  if (dicom?.listen && !isLoopback(dicom.listen.host) && dicom.callers.length === 0) {
-    const message = "off this machine callers must be listed";
-    yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "listen"], message };
+  if (dicom?.listen && !isLoopback(dicom.listen.host)) {
+    if (dicom.callers.length === 0) {
+      const message = "off this machine callers must be listed";
+      yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "listen"], message };
+    }
+    for (const [n, { aeTitle, address, subject }] of dicom.callers.entries()) {
+      if (aeTitle ?? address ?? subject) continue;
+      const message = "fits anybody: add aeTitle, address or subject";
+      yield { code: "CONFIG_CALLERS", path: [...path, "dicom", "callers", n], message };
+    }
   }
   if (dicom?.callers.some(({ subject }) => subject !== undefined) && !isShown(dicom.tls)) {
     const message = "a subject is compared with a client certificate: tls that requires one is needed";

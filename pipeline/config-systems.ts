@@ -1,5 +1,6 @@
 /** The schema of systems: how a HIS, a PACS or a folder of this site is spoken with. */
 import { z } from "zod";
+import { isRange } from "../connectors/dicom/access.ts";
 import { dicomSource } from "../connectors/dicom/scp.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
@@ -126,7 +127,11 @@ const dicom = z.strictObject({
     .array(
       z.strictObject({
         aeTitle: aeTitle.optional().describe("Its calling AE title."),
-        address: z.string().optional().describe("Its IP address or CIDR range."),
+        address: z
+          .string()
+          .refine(isRange, "an address is an IP address, or a range such as 10.1.2.0/24")
+          .optional()
+          .describe("Its IP address or CIDR range."),
         subject: z
           .string()
           .min(1)

@@ -1,7 +1,7 @@
 /** Who may call: titles, address ranges and certificate subjects, and how the others are rejected (PS3.8 Table 9-21). */
 import { BlockList, type Socket } from "node:net";
 import type { PeerCertificate, TLSSocket } from "node:tls";
-import { Fault } from "../../errors.ts";
+import { Fault, orFault } from "../../errors.ts";
 import { applicationContext, type Request } from "./association.ts";
 
 export type Caller = {
@@ -30,6 +30,9 @@ export function openAccess(callers: readonly Caller[]): Admit {
     )?.caller;
   };
 }
+
+/** Whether an address of `callers` is one, or a range. */
+export const isRange = (address: string): boolean => !(orFault(() => rangeOf(address)) instanceof Fault);
 
 function rangeOf(address: string): BlockList {
   const list = new BlockList();
