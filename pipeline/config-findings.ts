@@ -53,7 +53,7 @@ const table = {
   CONFIG_AUTHORITY_TWICE: ["error", "One authority or root belongs to two identifiers.", "Keep it in one."],
   CONFIG_DESTINATION: [
     "error",
-    "A channel delivers to a system that has no address.",
+    "A channel delivers to a system, or routes to a repository, that has no address.",
     "Add connect (and calledAeTitle) to it.",
   ],
   CONFIG_RULES: [

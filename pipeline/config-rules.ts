@@ -89,7 +89,7 @@ function* authorities(file: File): Generator<Problem> {
   }
 }
 
-function* missingNames(file: File, channel: Channel, { systems }: Site, site: string): Generator<Problem> {
+function* missingNames(file: File, channel: Channel, { systems, repository }: Site, site: string): Generator<Problem> {
   const path = ["channels", channel.name];
   const known = Object.keys(systems);
   const partners = Object.keys(file.partners);
@@ -97,6 +97,13 @@ function* missingNames(file: File, channel: Channel, { systems }: Site, site: st
     known.includes(name) ? [] : [unknown([...path, ...where], `${site} has no system`, name, known)];
   const partner = (name: string, where: readonly PropertyKey[]): Problem[] =>
     partners.includes(name) ? [] : [unknown([...path, ...where], "there is no partner", name, partners)];
+  const registry = (what: string, where: readonly PropertyKey[]): Problem[] =>
+    partners.includes(file.registryPartner) ? [] : [unknown([...path, ...where], what, file.registryPartner, partners)];
+  const registering = (where: readonly PropertyKey[]): Problem[] => {
+    const message = `${site} has no repository, from which others could retrieve; add repository: { listen: "host:port" }`;
+    const unreached = { code: "CONFIG_DESTINATION", path: [...path, ...where], message } as const;
+    return [...(repository ? [] : [unreached]), ...registry("there is no registry to tell, no partner", where)];
+  };
   if (channel.kind === "outbound") {
     for (const [index, name] of channel.source.entries()) yield* system(name, ["source", index]);
     for (const key of ["expect", "pull"] as const) {
@@ -108,12 +115,15 @@ function* missingNames(file: File, channel: Channel, { systems }: Site, site: st
         yield { code: "CONFIG_DESTINATION", path: [...path, ...where], message };
       }
     }
-    for (const [index, to] of channel.route.entries())
-      if (to !== "repository" && to !== "none") yield* partner(to, ["route", index]);
+    for (const [index, to] of channel.route.entries()) {
+      if (to === "repository") yield* registering(["route", index]);
+      else if (to !== "none") yield* partner(to, ["route", index]);
+    }
     return;
   }
   for (const [index, when] of channel.fetch.when.entries()) {
     if ("admission" in when) yield* system(when.admission, ["fetch", "when", index]);
+    if (!("push" in when)) yield* registry("there is no registry to ask, no partner", ["fetch", "when", index]);
     for (const name of "push" in when ? when.push : []) yield* partner(name, ["fetch", "when", index]);
   }
   for (const [index, { to }] of channel.deliver.entries()) {
