@@ -57,7 +57,7 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   const at = ["sites", site];
   const found = new Map<string, string>();
   const put = (path: readonly string[], value: unknown): void =>
-    void found.set(path.join("."), JSON.stringify(value ?? null));
+    void found.set(path.join("."), JSON.stringify(value ?? null, entries));
   put(["site"], site);
   for (const key of [
     "keys",
@@ -88,11 +88,14 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
     own.channels.map(({ name }) => name),
   );
   for (const channel of own.channels) {
-    put(["channels", channel.name], channel);
+    // With what it names outside the file: rule sets and tables of lookups.
+    put(["channels", channel.name], [channel, own.checks[channel.name], own.transforms[channel.name]]);
     put(["channels", channel.name, "open", "crlStale"], staleOf(channel));
   }
   return found;
 }
+
+const entries = (_key: string, value: unknown): unknown => (value instanceof Map ? [...value] : value);
 
 const staleOf = (channel: Channel): number | null => (channel.kind === "inbound" ? channel.open.crlStale : null);
 

@@ -142,6 +142,16 @@ test.each([
   expect(await arrival(id)).toMatchObject({ state: "done" });
 });
 
+test("a table of a lookup is read anew, and told", async () => {
+  const table = join(at.folder, "wards.yaml");
+  writeFileSync(table, "W1: WEST\n");
+  edit("    source: [his]\n", "    source: [his]\n    transform: [{ lookup: PV1-3.1, in: wards.yaml }]\n");
+  expect((await reload()).changed).toEqual(["channels.documents"]);
+  expect((await reload()).changed).toEqual([]);
+  writeFileSync(table, "W1: EAST\n");
+  expect((await reload()).changed).toEqual(["channels.documents"]);
+});
+
 test("who is told of alerts, and who may ask the registry for what, is not said to be as before: that takes a restart", async () => {
   edit("    admin:", '    alerts: { webhooks: [{ url: "https://127.0.0.1:1/" }] }\n    admin:');
   await expect(reload()).rejects.toThrow(/hospital-a\.yaml:\d+ sites\.hospital-a\.alerts cannot be changed/);
