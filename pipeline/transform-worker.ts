@@ -34,6 +34,9 @@ export type Transform = (input: TransformInput) => void | Promise<void>;
 /** Fields that one run may write. */
 const maxEdits = 1_000;
 
+// What a module prints may quote a patient, and would stand among the lines of the log.
+for (const printed of [process.stdout, process.stderr]) printed.write = () => true;
+
 const module = String(workerData);
 const transform = import(pathToFileURL(module).href).then(({ default: made }: { default: Transform }) => made);
 const library = import("node-hl7-client");

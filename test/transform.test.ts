@@ -1,4 +1,5 @@
 /** Transforms: steps and modules on a message's fields, faults of modules, and the document that stays as it is. */
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -178,6 +179,22 @@ describe("modules", () => {
       message: "the transform loop.ts was not done within 1000 ms",
     });
     expect(await values("PV1-3", { ...step, ms: 10_000 } as TransformStep)).toEqual(["done"]);
+  });
+  test("what a module prints stands in no log", () => {
+    const step = use(
+      "prints.ts",
+      `({ message }) => { console.log(message.get("PID-5")); console.error("and", message.get("PID-3")); }`,
+    );
+    const script = `
+      import { transformed } from ${JSON.stringify(join(api, "..", "transform.ts"))};
+      import { readMsh } from ${JSON.stringify(join(api, "..", "..", "formats", "hl7.ts"))};
+      const bytes = Buffer.from("${Buffer.from(message).toString("base64")}", "base64");
+      for (let n = 0; n < 3; n += 1) await transformed([${JSON.stringify(step)}], { bytes, facts: readMsh(bytes) }, bytes);
+      process.stdout.write("done");`;
+    const file = join(folder, "prints-run.mjs");
+    writeFileSync(file, script);
+    const ran = spawnSync(process.execPath, [file], { encoding: "utf8" });
+    expect([ran.stdout, ran.stderr]).toEqual(["done", ""]);
   });
   test("a module that ends its process ends its worker alone", async () => {
     await expect(values("PV1-3", use("exit.ts", "() => process.exit(1)"))).rejects.toMatchObject({
