@@ -3,6 +3,7 @@
  * as `@name`, text as `#text`, all values text. It is a convenience; nobody makes a document from it.
  */
 import { XMLParser } from "fast-xml-parser";
+import { Fault } from "../errors.ts";
 import { markupOf, maxDepth } from "./cda-markup.ts";
 
 export type View = string | readonly View[] | { readonly [name: string]: View };
@@ -19,11 +20,22 @@ const parser = new XMLParser({
   maxNestedTags: maxDepth,
 });
 
-/** The ClinicalDocument, looked through an EEC package. */
+/** What the parser's own rules refuse besides is an element with a name of JavaScript's, such as `constructor`. */
+function parsed(text: string): View {
+  try {
+    return parser.parse(text) as View;
+  } catch (cause) {
+    throw new Fault("CDA_INVALID", "filters and transforms cannot read it: an element has a name that is kept out", {
+      cause,
+    });
+  }
+}
+
+/** The ClinicalDocument, looked through an EEC package. CDA_INVALID where there is no view of it. */
 export function viewOf(bytes: Uint8Array): View {
   const { text, encoding } = markupOf(bytes);
   const readable = encoding.startsWith("utf-16") ? text : decoded(Buffer.from(text, "latin1"), encoding);
-  const root = parser.parse(readable) as View;
+  const root = parsed(readable);
   const [document] = [
     ...valuesAt(root, ["ClinicalDocument"]),
     ...valuesAt(root, ["ContentPackage", "ContentContainer", "StructuredContent", "ClinicalDocument"]),

@@ -88,9 +88,22 @@ describe("rules", () => {
     expect(takesDocument(filterOf(rules), bytes, readCda(bytes))).toBe(isTaken);
     expect(takesFields(filterOf(rules), message, facts)).toBe(true);
   });
+  const having = (markup: string): Buffer =>
+    Buffer.from(Buffer.from(bytes).toString("utf8").replace("<recordTarget", `${markup}$&`));
+  const kept = { keep: [{ document: code, is: ["1-8"] }] };
+  test("a document may be nested as deep as one is read", () => {
+    const deep = having(`${"<informant>".repeat(250)}${"</informant>".repeat(250)}`);
+    expect(takesDocument(filterOf(kept), deep, readCda(deep))).toBe(true);
+  });
+  test.each(["constructor", "prototype", "__proto__"])("an element <%s> is a fault of the document", (name) => {
+    const odd = having(`<x:${name} xmlns:x="urn:x"/>`);
+    expect(() => takesDocument(filterOf(kept), odd, readCda(odd))).toThrow(
+      expect.objectContaining({ code: "CDA_INVALID" }),
+    );
+  });
   test("what is dropped may be the last of thousands of values", () => {
     const orders = Array.from({ length: 3_000 }, (_, n) => `<informant><id extension="${n}"/></informant>`).join("");
-    const long = Buffer.from(Buffer.from(bytes).toString("utf8").replace("<recordTarget", `${orders}$&`));
+    const long = having(orders);
     const drop = [{ document: "informant.id.@extension", is: ["2999"] }];
     expect(takesDocument(filterOf({ drop }), long, readCda(long))).toBe(false);
   });
