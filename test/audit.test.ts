@@ -1,5 +1,5 @@
 /** What three sites' audit logs tell of a record that travelled, of what was refused, and of what a person did. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -115,6 +115,16 @@ test("list and export tell the same entries, and go to a syslog server as ATNA's
   const seal = listener.messages.find((message) => message.includes('csd-code="seal"'));
   expect(seal).toContain(`ParticipantObjectID="${chen.national}"`);
   expect(await audit("hospital-a", "export", "--format", "rfc5424", "--to", to)).toMatchObject({ exit: 69 });
+});
+
+test("an export is there when it is whole, for its owner alone; one before stays until then", async () => {
+  const out = join(exchange.folder, "audit.ndjson");
+  writeFileSync(out, "what was pruned since\n", { mode: 0o644 });
+  expect(await audit("hospital-a", "export", "--out", out, "--after", "none")).toMatchObject({ exit: 64 });
+  expect(readFileSync(out, "utf8")).toBe("what was pruned since\n");
+  expect(await audit("hospital-a", "export", "--out", out)).toMatchObject({ exit: 0 });
+  expect(readFileSync(out, "utf8")).toMatch('"event":"start"');
+  expect((statSync(out).mode & 0o777).toString(8)).toBe("600");
 });
 
 test("partners hold the heads that a site's envelopes carry, and convict it when it rewrites its log or cuts it off", async () => {

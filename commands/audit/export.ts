@@ -1,5 +1,5 @@
 /** `semrs audit list` and `export`: entries for a person, as JSON, or as ATNA's messages in syslog. */
-import { createWriteStream, readFileSync } from "node:fs";
+import { createWriteStream, lstatSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -61,13 +61,24 @@ export async function exportAudit({ config: file, after, reason, format, out, to
     }
   }
   if (to !== undefined) await sendSyslog(targetOf(config, to, ca), messages(), new AbortController().signal);
-  else
-    await pipeline(
-      Readable.from(lines(messages())),
-      out === undefined ? process.stdout : createWriteStream(out, { mode: 0o600 }),
-      { end: out !== undefined },
-    );
+  else if (out === undefined) await pipeline(Readable.from(lines(messages())), process.stdout, { end: false });
+  else await written(out, lines(messages()));
   say(`${count} entries`);
+}
+
+/** A file that is there when it is whole, and for its owner alone: what was exported before may be all that is left of those entries. */
+async function written(out: string, octets: AsyncIterable<Uint8Array>): Promise<void> {
+  const found = lstatSync(out, { throwIfNoEntry: false });
+  // A pipe or a device takes them as they come.
+  if (found && !found.isFile()) return await pipeline(Readable.from(octets), createWriteStream(out));
+  const beside = `${out}.partial`;
+  rmSync(beside, { force: true });
+  try {
+    await pipeline(Readable.from(octets), createWriteStream(beside, { flags: "wx", mode: 0o600 }));
+    renameSync(beside, out);
+  } finally {
+    rmSync(beside, { force: true });
+  }
 }
 
 async function* lines(messages: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
