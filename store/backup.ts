@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   closeSync,
   constants,
   copyFileSync,
@@ -147,19 +148,25 @@ function cut(snapshot: DatabaseSync, journal: string): number {
   return acceptances;
 }
 
-/** A folder is there whole or not at all. */
+/** Of a disk of its own, and of an attempt that was killed. */
+const besides: readonly string[] = ["lost+found", ".partial"];
+/** Without these a folder is none: they are put in place last. */
+const lastFiles: readonly string[] = [files.index, files.told];
+
+/** A folder is there whole or not at all. One that is there already may be a disk, or a link to one: it is filled, not replaced. */
 function inOneStep<T>(target: string, fill: (partial: string) => T): T {
-  if (existsSync(target) && readdirSync(target).length > 0)
+  const isThere = existsSync(target);
+  if (isThere && readdirSync(target).some((name) => !besides.includes(name)))
     throw new Fault("CONFIG_INVALID", `${target} is not empty; move it away, or name a folder that is not there yet`);
-  const partial = `${target}.partial`;
+  const partial = isThere ? join(target, ".partial") : `${target}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true, mode: 0o700 });
   try {
     const made = fill(partial);
     for (const folder of foldersOf(partial)) sync(folder);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(partial, target);
-    sync(dirname(target));
+    if (isThere) moveInto(target, partial);
+    else renameSync(partial, target);
+    sync(isThere ? target : dirname(target));
     return made;
   } catch (thrown) {
     rmSync(partial, { recursive: true, force: true });
@@ -174,6 +181,16 @@ function inOneStep<T>(target: string, fill: (partial: string) => T): T {
     if (isFull(thrown)) throw new Fault("STORE_FULL", `${target} does not fit on its disk`, { cause: thrown });
     throw thrown;
   }
+}
+
+function moveInto(target: string, partial: string): void {
+  chmodSync(target, 0o700);
+  const names = readdirSync(partial).toSorted((one, other) => lastFiles.indexOf(one) - lastFiles.indexOf(other));
+  for (const name of names) {
+    if (lastFiles.includes(name)) sync(target);
+    renameSync(join(partial, name), join(target, name));
+  }
+  rmSync(partial, { recursive: true });
 }
 
 const foldersOf = (root: string): readonly string[] => [

@@ -1,5 +1,17 @@
 /** `semrs backup` under load, `semrs restore` elsewhere: everything that was acknowledged before is there, and nothing is half there. */
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -124,7 +136,34 @@ test("without the key of the backup nothing is made, so that nothing is in the w
   restore(target, other.data, new Uint8Array(32).fill(9));
 });
 
+test("a data folder that is a link to where there is room stays one", async () => {
+  const home = await makeHome();
+  const key = new Uint8Array(32).fill(9);
+  const now = () => new Date();
+  await (await openStore({ folder: home.data, key, now })).close();
+  const target = join(home.folder, "backup");
+  backUp(home.data, target, "hospital-a", now());
+  const [room, link] = ["room", "link"].map((name) => join(home.folder, name)) as [string, string];
+  mkdirSync(room);
+  symlinkSync(room, link);
+  restore(target, link, key);
+  expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  expect(readdirSync(room).sort()).toEqual(["accept.journal", "semrs.db"]);
+  expect(statSync(room).mode & 0o077).toBe(0);
+  await (await openStore({ folder: link, key, now })).close();
+});
+
 const disk = disks();
+test.skipIf(!disk.available)(`a data folder that is a disk of its own is filled ${disk.reason}`, async () => {
+  using data = makeDisk(32);
+  const folder = mkdtempSync(join(tmpdir(), "semrs-to-a-disk-"));
+  const [key, now] = [new Uint8Array(32), () => new Date()] as const;
+  await (await openStore({ folder: join(folder, "data"), key, now })).close();
+  backUp(join(folder, "data"), join(folder, "backup"), "hospital-a", now());
+  restore(join(folder, "backup"), data.path, key);
+  expect(readdirSync(data.path).sort()).toEqual(["accept.journal", "lost+found", "semrs.db"]);
+  await (await openStore({ folder: data.path, key, now, minFreeBytes: 0, ballastBytes: 0 })).close();
+});
 test.skipIf(!disk.available)(
   `an index that does not fit on the disk of its backup is told as that ${disk.reason}`,
   async () => {
