@@ -53,36 +53,6 @@ const deliveredOf = ({ outcomes }: Sent): string[] =>
   [...outcomes].filter(([, { state }]) => state === "delivered").map(([uid]) => uid);
 const isStore = ({ field }: Asked): boolean => field === 0x0001;
 
-test.for([1, 3])(
-  "however many studies are sent at once, no more than %i associations are open",
-  async (associations) => {
-    const open = new Set<unknown>();
-    let most = 0;
-    const { port, stored } = await pacs({
-      answer: ({ socket }) => {
-        if (!open.has(socket)) socket.once("end", () => open.delete(socket)).once("close", () => open.delete(socket));
-        most = Math.max(most, open.add(socket).size);
-        return 0;
-      },
-    });
-    const sent = await Promise.all([1, 2, 3, 4].map(() => send(port, { associations })));
-    expect(sent.map(({ failed }) => failed)).toEqual([1, 2, 3, 4].map(() => undefined));
-    expect(stored).toHaveLength(4 * study.length);
-    expect(most).toBe(associations);
-  },
-);
-
-test("a study that cannot be sent gives its turn to the next", async () => {
-  let asked = 0;
-  const { port } = await pacs({ reject: () => (++asked < 3 ? [2, 3, 2] : undefined) });
-  const sent = await Promise.all([1, 2, 3].map(() => send(port)));
-  expect(sent.map(({ failed }) => (failed as { code?: string } | undefined)?.code)).toEqual([
-    "PEER_BUSY",
-    "PEER_BUSY",
-    undefined,
-  ]);
-});
-
 describe("what is sent", () => {
   test.for([
     [1024, 7],
