@@ -33,7 +33,7 @@ const hasNotTakenSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)`;
 
 export const expireSql = `DELETE FROM replay WHERE (org, id) IN
-  (SELECT org, id FROM replay INDEXED BY replay_until WHERE until < ? ORDER BY until LIMIT ?)`;
+  (SELECT org, id FROM replay INDEXED BY replay_until WHERE until < ? ORDER BY until LIMIT +?)`;
 
 export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns): Messages {
   return {
