@@ -3,6 +3,7 @@
  * sealed at rest like every other: those of one patient go in the order they were told, and are found again by the patient.
  */
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { Fault } from "../errors.ts";
 import { type Command, type PatientId, writeCommand } from "../formats/command.ts";
 import type { Delivery, DeliveryState, Id, Token } from "../store/store.ts";
@@ -77,15 +78,10 @@ export async function readConsents(
   reason: string,
 ): Promise<readonly ConsentLine[]> {
   const { store } = site;
-  const tokens = patientIds.map(({ root, extension }) => store.tokens.of("patient", root, extension));
-  const merged = store.merges.of(tokens).flatMap(({ facts }) => [facts as MergeFacts]);
-  const ids = [...patientIds, ...merged.flatMap(({ prior, surviving }) => [prior, surviving])];
-  const orders = new Set(ids.map((id) => orderOf(site, id)));
   const patients = identifiedPatient(site, patientIds);
   await store.commit(store.audit.add({ event: "read", peer: "admin", code: "CONSENT", reason, patients }));
-  return [...orders]
-    .flatMap((order) => store.deliveries.changes(order, maxLines))
-    .sort((one, other) => (one.id < other.id ? 1 : -1))
+  return toldOf(site, patientIds)
+    .toSorted((one, other) => (one.id < other.id ? 1 : -1))
     .slice(0, maxLines)
     .map(lineOf);
 }
@@ -96,6 +92,23 @@ export function consentTold({ store }: Site, id: Id): Pick<ConsentLine, "id" | "
   if (!delivery || !isConsenting(delivery)) throw new Fault("DOCUMENT_UNKNOWN", "no consent was told under this id");
   return { id, state: delivery.state, why: delivery.reason };
 }
+
+/** Consents that were told of a patient, under these ids or any that was merged with one. */
+const toldOf = (site: Site, patientIds: readonly PatientId[]): readonly Delivery[] =>
+  [...ordersOf(site, patientIds)].flatMap((order) => site.store.deliveries.changes(order, maxLines));
+
+function ordersOf(site: Site, patientIds: readonly PatientId[]): ReadonlySet<Token> {
+  const { tokens, merges } = site.store;
+  const merged = merges
+    .of(patientIds.map(({ root, extension }) => tokens.of("patient", root, extension)))
+    .map(({ facts }) => facts as MergeFacts);
+  const ids = [...patientIds, ...merged.flatMap(({ prior, surviving }) => [prior, surviving])];
+  return new Set(ids.map((id) => orderOf(site, id)));
+}
+
+/** Keys of all consents of the patient whom this one is of. */
+export const ordersLike = (site: Site, { payload }: Delivery): ReadonlySet<Token> =>
+  ordersOf(site, [(payload as ConsentPayload).patientId]);
 
 const orderOf = ({ store }: Site, { root, extension }: PatientId): Token =>
   store.tokens.of("patient", "consent", `${root}^${extension}`);
@@ -123,9 +136,20 @@ export function toldOfConsent(site: Site, { payload }: Delivery): ToldChange {
   return { command, named, event: "consented", audit: { patients: identifiedPatient(site, [patientId]) } };
 }
 
-/** One that was parked, and is released after a later one of its patient was told, would stand above it at the registry. */
-export const isOvertaken = ({ store }: Site, { id, order }: Delivery): boolean =>
-  store.deliveries.changes(order ?? "", maxLines).some((later) => later.id > id && later.state === "delivered");
+/**
+ * One that was parked, and is released after a later one of its patient was told, would stand above it at the registry. PEER_BUSY
+ * while an earlier one waits that says something else and was told under another of the patient's ids: of that the queue does not know.
+ */
+export function isOvertaken(site: Site, { id, payload }: Delivery): boolean {
+  const { patientId, consent } = payload as ConsentPayload;
+  const told = toldOf(site, [patientId]);
+  if (told.some((later) => later.id > id && later.state === "delivered")) return true;
+  const waiting = told.filter((earlier) => earlier.id < id && isWaiting.has(earlier.state));
+  if (waiting.some((earlier) => !isDeepStrictEqual((earlier.payload as ConsentPayload).consent, consent)))
+    throw new Fault("PEER_BUSY", "an earlier consent of this patient is told first");
+  return false;
+}
+const isWaiting: ReadonlySet<DeliveryState> = new Set(["queued", "inflight", "ambiguous"]);
 
 export const overtaken: Sent = {
   changes: [],

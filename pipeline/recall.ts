@@ -8,6 +8,7 @@ import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, maxHeads, readCommand, writeCommand } from "../formats/command.ts";
 import type { AuditHead, Change, Delivery, Token } from "../store/store.ts";
 import type { HeldHead } from "../store/witnesses.ts";
+import { isConsenting, ordersLike } from "./consents.ts";
 import { ask, partOne } from "./partner.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -138,18 +139,17 @@ async function again(site: Site, since: string): Promise<number> {
   for (;;) {
     const deliveries = store.deliveries.answered({ registry: config.registryPartner, since, from, limit: page });
     await store.commit(deliveries.flatMap((delivery) => madeAnew(site, delivery)));
-    for (const { kind, order } of deliveries) if (kind === "change" && order) orders.add(order);
+    for (const delivery of deliveries)
+      if (isConsenting(delivery)) for (const order of ordersLike(site, delivery)) orders.add(order);
     count += deliveries.length;
     from = deliveries.at(-1)?.id ?? from;
     if (deliveries.length < page) break;
   }
   // Of consents the last one told decides: what waited when they were lost is told once more, behind them.
-  const waiting = [...orders].flatMap((order) =>
-    store.deliveries
-      .changes(order, page)
-      .filter(({ id, state }) => id < before && isWaiting.has(state))
-      .toReversed(),
-  );
+  const waiting = [...orders]
+    .flatMap((order) => store.deliveries.changes(order, page))
+    .filter(({ id, state }) => id < before && isWaiting.has(state))
+    .sort((one, other) => (one.id < other.id ? -1 : 1));
   await store.commit(waiting.flatMap((delivery) => madeAnew(site, delivery)));
   return count;
 }

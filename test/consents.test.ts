@@ -172,17 +172,45 @@ describe("what is told of whom", () => {
     expect((await shown([{ root, extension: "4713" }])).map(({ decision }) => decision)).toEqual(["share", "withhold"]);
   });
 
-  test("what was told under an id is shown under the one into which it was merged", async () => {
-    await a("consent", "withdraw", "--patient", "4714", "--reason", "x");
+  /** ADT^A40 of hospital A's HIS. */
+  const merge = (prior: string, surviving: string) => {
     const segments = [
-      "MSH|^~\\&|HIS|HOSP|SEMRS|HOSP|20260119080000+0800||ADT^A40^ADT_A39|MERGE|P|2.5.1||||||UNICODE UTF-8",
+      `MSH|^~\\&|HIS|HOSP|SEMRS|HOSP|20260119080000+0800||ADT^A40^ADT_A39|MERGE${prior}|P|2.5.1||||||UNICODE UTF-8`,
       "EVN|A40|20260119080000",
-      `PID|1||4799^^^HOSPA^MR||${chen.hl7Name}||${chen.birth}|${chen.sex}`,
-      "MRG|4714^^^HOSPA^MR",
+      `PID|1||${surviving}^^^HOSPA^MR||${chen.hl7Name}||${chen.birth}|${chen.sex}`,
+      `MRG|${prior}^^^HOSPA^MR`,
       "",
     ];
+    return exchange.message(Buffer.from(segments.join("\r")));
+  };
+
+  test("two ids that were merged are one patient: what was told under the other one goes first, however long that waits", async () => {
+    await merge("4715", "4798");
+    await until("merged there", () => exchange.log.some(({ event }) => event === "registry.merged"));
+    const tell = async (extension: string, decision: string): Promise<string> => {
+      const body = { patientIds: [{ root, extension }], decision, reason: "x" };
+      return (await exchange.admin("hospital-a").post<readonly { id: string }[]>("/consents", body))[0]?.id ?? "";
+    };
+    await exchange.stop("registry");
+    const first = await tell("4715", "share");
+    // The longer it was tried, the longer it waits for the next attempt: three seconds by now.
+    await until("tried", async () => {
+      const { deliveries } = await exchange.admin("hospital-a").get<Traced>(`/trace/${first}`);
+      return deliveries.some(({ attempts }) => attempts >= 6);
+    });
+    await exchange.start("registry");
+    await tell("4798", "withhold");
+    await until("both are in force", async () =>
+      (await shown([{ root, extension: "4798" }])).every(({ state }) => state === "delivered"),
+    );
+    const told = (await audited("registry")).filter(({ event }) => event === "amendment").slice(-2);
+    expect(told).toMatchObject([{ patients: [{ ids: [`${root}^4715`] }] }, { patients: [{ ids: [`${root}^4798`] }] }]);
+  });
+
+  test("what was told under an id is shown under the one into which it was merged", async () => {
+    await a("consent", "withdraw", "--patient", "4714", "--reason", "x");
     expect(await shown([{ root, extension: "4799" }])).toEqual([]);
-    await exchange.message(Buffer.from(segments.join("\r")));
+    await merge("4714", "4799");
     expect(await shown([{ root, extension: "4799" }])).toMatchObject([{ decision: "withhold" }]);
   });
 });
