@@ -53,7 +53,7 @@ export function cancel(
   site: Site,
   system: string,
   name: DocumentName,
-): { readonly changes: readonly Change[]; readonly code: string; readonly documents: readonly Item[] } {
+): { readonly changes: readonly Change[]; readonly code: string } {
   const { store, now } = site;
   const documents = documentsNamed(site, system, name).filter(({ state }) => state !== "discarded");
   // Of a report that is here its id is remembered and not its name, under which another one may come.
@@ -73,7 +73,7 @@ export function cancel(
         ],
   );
   const code = documents.length === 0 ? cancelledAhead : cancelled;
-  return { changes: [...remembered, ...changes], code, documents };
+  return { changes: [...remembered, ...changes], code };
 }
 
 /** After it was sealed: its entry and those of its addenda are deprecated, and who has it is told. */
@@ -97,7 +97,12 @@ function withdraw(site: Site, document: Item): readonly Change[] {
           }),
         ]),
     ...(record.id === document.record
-      ? [...endedPushes(site, openPushes(site, record.id)), ...notices(site, "cancel", record, record.id)]
+      ? [
+          ...endedPushes(site, openPushes(site, record.id)),
+          // Who is handed it while this is being committed has to be told: the message is judged once more.
+          store.steps.withNoOther(record.id, "released", store.steps.peers(record.id, "released")),
+          ...notices(site, "cancel", record, record.id),
+        ]
       : []),
   ]);
 }
@@ -120,24 +125,12 @@ function endedPushes({ store: { deliveries } }: Site, pushes: readonly Delivery[
   ];
 }
 
-/** Houses that were told, or will be, that a record was cancelled, or that it replaces another. */
-const noticesOf = ({ store }: Site, record: Id, action: Notice["action"]): readonly string[] =>
+/** Houses that were told, or will be, that a record replaces another. */
+const noticesOf = ({ store }: Site, record: Id): readonly string[] =>
   store.deliveries
     .list({ record, limit: maxDeliveries })
-    .filter(({ kind, payload }) => kind === "notify" && (payload as Notice).action === action)
+    .filter(({ kind, payload }) => kind === "notify" && (payload as Notice).action === "replace")
     .map(({ destination }) => destination);
-
-/** After the commit of a cancellation: who was handed the record while it was being committed is told as well. */
-export function tellReleasedSince(site: Site, documents: readonly Item[]): void {
-  const { store } = site;
-  const missing = documents.flatMap(({ id }) => {
-    const record = store.records.find(store.items.find(id)?.record ?? "");
-    if (record?.code !== cancelled) return [];
-    const told = noticesOf(site, record.id, "cancel");
-    return notices(site, "cancel", record, record.id, told);
-  });
-  tell(site, missing);
-}
 
 /** Documents of this house that replace another one of it. */
 export const replacing = ({ store }: Site, key: Token): readonly Item[] =>
@@ -150,7 +143,7 @@ export const replacesJoin = (key: Token): string => `replaces:${key}`;
 export function tellReplacedSince(site: Site, documents: readonly Item[]): void {
   const missing = documents.flatMap(({ record: id, facts }) => {
     if (id === null || site.store.records.find(id)?.code !== null) return [];
-    return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id, "replace"));
+    return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id));
   });
   tell(site, missing);
 }
@@ -164,12 +157,18 @@ function tell({ store, wake, log }: Site, missing: readonly Change[]): void {
 }
 
 /** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
-export async function withdrawIfCancelled(site: Site, { id, key, joins }: Item): Promise<void> {
+export async function withdrawIfCancelled(site: Site, item: Item): Promise<void> {
   const { store } = site;
+  const { id, key, joins } = item;
   if (!isCancelled(site, [key, ...joins.filter((join) => join.startsWith("name:"))])) return;
   const document = store.items.find(id);
   if (document?.state !== "sealed") return;
-  await store.commit(withdraw(site, document));
+  try {
+    await store.commit(withdraw(site, document));
+  } catch (thrown) {
+    if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
+    return await withdrawIfCancelled(site, item);
+  }
   site.wake();
 }
 
@@ -202,10 +201,7 @@ function notices(
   told: readonly string[] = [],
 ): readonly Change[] {
   const { store, config } = site;
-  const released = store.steps
-    .of([of.id])
-    .filter(({ event }) => event === "released")
-    .map(({ peer }) => peer ?? "");
+  const released = store.steps.peers(of.id, "released");
   const receipted = store.records
     .evidence(of.id)
     .filter(({ kind }) => kind !== "registered")

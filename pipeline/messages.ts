@@ -13,16 +13,7 @@ import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
 import type { OutboundChannel } from "./config.ts";
-import {
-  cancel,
-  cancelled,
-  cancelledAhead,
-  documentsNamed,
-  isCancelled,
-  meeting,
-  nameJoin,
-  tellReleasedSince,
-} from "./correction.ts";
+import { cancel, cancelled, cancelledAhead, documentsNamed, isCancelled, meeting, nameJoin } from "./correction.ts";
 import { admit, cancelAdmission } from "./fetch.ts";
 import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerges } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
@@ -197,10 +188,7 @@ function cancelling(site: Site, message: SpooledMessage, names: readonly Documen
     state: "done",
     code: all.some(({ code }) => code === cancelled) ? cancelled : cancelledAhead,
     changes: all.flatMap(({ changes }) => changes),
-    begin: () => {
-      site.wake();
-      for (const { documents } of all) tellReleasedSince(site, documents);
-    },
+    begin: () => site.wake(),
   };
 }
 

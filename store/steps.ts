@@ -1,7 +1,7 @@
 /** Steps: what happened to an arrival, item, record or delivery, in the order it happened. They are never changed. */
 import { Fault } from "../errors.ts";
 import { text, textOrNull } from "./rows.ts";
-import { type Database, insert, type Row } from "./sqlite.ts";
+import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 /** The skew that envelopes are allowed, too (SPEC.md, "Verification order"). */
@@ -33,9 +33,16 @@ export type Steps = {
   checkClock(now: Date): void;
   /** Steps of any of these, oldest first. */
   of(subjects: readonly Id[]): readonly Step[];
+  /** With whom this happened to a subject. */
+  peers(subject: Id, event: string): readonly string[];
+  /** Fails with STORE_CONFLICT where it has happened with another one by then. */
+  withNoOther(subject: Id, event: string, peers: readonly string[]): Change;
 };
 
 const maxSteps = 10_000;
+const noOtherSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE EXISTS (
+  SELECT 1 FROM step WHERE subject = ? AND event = ? AND peer IS NOT NULL
+    AND peer NOT IN (SELECT value FROM json_each(?)))`;
 
 export function openSteps(db: Database): Steps {
   const read = (row: Row): Step => ({
@@ -77,5 +84,10 @@ export function openSteps(db: Database): Steps {
           JSON.stringify(subjects),
         )
         .map(read),
+    peers: (subject, event) =>
+      db
+        .all("SELECT DISTINCT peer FROM step WHERE subject = ? AND event = ? AND peer IS NOT NULL", subject, event)
+        .map((row) => text(row, "peer")),
+    withNoOther: (subject, event, peers) => change(noOtherSql, subject, event, JSON.stringify(peers)),
   };
 }
