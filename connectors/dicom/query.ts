@@ -145,12 +145,16 @@ async function perform(
     // The library closes its half, and waits without an end for a peer that hangs.
     const close = (): void => void (client as unknown as Networked).network?.socket.destroy();
     const fail = (fault: unknown): void => {
+      clearTimeout(reaching);
       signal.removeEventListener("abort", stop);
       close();
       reject(fault);
     };
     const stop = (): void => fail(new Fault("STOPPING", "the site stops"));
     signal.addEventListener("abort", stop, { once: true });
+    // The library's own limit is for silence of any kind, before the connection and after.
+    const reaching = setTimeout(() => fail(unreachable(where, new Error("no connection"))), peer.connectSeconds * 1000);
+    client.on("connected", () => clearTimeout(reaching));
     // The library takes FF01 for the last answer, and releases while the PACS still looks.
     const [raiseResponse, raiseDone] = [request.raiseResponseEvent.bind(request), request.raiseDoneEvent.bind(request)];
     let mayFollow = false;

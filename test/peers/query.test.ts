@@ -1,9 +1,10 @@
 /** C-FIND and C-MOVE as client: Orthanc answers and sends a study to our own listener; other peers answer badly. */
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -126,6 +127,27 @@ describe.skipIf(!orthanc.available)(`Orthanc with TLS ${orthanc.reason}`, () => 
       code: "CERTIFICATE_INVALID",
     });
   });
+});
+
+const python = peer("python3:pydicom");
+describe.skipIf(!python.available)(`a machine that answers no connection ${python.reason}`, () => {
+  test("is given up after connectSeconds, however long an answer may take", async () => {
+    // Its queue is full, and nobody takes from it.
+    const listen = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(0)";
+    const child = spawn("/usr/bin/python3", [
+      "-c",
+      `${listen}; print(s.getsockname()[1], flush=True); time.sleep(600)`,
+    ]);
+    stops.push(() => child.kill("SIGKILL"));
+    const [told] = (await once(child.stdout, "data")) as [Buffer];
+    const port = Number(told.toString());
+    for (let waiting = 0; waiting < 4; waiting += 1) {
+      const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+      stops.push(() => socket.destroy());
+    }
+    const asked = countOf(settings(port, { connectSeconds: 0.3, responseSeconds: 600 }), "2.25.1", signal);
+    await expect(asked).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  }, 30_000);
 });
 
 describe("a PACS that answers badly", () => {
