@@ -111,9 +111,11 @@ function oneDelivery(
       return `expected ${wanted}, got ${got.join("; ") || "nothing"}`;
     }
   }
+  if (document && sent.documents.size === 0) return "expected the document octet for octet, and none was sent";
   if (document && ![...sent.documents].every((digest) => receiver.documents.has(digest)))
     return `expected the document octet for octet, got ${receiver.documents.size} other documents`;
-  if (instances === undefined) return undefined;
+  if (instances === undefined)
+    return receiver.messages.length + receiver.instances.size === 0 ? "expected something, got nothing" : undefined;
   const equal = [...receiver.instances].filter(([uid, digest]) => sent.instances.get(uid) === digest).length;
   return equal === instances && receiver.instances.size === instances
     ? undefined

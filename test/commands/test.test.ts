@@ -118,6 +118,24 @@ describe("ten seeded mistakes", () => {
     30_000,
   );
 
+  test("a delivery of which nothing is said is one all the same, and a document that was not sent is not identical", async () => {
+    const to = "hospital-b/his";
+    const { exit, out } = await tested([], {
+      site: "hospital-a",
+      tests: [
+        { name: "anything", send: record, expect: { delivered: [{ to }] }, within: "1s" },
+        { name: "nothing", send: admission, expect: { delivered: [{ to, document: "identical" }] }, within: "1s" },
+        { name: "both", send: [record, admission], expect: { delivered: [{ to }, { to, document: "identical" }] } },
+      ],
+    });
+    expect({ exit, out }).toEqual({
+      exit: 1,
+      out: expect.stringMatching(/^✗ anything[\s\S]*^✗ nothing[\s\S]*^✓ both/m),
+    });
+    expect(out).toMatch(/hospital-b\/his: expected something, got nothing in 1 s/);
+    expect(out).toMatch(/hospital-b\/his: expected the document octet for octet, and none was sent/);
+  }, 60_000);
+
   test("a system that is answered otherwise, and text that rests in clear, are said too", async () => {
     const wanted = { neverInClear: ["hospital-a"] };
     const { out } = await tested([], one({ ...record, expect: { ack: "AA" } }, wanted));
