@@ -6,19 +6,23 @@ const pattern = /^([A-Z][A-Z0-9]{2})-(\d{1,3})$/;
 /** A copy of the message with fields replaced, in the first segment of each name; values are UTF-8. */
 export function setFields(message: Uint8Array, values: Readonly<Record<string, string>>): Uint8Array {
   if (Object.keys(values).length === 0) return message;
-  const lines = Buffer.from(message).toString("latin1").split("\r");
+  // Segments as an editor may have ended them, each with its end: no charset used here has CR or LF inside a character.
+  const lines = Buffer.from(message)
+    .toString("latin1")
+    .split(/(?<=\r\n|\r(?!\n)|\n)/);
   const separator = lines[0]?.[3] ?? "|";
   for (const [name, value] of Object.entries(values)) {
     const [, segment = "", number = ""] = pattern.exec(name) ?? [];
     const at = lines.findIndex((line) => line.startsWith(segment));
     if (at < 0) throw new Fault("CONFIG_INVALID", `${name}: the message has no ${segment}`);
-    const fields = (lines[at] ?? "").split(separator);
+    const [, line = "", end = ""] = /^([^\r\n]*)([\r\n]*)$/.exec(lines[at] ?? "") ?? [];
+    const fields = line.split(separator);
     const index = indexOf(segment, Number(number));
     while (fields.length <= index) fields.push("");
     fields[index] = Buffer.from(value, "utf8").toString("latin1");
-    lines[at] = fields.join(separator);
+    lines[at] = `${fields.join(separator)}${end}`;
   }
-  return Buffer.from(lines.join("\r"), "latin1");
+  return Buffer.from(lines.join(""), "latin1");
 }
 
 /** The value of a field in the first segment of its name; "" where it is not there. */
