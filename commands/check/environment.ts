@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey } from "node:crypto";
 import { once } from "node:events";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
 import { validatePath } from "../../envelope/index.ts";
@@ -28,6 +28,7 @@ export async function checkEnvironment(config: Config, now: Date): Promise<reado
     ...partners(config, now),
     ...authorities(config, now),
     ...revocation(config, now),
+    ...named(config),
     ...folder(config),
     ...(await listeners(config)),
   ];
@@ -193,6 +194,20 @@ function* revocation({ trust }: Config, now: Date): Generator<Finding> {
     } catch (thrown) {
       yield finding(file, "CRL_MISSING", reasonOf(thrown));
     }
+  }
+}
+
+/** What systems and alerts name: without it a house does not start, or delivers nothing there. */
+function* named({ file, own }: Config): Generator<Finding> {
+  const { syslog = [], webhooks = [] } = own.alerts ?? {};
+  const paths = [
+    ...Object.values(own.systems).flatMap(({ mllp, dicom }) => [mllp?.tls, dicom?.tls, ...(mllp?.references ?? [])]),
+    ...[...syslog, ...webhooks].map((target) => ({ trust: [target.ca, "token" in target ? target.token : undefined] })),
+  ].flatMap((each) => each?.trust ?? []);
+  for (const path of new Set(paths.filter((each) => each !== undefined))) {
+    const at = resolve(dirname(file), path);
+    if (textOf(at) === undefined)
+      yield finding(at, "KEY_MISSING", "is not there, or cannot be read by this user; channels.yaml names it");
   }
 }
 
