@@ -1,5 +1,6 @@
 /** Fields of a message by their name: TXA-12, PID-3. Octets that are not touched stay as they are. */
 import { Fault } from "../../errors.ts";
+import { decoderOf, readMshLine } from "../../formats/hl7.ts";
 
 const pattern = /^([A-Z][A-Z0-9]{2})-(\d{1,3})$/;
 
@@ -28,7 +29,8 @@ export function setFields(message: Uint8Array, values: Readonly<Record<string, s
 /** The value of a field in the first segment of its name; "" where it is not there. */
 export function fieldOf(message: Uint8Array, name: string): string {
   const [, segment = "", number = ""] = pattern.exec(name) ?? [];
-  const lines = Buffer.from(message).toString("utf8").split("\r");
+  const { charset = "utf-8" } = readMshLine(message) ?? {};
+  const lines = decoderOf(charset).decode(message).split("\r");
   const separator = lines[0]?.[3] ?? "|";
   const line = lines.find((each) => each.startsWith(segment)) ?? "";
   return line.split(separator)[indexOf(segment, Number(number))] ?? "";

@@ -136,6 +136,16 @@ describe("ten seeded mistakes", () => {
     expect(out).toMatch(/hospital-b\/his: expected the document octet for octet, and none was sent/);
   }, 60_000);
 
+  test("fields of a delivery are read in the character set of its system", async () => {
+    const { exit, out } = await tested(
+      [[`refusals: { AE: park`, `charset: big5, refusals: { AE: park`]],
+      one([record, admission], {
+        delivered: [{ to: "hospital-b/his", message: "MDM^T02", fields: { "PID-5": "林志明", "MSH-18": "BIG-5" } }],
+      }),
+    );
+    expect({ exit, out }).toMatchObject({ exit: 0 });
+  }, 60_000);
+
   test("a system that is answered otherwise, and text that rests in clear, are said too", async () => {
     const wanted = { neverInClear: ["hospital-a"] };
     const { out } = await tested([], one({ ...record, expect: { ack: "AA" } }, wanted));
