@@ -8,6 +8,7 @@ const rule = z
     document: z
       .string()
       .regex(/^[@#\w]+(\.[@#\w]+){0,31}$/, "a path is names with dots, from ClinicalDocument, attributes as @name")
+      .regex(/^(?!ClinicalDocument\b)/, "a path begins within ClinicalDocument, which it does not name: code.@code")
       .optional()
       .describe("Path in the document's JSON view: recordTarget.patientRole.id.@root."),
     is: z

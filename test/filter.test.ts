@@ -159,3 +159,10 @@ test("a document as deeply nested as is taken is read", async () => {
   );
   expect(textsAt(viewOf(deep), "b.@c")).toEqual(["d"]);
 });
+
+test("a path that names ClinicalDocument itself, which no document has within it, is told", () => {
+  const rule = (document: string): object => ({ drop: [{ document, is: ["R"] }] });
+  for (const path of ["ClinicalDocument.confidentialityCode.@code", "ClinicalDocument"])
+    expect(() => filterOf(rule(path))).toThrow(/begins within ClinicalDocument/);
+  expect(filterOf(rule("confidentialityCode.@code"))).toMatchObject(rule("confidentialityCode.@code"));
+});
