@@ -2,6 +2,7 @@
 import { request } from "node:https";
 import { Fault, reasonOf } from "../errors.ts";
 import type { TlsKeys } from "../pipeline/identity.ts";
+import { tlsProfile } from "../tls.ts";
 
 export type Got = {
   readonly status: number;
@@ -28,6 +29,7 @@ export async function getFrom(
     {
       ...{ key, cert: certificate, ca, headers },
       agent: false,
+      ...tlsProfile,
       timeout: answerMs,
       checkServerIdentity: (_host, { fingerprint256 }) =>
         fingerprint256.replaceAll(":", "").toLowerCase() === pinned ? undefined : new Error("another certificate"),

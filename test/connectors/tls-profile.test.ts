@@ -1,4 +1,5 @@
 /** BCP 195 (RFC 9325 4.2) on every connection to a HIS, a PACS, a document server, a partner or a webhook, and from a partner: TLS 1.3, or 1.2 with AEAD, and no other suite. */
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -6,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect, createServer, type SecureVersion, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { getFrom } from "../../commands/partner-get.ts";
 import { initPki } from "../../commands/pki/index.ts";
 import { countOf } from "../../connectors/dicom/query.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
@@ -99,6 +101,14 @@ describe.each(offers)("%s", (_what, version, ciphers, isEnough) => {
         const rest = openRest({ url: `https://localhost:${port}`, key, certificate, ca });
         stops.push(rest.close);
         return await rest.get("/x", [], signal);
+      },
+    ],
+    [
+      "read what a partner publishes",
+      (port) => {
+        const { fingerprint256 } = new X509Certificate(ours.certificate);
+        const pinned = fingerprint256.replaceAll(":", "").toLowerCase();
+        return getFrom(`https://localhost:${port}`, "/x", ours, { pinned, maxBytes: 1024 });
       },
     ],
     [
