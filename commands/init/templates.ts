@@ -110,6 +110,8 @@ RestartSec=2
 # What was accepted is finished; what hangs is cut by semrs itself after five seconds.
 TimeoutStopSec=30
 LimitNOFILE=65536
+# The memory of a process that ends by a defect has keys and documents in it: it is not written to the disk.
+LimitCORE=0
 UMask=0077
 NoNewPrivileges=yes
 ProtectSystem=strict

@@ -20,6 +20,8 @@ describe("init", () => {
     expect(made.exit).toBe(0);
     for (const file of made.out.trim().split("\n")) expect(existsSync(join(cwd, file)), file).toBe(true);
     expect(statSync(join(cwd, "pki/hospital-x/sign.key")).mode & 0o777).toBe(0o600);
+    // Clear text never rests, not even of a process that ends by a defect.
+    expect(readFileSync(join(cwd, "semrs-hospital-x.service"), "utf8")).toMatch(/^LimitCORE=0$/m);
     const free = { HIS: "0", PACS: "0", REST: "0", ADMIN: "0" };
     expect(await semrs(["check"], { cwd, env: free })).toMatchObject({
       exit: 0,
