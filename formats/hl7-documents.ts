@@ -81,6 +81,9 @@ export function documentEvent(facts: MessageFacts, message: Uint8Array): Documen
   return mdmEvent(facts) ?? "new";
 }
 
+/** OBX-1 (SI, four digits); another text there is told nobody: it may be anything, and of any length. */
+const setId = /^\d{1,4}$/;
+
 /** The documents of a message; DOCUMENT_MALFORMED names the OBX whose value is not what it says. */
 export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): readonly EmbeddedDocument[] {
   const found: EmbeddedDocument[] = [];
@@ -94,7 +97,8 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
     before = undefined;
     isDraft ||= isDraftTxa(segment, facts);
     if (segment.name !== "OBX") continue;
-    const { id, type, value, status } = parse(segment, facts);
+    const { id: written, type, value, status } = parse(segment, facts);
+    const id = setId.test(written) ? written : "";
     if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);

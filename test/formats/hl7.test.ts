@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { codeOf } from "../../errors.ts";
+import { codeOf, orFault } from "../../errors.ts";
 import {
   buildAck,
   buildMdm,
@@ -81,6 +81,17 @@ describe("documents", () => {
       .replace("TEXT^XML", type);
     expect(() => read(Buffer.from(text, "latin1"))).toThrow(expect.objectContaining({ code: "DOCUMENT_MALFORMED" }));
     expect(() => read(Buffer.from(text, "latin1"))).toThrow(why);
+  });
+  test("the fault names the OBX by its number, and by nothing else that may stand there", () => {
+    const text = (id: string) =>
+      `MSH|^~\\&|H|H|E|E|20260101||MDM^T02|1|P|2.5.1\rOBX|${id}|ED|x||^TEXT^XML^Base64^?|||||F\r`;
+    const said = (id: string) => {
+      const bytes = Buffer.from(text(id), "utf8");
+      return orFault(() => embeddedDocuments(bytes, readMsh(bytes)));
+    };
+    expect(said("7")).toMatchObject({ message: expect.stringMatching(/^OBX 7: /) });
+    for (const id of ["CHEN YICHUN", "7".repeat(100_000)])
+      expect(said(id)).toMatchObject({ message: expect.stringMatching(/^OBX \?: .{1,200}$/) });
   });
 
   test.each(["constructor", "__proto__", "toString"])("%s is a value that no table has", (word) => {
