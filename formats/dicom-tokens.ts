@@ -56,7 +56,8 @@ const [item, itemEnd, sequenceEnd] = [0xfffee000, 0xfffee00d, 0xfffee0dd];
 const pixelData = 0x7fe00010;
 const trailingPadding = 0xfffcfffc;
 
-const implicitLittle = "1.2.840.10008.1.2";
+/** The second is GE's own: of it the pixels alone are big endian. */
+const implicitLittle: ReadonlySet<string> = new Set(["1.2.840.10008.1.2", "1.2.840.113619.5.2"]);
 const explicitBig = "1.2.840.10008.1.2.2";
 const shortVrs = [
   "AE",
@@ -124,7 +125,7 @@ type Context = {
 type Tokens<T> = Generator<Need, T, Buffer>;
 
 export const encodingOf = (transferSyntaxUid: string): Encoding => ({
-  isExplicit: transferSyntaxUid !== implicitLittle,
+  isExplicit: !implicitLittle.has(transferSyntaxUid),
   isBig: transferSyntaxUid === explicitBig,
 });
 

@@ -2,8 +2,11 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Fault } from "../../errors.ts";
-import { type DicomFacts, inspectDicom, readMeta } from "../../formats/dicom.ts";
+import { type DicomFacts, inspectDicom, part10Header, readMeta } from "../../formats/dicom.ts";
 import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom.ts";
+import { basic, fileOf, splice, syntaxes } from "./splicing.ts";
+
+const secondary = "1.2.840.10008.5.1.4.1.1.7";
 
 function inspect(bytes: Uint8Array, size = bytes.length): DicomFacts {
   const inspector = inspectDicom();
@@ -29,6 +32,15 @@ test("every sample is read, with its own UIDs", () => {
 test("the pieces it comes in change nothing", () => {
   const whole = inspect(file);
   fc.assert(fc.property(fc.integer({ min: 1, max: 400 }), (size) => void expect(inspect(file, size)).toEqual(whole)));
+});
+
+test("GE's own syntax, whose pixels alone are big endian, is read as the implicit little endian that it is", async () => {
+  const ge = "1.2.840.113619.5.2";
+  const implicit = fileOf(syntaxes.implicitLittle, basic);
+  const as = Buffer.concat([part10Header(secondary, "2.25.1", ge), implicit.subarray(readMeta(implicit).offset)]);
+  expect(inspect(as)).toEqual({ ...inspect(implicit), transferSyntaxUid: ge });
+  const [one, other] = [await splice(as), await splice(implicit)];
+  expect(one.subarray(readMeta(one).offset)).toEqual(other.subarray(readMeta(other).offset));
 });
 
 test("cut off anywhere in its data set it is truncated", () => {
