@@ -50,13 +50,22 @@ class SlowestFirst extends BaseSequencer {
   }
 }
 
+/** In the folders of those that stand apart, these start nothing. */
+const within = [
+  ...["check-*", "config-file", "test-fields"].map((name) => `commands/${name}`),
+  ...["down", "mutants", "pacs*"].map((name) => `faults/${name}`),
+  ...["dcmjs-dimse-client", "node-hl7", "pkijs", "study-pull"].map((name) => `peers/${name}`),
+].map((name) => `test/${name}.test.ts`);
 /** They start other programs, which from a process that has grown costs a copy of all its page tables, or leave much memory behind. */
-const apart = [
-  ...["commands", "faults", "peers", "simulation"].map((folder) => `test/${folder}/**/*.test.ts`),
-  ...["bench", "corridor-fixtures", "demo", "docs", "envelope/smime4-memory", "reload"].map(
-    (name) => `test/${name}.test.ts`,
-  ),
-];
+const apart = globSync(
+  [
+    ...["commands", "faults", "peers", "simulation"].map((folder) => `test/${folder}/**/*.test.ts`),
+    ...["bench", "corridor-fixtures", "demo", "docs", "envelope/smime4-memory", "reload"].map(
+      (name) => `test/${name}.test.ts`,
+    ),
+  ],
+  { cwd: import.meta.dirname, exclude: within },
+);
 const all = ["test/**/*.test.ts"];
 
 // Whole sites are started by some tests, which wait a third of their time: three workers fit the two cores CI has.
