@@ -79,8 +79,7 @@ export function validatePath(
 /** What was refused for its certificate while a revocation list is stale may hold once that is renewed: REVOCATION_STALE. */
 export function orStale(thrown: unknown, site: { readonly identity: { readonly trust: Trust }; now(): Date }): unknown {
   if (!isOfCertificate(thrown)) return thrown;
-  const [{ crls, crlStaleMs = 0, revocation }, now] = [site.identity.trust, site.now().getTime()];
-  if (revocation !== "require") return thrown;
+  const [{ crls, crlStaleMs = 0 }, now] = [site.identity.trust, site.now().getTime()];
   const isStale = readable(crls, readCrl).some(({ nextUpdate }) => nextUpdate.getTime() + crlStaleMs < now);
   return isStale ? new Fault("REVOCATION_STALE", thrown.message, { cause: thrown }) : thrown;
 }

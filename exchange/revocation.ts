@@ -10,7 +10,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { type Crl, readCrl } from "../envelope/crl.ts";
 import { revokedAt, type Trust } from "../envelope/index.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { codeOf, Fault, hasNoRoom, reasonOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { writeDurably } from "../store/durable.ts";
 
@@ -42,7 +42,7 @@ export type Revocation = {
 export async function openRevocation(options: RevocationOptions): Promise<Revocation> {
   const { sources, trust, folder, renewMs, now, log } = options;
   const lists = new Map<string, readonly Uint8Array[]>();
-  const unrenewed = new Set<string>();
+  const [unrenewed, unkept] = [new Set<string>(), new Set<string>()];
   let current: Trust = { ...trust, crls: [] };
   const stopping = new AbortController();
 
@@ -75,12 +75,24 @@ export async function openRevocation(options: RevocationOptions): Promise<Revoca
     )
       throw new Fault("CERTIFICATE_INVALID", `${source}: a revocation list of another authority than the one in force`);
   };
+  /** On a disk that is full what was revoked meanwhile counts as well; a start without the network has the list of before. */
+  const keepIfRoom = (source: string, fresh: readonly Uint8Array[]): void => {
+    try {
+      keep(source, folder, fresh);
+      unkept.delete(source);
+    } catch (thrown) {
+      const code = hasNoRoom(thrown) ? "STORE_FULL" : codeOf(thrown);
+      const reason = `in force, but not kept in ${folder} (${(thrown as NodeJS.ErrnoException).code ?? reasonOf(thrown)})`;
+      if (!unkept.has(source)) log("revocation.unkept", { peer: source, code, reason }, "warn");
+      unkept.add(source);
+    }
+  };
   const renewOne = async (source: string): Promise<boolean> => {
     try {
       const fresh = isAddress(source) ? await fetched(source, stopping.signal) : fromText(readText(source), source);
       const isSame = same(lists.get(source), fresh);
       if (!isSame) checkAll(fresh, source, lists.get(source) ?? kept(source, folder) ?? []);
-      if (isAddress(source)) keep(source, folder, fresh);
+      if (isAddress(source)) keepIfRoom(source, fresh);
       if (unrenewed.delete(source)) log("revocation.renewed", { peer: source });
       if (isSame) return false;
       lists.set(source, fresh);

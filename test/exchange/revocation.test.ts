@@ -97,6 +97,18 @@ test("an authority that does not answer: the list in force stays, told once, and
   await expect(opened(url)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
 });
 
+test("a list that cannot be kept on the disk is in force all the same, told once", async () => {
+  const revocation = await opened(url);
+  rmSync(join(pki, "kept"), { recursive: true });
+  writeFileSync(join(pki, "kept"), "no folder");
+  revokeNow();
+  served = { status: 200, body: text("ca.crl") };
+  await revocation.renew();
+  await revocation.renew();
+  expect(verdict(revocation)).toBe("CERTIFICATE_INVALID");
+  expect(told).toEqual(["revocation.unkept"]);
+});
+
 test("an older list, one of another signer, and what is none do not take the place of the one in force", async () => {
   const older = text("ca.crl");
   revokeNow();
