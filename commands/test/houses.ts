@@ -151,7 +151,7 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
   };
 }
 
-/** Free ports on this machine, clear; callers are known by their AE title alone; what lies in a watched folder is not a test's to take. */
+/** Free ports on this machine, clear and without commit bytes; callers are known by their AE title alone; what lies in a watched folder is not a test's to take. */
 function moved(
   { mllp, dicom, directory }: System,
   files: string,
@@ -165,7 +165,7 @@ function moved(
     return receiver;
   };
   return {
-    mllp: mllp && { ...mllp, listen: mllp.listen && free, connect: reached(mllp.connect), tls: undefined },
+    mllp: mllp && { ...mllp, release: 1, listen: mllp.listen && free, connect: reached(mllp.connect), tls: undefined },
     dicom: dicom && {
       ...dicom,
       listen: dicom.listen && free,

@@ -39,6 +39,19 @@ test("a partner's delivery window does not decide whether a test passes", async 
   expect({ exit, out }).toMatchObject({ exit: 0 });
 }, 60_000);
 
+test("systems with MLLP release 2 are sent to, and deliver", async () => {
+  const { exit, out } = await tested(
+    [
+      ["charset: from-msh-18, answer", "release: 2, charset: from-msh-18, answer"],
+      ["refusals: { AE: park", "release: 2, refusals: { AE: park"],
+    ],
+    one([{ ...record, expect: { ack: "CA" } }, admission], {
+      delivered: [{ to: "hospital-b/his", message: "MDM^T02", document: "identical" }],
+    }),
+  );
+  expect({ exit, out }).toMatchObject({ exit: 0 });
+}, 60_000);
+
 /** A minute, half a day from now. */
 function shutNow(): readonly [string, string] {
   const at = (ms: number): string => new Date(Date.now() + ms).toISOString().slice(11, 16);
