@@ -24,7 +24,7 @@ const table = {
   CONFIG_VALUE: ["error", "A value is not one that this key takes.", "The message says what it takes."],
   CONFIG_NAME: [
     "error",
-    "A site, system, channel or partner is named that is not in the file.",
+    "A site, system, channel or partner is named that is not in the file, or twice in one list.",
     "Correct the name, or add what it names.",
   ],
   CONFIG_PORT_TWICE: ["error", "Two listeners of one site have the same port.", "Give one of them another."],

@@ -47,7 +47,10 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
         if (!known.includes(org))
           yield unknown([...at, "registry", "access", index, "orgs", n], "there is no partner", org, known);
   }
-  for (const channel of channels) yield* channel.kind === "inbound" ? identities(channel) : shadows(channel);
+  for (const channel of channels) {
+    yield* channel.kind === "inbound" ? identities(channel) : shadows(channel);
+    yield* twice(channel);
+  }
 }
 
 function unknown(path: readonly PropertyKey[], what: string, name: string, known: readonly string[]): Problem {
@@ -240,6 +243,19 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
     const path = ["sites", site, ...where.split("."), "listen"];
     if (other) yield { code: "CONFIG_PORT_TWICE", path, message: `port ${address.port} is taken by ${other} already` };
     taken.set(address.port, where);
+  }
+}
+
+/** What is named twice would get everything twice. */
+function* twice(channel: Channel): Generator<Problem> {
+  const [key, ways] =
+    channel.kind === "inbound"
+      ? (["deliver", channel.deliver.map(({ to, as }) => `${to} ${JSON.stringify(as)}`)] as const)
+      : (["route", channel.route] as const);
+  for (const [index, way] of ways.entries()) {
+    if (ways.indexOf(way) === index) continue;
+    const message = `${way.split(" ")[0]} is in this list already, and would get everything twice`;
+    yield { code: "CONFIG_NAME", path: ["channels", channel.name, key, index], message };
   }
 }
 
