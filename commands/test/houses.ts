@@ -56,7 +56,12 @@ async function open(
     host: "127.0.0.1",
     port: Number(port[`${name} ${what}`]),
   });
-  const { receivers, addresses, stop } = await startReceivers(configs);
+  const all = names.map((name) => configs.find(({ site }) => site === name) ?? partner(name, configs, folder));
+  const { receivers: taking, addresses, stop } = await startReceivers(all);
+  // What a partner that the file does not describe is delivered is not looked at.
+  const isOurs = ([system]: readonly [string, Receiver]): boolean =>
+    configs.some(({ site }) => system.startsWith(`${site}/`));
+  const receivers = new Map([...taking].filter(isOurs));
   const log: { site: string; event: string; fields: LogFields }[] = [];
   const houses = new Map<string, House>();
   const close = async (): Promise<void> => {
@@ -64,8 +69,8 @@ async function open(
     await stop();
   };
   try {
-    for (const name of names) {
-      const written = configs.find(({ site }) => site === name) ?? partner(name, configs, folder);
+    for (const written of all) {
+      const name = written.site;
       const config = relocated(written, { pki, folder, times, place, addresses });
       const started = await startSite(config, (event, fields = {}) => void log.push({ site: name, event, fields }));
       houses.set(name, { config, started });
@@ -100,9 +105,14 @@ function partner(name: string, configs: readonly Config[], folder: string): Conf
     fetch: { when: [{ push: others }], rules: [] },
     deliver: [{ to: "pacs", identity: "original", because: "a test" }],
   };
+  // It speaks with each house as that house does with it.
+  const spoken = (other: string) => {
+    const { profiles, allowLegacy, transport } = configs.find(({ site }) => site === other)?.partners[name] ?? {};
+    return { url: "https://127.0.0.1:1", certificates: ".", profiles, allowLegacy, transport };
+  };
   const file = {
     site: name,
-    partners: Object.fromEntries(others.map((other) => [other, { url: "https://127.0.0.1:1", certificates: "." }])),
+    partners: Object.fromEntries(others.map((other) => [other, spoken(other)])),
     sites: { [name]: site },
     channels: isRegistry ? {} : { incoming },
   };

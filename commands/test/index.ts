@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { reasonOf } from "../../errors.ts";
+import { speaksLegacy } from "../../pipeline/identity.ts";
 import { exitOf, exits, guarded, print, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
 import { configsOf, housesOf } from "./houses.ts";
@@ -56,7 +57,8 @@ async function runAll(file: string, { only = "", patience, json }: Options): Pro
   const pki = mkdtempSync(join(tmpdir(), "semrs-test-pki-"));
   const results: Result[] = [];
   try {
-    await initPki(pki, housesOf(configs), { now: new Date() });
+    const legacy = configs.some(({ partners }) => Object.values(partners).some(speaksLegacy));
+    await initPki(pki, housesOf(configs), { now: new Date(), legacy });
     for (const [index, test] of tests.tests.entries()) {
       if (!test.name.includes(only)) continue;
       const patient = { ...test, within: test.within * patience };

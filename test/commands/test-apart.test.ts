@@ -52,6 +52,27 @@ test("systems with MLLP release 2 are sent to, and deliver", async () => {
   expect({ exit, out }).toMatchObject({ exit: 0 });
 }, 60_000);
 
+test.each([
+  ["profiles: [semrs-2]", { routed: ["registry", "old"] }],
+  ["profiles: [smime-4]", { routed: ["registry", "old"] }],
+  // Nobody signs for what comes in it.
+  ["profiles: [semrs-2017], allowLegacy: true", { routed: ["registry"], opensFor: ["hospital-a", "old"] }],
+])(
+  "a partner that the file does not describe is pushed to: %s",
+  async (spoken, wanted) => {
+    const old = `  old: { url: "https://127.0.0.1:1", certificates: old, ${spoken} }\n`;
+    const { exit, out } = await tested(
+      [
+        ["  hospital-a: { url:", `${old}  hospital-a: { url:`],
+        ["route: [repository]\n  incoming", "route: [repository, old]\n  incoming"],
+      ],
+      { site: "hospital-a", tests: [{ name: "it travels", send: record, expect: wanted }] },
+    );
+    expect({ exit, out }).toMatchObject({ exit: 0 });
+  },
+  60_000,
+);
+
 /** A minute, half a day from now. */
 function shutNow(): readonly [string, string] {
   const at = (ms: number): string => new Date(Date.now() + ms).toISOString().slice(11, 16);
