@@ -55,13 +55,14 @@ function stepsOf(file: string): readonly Step[] {
   );
 }
 
-/** A line as it is written against a line as it was printed; columns may be wider than they are written. */
+/** A line as it is written against a line as it was printed; columns may be wider than they are written, and a machine so slow that it counts in seconds. */
 const pattern = (line: string): RegExp =>
   new RegExp(
     `^${line
       .split("…")
       .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/ +/g, " +"))
-      .join(".*")}$`,
+      .join(".*")
+      .replaceAll(".* +ms", ".* +m?s")}$`,
   );
 
 /** Every written line is printed, in this order; `…` alone stands for any number of lines. */
