@@ -121,8 +121,15 @@ export async function resend(site: Site, releases: Releases, query: string, reas
     const { kind, channel, destination, record, order, payload } = subject.delivery;
     if (isOver(site, subject.delivery)) throw over("nothing left to send");
     const anew = { ...newDelivery(site, kind, channel, destination), record, order, payload: again(payload) };
-    // Two people, or one who asks twice, have it sent again once.
-    const changes = [store.deliveries.isLast(subject.delivery), store.deliveries.add(anew), ...told];
+    // Two people, or one who asks twice, have it sent again once; one that is parked could be released besides.
+    const changes = [
+      store.deliveries.isLast(subject.delivery),
+      ...(subject.delivery.state === "parked"
+        ? [store.deliveries.is(subject.id, "parked"), store.deliveries.mark(subject.id, { state: "discarded", reason })]
+        : []),
+      store.deliveries.add(anew),
+      ...told,
+    ];
     await decide(site, subject.id, changes, onItsWay);
     site.wake();
     return done(site, "admin.resent", anew.id, "queued", reason);

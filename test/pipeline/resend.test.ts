@@ -3,7 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { resend } from "../../pipeline/journal-actions.ts";
+import { release, resend } from "../../pipeline/journal-actions.ts";
 import type { Site } from "../../pipeline/site.ts";
 import type { Delivery } from "../../store/store.ts";
 import { testPki } from "../sites.ts";
@@ -52,6 +52,14 @@ test("a message is sent again once, however many ask for it, and anew when that 
   expect([anew?.state, other]).toEqual(["queued", undefined]);
   await site.store.commit([site.store.deliveries.mark(anew?.id ?? "", { state: "delivered" })]);
   expect(await resend(site, releases, id, "once more")).toMatchObject({ state: "queued" });
+});
+
+test("one that is parked ends with that: it cannot be released besides", async () => {
+  const id = await asked("message", "parked", "parked");
+  const { id: anew } = await resend(site, releases, id, "the HIS is mended");
+  expect(site.store.deliveries.find(id)).toMatchObject({ state: "discarded", reason: "the HIS is mended" });
+  expect(site.store.deliveries.find(anew)).toMatchObject({ state: "queued", record: "parked" });
+  await expect(release(site, releases, id, "too")).rejects.toThrow(/held, parked or queued/);
 });
 
 test.each([
