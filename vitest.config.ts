@@ -52,7 +52,9 @@ class SlowestFirst extends BaseSequencer {
 
 /** In the folders of those that stand apart, these start nothing. */
 const within = [
-  ...["check-*", "config-file", "test-fields"].map((name) => `commands/${name}`),
+  ...["check-authority", "check-callers", "check-named", "check-registry", "config-file", "test-fields"].map(
+    (name) => `commands/${name}`,
+  ),
   ...["down", "mutants", "pacs*"].map((name) => `faults/${name}`),
   ...["dcmjs-dimse-client", "node-hl7", "pkijs", "study-pull"].map((name) => `peers/${name}`),
 ].map((name) => `test/${name}.test.ts`);

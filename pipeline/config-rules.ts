@@ -1,4 +1,5 @@
 /** Rules of channels.yaml that no schema says and that keep a site from starting: names, ports, clear text, identity. */
+import { isIPv4 } from "node:net";
 import type { z } from "zod";
 import type { Channel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
@@ -8,8 +9,9 @@ import { nearest } from "./config-suggest.ts";
 type File = z.output<typeof schema>;
 type Site = File["sites"][string];
 
+/** By its name or address: `127.example.org` is a host anywhere. */
 export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || host === "[::1]" || host.startsWith("127.");
+  host === "localhost" || host === "::1" || host === "[::1]" || (isIPv4(host) && host.startsWith("127."));
 
 /** Everything that is wrong beyond the schema. */
 export function* findConflicts(file: File, channels: readonly Channel[]): Generator<Problem> {

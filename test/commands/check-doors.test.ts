@@ -10,10 +10,12 @@ import { semrs } from "./cli.ts";
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: this is how variables are written in the file
 const hisB = 'connect: "127.0.0.1:${B_HIS:2577}"';
 const callers = "callers: []";
+const elsewhere: Edit = [[hisB, 'connect: "127.his.example:2577"']];
 const standby: Edit = [[hisB, `${hisB}, standby: ["10.1.2.3:2577"]`]];
 const reports: Edit = [[callers, 'callers: [{ aeTitle: CT_1, commitmentTo: "10.1.2.31:4006" }]']];
 
 test.each([
+  ["a name that begins as this machine's address", elsewhere, "sites.hospital-b.systems.his.mllp.connect"],
   ["a standby address", standby, "sites.hospital-b.systems.his.mllp.standby.0"],
   ["a place for commitment reports", reports, "sites.hospital-a.systems.pacs.dicom.callers.0.commitmentTo"],
 ])("CONFIG_CLEAR_TEXT: %s off this machine without TLS or a reason", async (_name, edit, path) => {
