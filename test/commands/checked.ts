@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import type { Door } from "../../commands/check/firewall.ts";
 import { checkCommand } from "../../commands/check/index.ts";
-import { type Ran, root } from "./cli.ts";
+import { here, root } from "./cli.ts";
 
 export const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
 /** Every code that was found. */
@@ -30,7 +30,11 @@ export async function checked(
     return before.replaceAll(from, to);
   }, shipped);
   writeFileSync(join(folder, "channels.yaml"), text);
-  const ran = await here(folder, { PKI: keys, DATA: join(folder, "data"), ...env }, ["--json", ...args]);
+  const ran = await here(checkCommand(), folder, ["--json", ...args], {
+    PKI: keys,
+    DATA: join(folder, "data"),
+    ...env,
+  });
   const { findings = [], doors = [] } = ran.out
     ? (JSON.parse(ran.out) as {
         findings: { code: string; message: string; file: string; line: number }[];
@@ -41,27 +45,6 @@ export async function checked(
   return { ...ran, findings, doors, text, folder };
 }
 
-/** The verb in a folder with variables, and what it has written. */
-async function here(cwd: string, env: Readonly<Record<string, string>>, args: readonly string[]): Promise<Ran> {
-  const before = { cwd: process.cwd(), env: { ...process.env }, out: process.stdout.write, err: process.stderr.write };
-  const [out, err]: [string[], string[]] = [[], []];
-  const into = (lines: string[]) => (text: string | Uint8Array) => lines.push(String(text)) > 0;
-  process.chdir(cwd);
-  Object.assign(process.env, env);
-  process.exitCode = 0;
-  process.stdout.write = into(out);
-  process.stderr.write = into(err);
-  try {
-    await checkCommand().parseAsync(args, { from: "user" });
-    return { exit: process.exitCode, out: out.join(""), err: err.join("") };
-  } finally {
-    process.chdir(before.cwd);
-    process.env = before.env;
-    process.exitCode = 0;
-    process.stdout.write = before.out;
-    process.stderr.write = before.err;
-  }
-}
 export const codes = (findings: readonly { code: string }[]): readonly string[] =>
   [...new Set(findings.map(({ code }) => code))].sort();
 

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { root, semrs } from "./cli.ts";
+import { testCommand } from "../../commands/test/index.ts";
+import { here, root } from "./cli.ts";
 
 export const shipped = readFileSync(join(root, "channels.yaml"), "utf8");
 export const hl7 = (name: string): string => join(root, "test/fixtures/hl7v2", `${name}.hl7`);
@@ -21,7 +22,7 @@ export async function tested(
   }, shipped);
   writeFileSync(join(folder, "channels.yaml"), text);
   writeFileSync(join(folder, "channels.test.yaml"), JSON.stringify(tests));
-  const ran = await semrs(["test", ...flags], { cwd: folder });
+  const ran = await here(testCommand(), folder, flags);
   return { ...ran, folder, lineOf: (part: string) => text.slice(0, text.indexOf(part)).split("\n").length };
 }
 

@@ -1,8 +1,9 @@
-/** A revocation that is known without a path: by which lists it counts, and by which not. */
-import { expect, test } from "vitest";
+/** Revocation lists without a path: by which of them a certificate is known to be revoked, and what one that has ended may be the cause of. */
+import { describe, expect, test } from "vitest";
 import { oids } from "../../envelope/algorithms.ts";
 import { integer, tag, tlv } from "../../envelope/cms/der.ts";
-import { revokedAt } from "../../envelope/index.ts";
+import { orStale, revokedAt } from "../../envelope/index.ts";
+import { Fault } from "../../errors.ts";
 import { authorityExtras, certify, holder, list, period, signerExtras } from "./certificates.ts";
 
 const [root, namesake, house] = [holder("root"), holder("root"), holder("house")];
@@ -40,6 +41,32 @@ test("what a delta adds counts, and what it takes off does not", () => {
     );
   expect(revokedAt(certificate, { anchors, crls: [list(root), delta(1)] })).toEqual(period.notBefore);
   expect(revokedAt(certificate, { anchors, crls: [list(root, named), delta(8)] })).toBeUndefined();
+});
+
+test("an authority of another name is passed over", () => {
+  const stranger = holder("stranger");
+  const before = [certify(stranger, stranger, authorityExtras()), ...anchors];
+  expect(revokedAt(certificate, { anchors: before, crls: [list(root, named)] })).toEqual(period.notBefore);
+});
+
+describe("what a stale list may be the cause of", () => {
+  const invalid = new Fault("CERTIFICATE_INVALID", "no list");
+  const hidden = new Fault("ENVELOPE_NOT_OPENED", "no list", { cause: invalid });
+  const at = (now: number, crlStaleMs = 0) => ({
+    identity: { trust: { anchors, crls: [list(root)], revocation: "require", crlStaleMs } as const },
+    now: () => new Date(now),
+  });
+  const end = period.notAfter.getTime();
+  const ofAnother = new Fault("ENVELOPE_NOT_OPENED", "no key");
+  test.each([
+    ["a certificate, once a list has ended", invalid, at(end + 1), "REVOCATION_STALE"],
+    ["one behind what a partner is told", hidden, at(end + 1), "REVOCATION_STALE"],
+    ["while it still counts", invalid, at(end + 1, 2), "CERTIFICATE_INVALID"],
+    ["before its end", hidden, at(end), "ENVELOPE_NOT_OPENED"],
+    ["anything else", ofAnother, at(end + 1), "ENVELOPE_NOT_OPENED"],
+  ])("%s", (_what, thrown, site, code) => {
+    expect(orStale(thrown, site)).toMatchObject({ code });
+  });
 });
 
 test("authorities of one name are told apart by what they have signed", () => {
