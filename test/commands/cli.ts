@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, CommanderError } from "commander";
 
 export type Ran = { readonly exit: number | null; readonly out: string; readonly err: string };
 export const root = join(import.meta.dirname, "..", "..");
@@ -30,15 +30,19 @@ export async function here(
 ): Promise<Ran> {
   const before = { cwd: process.cwd(), env: { ...process.env }, out: process.stdout.write, err: process.stderr.write };
   const [out, err]: [string[], string[]] = [[], []];
-  const into = (lines: string[]) => (text: string | Uint8Array) => lines.push(String(text)) > 0;
+  const into = (lines: string[]) => (text: string | Uint8Array) =>
+    lines.push(typeof text === "string" ? text : Buffer.from(text).toString()) > 0;
   process.chdir(cwd);
   Object.assign(process.env, env);
   process.exitCode = 0;
   process.stdout.write = into(out);
   process.stderr.write = into(err);
   try {
-    await verb.parseAsync(args, { from: "user" });
+    await overridden(verb).parseAsync(args, { from: "user" });
     return { exit: process.exitCode, out: out.join(""), err: err.join("") };
+  } catch (thrown) {
+    if (!(thrown instanceof CommanderError)) throw thrown;
+    return { exit: 64, out: out.join(""), err: err.join("") };
   } finally {
     process.chdir(before.cwd);
     process.env = before.env;
@@ -46,4 +50,10 @@ export async function here(
     process.stdout.write = before.out;
     process.stderr.write = before.err;
   }
+}
+
+/** A wrong use is told as by the command line. */
+function overridden(verb: Command): Command {
+  for (const each of verb.commands) overridden(each);
+  return verb.exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(text) });
 }

@@ -1,14 +1,16 @@
 /** The journal as a person uses it: list, trace, show, reveal, release, discard, resend, through the admin port. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { journalCommand } from "../../commands/journal/index.ts";
 import type { Traced } from "../../commands/journal/trace.ts";
 import type { SearchPage } from "../../pipeline/search.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { adtFor, cda, chen, lin, mdmFor, sampleMessage } from "../fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
-import { semrs } from "./cli.ts";
+import { here, root } from "./cli.ts";
 
 let exchange: TestExchange;
+const journal = (args: readonly string[]) => here(journalCommand(), root, args);
 beforeAll(async () => {
   exchange = await openExchange(await testPki());
 });
@@ -42,13 +44,13 @@ describe("a record that travelled", () => {
       ["accepted", 0, /^nothing has it$/m],
       ["finished", 64, /Allowed choices are waiting, held, .*accepted, done/],
     ] as const) {
-      const ran = await semrs(["journal", "list", "--state", state, ...a()]);
+      const ran = await journal(["list", "--state", state, ...a()]);
       expect(`${ran.out}${ran.err}`).toMatch(says);
       expect(ran.exit).toBe(exit);
     }
   });
   test("trace by control id tells the way from source A to what HIS B and PACS B answered", async () => {
-    const { exit, out } = await semrs(["journal", "trace", "S116", ...a()]);
+    const { exit, out } = await journal(["trace", "S116", ...a()]);
     expect(exit).toBe(0);
     expect(out).toMatch(/document 116, \d+ octets, sha256 [0-9a-f]{16}…/);
     const told = (await traceAtA("S116")).steps.map(({ station, event }) => `${station} ${event}`);
@@ -69,21 +71,19 @@ describe("a record that travelled", () => {
   });
 
   test("list with a number of a patient or a study finds what came of it, page by page, at both houses; nobody else's does", async () => {
-    const first = await semrs(["journal", "list", "--accession", "ACC20260116", "--limit", "1", "--json", ...a()]);
+    const first = await journal(["list", "--accession", "ACC20260116", "--limit", "1", "--json", ...a()]);
     const { found, next } = JSON.parse(first.out) as SearchPage;
     expect(found).toMatchObject([{ kind: "arrival", channel: "imaging", state: "done" }]);
-    const rest = await semrs(["journal", "list", "--accession", "ACC20260116", "--after", String(next), ...a()]);
+    const rest = await journal(["list", "--accession", "ACC20260116", "--after", String(next), ...a()]);
     expect(rest.out).toMatch(/^[0-9a-f]{32} +\S+Z +done +\S+ +pacs +imaging/m);
-    expect((await semrs(["journal", "list", "--patient", chen.national, ...a()])).out).toMatch(
-      /done +S116 +his +imaging/,
-    );
-    expect((await semrs(["journal", "list", "--control-id", "S116", ...a()])).out).toMatch(/done +S116 +his +imaging/);
-    expect((await semrs(["journal", "list", "--patient", chen.national, ...b()])).out).toMatch(/record +hospital-a/);
-    expect((await semrs(["journal", "list", "--patient", lin.national, ...a()])).out).toBe("nothing has it\n");
+    expect((await journal(["list", "--patient", chen.national, ...a()])).out).toMatch(/done +S116 +his +imaging/);
+    expect((await journal(["list", "--control-id", "S116", ...a()])).out).toMatch(/done +S116 +his +imaging/);
+    expect((await journal(["list", "--patient", chen.national, ...b()])).out).toMatch(/record +hospital-a/);
+    expect((await journal(["list", "--patient", lin.national, ...a()])).out).toBe("nothing has it\n");
   });
 
   test("what is read needs a reason", async () => {
-    expect(await semrs(["journal", "show", "S116", "--reveal", ...a()])).toMatchObject({
+    expect(await journal(["show", "S116", "--reveal", ...a()])).toMatchObject({
       exit: 64,
       out: "",
       err: expect.stringContaining("--reveal needs --reason"),
@@ -92,7 +92,7 @@ describe("a record that travelled", () => {
   test("the last digits of any id of the family give the same timeline; --json prints it", async () => {
     const whole = await traceAtA("S116");
     const record = whole.records[0]?.id ?? "";
-    const { out } = await semrs(["journal", "trace", record.slice(-8), "--json", ...a()]);
+    const { out } = await journal(["trace", record.slice(-8), "--json", ...a()]);
     expect((JSON.parse(out) as Traced).steps).toEqual(whole.steps);
     const image = whole.instances;
     expect(image).toEqual({ sealed: 4 });
@@ -100,7 +100,7 @@ describe("a record that travelled", () => {
 
   test("house B tells its half: opened, and each system's answer", async () => {
     const [record = ""] = (await traceAtA("S116")).records.map(({ id }) => id);
-    const { out } = await semrs(["journal", "trace", record, ...b()]);
+    const { out } = await journal(["trace", record, ...b()]);
     expect(out).toMatch(/open\s+opened\s+hospital-a · 5 parts, signatures verified/);
     expect(out).toMatch(/deliver\s+delivered\s+his · AA/);
     expect(out).toMatch(/deliver\s+delivered\s+pacs · 4 × 0000/);
@@ -110,7 +110,7 @@ describe("a record that travelled", () => {
     const [record = ""] = (await traceAtA("S116")).records.map(({ id }) => id);
     const before = await exchange.admin("hospital-b").get<Traced>(`/trace/${record}`);
     const delivery = before.deliveries.find(({ kind }) => kind === "study")?.id ?? "";
-    const { exit, out } = await semrs(["journal", "resend", delivery, "--reason", "PACS B was restored", ...b()]);
+    const { exit, out } = await journal(["resend", delivery, "--reason", "PACS B was restored", ...b()]);
     expect(exit).toBe(0);
     expect(out).toMatch(/^[0-9a-f]{32} queued$/m);
     await until("delivered again", async () => {
@@ -136,21 +136,21 @@ describe("what waits for a person", () => {
       },
     );
     await exchange.message(changed);
-    const listed = await semrs(["journal", "list", "--held", ...a()]);
+    const listed = await journal(["list", "--held", ...a()]);
     expect(listed.out).toMatch(/held .* document in documents\s+DOCUMENT_CONFLICT/);
     expect(listed.out).toMatch(/→ A correction needs its own id/);
     const [, id = ""] = /^([0-9a-f]{8}) .*held/m.exec(listed.out) ?? [];
-    const without = await semrs(["journal", "discard", id, ...a()]);
+    const without = await journal(["discard", id, ...a()]);
     expect(without).toMatchObject({ exit: 64 });
-    const discarded = await semrs(["journal", "discard", id, "--reason", "sent twice by mistake", ...a()]);
+    const discarded = await journal(["discard", id, "--reason", "sent twice by mistake", ...a()]);
     expect(discarded.exit).toBe(0);
-    expect((await semrs(["journal", "list", "--held", ...a()])).out).toMatch(/nothing waits/);
+    expect((await journal(["list", "--held", ...a()])).out).toMatch(/nothing waits/);
     expect((await traceAtA(id)).steps).toContainEqual(
       expect.objectContaining({ station: "admin", event: "discarded", detail: "sent twice by mistake" }),
     );
-    expect((await semrs(["journal", "release", id, "--reason", "x", ...a()])).exit).toBe(65);
+    expect((await journal(["release", id, "--reason", "x", ...a()])).exit).toBe(65);
     for (const named of [id, "HELD2"])
-      expect(await semrs(["journal", "resend", named, "--reason", "x", ...a()])).toMatchObject({
+      expect(await journal(["resend", named, "--reason", "x", ...a()])).toMatchObject({
         exit: 65,
         err: expect.stringMatching(/it was discarded: .* under a new control id/),
       });
@@ -159,18 +159,10 @@ describe("what waits for a person", () => {
   test("a refused message is quarantined and listed; its payload is read with a reason, and that is kept", async () => {
     const broken = mdmFor(Buffer.from("<ClinicalDocument"), { controlId: "BROKEN1" });
     expect(await exchange.message(broken)).toMatchObject({ state: "refused", detail: "AE 102" });
-    const listed = await semrs(["journal", "list", "--state", "refused", ...a()]);
+    const listed = await journal(["list", "--state", "refused", ...a()]);
     expect(listed.out).toMatch(/BROKEN1 from his\s+CDA_INVALID/);
-    expect((await semrs(["journal", "show", "BROKEN1", "--reveal", ...a()])).exit).toBe(64);
-    const { exit, out } = await semrs([
-      "journal",
-      "show",
-      "BROKEN1",
-      "--reveal",
-      "--reason",
-      "asked by the HIS vendor",
-      ...a(),
-    ]);
+    expect((await journal(["show", "BROKEN1", "--reveal", ...a()])).exit).toBe(64);
+    const { exit, out } = await journal(["show", "BROKEN1", "--reveal", "--reason", "asked by the HIS vendor", ...a()]);
     expect(exit).toBe(0);
     expect(out).toBe(Buffer.from(broken).toString());
     expect((await traceAtA("BROKEN1")).steps).toContainEqual(
@@ -186,7 +178,7 @@ describe("what waits for a person", () => {
   test("a filtered message goes through its channel again", async () => {
     await exchange.message(adtFor(`${lin.national}^^^MOI^NI`, { controlId: "FILTERED1" }));
     expect((await traceAtA("FILTERED1")).arrivals[0]).toMatchObject({ state: "filtered", code: "NO_CHANNEL" });
-    const { out } = await semrs(["journal", "resend", "FILTERED1", "--reason", "channel widened", ...a()]);
+    const { out } = await journal(["resend", "FILTERED1", "--reason", "channel widened", ...a()]);
     expect(out).toMatch(/filtered$/m);
   });
 });
@@ -199,11 +191,11 @@ describe("who may ask", () => {
     }
   });
   test("an id that nobody has, and a site that does not run, are said", async () => {
-    expect(await semrs(["journal", "trace", "deadbeef", ...a()])).toMatchObject({
+    expect(await journal(["trace", "deadbeef", ...a()])).toMatchObject({
       exit: 65,
       err: expect.stringContaining("nothing here has this id"),
     });
-    expect(await semrs(["journal", "list", "--admin", "http://127.0.0.1:9", "--data", a()[3] ?? ""])).toMatchObject({
+    expect(await journal(["list", "--admin", "http://127.0.0.1:9", "--data", a()[3] ?? ""])).toMatchObject({
       exit: 69,
       err: expect.stringContaining("is it running?"),
     });
