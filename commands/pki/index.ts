@@ -1,4 +1,5 @@
 /** `semrs pki`: keys and certificates, and their exchange with partners. */
+import { X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -32,6 +33,12 @@ const siteNamed = (value: string): string => {
   throw new InvalidArgumentError("a name is lower-case letters, digits and hyphens, for example hospital-a.");
 };
 const collectSites = (value: string, before: readonly string[]): readonly string[] => [...before, siteNamed(value)];
+
+/** Who asked for it, and the names it has in TLS: the request says so itself, and a person has to know better. */
+function whoseOf(file: string): string {
+  const { subject, subjectAltName = "" } = new X509Certificate(readFileSync(file));
+  return [...subject.split("\n").reverse(), ...(subjectAltName ? [subjectAltName] : [])].join(", ");
+}
 
 export function pkiCommand(): Command {
   const pki = new Command("pki")
@@ -91,7 +98,11 @@ export function pkiCommand(): Command {
     .option("--days <days>", "validity, until the authority ends at most", positive, defaultDays)
     .action((folder: string, files: readonly string[], { days }: { days: number }) =>
       guarded("pki issue", () => {
-        for (const file of files) print(issueFor(folder, file, { now: new Date(), days }));
+        for (const file of files) {
+          const made = issueFor(folder, file, { now: new Date(), days });
+          print(made);
+          say(`  ${made}: ${whoseOf(made)}`);
+        }
       }),
     );
   pki
