@@ -74,6 +74,16 @@ test("the next answer shows a log that has become shorter: all that came since i
   expect(logged("hospital-a", "route.lost")).toBe(1);
 });
 
+/** Until it has asked the registry for its heads, as at each start. */
+async function restartA(): Promise<void> {
+  const asked = () =>
+    exchange.log.filter(({ event, fields }) => event === "registry.answered" && fields.peer === "hospital-a").length;
+  const before = asked();
+  await exchange.stop("hospital-a");
+  await exchange.start("hospital-a");
+  await until("asked at the start", () => asked() > before);
+}
+
 test("a log that has grown beyond what it was is found out by the question for its heads, once, and the loss is audited", async () => {
   backUp(data(), backup, "registry", new Date());
   await send("LOST");
@@ -92,12 +102,7 @@ test("a log that has grown beyond what it was is found out by the question for i
   await until("hospital B finds it", () => atB("LOST"));
 
   // What was made good is not found out again.
-  const asked = () =>
-    exchange.log.filter(({ event, fields }) => event === "registry.answered" && fields.peer === "hospital-a").length;
-  const before = asked();
-  await exchange.stop("hospital-a");
-  await exchange.start("hospital-a");
-  await until("asked at the start", () => asked() > before);
+  await restartA();
   await send("AFTER");
   await registered("AFTER");
   expect(logged("hospital-a", "route.lost")).toBe(1);
@@ -112,14 +117,6 @@ test("a log that has grown beyond what it was is found out by the question for i
 });
 
 test("a log that has grown beyond what a running house knows of it hides its loss behind no newer head", async () => {
-  const restartA = async (): Promise<void> => {
-    const asked = () =>
-      exchange.log.filter(({ event, fields }) => event === "registry.answered" && fields.peer === "hospital-a").length;
-    const before = asked();
-    await exchange.stop("hospital-a");
-    await exchange.start("hospital-a");
-    await until("asked at the start", () => asked() > before);
-  };
   backUp(data(), backup, "registry", new Date());
   await send("LOST");
   await registered("LOST");
