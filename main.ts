@@ -1,15 +1,8 @@
 /** The command line: names the verbs and gives the word to one of them. */
 import { Command, CommanderError } from "commander";
+import { exits, overridden } from "./commands/exit.ts";
 import { verbs } from "./commands/verbs.ts";
 import { version } from "./commands/version.ts";
-
-const exitUsage = 64;
-
-/** A wrong use ends with 64 at every depth; commander's own exit code is 1. */
-function overridden(command: Command): void {
-  command.exitOverride();
-  for (const each of command.commands) overridden(each);
-}
 
 /** Who reads may have seen enough (`| head`): what a verb does is done to its end all the same. A house without its log ends. */
 if (process.argv[2] !== "run")
@@ -42,5 +35,5 @@ try {
   await program.parseAsync(process.argv);
 } catch (thrown) {
   if (!(thrown instanceof CommanderError)) throw thrown;
-  process.exitCode = thrown.exitCode === 0 ? 0 : exitUsage;
+  process.exitCode = thrown.exitCode === 0 ? exits.ok : exits.usage;
 }

@@ -1,5 +1,5 @@
 /** Exit codes of sysexits.h, which service managers and scripts understand, and the one way in which a verb ends. */
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { codeOf, type ErrorCode, Fault, reasonOf } from "../errors.ts";
 
 export const exits = { ok: 0, failed: 1, usage: 64, data: 65, unavailable: 69, software: 70, config: 78 } as const;
@@ -14,6 +14,12 @@ const byCode: Partial<Record<ErrorCode, number>> = {
   STORE_FULL: exits.unavailable,
   UNEXPECTED: exits.software,
 };
+
+/** A wrong use is thrown at every depth, and ends with 64; commander itself would exit with 1. */
+export function overridden(command: Command): Command {
+  for (const each of command.commands) overridden(each);
+  return command.exitOverride();
+}
 
 /** What a fault means to a script: 64 a wrong use, 78 configuration, 69 try later, 70 a defect, 65 everything else. */
 export const exitOf = (thrown: unknown): number => byCode[codeOf(thrown)] ?? exits.data;

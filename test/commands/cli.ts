@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { type Command, CommanderError } from "commander";
+import { exits, overridden } from "../../commands/exit.ts";
 
 export type Ran = { readonly exit: number | null; readonly out: string; readonly err: string };
 export const root = join(import.meta.dirname, "..", "..");
@@ -42,7 +43,7 @@ export async function here(
     return { exit: process.exitCode, out: out.join(""), err: err.join("") };
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) throw thrown;
-    return { exit: 64, out: out.join(""), err: err.join("") };
+    return { exit: exits.usage, out: out.join(""), err: err.join("") };
   } finally {
     process.chdir(before.cwd);
     process.env = before.env;
@@ -50,10 +51,4 @@ export async function here(
     process.stdout.write = before.out;
     process.stderr.write = before.err;
   }
-}
-
-/** A wrong use is told as by the command line. */
-function overridden(verb: Command): Command {
-  for (const each of verb.commands) overridden(each);
-  return verb.exitOverride().configureOutput({ writeErr: (text) => process.stderr.write(text) });
 }
