@@ -25,9 +25,13 @@ function parsed(text: string): View {
   try {
     return parser.parse(text) as View;
   } catch (cause) {
-    throw new Fault("CDA_INVALID", "filters and transforms cannot read it: an element has a name that is kept out", {
-      cause,
-    });
+    throw new Fault(
+      "CDA_INVALID",
+      "filters and transforms cannot read an element that is called constructor, __proto__ or alike; its sender has to name it otherwise",
+      {
+        cause,
+      },
+    );
   }
 }
 
