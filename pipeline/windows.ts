@@ -90,11 +90,19 @@ export function saysWindow<Line extends { readonly destination: string; readonly
 
 /** Time of day in milliseconds, of milliseconds since 1970. */
 function clockOf(timeZone: string): (at: number) => number {
-  const format = new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", timeStyle: "medium" });
+  const format = formats.get(timeZone) ?? formatOf(timeZone);
   return (at) => {
     const [hours = 0, minutes = 0, seconds = 0] = format.format(at).split(":").map(Number);
     return ((hours * 60 + minutes) * 60 + seconds) * 1000 + modulo(at, 1000);
   };
+}
+
+/** Each delivery looks at the clock, and to make a format takes longer than all else of that: one for each zone. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+function formatOf(timeZone: string): Intl.DateTimeFormat {
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone, hourCycle: "h23", timeStyle: "medium" });
+  formats.set(timeZone, format);
+  return format;
 }
 
 const timeOf = (text: string): number => {

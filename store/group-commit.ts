@@ -24,8 +24,8 @@ export type Index = { exec(sql: string): void; run(statement: Statement): void }
 export type GroupCommit = {
   /** Resolves, never rejects, when all of the group is durable, or with why some or all of it is not. */
   write(group: readonly Commit[]): Promise<readonly Committed[]>;
-  /** Confirms what was accepted. */
-  close(): void;
+  /** Confirms what was accepted; false where a write failed before, after which nothing is written. */
+  close(): boolean;
 };
 
 /** As many as the accept journal takes at once, and the rest. */
@@ -94,9 +94,10 @@ export function openGroupCommit(index: Index, accepting: Appender, owed: readonl
         ? group.map(({ n }) => failed(n, "damaged", "the store stopped after a failed write; restart the site"))
         : await write(group),
     close: () => {
-      if (isDamaged) return;
+      if (isDamaged) return false;
       accepting.close();
       index.run({ sql: checkpoint, params: [accepting.checkpoint([])] });
+      return true;
     },
   };
 }

@@ -1,30 +1,41 @@
 /** The connection to the index that reads, and with it the index itself: made, or brought up to the tables of this version. */
-import { closeSync, existsSync, openSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
 import { emptyHead, walkOn } from "./accept-journal.ts";
 import { isFull, isUnreadable } from "./disk-errors.ts";
+import { writeDurably } from "./durable.ts";
 import { migrations } from "./schema.ts";
 
 /** STORE_FULL or STORE_DAMAGED where the file cannot be read, or its tables not be made. */
 export function openReader(path: string, journal: string): DatabaseSync {
   checkBeside(path, journal);
-  // SQLite would make it for everybody to read, and what it lays beside it has the same mode.
-  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
-  const reader = new DatabaseSync(path);
+  let reader: DatabaseSync | undefined;
   try {
+    const isNew = !existsSync(path);
+    // SQLite would make it for everybody to read, and what it lays beside it has the same mode.
+    if (isNew) writeDurably(path, empty, 0o600);
+    reader = new DatabaseSync(path);
     reader.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
     migrate(reader, path);
+    if (isNew && empty.length === 0) empty = octetsOf(reader, path);
     reader.exec("PRAGMA query_only = 1");
     return reader;
   } catch (cause) {
-    reader.close();
+    reader?.close();
     if (isFull(cause))
       throw new Fault("STORE_FULL", `there is no room for the tables of ${path}; free space`, { cause });
     if (isUnreadable(cause))
       throw new Fault("STORE_DAMAGED", `${path} cannot be read; check the disk, then restore a backup`, { cause });
     throw cause;
   }
+}
+
+/** A new index as the first of this process was made: others (`semrs test` opens several for each test) are copies of it. */
+let empty: Uint8Array = new Uint8Array();
+function octetsOf(db: DatabaseSync, path: string): Uint8Array {
+  db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  return readFileSync(path);
 }
 
 /** A new index beside a journal would have every blob file swept that the lost one names. */

@@ -1,7 +1,6 @@
 /** The database under the store: one connection that reads, one writer thread with group commit (`writer.ts`). */
 import { join } from "node:path";
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
-import { Worker } from "node:worker_threads";
 import { codeOf, Fault } from "../errors.ts";
 import { type Checkpoint, type Head, noCheckpoint } from "./accept-journal.ts";
 import { isUnreadable } from "./disk-errors.ts";
@@ -11,6 +10,7 @@ import { openReader } from "./reader.ts";
 import { belowReserve, type Reserve } from "./reserve.ts";
 import type { Acceptance, Change } from "./store.ts";
 import type { WriterData } from "./writer.ts";
+import { openWriter, type Writer } from "./writers.ts";
 
 /** What a `Change` is inside the store. */
 export type Statement = { readonly sql: string; readonly params: readonly SQLInputValue[] };
@@ -121,7 +121,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     return fresh;
   };
 
-  let worker: Worker | undefined;
+  let writer: Writer | undefined;
   let failure: Fault | undefined;
   const failed = Promise.withResolvers<Fault>();
   let n = 0;
@@ -148,9 +148,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     const commits = outbox;
     outbox = [];
     isUrgent = false;
-    if (commits.length === 0 || !worker) return;
-    const parcel = pack(commits);
-    worker.postMessage(parcel, [parcel.octets.buffer]);
+    if (commits.length > 0) writer?.post(pack(commits));
   };
   const look = (): void => {
     turns += 1;
@@ -164,7 +162,7 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     mayWait: boolean,
   ): Promise<void> => {
     if (failure) throw failure;
-    if (!worker) throw new Fault("STOPPING", "the store is closed");
+    if (!writer) throw new Fault("STOPPING", "the store is closed");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     n += 1;
     pending.set(n, { resolve, reject });
@@ -220,21 +218,14 @@ export function openDatabase(folder: string, reserve: Reserve): Database {
     checkpoint: checkpointOf(reader),
     begin: (head, owed) => {
       const data: WriterData = { database: path, journal: join(folder, "accept.journal"), head, owed };
-      worker = new Worker(new URL("./writer.ts", import.meta.url), { name: "writer", workerData: data });
-      worker.on("message", (results: readonly Committed[]) => results.forEach(settle));
-      worker.on("error", die);
+      writer = openWriter(data, (results) => results.forEach(settle), die);
     },
     close: async () => {
       post();
-      const closing = worker;
-      worker = undefined;
-      if (closing && !failure) {
-        const ended = Promise.withResolvers<void>();
-        closing.once("exit", () => ended.resolve());
-        closing.postMessage("close");
-        // One that cannot write its last ends as well, and what is open here is closed.
-        await ended.promise;
-      }
+      const closing = writer;
+      writer = undefined;
+      // One that cannot write its last ends as well, and what is open here is closed.
+      if (!failure) await closing?.close();
       reader.close();
     },
   };

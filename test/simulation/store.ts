@@ -105,6 +105,6 @@ export async function openSimulatedStore(
     fill: (times) => {
       fullTimes = times;
     },
-    close: groups.close,
+    close: () => void groups.close(),
   };
 }

@@ -137,3 +137,26 @@ test("no file of a store can be read by others, though its folder was made befor
   expect(modes).toContain("semrs.db-wal 600");
   expect(modes.filter((each) => !each.endsWith(" 600"))).toEqual([]);
 });
+
+test("a new index that is a copy of the first one of the process has its tables, its mode, and nothing in it", async () => {
+  await filled();
+  const beside = join(folder, "..", "beside");
+  const copied = await openStore({ folder: beside, key, now: () => new Date() });
+  await copied.close();
+  const looked = [index(), join(beside, "semrs.db")].map((path) => {
+    const db = new DatabaseSync(path, { readOnly: true });
+    const all = (sql: string) => db.prepare(sql).all();
+    const found = {
+      mode: statSync(path).mode & 0o777,
+      version: all("PRAGMA user_version"),
+      whole: all("PRAGMA integrity_check"),
+      tables: all("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"),
+      rows: all("SELECT count(*) AS n FROM arrival")[0]?.n,
+    };
+    db.close();
+    return found;
+  });
+  const [first, other] = looked;
+  expect(first).toMatchObject({ version: [{ user_version: migrations.length }], mode: 0o600, rows: 1 });
+  expect(other).toEqual({ ...first, rows: 0 });
+});
