@@ -1,15 +1,23 @@
 /** Elements, items and sequences as octets, in the encoding of the data set they are for (PS3.5 7.1, 7.5). */
+import { Fault } from "../errors.ts";
 import { type Encoding, longVrs } from "./dicom-tokens.ts";
 
 export const undefinedLength = 0xffff_ffff;
 const itemTag = 0xfffee000;
+/** Most VRs have a length of two octets (PS3.5 7.1.2). */
+const mostShort = 0xffff;
 
-/** One element; a text of odd length is padded (PS3.5 6.2), a sequence never: nothing may stand behind its last item. */
+/**
+ * One element; a text of odd length is padded (PS3.5 6.2), a sequence never: nothing may stand behind its last item. TOO_LARGE where
+ * its length has no room for that.
+ */
 export function encodeElement(tag: number, vr: string, value: Uint8Array, encoding: Encoding): Buffer {
   const pad =
     value.length % 2 === 1 && vr !== "SQ" ? Buffer.from(vr === "UI" || vr === "OB" ? "\0" : " ") : Buffer.alloc(0);
   const length = value.length + pad.length;
   const isLong = encoding.isExplicit && longVrs.has(vr);
+  if (encoding.isExplicit && !isLong && length > mostShort)
+    throw new Fault("TOO_LARGE", `a value of ${length} octets cannot be written as ${vr}; deliver the original`);
   const head = Buffer.alloc(isLong ? 12 : 8);
   writeTag(head, tag, encoding);
   if (encoding.isExplicit) head.write(vr, 4, "latin1");

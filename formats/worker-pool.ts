@@ -82,20 +82,21 @@ export function openPool<Job, Result>(url: URL, options: PoolOptions): Pool<Job,
     worker.ref();
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const cut = (how: string) => {
-      worker.off("message", told).off("error", failed);
+      worker.off("message", told).off("error", failed).off("exit", exited);
       discard(worker);
       reject(new Fault(options.over, `${options.what} ${how}`));
     };
     const timer = setTimeout(() => cut(`was not done within ${ms} ms`), ms);
     const told = (reply: Reply): void => {
-      worker.off("error", failed);
+      worker.off("error", failed).off("exit", exited);
       release(worker);
       if ("value" in reply) resolve(reply.value as Result);
       else reject(new Fault(reply.code, reply.message));
     };
     // The error of a worker may quote what it worked on: only its kind is told.
     const failed = ({ name }: Error): void => cut(`ended its worker (${name})`);
-    worker.once("message", told).once("error", failed);
+    const exited = (code: number): void => cut(`ended its worker (exit ${code})`);
+    worker.once("message", told).once("error", failed).once("exit", exited);
     worker.postMessage(job, transfer);
     try {
       return await promise;

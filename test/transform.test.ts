@@ -192,9 +192,13 @@ describe("modules", () => {
     expect([ran.stdout, ran.stderr]).toEqual(["done", ""]);
   });
   test("a module that ends its process ends its worker alone", async () => {
-    await expect(values("PV1-3", use("exit.ts", "() => process.exit(1)"))).rejects.toMatchObject({
+    const step = use("exit.ts", `({ message }) => { if (message.get("PV1-2") === "EXIT") process.exit(1); }`);
+    const exit: TransformStep = { kind: "set", field: "PV1-2", to: "EXIT" };
+    await expect(values("PV1-3", exit, step)).rejects.toMatchObject({
       code: "TRANSFORM_FAILED",
+      message: "the transform exit.ts ended its worker (exit 1)",
     });
+    expect(await values("PV1-2", step)).toEqual(["O"]);
   });
 });
 

@@ -13,6 +13,13 @@ const values = (bytes: Uint8Array, syntax: string): Record<string, string> =>
     [...elementsOf(bytes, encodingOf(syntax))].map(([tag, { value }]) => [hex(tag), value.toString("utf8").trimEnd()]),
   );
 
+/** A file whose data set is these octets. */
+function withBody(syntax: string, body: Uint8Array): Buffer {
+  const whole = fileOf(syntax, []);
+  const head = whole.subarray(0, readMeta(whole).offset);
+  return Buffer.concat([head, syntax === syntaxes.deflated ? deflateRawSync(body) : body]);
+}
+
 describe.each(Object.entries(syntaxes))("in %s", (_name, syntax) => {
   const spliced = async (elements: readonly Written[], identity = ours) => {
     const file = await splice(fileOf(syntax, elements), identity);
@@ -59,6 +66,17 @@ describe.each(Object.entries(syntaxes))("in %s", (_name, syntax) => {
     expect(items.map((item) => values(item, syntax)["04000565"])).toEqual(["CORRECT", "COERCE"]);
   });
 
+  test("an id of 65,535 octets, which no octet may be added to, is refused where its length is written with two", async () => {
+    const encoding = encodingOf(syntax);
+    const most = encodeElement(0x00100020, "LO", Buffer.alloc(65_534, "1"), encoding);
+    const odd = Buffer.concat([most, Buffer.from("1")]);
+    const at = encoding.isExplicit ? 6 : 4;
+    odd[at + (encoding.isBig ? (encoding.isExplicit ? 1 : 3) : 0)] = 0xff;
+    const out = splice(withBody(syntax, odd), ours);
+    if (encoding.isExplicit) await expect(out).rejects.toMatchObject({ code: "TOO_LARGE" });
+    else expect((await out).length).toBeGreaterThan(65_535);
+  });
+
   test("an id of odd length is told padded: the item that tells it, and what comes after it, can be read", async () => {
     const encoding = encodingOf(syntax);
     // As some modalities write it, which PS3.5 7.1 does not allow.
@@ -73,12 +91,7 @@ describe.each(Object.entries(syntaxes))("in %s", (_name, syntax) => {
       Buffer.concat(written.map(([tag, vr, value]) => encodeElement(tag, vr, Buffer.from(value), encoding)));
     const [head, tail] = [before.filter(([tag]) => tag < 0x00100020), before.filter(([tag]) => tag > 0x00100020)];
     const body = Buffer.concat([octets(head), odd(0x00100020, "LO", "P12"), octets(tail)]);
-    const whole = fileOf(syntax, []);
-    const file = Buffer.concat([
-      whole.subarray(0, readMeta(whole).offset),
-      syntax === syntaxes.deflated ? deflateRawSync(body) : body,
-    ]);
-    const out = await splice(file, ours);
+    const out = await splice(withBody(syntax, body), ours);
     const elements = elementsOf(out.subarray(readMeta(out).offset), encoding, syntax === syntaxes.deflated);
     const [item] = elements.get(0x04000561)?.items ?? [];
     const told = elementsOf(item ?? Buffer.alloc(0), encoding).get(0x04000550);
