@@ -74,14 +74,18 @@ export function pair(
   if (!der) throw new Fault("CONFIG_INVALID", "no certificate in the PEM file");
   const certificate = readCertificate(der);
   const key = createPrivateKey(keyPem);
-  const isPair = certificate.publicKey.equals(createPublicKey(key));
-  if (!isPair)
+  if (!isPair(key, certificate))
     throw new Fault(
       "CONFIG_INVALID",
       `the private key is not the one of certificate ${certificate.sha256.slice(0, 8)}`,
     );
   return { key, certificate };
 }
+
+/** `KeyObject.equals` of two kinds of keys leaves an error in OpenSSL's queue, which the next key that is read would be told with. */
+export const isPair = (key: KeyObject, { publicKey }: Certificate): boolean =>
+  spkiOf(createPublicKey(key)).equals(spkiOf(publicKey));
+const spkiOf = (key: KeyObject): Buffer => key.export({ type: "spki", format: "der" });
 
 const algorithms = new WeakMap<KeyObject, SignatureAlgorithm>();
 

@@ -1,8 +1,9 @@
 /** `semrs pki import`: a key and its certificates from PKCS#12, as an authority or an old tool hands them out. */
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificate, derToPem, readCertificate } from "../../envelope/certificate.ts";
+import { isPair } from "../../envelope/keys.ts";
 import { Fault } from "../../errors.ts";
 import { type KeyName, write, writeKey } from "./authority.ts";
 
@@ -44,8 +45,6 @@ export async function importPkcs12(
   write(certificateFile, chain.map(({ raw }) => derToPem(raw, "CERTIFICATE")).join(""), 0o644);
   return [keyFile, certificateFile];
 }
-
-const isPair = (key: KeyObject, { publicKey }: Certificate): boolean => createPublicKey(key).equals(publicKey);
 
 /** node-forge reads the container, old ciphers included; keys and certificates are read by our own readers. */
 async function contentOf(

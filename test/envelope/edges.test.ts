@@ -14,7 +14,7 @@ import { rootOf } from "../../envelope/part.ts";
 import { validatePath } from "../../envelope/path.ts";
 import { isSignedBy } from "../../envelope/primitives.ts";
 import { unwrapWith, wrapFor } from "../../envelope/recipient.ts";
-import { authorityExtras, certify, type Extra, holder, list, signerExtras } from "./certificates.ts";
+import { authorityExtras, certify, type Extra, type Holder, holder, list, signerExtras } from "./certificates.ts";
 import { forge } from "./forge.ts";
 import { b, now, ownerAmong, parties, trust } from "./parties.ts";
 
@@ -171,6 +171,14 @@ describe("certificates and lists", () => {
     expect(() => pair("", undefined)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
     const small = certify(holder("small", { bits: 1024 }), root, signerExtras);
     await expect(wrapFor(small, Buffer.alloc(32))).rejects.toEqual(invalid(/nothing is sealed for/));
+  });
+
+  test("a key of another kind is not its certificate's, and the next pair is read as if it had not been", () => {
+    const [rsa, house] = [holder("house", { bits: 2048 }), holder("house")];
+    const certificate = certify(house, root, signerExtras);
+    const pem = ({ key }: Holder): string => key.export({ type: "pkcs8", format: "pem" }).toString();
+    expect(() => pair(pem(rsa), certificate)).toThrow(/is not the one of certificate/);
+    expect(pair(pem(house), certificate).key.asymmetricKeyType).toBe("ec");
   });
 });
 
