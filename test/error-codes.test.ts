@@ -128,7 +128,7 @@ describe("instances", () => {
     expect(items).toMatchObject([{ state: "held", code: "DICOM_CONFLICT" }]);
   });
   test("DOCUMENT_MISSING: a study that no document ever referred to becomes a person's business", async () => {
-    const at = await open({}, (yaml) => yaml.replace("document: { wait: 14d", "document: { wait: 50ms"));
+    const at = await open({}, (yaml) => yaml.replace("document: { wait: 14d", "document: { wait: 1ms"));
     await at.instances(ctStudy({ instancesPerSeries: 1 }).map(({ bytes }) => bytes));
     await at.stop("hospital-a");
     await at.start("hospital-a");

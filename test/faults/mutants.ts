@@ -15,8 +15,8 @@ export const mutants = {
   "ack-before-commit": [
     [
       "store/writer.ts",
-      "waiting = [...waiting, ...unpack(message)];",
-      "const commits = unpack(message); port.postMessage(commits.map(({ n }) => ({ n }))); waiting = [...waiting, ...commits];",
+      "waiting = [...waiting, ...unpack(parcel)];",
+      "const commits = unpack(parcel); port?.postMessage(commits.map(({ n }) => ({ n }))); waiting = [...waiting, ...commits];",
     ],
     [
       "store/writer.ts",
