@@ -18,7 +18,7 @@ import { openCheckpoints } from "../pipeline/checkpoints.ts";
 import { type Config, loadConfig } from "../pipeline/config.ts";
 import { type Finding, findingText } from "../pipeline/config-findings.ts";
 import { receiveCorrection } from "../pipeline/corrected.ts";
-import { replacing, tellReplacedSince } from "../pipeline/correction.ts";
+import { tellReplacedSince } from "../pipeline/correction.ts";
 import { publishedBy } from "../pipeline/directory.ts";
 import { type Bound, startEngine } from "../pipeline/engine.ts";
 import { openEvents } from "../pipeline/events.ts";
@@ -201,7 +201,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
     (org, relation, changes) => receiveRelation(site, org, relation, changes),
     (opened, answered) => receiveLegacy(site, opened, answered),
-    (key) => tellReplacedSince(site, replacing(site, key)),
+    (key) => tellReplacedSince(site, key),
   );
 
   let serving: Serving | undefined;

@@ -51,8 +51,8 @@ export type OnCorrection = (org: string, correction: Command<"correction">, kept
 /** What the pipeline does with what an author says of a document that it is about to push: it commits the changes, and keeps that. */
 export type OnRelation = (org: string, relation: Command<"relation">, changes: readonly Change[]) => Promise<void>;
 
-/** What the pipeline does once a house was handed a document of ours. */
-export type OnHanded = (key: Token) => void;
+/** What the pipeline does before a house is handed a document of ours, once that is kept. */
+export type OnHanded = (key: Token) => Promise<void>;
 
 export function openRepository(
   exchange: Exchange,
@@ -60,7 +60,7 @@ export function openRepository(
   onCorrection: OnCorrection,
   onRelation: OnRelation,
   onLegacy: OnLegacy,
-  onHanded: OnHanded = () => undefined,
+  onHanded: OnHanded = async () => undefined,
 ): Repository {
   return {
     provide: (record) => provide(exchange, record),
@@ -253,7 +253,7 @@ async function retrieve(exchange: Exchange, onHanded: OnHanded, opened: AnyOpene
   // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
   if (store.records.find(record.id)?.code === withdrawn)
     throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
-  onHanded(record.key);
+  await onHanded(record.key);
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
   log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
   const { signature, manifest: octets } = record;

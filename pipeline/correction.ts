@@ -4,7 +4,7 @@
  * message's acknowledgement or with the record that replaces.
  */
 import { contentOf } from "../envelope/index.ts";
-import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
@@ -14,6 +14,7 @@ import type { Sent } from "./delivery.ts";
 import { isMerging, type ToldChange, toldOfMerge } from "./merge.ts";
 import { ask } from "./partner.ts";
 import { newDelivery, receiptOf, recordOf } from "./route.ts";
+import type { Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
 
@@ -133,27 +134,21 @@ const noticesOf = ({ store }: Site, record: Id): readonly string[] =>
     .map(({ destination }) => destination);
 
 /** Documents of this house that replace another one of it. */
-export const replacing = ({ store }: Site, key: Token): readonly Item[] =>
+const replacing = ({ store }: Site, key: Token): readonly Item[] =>
   store.items.joined("document", [replacesJoin(key)]).filter(({ state }) => state === "sealed");
 
 /** A document by what it replaces. */
 export const replacesJoin = (key: Token): string => `replaces:${key}`;
 
-/** After a record was routed that replaces another, and after the other was handed out: who has got that meanwhile is told as well. */
-export function tellReplacedSince(site: Site, documents: readonly Item[]): void {
-  const missing = documents.flatMap(({ record: id, facts }) => {
+/** A house is about to be handed a document that was replaced since it asked: it is told of that as well, before it gets anything. */
+export async function tellReplacedSince(site: Site, key: Token): Promise<void> {
+  const missing = replacing(site, key).flatMap(({ record: id, facts }) => {
     if (id === null || site.store.records.find(id)?.code !== null) return [];
     return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id));
   });
-  tell(site, missing);
-}
-
-function tell({ store, wake, log }: Site, missing: readonly Change[]): void {
   if (missing.length === 0) return;
-  store
-    .commit(missing)
-    .then(() => wake())
-    .catch((thrown: unknown) => log("route.untold", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"));
+  await site.store.commit(missing);
+  site.wake();
 }
 
 /** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
@@ -180,17 +175,31 @@ const isOf = ({ record, facts }: Item, { id, entry }: StoredRecord): boolean =>
   );
 
 /** A sealed record replaces others of this house: every house that has one of those is told of it. */
-export const replacementNotices = (
+const replacementNotices = (
   site: Site,
   id: Id,
   entry: DocumentEntry,
   told: readonly string[] = [],
-): readonly Change[] =>
-  entry.relatedDocuments
+): readonly Change[] => replacedBy(site, entry).flatMap((old) => notices(site, "replace", old, id, told));
+
+const replacedBy = ({ store }: Site, { relatedDocuments }: DocumentEntry): readonly StoredRecord[] =>
+  relatedDocuments
     .filter(({ type }) => type === "RPLC")
-    .flatMap(({ uniqueId }) => site.store.records.byKey(site.store.tokens.of("document", "", uniqueId)))
-    .filter(({ origin }) => origin === "own")
-    .flatMap((old) => notices(site, "replace", old, id, told));
+    .flatMap(({ uniqueId }) => store.records.byKey(store.tokens.of("document", "", uniqueId)))
+    .filter(({ origin }) => origin === "own");
+
+/** What is committed with a record: notices, and STORE_CONFLICT where a house that none of them is for gets what it replaces meanwhile. */
+export const noticesWith = (site: Site, { id, entry }: Pick<Sealed, "id" | "entry">): readonly Change[] => [
+  ...replacedBy(site, entry).flatMap(({ id: old }) => {
+    const { steps, deliveries } = site.store;
+    const untried = openPushes(site, old).filter(({ attempts }) => attempts === 0);
+    return [
+      steps.withNoOther(old, "released", steps.peers(old, "released")),
+      deliveries.unsent(untried.map((push) => push.id)),
+    ];
+  }),
+  ...replacementNotices(site, id, entry),
+];
 
 /** One notice for each house that retrieved, was pushed, or receipted the record. */
 function notices(

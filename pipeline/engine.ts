@@ -12,7 +12,7 @@ import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
-import { change, notify, replacementNotices, tellReplacedSince, withdrawIfCancelled } from "./correction.ts";
+import { change, noticesWith, notify, withdrawIfCancelled } from "./correction.ts";
 import { deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
@@ -82,13 +82,11 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
       route: async (sealed) => {
         await pace.turn();
         await pass(site, "route", sealed.channel.name, () =>
-          routeSealed(site, provide, sealed, replacementNotices(site, sealed.id, sealed.entry)),
+          routeSealed(site, provide, sealed, () => noticesWith(site, sealed)),
         );
       },
     });
     await withdrawIfCancelled(site, assembled.document);
-    const sealed = site.store.items.find(assembled.document.id);
-    tellReplacedSince(site, sealed ? [sealed] : []);
   };
   const room = openWaitingRoom(site, leave, askPacs(site), pace);
   const messages = openMessageIntake(site, openMessages(site, room.arrived), pace);

@@ -29,12 +29,15 @@ export type Provide = (record: {
   readonly also: readonly Change[];
 }) => Promise<void>;
 
-/** Record, registration, pushes, the items' end of waiting, and `more` are one commit. */
+/** How often a record is tried to be kept while `more` finds more. */
+const maxLooks = 4;
+
+/** Record, registration, pushes, the items' end of waiting, and `more` are one commit; `more` is asked again where that finds a conflict. */
 export async function routeSealed(
   site: Site,
   provide: Provide,
   sealed: Sealed,
-  more: readonly Change[] = [],
+  more: () => readonly Change[] = () => [],
 ): Promise<void> {
   const { store, now, config, log } = site;
   const { id, channel, manifest, signature, key, parts, patients, entry, relation, bytes } = sealed;
@@ -44,7 +47,6 @@ export async function routeSealed(
     store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id, payload });
   const told = relation ? { relation } : null;
   const also = [
-    ...more,
     ...sealed.steps,
     step(site, id, "route", "provided", { peer: config.site, ...(channel.route.includes("none") ? shadow : {}) }),
     ...store.items.seal(sealed.items, id),
@@ -53,12 +55,21 @@ export async function routeSealed(
       .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to, told))),
   ];
   if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
-  const record = { id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt, also };
-  await provide(record).catch(async (thrown: unknown) => {
-    // Whether a store that fails has committed it is not known.
-    if (codeOf(thrown) !== "STORE_DAMAGED") await sealed.drop();
-    throw thrown;
-  });
+  const record = { id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt };
+  const provided = async (looks = 1): Promise<boolean> => {
+    const added = more();
+    try {
+      await provide({ ...record, also: [...added, ...also] });
+      return added.length > 0;
+    } catch (thrown) {
+      const code = codeOf(thrown);
+      if (code === "STORE_CONFLICT" && added.length > 0 && looks < maxLooks) return await provided(looks + 1);
+      // Whether a store that fails has committed it is not known.
+      if (code !== "STORE_DAMAGED") await sealed.drop();
+      throw thrown;
+    }
+  };
+  const isAlone = !(await provided());
   log("route.provided", {
     channel: channel.name,
     message: id,
@@ -67,7 +78,7 @@ export async function routeSealed(
     bytes,
     ms: since(started),
   });
-  const isForRegistry = more.length === 0 && channel.route.every((to) => to === "repository");
+  const isForRegistry = isAlone && channel.route.every((to) => to === "repository");
   site.wake(isForRegistry ? { kind: "register", destination: config.registryPartner } : undefined);
 }
 
