@@ -7,6 +7,9 @@ import type { Station } from "./metrics.ts";
 /** What a clock that is wrong makes of certificates, signatures and times: tried again as long as it was set while the house ran. */
 const timed: ReadonlySet<ErrorCode> = new Set(["ENVELOPE_NOT_OPENED", "ENVELOPE_EXPIRED", "CERTIFICATE_INVALID"]);
 
+/** Nothing was sent. */
+export const unreached = "PEER_UNREACHABLE";
+
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
 
 export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
@@ -48,14 +51,16 @@ const maxDoublings = 30;
  * and parked at once where a person decides (`isHeld`). `attempts` counts this one; `now` and `due` are milliseconds since 1970, `age` those since it was made.
  */
 export function afterFailure(
-  { attempts }: Pick<Delivery, "attempts">,
+  { attempts, state }: Pick<Delivery, "attempts" | "state">,
   code: ErrorCode,
   { now, age, isClockOff, retry, isHeld, random }: Circumstances,
 ): { readonly state: "queued" | "ambiguous" | "parked"; readonly due: number } {
   const isOver = age > retry.for;
-  const isAmbiguous = code === "PEER_AMBIGUOUS";
+  const isUnanswered = code === "PEER_AMBIGUOUS";
+  // An attempt that found nobody tells nothing of the one before.
+  const isAmbiguous = isUnanswered || (state === "ambiguous" && code === unreached);
   const mayPass = consequenceOf(code).retry || code === "STORE_CONFLICT" || (isClockOff && timed.has(code));
-  const again = mayPass && !isOver && !(isAmbiguous && isHeld);
+  const again = mayPass && !isOver && !(isUnanswered && isHeld);
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
   return { state: again ? (isAmbiguous ? "ambiguous" : "queued") : "parked", due: now + pause };
 }

@@ -119,7 +119,7 @@ test("a conflict is looked at again: what somebody else committed is found then"
     isHeld: false,
     random: 0,
   };
-  const delivery = { attempts: 1 };
+  const delivery = { attempts: 1, state: "queued" } as const;
   expect(afterFailure(delivery, "STORE_CONFLICT", at)).toEqual({ state: "queued", due: 1_010 });
   expect(afterFailure(delivery, "PEER_REFUSED", at).state).toBe("parked");
   // A clock that was set meanwhile makes a certificate look expired.

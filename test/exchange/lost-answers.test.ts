@@ -108,6 +108,19 @@ test("a proof of delivery that is sooner than the answer to the push is taken on
   await until("the proof is here", async () => (await proofs("EARLY.1")).includes("hospital-b"));
 });
 
+test("a partner that has the push, lost its answer and then was down is asked for its receipt, and not sent the record again", async () => {
+  const is = (code: string) => until(code, async () => (await deliveryOf("DOWN.1", "push"))?.code === code);
+  toB.cutAnswers();
+  await send("DOWN.1");
+  await is("PEER_AMBIGUOUS");
+  toB.cut();
+  await is("PEER_UNREACHABLE");
+  toB.mend();
+  const pushed = async () => (await trace("DOWN.1")).steps.find(({ event }) => event === "pushed");
+  await until("pushed", async () => (await pushed()) !== undefined);
+  expect((await pushed())?.detail).toBe("receipt verified, asked for again");
+});
+
 test("two registrations under one message id: the first one's receipt stands, the other is refused, signed, and leaves nothing", async () => {
   const message = "ab".repeat(16);
   const of = (name: string) =>
@@ -151,11 +164,12 @@ test("a partner that takes everything and never answers is given up after its ti
   await until("and delivered", () => exchange.documentsAtB().size >= names.length);
 });
 
-/** A cable to a port: it can cut every connection behind its first request, once that was answered into nothing. */
+/** A cable to a port: it can cut every connection behind its first request, once that was answered into nothing, or all of them. */
 async function openCable(to: () => number) {
   const open = new Set<Socket>();
-  let isCutting = false;
+  let [isCutting, isCut] = [false, false];
   const server = createServer((near) => {
+    if (isCut) return void near.destroy();
     const far = connect(to(), "127.0.0.1");
     let taken = 0;
     for (const socket of [near, far]) {
@@ -180,8 +194,12 @@ async function openCable(to: () => number) {
     cutAnswers: () => {
       isCutting = true;
     },
+    cut: () => {
+      isCut = true;
+      for (const socket of open) socket.destroy();
+    },
     mend: () => {
-      isCutting = false;
+      [isCutting, isCut] = [false, false];
     },
     close: async () => {
       for (const socket of open) socket.destroy();
