@@ -3,6 +3,7 @@ import { Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
+import { unreached } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
@@ -91,7 +92,8 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
  * Why a system does not get a report any more, one that waited, that it refused before or is sent once more: it is cancelled, or the system
  * has what replaces it; and no cancellation of what it was never sent.
  */
-export function overtakenAt({ store }: Site, { code, id, author, key }: StoredRecord, delivery: Delivery) {
+export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord, delivery: Delivery) {
+  const { store } = site;
   const others =
     code === cancelled
       ? store.deliveries
@@ -105,12 +107,24 @@ export function overtakenAt({ store }: Site, { code, id, author, key }: StoredRe
       ? { code: cancelled, reason: "the system was never sent what it cancels" }
       : undefined;
   // One that was sent and not answered may be there, and its cancellation follows it.
-  const isUnsent = delivery.attempts === 1;
-  if (code === cancelled && (isUnsent || told.some(({ state }) => state === "delivered")))
+  if (code === cancelled && (told.some(({ state }) => state === "delivered") || isUnsent(site, delivery)))
     return { code: cancelled, reason: "its author has cancelled it" };
   return store.messages.hasTaken(replacedAt(delivery), sealedBy(author, key))
     ? { code: replaced, reason: "its author has replaced it, and the system has what replaces it" }
     : undefined;
+}
+
+/** Whether no attempt to send a report has reached its system, and no person had it go on who may know more. */
+function isUnsent({ store: { steps } }: Site, { id, record, destination, attempts, state }: Delivery): boolean {
+  if (attempts === 1) return true;
+  const failed = steps.of([record ?? id]).filter(({ station, peer }) => station === "deliver" && peer === destination);
+  const isDecided = steps.of([id]).length > 0;
+  return (
+    state === "queued" &&
+    !isDecided &&
+    failed.length > 0 &&
+    failed.every(({ code }) => code === unreached || code === null)
+  );
 }
 
 /** In the delivery ledger: what a system has the replacement of. */

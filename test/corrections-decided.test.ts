@@ -10,13 +10,13 @@ let pki: string;
 beforeAll(async () => {
   pki = await testPki();
 });
-/** HIS B: what it was sent, whether it refuses reports, and until when it answers no correction. */
+/** HIS B: what it was sent, whether it refuses reports, or answers nothing to one, and until when it answers no correction. */
 let [got, isRefusing, answering]: [string[], boolean, Promise<void>] = [[], false, Promise.resolve()];
+let silent: Promise<void> | undefined;
 let his: Awaited<ReturnType<typeof mllpSource.listen>>;
 let exchange: TestExchange;
-beforeEach(async () => {
-  [got, isRefusing, answering] = [[], false, Promise.resolve()];
-  const options = mllpSource.options.parse({ host: "127.0.0.1", port: 0 });
+async function listen(port: number): Promise<void> {
+  const options = mllpSource.options.parse({ host: "127.0.0.1", port });
   const context = { log: () => undefined, signal: new AbortController().signal };
   const answer = { accepted: false, code: "CDA_INVALID", reason: "refused" } as const;
   his = await mllpSource.listen(
@@ -25,12 +25,18 @@ beforeEach(async () => {
       const { messageType } = readMsh(Buffer.concat(await Array.fromAsync(body)));
       got.push(messageType.slice(0, 7));
       if (/^MDM\^T1[01]/.test(messageType)) await answering;
+      else await silent;
       const isRefused = isRefusing && /^MDM\^T(02|10)/.test(messageType);
       return { duplicate: false, answer: Promise.resolve(isRefused ? answer : { accepted: true }) };
     },
     context,
   );
-  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: his.address.slice(his.address.lastIndexOf(":") + 1) });
+}
+const port = (): string => his.address.slice(his.address.lastIndexOf(":") + 1);
+beforeEach(async () => {
+  [got, isRefusing, answering, silent] = [[], false, Promise.resolve(), undefined];
+  await listen(0);
+  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: port() });
 });
 afterEach(async () => {
   await exchange.close();
@@ -149,5 +155,36 @@ test("a report that a person has sent to HIS B once more is cancelled there once
     "told",
     async () => (await all()).length > 2 && (await all()).every(({ state }) => state === "delivered"),
   );
+  expect(got).toEqual(["MDM^T02", "MDM^T02", "MDM^T11"]);
+});
+
+const deferred = (code: string): boolean =>
+  exchange.log.some((line) => line.event === "deliver.deferred" && line.fields.code === code);
+
+test("a report that was tried while HIS B was down does not go there once it is cancelled, nor does its cancellation", async () => {
+  await his.stop();
+  const { record } = await sent("queued");
+  await until("tried in vain", () => deferred("PEER_UNREACHABLE"));
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("both wait", async () => (await deliveries(record)).length === 2);
+  await listen(Number(port()));
+  await until("both have ended", async () => (await deliveries(record)).every(({ state }) => state === "discarded"));
+  expect(got).toEqual([]);
+});
+
+test("a report that HIS B may have got before it went down goes there with its cancellation", async () => {
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  silent = promise;
+  const { record } = await sent("inflight");
+  const stopped = his.stop();
+  await until("not answered", () => deferred("PEER_AMBIGUOUS"));
+  answer();
+  await stopped;
+  await until("tried in vain", () => deferred("PEER_UNREACHABLE"));
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("both wait", async () => (await deliveries(record)).length === 2);
+  silent = undefined;
+  await listen(Number(port()));
+  await until("both have ended", async () => (await deliveries(record)).every(({ state }) => state === "delivered"));
   expect(got).toEqual(["MDM^T02", "MDM^T02", "MDM^T11"]);
 });
