@@ -3,17 +3,12 @@
  * that has it; what was replaced is told to those who have the one before. Everything is a delivery, committed with the
  * message's acknowledgement or with the record that replaces.
  */
-import { contentOf } from "../envelope/index.ts";
-import { codeOf, Fault } from "../errors.ts";
-import { commandMediaType, writeCommand } from "../formats/command.ts";
+import { codeOf } from "../errors.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, StoredRecord, Token } from "../store/store.ts";
-import { isConsenting, isOvertaken, overtaken, toldOfConsent } from "./consents.ts";
-import type { Sent } from "./delivery.ts";
-import { isMerging, type ToldChange, toldOfMerge } from "./merge.ts";
-import { ask } from "./partner.ts";
-import { newDelivery, receiptOf, recordOf } from "./route.ts";
+import type { Notice } from "./notices.ts";
+import { newDelivery } from "./route.ts";
 import type { Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
@@ -21,9 +16,6 @@ import type { DocumentFacts } from "./validate.ts";
 /** Code of what was cancelled, and of a cancellation whose report has not come yet. */
 export const cancelled = "CANCELLED";
 export const cancelledAhead = "CANCELLED_AHEAD";
-
-/** What `notify` tells of, sealed in its delivery: the document that another house has. */
-type Notice = { readonly action: "cancel" | "replace"; readonly uniqueId: string; readonly manifestSha256: string };
 
 /** How a system's own name of a document (TXA-12) is kept with the document's item. */
 export const nameJoin = ({ store }: Site, system: string, { written }: DocumentName): string =>
@@ -89,14 +81,14 @@ function withdraw(site: Site, document: Item): readonly Change[] {
   return records.flatMap((record) => [
     store.records.mark(record.id, { code: cancelled, reason: "its report was cancelled" }),
     step(site, record.id, "route", "cancelled", { code: cancelled }),
-    ...(record.code === "SHADOW"
-      ? []
-      : [
+    ...(isForRegistry(site, record)
+      ? [
           store.deliveries.add({
             ...newDelivery(site, "change", record.channel, config.registryPartner),
             record: record.id,
           }),
-        ]),
+        ]
+      : []),
     ...(record.id === document.record
       ? [
           ...endedPushes(site, openPushes(site, record.id)),
@@ -109,6 +101,13 @@ function withdraw(site: Site, document: Item): readonly Change[] {
 }
 
 const maxDeliveries = 1000;
+
+/** What is pushed alone, or to nobody, has no entry that could change, or be named. */
+const isForRegistry = ({ store }: Site, { id: record, state }: StoredRecord): boolean =>
+  state === "registered" ||
+  store.deliveries
+    .list({ record, limit: maxDeliveries })
+    .some((each) => each.kind === "register" && each.state !== "discarded");
 
 /** Pushes of a record that have not ended: a partner may have got one that was tried and not answered. */
 const openPushes = ({ store }: Site, record: Id): readonly Delivery[] =>
@@ -143,7 +142,8 @@ export const replacesJoin = (key: Token): string => `replaces:${key}`;
 /** A house is about to be handed a document that was replaced since it asked: it is told of that as well, before it gets anything. */
 export async function tellReplacedSince(site: Site, key: Token): Promise<void> {
   const missing = replacing(site, key).flatMap(({ record: id, facts }) => {
-    if (id === null || site.store.records.find(id)?.code !== null) return [];
+    const record = id === null ? undefined : site.store.records.find(id);
+    if (id === null || record?.code !== null || !isForRegistry(site, record)) return [];
     return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id));
   });
   if (missing.length === 0) return;
@@ -189,17 +189,21 @@ const replacedBy = ({ store }: Site, { relatedDocuments }: DocumentEntry): reado
     .filter(({ origin }) => origin === "own");
 
 /** What is committed with a record: notices, and STORE_CONFLICT where a house that none of them is for gets what it replaces meanwhile. */
-export const noticesWith = (site: Site, { id, entry }: Pick<Sealed, "id" | "entry">): readonly Change[] => [
-  ...replacedBy(site, entry).flatMap(({ id: old }) => {
-    const { steps, deliveries } = site.store;
+export function noticesWith(
+  site: Site,
+  { id, entry, channel }: Pick<Sealed, "id" | "entry" | "channel">,
+): readonly Change[] {
+  if (!channel.route.includes("repository")) return [];
+  const { steps, deliveries } = site.store;
+  const since = replacedBy(site, entry).flatMap(({ id: old }) => {
     const untried = openPushes(site, old).filter(({ attempts }) => attempts === 0);
     return [
       steps.withNoOther(old, "released", steps.peers(old, "released")),
       deliveries.unsent(untried.map((push) => push.id)),
     ];
-  }),
-  ...replacementNotices(site, id, entry),
-];
+  });
+  return [...since, ...replacementNotices(site, id, entry)];
+}
 
 /** One notice for each house that retrieved, was pushed, or receipted the record. */
 function notices(
@@ -225,72 +229,4 @@ function notices(
   return houses.map((org) =>
     store.deliveries.add({ ...newDelivery(site, "notify", of.channel, org), record, payload }),
   );
-}
-
-/** Tells the registry what has changed: an entry is deprecated (only by who registered it), two ids are one patient's, or what a patient allows. */
-export async function change(site: Site, delivery: Delivery): Promise<Sent> {
-  if (isConsenting(delivery) && isOvertaken(site, delivery)) return overtaken;
-  const { command, named, ...told } = isMerging(delivery)
-    ? toldOfMerge(delivery)
-    : isConsenting(delivery)
-      ? toldOfConsent(site, delivery)
-      : deprecation(site, delivery);
-  const asked = await ask(site, delivery.destination, {
-    path: "/registry/changes",
-    purpose: "change",
-    message: delivery.id,
-    messageType: "change",
-    content: [await contentOf(command, "command", commandMediaType)],
-    answers: ["receipt"],
-  }).catch((thrown: unknown) => {
-    throw delivery.record === null ? thrown : unlessLost(site, delivery, thrown);
-  });
-  await receiptOf(site, delivery, asked, [named]);
-  return { changes: asked.kept, ...told, answer: "receipt verified" };
-}
-
-/** A registry that does not know what it has signed for has lost it: what is changed there follows what is registered again. */
-function unlessLost(site: Site, { destination }: Delivery, thrown: unknown): unknown {
-  if (!(thrown instanceof Fault) || codeOf(thrown.cause) !== "DOCUMENT_UNKNOWN") return thrown;
-  site.doubt(destination);
-  return new Fault("PEER_BUSY", `${destination} does not know what it has signed to have; asking what it has lost`, {
-    cause: thrown,
-  });
-}
-
-function deprecation(site: Site, delivery: Delivery): ToldChange {
-  const { entry, manifestSha256 } = registeredRecord(site, delivery);
-  const { uniqueId } = entry as DocumentEntry;
-  const command = writeCommand<"change">({ command: "change", action: "deprecate", uniqueId, manifestSha256 });
-  return { command, named: manifestSha256, event: "deprecated" };
-}
-
-/** Tells a house that a record it has was cancelled, or which one replaces it. */
-export async function notify(site: Site, delivery: Delivery): Promise<Sent> {
-  const { action, uniqueId, manifestSha256 } = delivery.payload as Notice;
-  const record = action === "replace" ? registeredRecord(site, delivery) : recordOf(site, delivery);
-  const by = { entry: record.entry as DocumentEntry, manifestSha256: record.manifestSha256 };
-  const command = writeCommand<"correction">({
-    command: "correction",
-    uniqueId,
-    manifestSha256,
-    by: action === "replace" ? by : null,
-  });
-  const asked = await ask(site, delivery.destination, {
-    path: "/repository/documents",
-    purpose: "notify",
-    message: delivery.id,
-    messageType: "correction",
-    content: [await contentOf(command, "command", commandMediaType)],
-    answers: ["receipt"],
-  });
-  await receiptOf(site, delivery, asked, [manifestSha256]);
-  return { changes: asked.kept, event: "notified", answer: action };
-}
-
-/** What is not registered yet cannot be changed there, nor found by others: it waits its turn. */
-function registeredRecord(site: Site, delivery: Delivery): StoredRecord {
-  const record = recordOf(site, delivery);
-  if (record.state !== "registered") throw new Fault("PEER_BUSY", "the record is not registered yet; this follows it");
-  return record;
 }
