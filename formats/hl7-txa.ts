@@ -43,6 +43,17 @@ export function documentNames(message: Uint8Array, facts: MessageFacts): Documen
   return { own: null, parent: null, confidentiality: "", ...names, orders: [...orders] };
 }
 
+/** What a message calls its document (TXA-12), for the order of messages: a cancellation need not name the patient. */
+export function documentNamed(message: Uint8Array, facts: MessageFacts): readonly string[] {
+  for (const segment of segments(message)) {
+    if (segment.name === "OBX") break;
+    if (segment.name !== "TXA") continue;
+    const own = nameOf(fieldsOf(segment, facts)[12] ?? "", facts);
+    return own ? [`TXA ${own.written}`] : [];
+  }
+  return [];
+}
+
 /** EI-1 alone, or under the OID of EI-3, as documents name themselves: root, or root^extension. */
 function nameOf(field: string, facts: MessageFacts): DocumentName | null {
   const { component, repetition } = facts.separators;

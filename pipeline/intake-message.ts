@@ -12,7 +12,7 @@ import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { collect, readMessage, stageMessage } from "./message-blob.ts";
 import type { Pace } from "./pace.ts";
-import { openPatientOrder, type Turn } from "./patient-order.ts";
+import { openPatientOrder, turnsIn } from "./patient-order.ts";
 import { tellRepetition } from "./repetition.ts";
 import { pass, type Site } from "./site.ts";
 import { staging } from "./staging.ts";
@@ -50,7 +50,7 @@ export function openMessageIntake(
 ): { readonly intake: MessageIntake; resume(): Promise<void>; again(id: Id): Promise<void> } {
   const { store, config, log } = site;
   const lanes = openLanes(lanesOf);
-  const order = openPatientOrder();
+  const turnOf = turnsIn(openPatientOrder());
   const verdicts = openVerdicts(site, take, pace);
   /** Of messages that are being judged, what may come sooner than their verdict: repetitions get the same. */
   const answers = new Map<Id, Promise<Verdict>>();
@@ -92,7 +92,7 @@ export function openMessageIntake(
     if (before) return await repeated(before, sha256, bytes, facts, system, arrival);
     // Its place among its patient's messages is taken before it is spooled: a small one never overtakes a large one.
     const named = isForeseen ? [] : patientsNamed(bytes, facts);
-    const turn = order.enter(named);
+    const turn = turnOf(bytes, facts, named);
     const message: SpooledMessage = { id: store.newId(), system, sender: arrival.sender, bytes, facts, turn };
     const row = {
       ...arrivalRow(site, message.id, system, arrival, sha256),
@@ -155,8 +155,6 @@ export function openMessageIntake(
       if (!blob) throw new Fault("STORE_DAMAGED", "a spooled message is not in the store; restore it from a backup");
       return await readMessage(store, blob);
     });
-
-  const turnOf = (bytes: Uint8Array, facts: MessageFacts): Turn => order.enter(patientsNamed(bytes, facts));
 
   /** The verdict, or that it is stored where that is the answer, or where the verdict takes longer than it may. */
   const judge = (message: SpooledMessage): Omit<Awaited<ReturnType<Deliver>>, "duplicate"> => {

@@ -1,7 +1,10 @@
-/** Messages of one patient are judged one after the other, as they came; a message of two patients (a merge) waits for both. */
+/** Messages of one patient, or of one document, are judged one after the other, as they came; a message of two patients (a merge) waits for both. */
+import type { MessageFacts } from "../formats/hl7.ts";
+import { patientsNamed } from "../formats/hl7-merge.ts";
+import { documentNamed } from "../formats/hl7-txa.ts";
 
 export type Turn = {
-  /** Resolves when everything before it that names one of its patients has left. */
+  /** Resolves when everything before it that names one of its patients, or its document, has left. */
   readonly ready: Promise<unknown>;
   /** Its work is done, or there is none. */
   leave(): void;
@@ -11,7 +14,7 @@ const ofNobody: Turn = { ready: Promise.resolve(), leave: () => undefined };
 
 export type PatientOrder = { enter(patients: readonly string[]): Turn };
 
-/** Keys are what messages call their patients; who has none waits for nobody. */
+/** Keys are what messages call their patients and documents; who has none waits for nobody. */
 export function openPatientOrder(): PatientOrder {
   const last = new Map<string, Promise<unknown>>();
   return {
@@ -29,3 +32,9 @@ export function openPatientOrder(): PatientOrder {
     },
   };
 }
+
+/** The place of a message: behind those of its patients, whom a cancellation need not name, and of its document. */
+export const turnsIn =
+  (order: PatientOrder) =>
+  (message: Uint8Array, facts: MessageFacts, patients = patientsNamed(message, facts)): Turn =>
+    order.enter([...patients, ...documentNamed(message, facts)]);
