@@ -195,7 +195,9 @@ export const schema = z.strictObject({
       order: z
         .enum(["patient", "none"])
         .default("patient")
-        .describe("Deliveries of one patient to one system keep their order."),
+        .describe(
+          "What keeps its order on its way to one system: deliveries of one patient, or (none) of one document and its corrections.",
+        ),
     })
     .prefault({})
     .describe("How deliveries are repeated."),

@@ -15,6 +15,7 @@ import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isCancellation, overtakenAt, replacedWith } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
+import { orderOf } from "./delivery-order.ts";
 import { tlsOf } from "./identity.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
@@ -25,10 +26,11 @@ import { type Site, utcSeconds } from "./site.ts";
 import { deliveredMessage } from "./transform.ts";
 import { chunks } from "./validate.ts";
 
-/** The deliveries that a received record asks for, in order per patient where the configuration says so. */
-export function deliveriesFor(site: Site, channel: InboundChannel, { record, facts }: Received): readonly Change[] {
+/** The deliveries that a received record asks for, in their order. */
+export function deliveriesFor(site: Site, channel: InboundChannel, received: Received): readonly Change[] {
   const { store, config } = site;
-  const order = config.delivery.order === "patient" ? (record.patients[0] ?? null) : null;
+  const { record, facts } = received;
+  const order = orderOf(site, received);
   return channel.deliver.flatMap(({ to }) => {
     const system = config.own.systems[to];
     const kind = system?.mllp?.connect ? "message" : "study";

@@ -11,6 +11,7 @@ import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { channelOf, deliveriesFor, partOf, recordOf, settled } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
+import { orderOf } from "./delivery-order.ts";
 import { currently } from "./merge.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
 import { type Admission, differsFrom, type IdentifyPayload, identified, numberOf, type Person } from "./patient.ts";
@@ -30,7 +31,7 @@ export function begin(
 ): readonly Change[] {
   if (channel.deliver.every(({ identity }) => identity === "original")) return deliveriesFor(site, channel, received);
   const { record } = received;
-  const order = site.config.delivery.order === "patient" ? (record.patients[0] ?? null) : null;
+  const order = orderOf(site, received);
   const payload: IdentifyPayload = { admission };
   const delivery = newDelivery(site, "identify", channel.name, site.config.site);
   return [site.store.deliveries.add({ ...delivery, record: record.id, order, payload })];
