@@ -3,7 +3,7 @@
  * target is told in order until it has taken it. A target that is down holds up nothing but its own notices.
  */
 import { codeOf, reasonOf } from "../errors.ts";
-import type { Change } from "../store/store.ts";
+import type { Change, Id } from "../store/store.ts";
 import { type Alert, type AlertFacts, alertsIn, turnsOf } from "./alert-decisions.ts";
 import { type Target, type Told, targetsOf } from "./alert-targets.ts";
 import { certificates } from "./readiness.ts";
@@ -27,6 +27,8 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
   const targets = targetsOf(site, wanted);
   const stopping = new AbortController();
   const telling = new Map<string, Promise<void>>();
+  /** Told, while the disk was too full to say so. */
+  const unmarked = new Set<Id>();
   let looking: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
@@ -46,7 +48,11 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
       if (!telling.has(target.name))
         telling.set(
           target.name,
-          tellAll(target).finally(() => telling.delete(target.name)),
+          tellAll(target)
+            .catch((thrown: unknown) =>
+              log("alert.unmarked", { peer: target.peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),
+            )
+            .finally(() => telling.delete(target.name)),
         );
   };
   const noticesOf = (state: Told["state"], { kind, subject, says }: Alert, now: Date): readonly Change[] =>
@@ -65,7 +71,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
       if (!next || (wait > 0 && wait <= maxPauseMs) || stopping.signal.aborted) return;
       try {
         // What is under way at a stop may finish: cut off, it would be told twice.
-        await tell(next.body, AbortSignal.any([site.signal, AbortSignal.timeout(tellMs)]));
+        if (!unmarked.has(next.id)) await tell(next.body, AbortSignal.any([site.signal, AbortSignal.timeout(tellMs)]));
       } catch (thrown) {
         if (site.signal.aborted) return;
         if (Date.now() - Date.parse((JSON.parse(next.body) as Told).at) > giveUpMs) {
@@ -86,7 +92,9 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
         const pause = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(attempt - 1, 20));
         return await store.commit([store.alerts.again(next.id, attempt, Date.now() + pause)]);
       }
+      unmarked.add(next.id);
       await store.commit([store.alerts.told(next.id)]);
+      unmarked.delete(next.id);
     }
   };
 

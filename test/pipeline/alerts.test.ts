@@ -1,0 +1,57 @@
+/** What alerts are told of while something of the house or of its targets is wrong. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { Fault } from "../../errors.ts";
+import type { Store } from "../../store/store.ts";
+import { type AlertSite, openAlertSite } from "../alert-site.ts";
+import { testPki, until } from "../sites.ts";
+import { listenWebhook, type WebhookListener } from "../webhook-listener.ts";
+
+let pki: string;
+let at: AlertSite;
+const webhooks: WebhookListener[] = [];
+beforeEach(async () => {
+  pki = await testPki();
+  at = await openAlertSite(pki);
+});
+afterEach(async () => {
+  await at.close();
+  for (const webhook of webhooks.splice(0)) webhook.stop();
+});
+const listen = async (...given: Parameters<typeof listenWebhook> extends [string, ...infer More] ? More : never) => {
+  const webhook = await listenWebhook(pki, ...given);
+  webhooks.push(webhook);
+  return webhook;
+};
+const alertsTo = (...targets: readonly WebhookListener[]): string =>
+  `{ every: 100ms, webhooks: [${targets.map(({ target }) => target).join(", ")}] }`;
+const gap = { key: "journal-gap", kind: "journal-gap", subject: "", says: "1 acknowledged and not in the index" };
+const open = () => at.store.commit([at.store.alerts.raise(gap, new Date().toISOString())]);
+
+test("a disk that is full when an alert was told: it is told once, and marked once there is room", async () => {
+  const unheard: unknown[] = [];
+  const hear = (thrown: unknown): void => void unheard.push(thrown);
+  process.on("unhandledRejection", hear);
+  await open();
+  let [looks, isFull] = [0, false];
+  const webhook = await listen((response) => {
+    isFull = true;
+    response.writeHead(204).end();
+  });
+  const commit: Store["commit"] = async (...of) => {
+    if (isFull) throw new Fault("STORE_FULL", "the disk is full; free space");
+    return await at.store.commit(...of);
+  };
+  const opened = (): ReturnType<Store["alerts"]["open"]> => {
+    looks += 1;
+    return at.store.alerts.open();
+  };
+  at.begin(alertsTo(webhook), { store: { ...at.store, commit, alerts: { ...at.store.alerts, open: opened } } });
+  await until("told", () => isFull);
+  const before = looks;
+  await until("looked at again and again", () => looks > before + 3);
+  isFull = false;
+  await until("marked", () => at.store.alerts.first().length === 0);
+  expect(unheard).toEqual([]);
+  expect(webhook.posted).toMatchObject([{ state: "resolved", kind: "journal-gap" }]);
+  process.off("unhandledRejection", hear);
+});
