@@ -2,6 +2,7 @@
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { readCrl } from "../envelope/crl.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
+import { authorities } from "./authorities.ts";
 import { expiryOf } from "./expiry.ts";
 import { goneChannels } from "./gone.ts";
 import type { Reconciler } from "./reconcile.ts";
@@ -16,6 +17,9 @@ export type Check = {
   readonly says: string;
   readonly code?: ErrorCode;
 };
+
+/** A check of something that ends: days that are left, and the step that has been passed. */
+export type Expiring = Check & { readonly days?: number; readonly step?: number };
 
 /** Something that has to listen for the site to be whole. */
 export type Listener = { readonly name: string; readonly address: string; isListening(): boolean };
@@ -52,7 +56,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   const watch = (): void => {
     if (!listeners) return;
     laying = site.store.reserve.lay().catch(() => undefined);
-    for (const { check, state, says, code, step } of cheap() as readonly (Check & { step?: number })[]) {
+    for (const { check, state, says, code, step } of cheap() as readonly Expiring[]) {
       const now = `${state} ${step ?? ""}`;
       const before = told.get(check) ?? "pass ";
       told.set(check, now);
@@ -130,11 +134,7 @@ const noInodes = "but no inodes (df -i): nothing above 64 KiB is accepted; remov
 const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
 
 /** As they were loaded: new files count from the next start. Revocation lists as they are now. */
-export function certificates({
-  identity,
-  tls,
-  now,
-}: Pick<Site, "identity" | "tls" | "now">): readonly (Check & { readonly days?: number })[] {
+export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tls" | "now">): readonly Expiring[] {
   const at = now();
   const [tlsDer] = pemToDer(tls.certificate);
   const { signer, self, legacy } = identity;
@@ -145,7 +145,7 @@ export function certificates({
   const ends = Object.entries(own).flatMap(([name, der]) =>
     der ? [{ name, end: readCertificate(der).notAfter }] : [],
   );
-  const { anchors, crls, crlStaleMs, revocation } = identity.trust;
+  const { crls, crlStaleMs, revocation } = identity.trust;
   const lists = revocation === "require" ? crls.map(nextUpdateOf) : [];
   return [
     ...ends.map(({ name, end }) => {
@@ -163,14 +163,7 @@ export function certificates({
         says: `expires in ${days} d, on ${day}; have it issued anew`,
       } as const;
     }),
-    ...anchors.flatMap((der) => {
-      const { subjectText, notAfter } = readCertificate(der);
-      const { days, step } = expiryOf(notAfter, at);
-      // One that has ended may still be trusted for what it issued once (decision 35).
-      if (!step) return [];
-      const says = `ends in ${days} d, on ${notAfter.toISOString().slice(0, 10)}; every house needs the next one beside it`;
-      return [{ check: `certificate authority ${subjectText}`, step, days, state: "warn", says } as const];
-    }),
+    ...authorities({ identity, now }),
     ...lists
       .filter((end) => end < at)
       .slice(0, 1)

@@ -1,11 +1,14 @@
 /** What alerts are told of while something of the house or of its targets is wrong. */
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
+import { certificates } from "../../pipeline/readiness.ts";
 import type { Store } from "../../store/store.ts";
 import { type AlertSite, openAlertSite } from "../alert-site.ts";
 import { testPki, until } from "../sites.ts";
 import { listenWebhook, type WebhookListener } from "../webhook-listener.ts";
 
+const dayMs = 24 * 3_600_000;
 let pki: string;
 let at: AlertSite;
 const webhooks: WebhookListener[] = [];
@@ -54,4 +57,21 @@ test("a disk that is full when an alert was told: it is told once, and marked on
   expect(unheard).toEqual([]);
   expect(webhook.posted).toMatchObject([{ state: "resolved", kind: "journal-gap" }]);
   process.off("unhandledRejection", hear);
+});
+
+test("an authority that two files name is told of once, and so is everything else", async () => {
+  const webhook = await listen();
+  const { identity } = at.site;
+  const anchors = [...identity.trust.anchors, ...identity.trust.anchors];
+  const { notAfter } = readCertificate(anchors[0] ?? new Uint8Array());
+  const now = (): Date => new Date(notAfter.getTime() - 40 * dayMs);
+  await open();
+  const twice = { ...identity, trust: { ...identity.trust, anchors } };
+  at.begin(alertsTo(webhook), { now, identity: twice });
+  await until("told", () => webhook.posted.some(({ state }) => state === "resolved"));
+  const raised = webhook.posted.filter(({ subject }) => subject.startsWith("authority"));
+  expect(raised.map(({ subject }) => subject)).toEqual(["authority O=SEMRS, CN=SEMRS exchange CA 60"]);
+  expect(
+    certificates({ ...at.site, now, identity: twice }).filter(({ check }) => check.includes("authority")),
+  ).toHaveLength(1);
 });
