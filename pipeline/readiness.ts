@@ -136,7 +136,7 @@ const mebibytes = (bytes: number): number => Math.floor(bytes / 1024 / 1024);
 /** As they were loaded: new files count from the next start. Revocation lists as they are now. */
 export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tls" | "now">): readonly Expiring[] {
   const at = now();
-  const [tlsDer] = pemToDer(tls.certificate);
+  const [tlsDer, ...chain] = pemToDer(tls.certificate);
   const { signer, self, legacy } = identity;
   const own = {
     ...{ sign: signer.certificate, decrypt: self.decrypt, tls: tlsDer },
@@ -163,7 +163,7 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
         says: `expires in ${days} d, on ${day}; have it issued anew`,
       } as const;
     }),
-    ...authorities({ identity, now }),
+    ...authorities({ identity, now }, own, chain),
     ...lists
       .filter((end) => end < at)
       .slice(0, 1)

@@ -46,12 +46,12 @@ export function holder(name: string, rsa?: { readonly bits: number; readonly exp
 export const period = { notBefore: new Date("2026-01-01T00:00:00Z"), notAfter: new Date("2027-01-01T00:00:00Z") };
 let serial = 1;
 
-/** A certificate of v3 for `subject` by `issuer`; `changed` for a serial number or an algorithm of its own. */
+/** A certificate of v3 for `subject` by `issuer`; `changed` for a serial number, an algorithm or an end of its own. */
 export function certify(
   subject: Holder,
   issuer: Holder,
   extras: readonly Extra[],
-  changed: { readonly serial?: Uint8Array; readonly identifier?: Uint8Array } = {},
+  changed: { readonly serial?: Uint8Array; readonly identifier?: Uint8Array; readonly notAfter?: Date } = {},
 ): Uint8Array {
   serial += 1;
   const identifier = changed.identifier ?? identifierOf(issuer.key);
@@ -60,7 +60,7 @@ export function certify(
     integer(changed.serial ?? serial),
     identifier,
     nameOf(issuer.name),
-    sequence(time(period.notBefore), time(period.notAfter)),
+    sequence(time(period.notBefore), time(changed.notAfter ?? period.notAfter)),
     nameOf(subject.name),
     subject.publicKey.export({ format: "der", type: "spki" }),
     tlv(context(3), extensionsOf(extras)),
