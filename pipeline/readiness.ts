@@ -56,7 +56,8 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   const watch = (): void => {
     if (!listeners) return;
     laying = site.store.reserve.lay().catch(() => undefined);
-    for (const { check, state, says, code, step } of cheap() as readonly Expiring[]) {
+    const checks: readonly Expiring[] = cheap();
+    for (const { check, state, says, code, step } of checks) {
       const now = `${state} ${step ?? ""}`;
       const before = told.get(check) ?? "pass ";
       told.set(check, now);
@@ -66,6 +67,12 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
       if (state === "pass") site.log("health.passed", fields);
       else if (state === "warn") site.log("health.warned", fields, "warn");
       else site.log("health.failed", fields, "error");
+    }
+    // A stop, an authority or the revocation lists have a line while there is something to say.
+    for (const [check, before] of told) {
+      if (checks.some((each) => each.check === check)) continue;
+      told.delete(check);
+      if (before !== "pass ") site.log("health.passed", { station: check, reason: "over" });
     }
   };
   const timer = setInterval(watch, watchMs).unref();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { initPki } from "../commands/pki/index.ts";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
+import type { LogFields } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { expiryOf } from "../pipeline/expiry.ts";
 import { loadKeys } from "../pipeline/identity.ts";
@@ -81,6 +82,7 @@ describe("checks that fail", () => {
   let readiness: Readiness;
   let at = new Date();
   let authorityEnds: Date;
+  const logged: string[] = [];
   beforeAll(async () => {
     const [pki, data] = [await testPki(), mkdtempSync(join(tmpdir(), "semrs-ready-"))];
     const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), {
@@ -91,8 +93,9 @@ describe("checks that fail", () => {
     const { identity, tls, storageKey } = loadKeys(config);
     const crls = pemToDer(readFileSync(join(pki, "ca.crl"), "utf8"), "X509 CRL");
     store = await openStore({ folder: config.own.data, key: storageKey, now: () => at });
+    const log = (event: string, { station }: LogFields = {}): void => void logged.push(`${event} ${station}`);
     const site = {
-      ...{ config, tls, store, log: () => undefined, now: () => at, signal: new AbortController().signal },
+      ...{ config, tls, store, log, now: () => at, signal: new AbortController().signal },
       identity: { ...identity, trust: { ...identity.trust, crls } },
     } as unknown as Site;
     authorityEnds = readCertificate(identity.trust.anchors[0] ?? new Uint8Array()).notAfter;
@@ -136,6 +139,17 @@ describe("checks that fail", () => {
     expect(await told(-19.5)).toEqual([
       "warn certificate authority O=SEMRS, CN=SEMRS exchange CA: ends in 19 d, on DAY; every house needs the next one beside it",
     ]);
+  });
+
+  test("what a person has paused is told when it begins and when it is over, each time", async () => {
+    const stop = { kind: "channel", name: "reports", reason: "r", since: now.toISOString() } as const;
+    logged.length = 0;
+    for (const mode of ["paused", undefined, "draining"] as const) {
+      await store.commit([mode ? store.stops.put({ ...stop, mode }) : store.stops.end("channel", "reports")]);
+      readiness.opened([]);
+    }
+    expect(logged).toEqual(["warned", "passed", "warned"].map((each) => `health.${each} channel reports`));
+    await store.commit([store.stops.end("channel", "reports")]);
   });
 
   test("a store that takes nothing more, and cannot be read", async () => {
