@@ -48,7 +48,8 @@ const maxDoublings = 30;
 /**
  * What somebody else has committed meanwhile is found by the next attempt, so that a conflict is tried again, too.
  * Tried again with backoff until `retry.for` milliseconds after it was made, else parked; what may have arrived is ambiguous,
- * and parked at once where a person decides (`isHeld`). `attempts` counts this one; `now` and `due` are milliseconds since 1970, `age` those since it was made.
+ * and parked at once where a person decides (`isHeld`); `due` of what is parked is since when. `attempts` counts this one; `now`
+ * and `due` are milliseconds since 1970, `age` those since it was made.
  */
 export function afterFailure(
   { attempts, state }: Pick<Delivery, "attempts" | "state">,
@@ -62,7 +63,8 @@ export function afterFailure(
   const mayPass = consequenceOf(code).retry || code === "STORE_CONFLICT" || (isClockOff && timed.has(code));
   const again = mayPass && !isOver && !(isUnanswered && isHeld);
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
-  return { state: again ? (isAmbiguous ? "ambiguous" : "queued") : "parked", due: now + pause };
+  if (!again) return { state: "parked", due: now };
+  return { state: isAmbiguous ? "ambiguous" : "queued", due: now + pause };
 }
 
 /** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */

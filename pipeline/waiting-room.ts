@@ -145,9 +145,10 @@ export function openWaitingRoom(
   };
 
   const hold = async ({ code, reason, items }: Omit<Extract<Decision, { now: "hold" }>, "now">): Promise<void> => {
+    const since = site.now().toISOString();
     await store.commit(
       items.flatMap(({ id }) => [
-        store.items.mark(id, { state: "held", code, reason }),
+        store.items.mark(id, { state: "held", code, reason, since }),
         step(site, id, "assemble", "held", { code }),
       ]),
     );

@@ -25,7 +25,7 @@ export type Alerts = {
   again(id: Id, attempts: number, due: number): Change;
   /** The oldest notice of each target, due or not: the ones after it wait. */
   first(): readonly Notice[];
-  /** The oldest thing that is held or parked. */
+  /** The oldest thing that is held or parked, by when it began to be. */
   heldSince(): number | null;
   /** When a system sent last; undefined if it never did. */
   lastOf(system: string): number | undefined;
@@ -61,9 +61,9 @@ export function openAlerts(db: Database): Alerts {
     first: () => db.all("SELECT *, min(id) AS first FROM alert_notice GROUP BY target").map(read),
     heldSince: () => {
       const held = db.get("SELECT min(since) AS since FROM item WHERE state = 'held'")?.since;
-      const parked = db.get("SELECT min(created_at) AS since FROM delivery WHERE state = 'parked'")?.since;
-      const times = [held, parked].filter((each) => typeof each === "string").map((each) => Date.parse(each));
-      return times.length > 0 ? Math.min(...times) : null;
+      const parked = db.get("SELECT min(due) AS since FROM delivery WHERE state = 'parked'")?.since;
+      const times = [typeof held === "string" ? Date.parse(held) : null, parked].filter((each) => each != null);
+      return times.length > 0 ? Math.min(...times.map(Number)) : null;
     },
     lastOf: (system) => {
       const row = db.get("SELECT id FROM arrival WHERE source = ? ORDER BY id DESC LIMIT 1", system);

@@ -20,7 +20,7 @@ export type Item = {
   readonly state: ItemState;
   readonly code: string | null;
   readonly reason: string | null;
-  /** When it began to wait (ISO 8601). */
+  /** When it began to wait, or to be held (ISO 8601). */
   readonly since: string;
   readonly record: Id | null;
   /** Sealed at rest. */

@@ -121,7 +121,7 @@ test("a conflict is looked at again: what somebody else committed is found then"
   };
   const delivery = { attempts: 1, state: "queued" } as const;
   expect(afterFailure(delivery, "STORE_CONFLICT", at)).toEqual({ state: "queued", due: 1_010 });
-  expect(afterFailure(delivery, "PEER_REFUSED", at).state).toBe("parked");
+  expect(afterFailure(delivery, "PEER_REFUSED", at)).toEqual({ state: "parked", due: at.now });
   // A clock that was set meanwhile makes a certificate look expired.
   expect(afterFailure(delivery, "ENVELOPE_NOT_OPENED", at).state).toBe("parked");
   expect(afterFailure(delivery, "ENVELOPE_NOT_OPENED", { ...at, isClockOff: true }).state).toBe("queued");

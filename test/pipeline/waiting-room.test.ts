@@ -287,3 +287,15 @@ test.each(["the instance", "its note"])(
     expect(store.items.byKey("instance", uids[0] ?? "")).toMatchObject([{ state: "discarded", code: "REJECTED" }]);
   },
 );
+
+test("what waited in vain is held from then on, not since it came", async () => {
+  await open("10m");
+  await arrive(study);
+  await room.stop();
+  const waiting = store.items.list({ state: "waiting", kind: "instance", limit: 10 });
+  await store.commit(waiting.map(({ id }) => store.items.mark(id, { since: "2026-01-01T00:00:00.000Z" })));
+  const before = Date.now();
+  room = openWaitingRoom(site, async () => undefined, askPacs(site), openPace());
+  await until("held", () => store.items.list({ state: "held", limit: 10 }).length === study.length);
+  expect(store.alerts.heldSince()).toBeGreaterThanOrEqual(before);
+});

@@ -46,7 +46,8 @@ test("what waits is what is due or was tried, by its oldest; what a person decid
       delivery({ destination: "his", createdAt: at(3), due: 99, attempts: 1, state: "ambiguous" }),
       delivery({ destination: "pacs", createdAt: at(1), due: 99 }),
       delivery({ destination: "pacs", createdAt: at(2), due: 0, state: "delivered" }),
-      delivery({ destination: "pacs", createdAt: at(4), due: 0, state: "parked" }),
+      // Parked is when its last attempt failed, however long it was tried before.
+      delivery({ destination: "pacs", createdAt: at(0), due: Date.parse(at(4)), state: "parked" }),
     ].map((row) => store.deliveries.add(row)),
   );
   expect(await store.scans.queues(10)).toEqual([{ destination: "his", since: Date.parse(at(3)), count: 2 }]);
