@@ -1,6 +1,9 @@
 /** Syslog over TLS to a server that is real: every message in its frame, and nothing to one that nobody trusts. */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { createServer, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sendSyslog } from "../../connectors/syslog.ts";
 import { facilities, severities, syslogFrame, writeSyslog } from "../../formats/syslog.ts";
@@ -55,4 +58,29 @@ test("nothing is sent to a server that shows another authority's certificate, or
   await stop();
   await expect(to(port, tlsOf("hospital-a"))).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
   expect(listener.messages.length).toBe(before);
+});
+
+test.each([
+  ["whose own server is down: it ends right behind the handshake", (socket: TLSSocket) => void socket.end()],
+  ["that breaks the connection off", (socket: TLSSocket) => void socket.destroy()],
+])("nothing counts as taken by a proxy %s", async (_what, leave) => {
+  const read = (name: string) => readFileSync(join(pki, name), "utf8");
+  const proxy = createServer({ key: read("registry/tls.key"), cert: read("registry/tls.crt") }, leave);
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  const { port } = proxy.address() as AddressInfo;
+  await expect(
+    sendSyslog({ host: "127.0.0.1", port, tls: tlsOf("hospital-a") }, [message("x")], signal),
+  ).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  proxy.close();
+});
+
+test("nor by a server that does not trust the house's certificate, and says nothing of it", async () => {
+  const stranger = await testPki();
+  const mistrusting = await listenSyslog(stranger, "registry");
+  const tls = { ...tlsOf("hospital-a"), ca: readFileSync(join(stranger, "ca.crt"), "utf8") };
+  await expect(
+    sendSyslog({ host: "127.0.0.1", port: mistrusting.port, tls }, [message("x")], signal),
+  ).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  expect(mistrusting.messages).toEqual([]);
+  await mistrusting.stop();
 });
