@@ -29,18 +29,32 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
   const telling = new Map<string, Promise<void>>();
   /** Told, while the disk was too full to say so. */
   const unmarked = new Set<Id>();
+  /** Whether targets that are new have been told of what is open. */
+  let isMet = false;
   let looking: Promise<void> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   const look = async (): Promise<void> => {
     const now = site.now();
     const holding = alertsIn(await factsOf(site, reconciler), wanted, now.getTime());
-    const { raised, resolved } = turnsOf(store.alerts.open() as readonly Alert[], holding);
+    const open = store.alerts.open() as readonly Alert[];
+    const { raised, resolved } = turnsOf(open, holding);
+    // One of which nothing is known has heard of no begin; before anything was known of any, all had.
+    const names = isMet ? undefined : store.alerts.targets();
+    const fresh = names ? targets.filter(({ name }) => !names.includes(name)) : [];
+    const known = targets.filter((target) => !fresh.includes(target));
+    const goingOn = open.filter((alert) => !resolved.includes(alert));
     const changes = [
-      ...raised.flatMap((alert) => [store.alerts.raise(alert, now.toISOString()), ...noticesOf("raised", alert, now)]),
-      ...resolved.flatMap((alert) => [store.alerts.resolve(alert.key), ...noticesOf("resolved", alert, now)]),
+      ...(isMet ? [] : store.alerts.know(targets.map(({ name }) => name))),
+      ...goingOn.flatMap((alert) => noticesOf("raised", alert, now, fresh)),
+      ...raised.flatMap((alert) => [
+        store.alerts.raise(alert, now.toISOString()),
+        ...noticesOf("raised", alert, now, targets),
+      ]),
+      ...resolved.flatMap((alert) => [store.alerts.resolve(alert.key), ...noticesOf("resolved", alert, now, known)]),
     ];
     if (changes.length > 0) await store.commit(changes);
+    isMet = true;
     for (const { kind, subject, says } of raised)
       log("alert.raised", { station: kind, peer: subject, reason: says }, "error");
     for (const { kind, subject } of resolved) log("alert.resolved", { station: kind, peer: subject });
@@ -55,8 +69,13 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
             .finally(() => telling.delete(target.name)),
         );
   };
-  const noticesOf = (state: Told["state"], { kind, subject, says }: Alert, now: Date): readonly Change[] =>
-    targets.map(({ name }) => {
+  const noticesOf = (
+    state: Told["state"],
+    { kind, subject, says }: Alert,
+    now: Date,
+    to: readonly Target[],
+  ): readonly Change[] =>
+    to.map(({ name }) => {
       const id = store.newId();
       const told: Told = { id, site: site.config.site, at: now.toISOString(), state, kind, subject, says };
       return store.alerts.tell({ id, target: name, body: JSON.stringify(told), attempts: 0, due: now.getTime() });

@@ -23,6 +23,10 @@ export type Alerts = {
   /** Told, or given up. */
   told(id: Id): Change;
   again(id: Id, attempts: number, due: number): Change;
+  /** Names of the targets that have been told of all that is open; undefined where none ever were. */
+  targets(): readonly string[] | undefined;
+  /** These are they from now on: what another one was still to be told is forgotten. */
+  know(targets: readonly string[]): readonly Change[];
   /** The oldest notice of each target, due or not: the ones after it wait. */
   first(): readonly Notice[];
   /** The oldest thing that is held or parked, by when it began to be. */
@@ -32,6 +36,9 @@ export type Alerts = {
   /** Whether a system sent anything between two times. */
   hasSent(system: string, from: number, to: number): boolean;
 };
+
+const knowSql = `INSERT INTO meta (name, value) VALUES ('alert-targets', ?)
+  ON CONFLICT (name) DO UPDATE SET value = excluded.value`;
 
 export function openAlerts(db: Database): Alerts {
   const read = (row: Row): Notice => ({
@@ -57,6 +64,14 @@ export function openAlerts(db: Database): Alerts {
     told: (id) => change("DELETE FROM alert_notice WHERE id = ?", id),
     again: (id, attempts, due) =>
       change("UPDATE alert_notice SET attempts = ?, due = ? WHERE id = ?", attempts, Math.round(due), id),
+    targets: () => {
+      const row = db.get("SELECT value FROM meta WHERE name = 'alert-targets'");
+      return row && (JSON.parse(Buffer.from(row.value as Uint8Array).toString()) as string[]);
+    },
+    know: (targets) => [
+      change(knowSql, Buffer.from(JSON.stringify(targets))),
+      change("DELETE FROM alert_notice WHERE target NOT IN (SELECT value FROM json_each(?))", JSON.stringify(targets)),
+    ],
     // The bare columns are of the row with the least id (SQLite's rule for min).
     first: () => db.all("SELECT *, min(id) AS first FROM alert_notice GROUP BY target").map(read),
     heldSince: () => {

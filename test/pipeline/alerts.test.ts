@@ -75,3 +75,36 @@ test("an authority that two files name is told of once, and so is everything els
     certificates({ ...at.site, now, identity: twice }).filter(({ check }) => check.includes("authority")),
   ).toHaveLength(1);
 });
+
+test("a target that is added later is told of what is open, and of no end whose begin it has not heard", async () => {
+  const [one, two, three] = [await listen(), await listen(), await listen()];
+  const states = (webhook: WebhookListener) => webhook.posted.map(({ state, kind }) => `${state} ${kind}`);
+  const store = { ...at.store, missing: [{}] as unknown as Store["missing"] };
+  const first = at.begin(alertsTo(one), { store });
+  await until("the first is told", () => one.posted.length === 1);
+  await first.stop();
+  const second = at.begin(alertsTo(one, two), { store });
+  await until("the second is told of what is open", () => two.posted.length === 1);
+  await second.stop();
+  const third = at.begin(alertsTo(two, three));
+  await until("the second is told of the end", () => two.posted.length === 2);
+  await third.stop();
+  // The first is another one by now: it knows of nothing that is open.
+  at.begin(alertsTo(one, two, three), { store });
+  await until("all are told of the next", () =>
+    [one, two, three].every(({ posted }) => posted.at(-1)?.state === "raised"),
+  );
+  const [begin, end] = ["raised journal-gap", "resolved journal-gap"];
+  expect([one, two, three].map(states)).toEqual([[begin, begin], [begin, end, begin], [begin]]);
+});
+
+test("what a target was still to be told is forgotten with it, and not told when it comes back", async () => {
+  const down = await listen((response) => void response.writeHead(503).end());
+  const store = { ...at.store, missing: [{}] as unknown as Store["missing"] };
+  const first = at.begin(alertsTo(down), { store });
+  await until("tried", () => at.store.alerts.first().some(({ attempts }) => attempts > 0));
+  await first.stop();
+  at.begin(alertsTo(await listen()));
+  await until("over", () => at.store.alerts.open().length === 0);
+  await until("nothing is left to be told", () => at.store.alerts.first().length === 0);
+});
