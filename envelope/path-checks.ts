@@ -21,7 +21,8 @@ const understood = new Set<string>([
 ]);
 const maxSerialHex = 40;
 
-export const refuse = (what: string): Fault => new Fault("CERTIFICATE_INVALID", what);
+export const refuse = (what: string, cause?: Fault): Fault =>
+  new Fault("CERTIFICATE_INVALID", what, cause ? { cause } : {});
 
 export function checkMayIssue({ isCa, keyUsage, subjectText, publicKey }: Certificate): void {
   if (!isCa) throw refuse(`${subjectText} issued a certificate and is no CA`);

@@ -71,21 +71,19 @@ export function validatePath(
     vouching: new Set(),
   };
   const until = climb(search, end, [end]);
-  if (until === undefined) throw refuse(search.causes[0] ?? "no path leads to a trusted CA");
+  if (until === undefined)
+    throw search.causes.find(isOfStale) ?? search.causes[0] ?? refuse("no path leads to a trusted CA");
   if (cache.size >= maxCachedPaths) cache.clear();
   if (isCurrent) cache.set(end.sha256, { from: at.getTime(), until });
 }
 
-/** What was refused for its certificate while a revocation list is stale may hold once that is renewed: REVOCATION_STALE. */
-export function orStale(thrown: unknown, site: { readonly identity: { readonly trust: Trust }; now(): Date }): unknown {
-  if (!isOfCertificate(thrown)) return thrown;
-  const [{ crls, crlStaleMs = 0 }, now] = [site.identity.trust, site.now().getTime()];
-  const isStale = readable(crls, readCrl).some(({ nextUpdate }) => nextUpdate.getTime() + crlStaleMs < now);
-  return isStale ? new Fault("REVOCATION_STALE", thrown.message, { cause: thrown }) : thrown;
+/** What was refused because of a revocation list that has ended may hold once that is renewed: REVOCATION_STALE. */
+export function orStale(thrown: unknown): unknown {
+  return isOfStale(thrown) ? new Fault("REVOCATION_STALE", thrown.message, { cause: thrown }) : thrown;
 }
 
-const isOfCertificate = (thrown: unknown): thrown is Fault =>
-  thrown instanceof Fault && (thrown.code === "CERTIFICATE_INVALID" || isOfCertificate(thrown.cause));
+const isOfStale = (thrown: unknown): thrown is Fault =>
+  thrown instanceof Fault && (thrown.code === "REVOCATION_STALE" || isOfStale(thrown.cause));
 
 type Search = {
   readonly anchors: readonly Certificate[];
@@ -97,7 +95,7 @@ type Search = {
   readonly revokedBy: Date;
   /** Shared with the searches for those who signed revocation lists. */
   readonly budget: { steps: number };
-  readonly causes: string[];
+  readonly causes: unknown[];
   /** Signers of lists whose own path is being looked for: a list may speak for its own signer (PKITS 4.14.30). */
   readonly vouching: ReadonlySet<string>;
 };
@@ -106,7 +104,7 @@ type Search = {
 function climb(search: Search, top: Certificate, path: readonly Certificate[]): number | undefined {
   search.budget.steps -= 1;
   if (search.budget.steps < 0 || path.length > maxPath) {
-    search.causes.push(`no path within ${maxPath} certificates`);
+    search.causes.push(refuse(`no path within ${maxPath} certificates`));
     return undefined;
   }
   for (const issuer of [...search.anchors, ...search.others]) {
@@ -124,7 +122,7 @@ function tryPath(search: Search, path: readonly Certificate[], anchor: Certifica
   try {
     return holdsUntil(search, [...path].reverse(), anchor);
   } catch (thrown) {
-    search.causes.push((thrown as Error).message);
+    search.causes.push(thrown);
     return undefined;
   }
 }

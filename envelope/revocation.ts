@@ -1,4 +1,5 @@
 /** Whether a certificate is revoked (RFC 5280 6.3.3): by the lists at hand, for every reason, or it counts as not known and is refused. */
+import { Fault } from "../errors.ts";
 import { type Certificate, readCertificate } from "./certificate.ts";
 import { type Crl, type Revoked, readCrl, removeFromCrl } from "./crl.ts";
 import { allReasons, type DistributionPoint, pointKeys } from "./distribution-point.ts";
@@ -20,13 +21,17 @@ export type Lists = {
 /** DER of the trusted authorities, and of the lists at hand. */
 type Authorities = { readonly anchors: readonly Uint8Array[]; readonly crls: readonly Uint8Array[] };
 
-/** Until when it is certain that this certificate is not revoked; throws CERTIFICATE_INVALID otherwise. */
+/**
+ * Until when it is certain that this certificate is not revoked; throws CERTIFICATE_INVALID otherwise, with REVOCATION_STALE as
+ * its cause where a list that speaks for it has ended.
+ */
 export function notRevokedUntil(subject: Certificate, issuer: Certificate, lists: Lists): number {
   const { crls, at, now, staleMs } = lists;
   const endOf = (crl: Crl): number => crl.nextUpdate.getTime() + staleMs;
   const isCurrent = (crl: Crl): boolean => crl.thisUpdate <= now && endOf(crl) >= now.getTime();
   const complete = crls.filter(({ base }) => base === null).sort(newestFirst);
   let [covered, until] = [0, Number.POSITIVE_INFINITY];
+  let isStale = false;
   let cause = `no revocation list of ${issuer.subjectText}; add it under trust.crls`;
   if (issuer.keyUsage && !issuer.keyUsage.includes("cRLSign"))
     cause = `${issuer.subjectText} may not sign revocation lists`;
@@ -37,8 +42,9 @@ export function notRevokedUntil(subject: Certificate, issuer: Certificate, lists
       if ((reasons & ~covered) === 0) continue;
       const signed = isCurrent(crl) ? lists.signerOf(crl) : undefined;
       if (!signed) {
-        if (endOf(crl) < now.getTime())
-          cause = `the revocation list of ${issuer.subjectText} is stale since ${crl.nextUpdate.toISOString()}; fetch it again`;
+        if (endOf(crl) >= now.getTime()) continue;
+        isStale = true;
+        cause = `the revocation list of ${issuer.subjectText} is stale since ${crl.nextUpdate.toISOString()}; fetch it again`;
         continue;
       }
       const delta = crls
@@ -51,7 +57,8 @@ export function notRevokedUntil(subject: Certificate, issuer: Certificate, lists
     }
     if (covered === allReasons) return until;
   }
-  throw refuse(covered === 0 ? cause : `no revocation list of ${issuer.subjectText} for every reason`);
+  const says = covered === 0 ? cause : `no revocation list of ${issuer.subjectText} for every reason`;
+  throw isStale ? refuse(says, new Fault("REVOCATION_STALE", says)) : refuse(says);
 }
 
 /**

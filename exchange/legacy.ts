@@ -76,7 +76,7 @@ export function openLegacy(exchange: Exchange, onLegacy: OnLegacy): TakeLegacy {
       attempt.succeeded();
       log("repository.received", { peer: org, reason: `semrs-2017, ${result.outcome}` }, "warn");
     } catch (failure) {
-      const thrown = orStale(failure, exchange);
+      const thrown = orStale(failure);
       // What passes (a full disk) leaves the envelope without an answer: the same octets may come again.
       if (isOfHere(thrown)) attempt.succeeded();
       if (!held || consequence(thrown).retry) throw thrown;

@@ -205,7 +205,7 @@ async function respond(
     await answer(exchange, { request, response }, opened, answered);
     exchange.passed(resource.station, resource.path, "ok", performance.now() - started);
   } catch (failure) {
-    const thrown = orStale(failure, exchange);
+    const thrown = orStale(failure);
     admitted?.left();
     holding?.left();
     const isTold = sender?.org === peer?.org && (opened ? !isUnopened(thrown) : isOfSender(thrown));

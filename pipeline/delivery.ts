@@ -147,7 +147,7 @@ export function openDeliveryLoop<T extends Together>(
       const changes = await bySlices(sent, turn, (each, n) => delivered(deliveries[n] ?? first, each, started));
       await commitWaiting(first.id, changes.flat());
     } catch (failure) {
-      const thrown = orStale(failure, site);
+      const thrown = orStale(failure);
       if (isStopped && site.signal.aborted) return;
       // What is wrong with one of them is no reason to refuse the others: each is sent by itself, unless somebody paused meanwhile.
       if (queued.length > 1 && !consequenceOf(codeOf(thrown)).retry)
@@ -172,7 +172,7 @@ export function openDeliveryLoop<T extends Together>(
       );
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (failure) {
-      const thrown = orStale(failure, site);
+      const thrown = orStale(failure);
       const isEnded = store.deliveries.stateOf(id) === "discarded";
       if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
     } finally {

@@ -75,6 +75,7 @@ export function list(
   extras: readonly Extra[] = [],
   ofEntry: readonly Extra[] = [],
   thisUpdate: Date = period.notBefore,
+  nextUpdate: Date = period.notAfter,
 ): Uint8Array {
   const more = ofEntry.length > 0 ? [extensionsOf(ofEntry)] : [];
   const entries = revoked.map((each) => sequence(each, time(period.notBefore), ...more));
@@ -84,7 +85,7 @@ export function list(
     identifierOf(issuer.key),
     nameOf(issuer.name),
     time(thisUpdate),
-    time(period.notAfter),
+    time(nextUpdate),
     ...(entries.length > 0 ? [sequence(...entries)] : []),
     tlv(context(0), extensionsOf(numbered)),
   );

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { oids } from "../../envelope/algorithms.ts";
 import { integer, tag, tlv } from "../../envelope/cms/der.ts";
-import { orStale, revokedAt } from "../../envelope/index.ts";
+import { orStale, revokedAt, validatePath } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import { authorityExtras, certify, holder, list, period, signerExtras } from "./certificates.ts";
 
@@ -49,23 +49,34 @@ test("an authority of another name is passed over", () => {
   expect(revokedAt(certificate, { anchors: before, crls: [list(root, named)] })).toEqual(period.notBefore);
 });
 
-describe("what a stale list may be the cause of", () => {
-  const invalid = new Fault("CERTIFICATE_INVALID", "no list");
-  const hidden = new Fault("ENVELOPE_NOT_OPENED", "no list", { cause: invalid });
-  const at = (now: number, crlStaleMs = 0) => ({
-    identity: { trust: { anchors, crls: [list(root)], revocation: "require", crlStaleMs } as const },
-    now: () => new Date(now),
-  });
-  const end = period.notAfter.getTime();
-  const ofAnother = new Fault("ENVELOPE_NOT_OPENED", "no key");
+describe("what a list that has ended may be the cause of", () => {
+  const stranger = holder("stranger");
+  const after = new Date(period.notAfter.getTime() + 1);
+  const beyond = new Date(after.getTime() + 86_400_000);
+  const refusal = (crls: readonly Uint8Array[], crlStaleMs = 0): unknown => {
+    try {
+      return validatePath(certificate, [], { anchors, crls, revocation: "require", crlStaleMs }, later, after);
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+  const ended = list(root);
+  const current = list(root, named, [], [], period.notBefore, beyond);
+  const behind = (cause: unknown) => new Fault("ENVELOPE_NOT_OPENED", "no list", { cause });
   test.each([
-    ["a certificate, once a list has ended", invalid, at(end + 1), "REVOCATION_STALE"],
-    ["one behind what a partner is told", hidden, at(end + 1), "REVOCATION_STALE"],
-    ["while it still counts", invalid, at(end + 1, 2), "CERTIFICATE_INVALID"],
-    ["before its end", hidden, at(end), "ENVELOPE_NOT_OPENED"],
-    ["anything else", ofAnother, at(end + 1), "ENVELOPE_NOT_OPENED"],
-  ])("%s", (_what, thrown, site, code) => {
-    expect(orStale(thrown, site)).toMatchObject({ code });
+    ["a certificate that it speaks for", refusal([ended]), "REVOCATION_STALE"],
+    ["one behind what a partner is told", behind(refusal([ended])), "REVOCATION_STALE"],
+    ["none that is revoked, while it still counts", refusal([list(root, named)], 2), "CERTIFICATE_INVALID"],
+    ["none that another list has revoked", refusal([list(stranger), current]), "CERTIFICATE_INVALID"],
+    ["none of another authority", refusal([list(stranger)]), "CERTIFICATE_INVALID"],
+    [
+      "no certificate that TLS refused",
+      new Fault("CERTIFICATE_INVALID", "not who it should be"),
+      "CERTIFICATE_INVALID",
+    ],
+    ["nothing else", new Fault("ENVELOPE_NOT_OPENED", "no key"), "ENVELOPE_NOT_OPENED"],
+  ])("%s", (_what, thrown, code) => {
+    expect(orStale(thrown)).toMatchObject({ code });
   });
 });
 
