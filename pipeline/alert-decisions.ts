@@ -5,6 +5,7 @@ export const alertKinds = [
   "emergency",
   "silent-feed",
   "certificate",
+  "revocation",
   "disk",
   "reconciliation",
   "journal-gap",
@@ -26,6 +27,8 @@ export type AlertFacts = {
   readonly feeds: readonly { readonly system: string; readonly last: number; readonly hours: readonly boolean[] }[];
   /** Days that each certificate is good for; below zero it is over. */
   readonly certificates: readonly { readonly name: string; readonly days: number }[];
+  /** Revocation lists that should have been renewed: `over` once nothing is opened any more. */
+  readonly lists?: "late" | "over" | undefined;
   readonly disk: { readonly freeBytes: number; readonly minFreeBytes: number; readonly isOutOfFiles?: boolean };
   /** Undefined until it was looked at. */
   readonly isBalanced: boolean | undefined;
@@ -47,7 +50,7 @@ const minHours = 24;
 
 /** What holds now. */
 export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): readonly Alert[] {
-  const { queues, heldSince, emergencySince, feeds, certificates, disk, isBalanced, missing } = facts;
+  const { queues, heldSince, emergencySince, feeds, certificates, lists, disk, isBalanced, missing } = facts;
   return [
     ...queues
       .filter(({ since }) => now - since > limits.queueAge)
@@ -90,6 +93,10 @@ export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): r
           return alert("certificate", `${name} ${step}`, `the certificate ${name} ${when}; have it issued anew`);
         }),
     ),
+    ...(lists ? [alert("revocation", "late", "a revocation list should have been renewed; see trust.crls")] : []),
+    ...(lists === "over"
+      ? [alert("revocation", "over", "a revocation list has ended: nothing is opened any more; see trust.crls")]
+      : []),
     ...(disk.freeBytes < disk.minFreeBytes
       ? [alert("disk", "", "the disk reserve is reached: nothing is accepted, what is queued still drains; free space")]
       : []),

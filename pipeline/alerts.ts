@@ -139,6 +139,8 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 async function factsOf(site: Site, reconciler: Reconciler): Promise<AlertFacts> {
   const { store, config, now } = site;
   const at = now().getTime();
+  const watched = certificates(site);
+  const stateOfLists = watched.find(({ check }) => check === "revocation lists")?.state;
   const feeds = Object.entries(config.own.systems)
     .filter(([, { mllp, dicom, directory }]) => mllp?.listen || dicom?.listen || directory)
     .flatMap(([system]) => {
@@ -155,7 +157,8 @@ async function factsOf(site: Site, reconciler: Reconciler): Promise<AlertFacts> 
     heldSince: store.alerts.heldSince(),
     emergencySince: store.emergencies.waiting().since,
     feeds,
-    certificates: certificates(site).flatMap(({ check, days }) =>
+    lists: stateOfLists && (stateOfLists === "fail" ? "over" : "late"),
+    certificates: watched.flatMap(({ check, days }) =>
       days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days }],
     ),
     disk: store.reserve.now(),

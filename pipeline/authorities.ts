@@ -1,8 +1,9 @@
-/** What is told of the authorities that a house trusts: how soon they end, and what still needs one that has. */
+/** What is told of the authorities that a house trusts: how soon they end, what still needs one that has, and how old their lists are. */
 import { readCertificate } from "../envelope/certificate.ts";
+import { type Crl, readCrl } from "../envelope/crl.ts";
 import { validatePath } from "../envelope/index.ts";
 import { expiryOf } from "./expiry.ts";
-import type { Expiring } from "./readiness.ts";
+import type { Check, Expiring } from "./readiness.ts";
 import type { Site } from "./site.ts";
 
 type Watched = Pick<Site, "identity" | "now">;
@@ -49,4 +50,37 @@ function needingOf({ identity, now }: Watched, own: Own, chain: readonly Uint8Ar
       ? [name]
       : [],
   );
+}
+
+/**
+ * The worst of the lists, of each scope the newest. One whose authority is not trusted, or has ended, keeps nothing new from being opened.
+ */
+export function revocationLists({ identity: { trust, signer }, now }: Watched): readonly Check[] {
+  const check = "revocation lists";
+  const { anchors, crls, crlStaleMs = 0, revocation } = trust;
+  const at = now();
+  const issuing = [...anchors, ...signer.chain].map(readCertificate).filter(({ notAfter }) => notAfter >= at);
+  const isIssued = ({ issuerKey, aki }: Crl): boolean =>
+    issuing.some(({ subjectKey, ski }) => subjectKey === issuerKey && (!aki || !ski || aki === ski));
+  const lists = revocation === "require" ? crls.map(readCrl) : [];
+  const newest = new Map(
+    lists
+      .sort((one, other) => one.thisUpdate.getTime() - other.thisUpdate.getTime())
+      .map((crl) => [[crl.issuerKey, crl.aki, crl.pointHex, crl.base === null].join(), crl]),
+  );
+  const late = [...newest.values()]
+    .filter(({ nextUpdate }) => nextUpdate < at)
+    .sort(
+      (one, other) =>
+        Number(isIssued(other)) - Number(isIssued(one)) || Number(one.nextUpdate) - Number(other.nextUpdate),
+    );
+  const [worst] = late;
+  if (!worst) return [];
+  const says = `should have been renewed on ${worst.nextUpdate.toISOString().slice(0, 10)}`;
+  if (!isIssued(worst)) {
+    const next = "take it out of trust.crls unless something needs it";
+    return [{ check, state: "warn", says: `${says}, and no authority that is good now has issued it; ${next}` }];
+  }
+  if (worst.nextUpdate.getTime() + crlStaleMs >= at.getTime()) return [{ check, state: "warn", says }];
+  return [{ check, state: "fail", says: `${says}; nothing is opened any more` }];
 }

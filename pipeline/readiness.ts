@@ -1,8 +1,7 @@
 /** Whether a site can do its work, one line a check: asked on `/health/ready`, watched all the time, told in the log when it changes. */
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
-import { readCrl } from "../envelope/crl.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
-import { authorities } from "./authorities.ts";
+import { authorities, revocationLists } from "./authorities.ts";
 import { expiryOf } from "./expiry.ts";
 import { goneChannels } from "./gone.ts";
 import type { Reconciler } from "./reconcile.ts";
@@ -152,8 +151,6 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
   const ends = Object.entries(own).flatMap(([name, der]) =>
     der ? [{ name, end: readCertificate(der).notAfter }] : [],
   );
-  const { crls, crlStaleMs, revocation } = identity.trust;
-  const lists = revocation === "require" ? crls.map(nextUpdateOf) : [];
   return [
     ...ends.map(({ name, end }) => {
       const { days, step } = expiryOf(end, at);
@@ -171,23 +168,8 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
       } as const;
     }),
     ...authorities({ identity, now }, own, chain),
-    ...lists
-      .filter((end) => end < at)
-      .slice(0, 1)
-      .map((end): Check => {
-        const isOver = end.getTime() + (crlStaleMs ?? 0) < at.getTime();
-        const says = `should have been renewed on ${end.toISOString().slice(0, 10)}${isOver ? "; nothing is opened any more" : ""}`;
-        return { check: "revocation lists", state: isOver ? "fail" : "warn", says };
-      }),
+    ...revocationLists({ identity, now }),
   ];
-}
-
-/** A list may be megabytes long and is looked at every few seconds: read once. */
-const nextUpdates = new WeakMap<Uint8Array, Date>();
-function nextUpdateOf(der: Uint8Array): Date {
-  const known = nextUpdates.get(der) ?? readCrl(der).nextUpdate;
-  nextUpdates.set(der, known);
-  return known;
 }
 
 function listening(listeners: readonly Listener[] | undefined, isStopping: boolean): Check {

@@ -4,7 +4,7 @@ import type { Trust } from "../../envelope/index.ts";
 import { certificates } from "../../pipeline/readiness.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { type AlertSite, openAlertSite } from "../alert-site.ts";
-import { authorityExtras, certify, holder, period, signerExtras } from "../envelope/certificates.ts";
+import { authorityExtras, certify, holder, list, period, signerExtras } from "../envelope/certificates.ts";
 import { testPki, until } from "../sites.ts";
 
 const dayMs = 24 * 3_600_000;
@@ -84,7 +84,44 @@ describe("an authority that has ended", () => {
       peer: "authority CN=root 0",
       reason: expect.stringContaining("has expired"),
     });
-    at.begin(syslog, of(by(next)));
+    const last = at.begin(syslog, of(by(next)));
     await until("over", () => lines("alert.resolved").length >= 5);
+    await last.stop();
+  });
+});
+
+describe("revocation lists", () => {
+  const end = period.notAfter;
+  const beyond = new Date(end.getTime() + 100 * dayMs);
+  const of = (issuer: typeof root, until = end, from = period.notBefore): Uint8Array =>
+    list(issuer, [], [], [], from, until);
+  const [renewed, stranger] = [new Date(period.notBefore.getTime() + dayMs), holder("stranger")];
+  const due = "should have been renewed on 2027-01-01";
+  const ofNone = `${due}, and no authority that is good now has issued it; take it out of trust.crls unless something needs it`;
+  test.each<[string, readonly Uint8Array[], number, readonly string[]]>([
+    ["that have ended", [of(next)], 2, [`fail revocation lists: ${due}; nothing is opened any more`]],
+    ["that still count", [of(next)], 0.5, [`warn revocation lists: ${due}`]],
+    ["that a newer one follows", [of(next), of(next, beyond, renewed)], 2, []],
+    ["of an authority that has ended", [of(root), of(next, beyond)], 2, [`warn revocation lists: ${ofNone}`]],
+    ["of one that is not trusted", [of(stranger), of(next, beyond)], 2, [`warn revocation lists: ${ofNone}`]],
+    ["of both", [of(stranger), of(next)], 2, [`fail revocation lists: ${due}; nothing is opened any more`]],
+  ])("%s", (_what, crls, days, expected) => {
+    const site = siteOf(by(next), by(next), { anchors: [ending, living], crls, crlStaleMs: dayMs }, days);
+    expect(told(site)).toEqual(expected);
+  });
+
+  test("are an alert once they should have been renewed, and another once nothing is opened", async () => {
+    const open = async (days: number, crls: readonly Uint8Array[]) => {
+      const site = siteOf(by(next), by(next), { anchors: [living], crls, crlStaleMs: dayMs }, days);
+      const before = at.log.length;
+      const alerting = at.begin("{ every: 100ms, syslog: [{ to: '127.0.0.1:1' }] }", site);
+      await until("told", () => at.log.slice(before).some(({ fields }) => fields.station === "revocation"));
+      await alerting.stop();
+      const lines = at.log.slice(before).filter(({ fields }) => fields.station === "revocation");
+      return lines.map(({ event, fields }) => `${event} ${fields.peer}`);
+    };
+    expect(await open(0.5, [of(next)])).toEqual(["alert.raised late"]);
+    expect(await open(2, [of(next)])).toEqual(["alert.raised over"]);
+    expect(await open(2, [of(next, beyond)])).toEqual(["alert.resolved late", "alert.resolved over"]);
   });
 });
