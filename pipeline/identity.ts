@@ -72,7 +72,7 @@ export function tlsOf({ file }: Config, keys: TlsKeys, tls: SystemTls): { readon
 }
 
 /** One list of revocations serves the whole site: the strictest channel says how stale it may be. */
-function crlStaleOf({ own }: Config): number {
+export function crlStaleOf({ own }: Config): number {
   const limits = own.channels.flatMap((channel) => (channel.kind === "inbound" ? [channel.open.crlStale] : []));
   return limits.length === 0 ? defaultCrlStaleMs : Math.min(...limits);
 }

@@ -4,9 +4,9 @@
  * they need it, so its parts are replaced within it, between two turns of the loop.
  */
 import { Fault, reasonOf } from "../errors.ts";
-import type { Channel, Config, System } from "./config.ts";
+import type { Config, System } from "./config.ts";
 import { findingText } from "./config-findings.ts";
-import { loadPartners } from "./identity.ts";
+import { crlStaleOf, loadPartners } from "./identity.ts";
 import type { Site } from "./site.ts";
 import { renewModules } from "./transform.ts";
 
@@ -49,11 +49,24 @@ export function reload({ config, log, renew }: Pick<Site, "config" | "log" | "re
   }
 }
 
-const needsStart = (next: Config, path: string): string =>
-  `${next.placeOf(path.split("."))} ${path} cannot be changed while the site runs; restart it`;
+const crlStale = "open.crlStale";
+
+function needsStart(next: Config, path: string): string {
+  const written = path === crlStale ? strictest(next) : path;
+  return `${next.placeOf(written.split("."))} ${written} cannot be changed while the site runs; restart it`;
+}
+
+/** Whose list may be least stale: what all channels go by stands there, or in none of them. */
+function strictest({ site, own }: Config): string {
+  const [first] = own.channels
+    .flatMap((channel) => (channel.kind === "inbound" ? [channel] : []))
+    .sort((one, other) => one.open.crlStale - other.open.crlStale);
+  return first ? `channels.${first.name}.${crlStale}` : `sites.${site}.run`;
+}
 
 /** Settings by the path at which the file has them. */
-function settings({ site, own, ...config }: Config): ReadonlyMap<string, string> {
+function settings(config: Config): ReadonlyMap<string, string> {
+  const { site, own } = config;
   const at = ["sites", site];
   const found = new Map<string, string>();
   const put = (path: readonly string[], value: unknown): void =>
@@ -90,14 +103,12 @@ function settings({ site, own, ...config }: Config): ReadonlyMap<string, string>
   for (const channel of own.channels) {
     // With what it names outside the file: rule sets and tables of lookups.
     put(["channels", channel.name], [channel, own.checks[channel.name], own.transforms[channel.name]]);
-    put(["channels", channel.name, "open", "crlStale"], staleOf(channel));
   }
+  put([crlStale], crlStaleOf(config));
   return found;
 }
 
 const entries = (_key: string, value: unknown): unknown => (value instanceof Map ? [...value] : value);
-
-const staleOf = (channel: Channel): number | null => (channel.kind === "inbound" ? channel.open.crlStale : null);
 
 const differing = (now: ReadonlyMap<string, string>, then: ReadonlyMap<string, string>): readonly string[] =>
   [...new Set([...now.keys(), ...then.keys()])].filter(

@@ -166,6 +166,25 @@ test("who is told of alerts, and who may ask the registry for what, is not said 
   writeFileSync(registry, before);
 });
 
+test("an inbound channel comes and goes; only how stale a revocation list may be takes a restart", async () => {
+  const other = join(at.folder, "hospital-b.yaml");
+  const before = readFileSync(other, "utf8");
+  const put = async (yaml: string): Promise<Reloaded> => {
+    writeFileSync(other, yaml);
+    return await at.admin("hospital-b").post<Reloaded>("/reload", {});
+  };
+  const beside = before
+    .replace("run: [incoming]", "run: [incoming, more]")
+    .replace(/\n {2}incoming:[^]*/, (incoming) => `${incoming}${incoming.replace("incoming", "more")}`);
+  const stricter = beside.replace(/crlStale: 24h([^]*)crlStale: 24h/, "crlStale: 24h$1crlStale: 2h");
+  expect(await put(beside)).toMatchObject({ changed: ["sites.hospital-b.run", "channels.more"] });
+  await expect(put(stricter)).rejects.toThrow(/:\d+ channels\.more\.open\.crlStale cannot be changed/);
+  expect(await put(before)).toMatchObject({ changed: ["sites.hospital-b.run", "channels.more"] });
+  const outbound = before.replace("run: [incoming]", "run: []");
+  expect(await put(outbound)).toMatchObject({ changed: ["sites.hospital-b.run", "channels.incoming"] });
+  await put(before);
+});
+
 test("semrs reload tells what changed; a bad file is exit 78", async () => {
   const where = ["--admin", `http://127.0.0.1:${at.env.A_ADMIN}`, "--data", join(at.folder, "data", "hospital-a")];
   edit("max: 5m", "max: 4m");
