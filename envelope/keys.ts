@@ -73,13 +73,24 @@ export function pair(
 ): { readonly key: KeyObject; readonly certificate: Certificate } {
   if (!der) throw new Fault("CONFIG_INVALID", "no certificate in the PEM file");
   const certificate = readCertificate(der);
-  const key = createPrivateKey(keyPem);
+  const key = privateKeyFrom(keyPem);
   if (!isPair(key, certificate))
     throw new Fault(
       "CONFIG_INVALID",
       `the private key is not the one of certificate ${certificate.sha256.slice(0, 8)}`,
     );
   return { key, certificate };
+}
+
+/** A private key from PEM; CONFIG_INVALID for what is none, or asks for a passphrase. */
+export function privateKeyFrom(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", "the private key cannot be read; it has to be PEM without a passphrase", {
+      cause,
+    });
+  }
 }
 
 /** `KeyObject.equals` of two kinds of keys leaves an error in OpenSSL's queue, which the next key that is read would be told with. */

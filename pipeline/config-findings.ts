@@ -141,8 +141,8 @@ const table = {
   KEY_MODE: ["error", "A private key can be read by others.", "chmod 600."],
   KEY_PAIR: [
     "error",
-    "Key and certificate do not belong together.",
-    "Put the certificate that was issued for this key beside it.",
+    "Key and certificate do not belong together, or the key cannot be read.",
+    "Put the certificate that was issued for this key beside it; a key is PEM without a passphrase.",
   ],
   KEY_SHARED: [
     "error",

@@ -7,8 +7,9 @@ import type { tlsOptions } from "../connectors/wire.ts";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import type { Identity, Partner } from "../envelope/identity.ts";
 import { checkSeparate, legacySignerFrom, legacyUnwrapperFrom } from "../envelope/index.ts";
-import { signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
-import { Fault } from "../errors.ts";
+import { pair, signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
+import { asymmetricAlgorithm } from "../envelope/recipient.ts";
+import { Fault, reasonOf } from "../errors.ts";
 import type { Config, System } from "./config.ts";
 
 /** PEM strings for TLS: what the REST server and client need. */
@@ -23,16 +24,18 @@ export type Keys = { readonly identity: Identity; readonly tls: TlsKeys; readonl
 /** Everything secret or trusted of one site. CONFIG_INVALID names the file that is missing or unreadable. */
 export function loadKeys(config: Config): Keys {
   const folder = config.own.keys;
-  const own = (name: string) => text(join(folder, name));
-  const anchors = config.trust.anchors.map(text);
   const partners = loadPartners(config);
+  const tls = pairIn(folder, "tls", (key, certificate) => {
+    pair(key, pemToDer(certificate)[0]);
+    return { key, certificate };
+  });
   return {
     identity: {
       org: config.site,
-      signer: signerFrom(own("sign.key"), own("sign.crt")),
-      unwrappers: [unwrapperFrom(own("decrypt.key"), own("decrypt.crt")), ...previous(folder)],
+      signer: pairIn(folder, "sign", signerFrom),
+      unwrappers: [pairIn(folder, "decrypt", unwrapperFrom), ...previous(folder)],
       trust: {
-        anchors: anchors.flatMap((pem) => pemToDer(pem)),
+        anchors: config.trust.anchors.flatMap((file) => certificatesIn(file, "put the authority's certificate there")),
         // Read by whoever keeps them current (exchange/revocation.ts); until then nothing is trusted.
         crls: [],
         revocation: "require",
@@ -42,7 +45,7 @@ export function loadKeys(config: Config): Keys {
       self: partner(config.site, { certificates: folder, profiles: ["semrs-2"], relays: [] }),
       partners,
     },
-    tls: { key: own("tls.key"), certificate: own("tls.crt"), ca: anchors.join("\n") },
+    tls: { ...tls, ca: config.trust.anchors.map(text).join("\n") },
     storageKey: storageKey(join(folder, "storage.key")),
   };
 }
@@ -59,8 +62,18 @@ export function loadPartners({ partners, site }: Pick<Config, "partners" | "site
 
 /** Until every partner has the new certificate, what is sealed for the old one still opens (refusal 76). */
 function previous(folder: string): readonly Unwrapper[] {
-  const file = join(folder, "decrypt.previous.key");
-  return existsSync(file) ? [unwrapperFrom(text(file), text(join(folder, "decrypt.previous.crt")))] : [];
+  return existsSync(join(folder, "decrypt.previous.key")) ? [pairIn(folder, "decrypt.previous", unwrapperFrom)] : [];
+}
+
+/** What is made of a key and its certificate, or CONFIG_INVALID that says which two files do not do for it. */
+function pairIn<T>(folder: string, name: string, from: (keyPem: string, certificatePem: string) => T): T {
+  const [key, certificate] = [`${name}.key`, `${name}.crt`];
+  const [keyPem, certificatePem] = [text(join(folder, key)), text(join(folder, certificate))];
+  try {
+    return from(keyPem, certificatePem);
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${join(folder, key)} with ${certificate}: ${reasonOf(cause)}`, { cause });
+  }
 }
 
 /** The TLS block of a system as its connector takes it; nothing where the wire is clear. */
@@ -132,13 +145,12 @@ function legacyPartner(org: string, { certificates: folder, transport }: Wanted)
 }
 
 function legacyKeys(folder: string): NonNullable<Identity["legacy"]> {
-  const own = (name: string) => text(join(folder, name));
-  const der = (name: string) => pemToDer(own(name))[0] ?? new Uint8Array();
+  const der = (name: string) => pemToDer(text(join(folder, name)))[0] ?? new Uint8Array();
   const names = ["sign", "decrypt", "tls", ...legacyNames];
   checkSeparate(Object.fromEntries(names.map((name) => [join(folder, `${name}.crt`), der(`${name}.crt`)])));
   return {
-    signer: legacySignerFrom(own("legacy-sign.key"), own("legacy-sign.crt")),
-    unwrapper: legacyUnwrapperFrom(own("legacy-decrypt.key"), own("legacy-decrypt.crt")),
+    signer: pairIn(folder, "legacy-sign", legacySignerFrom),
+    unwrapper: pairIn(folder, "legacy-decrypt", legacyUnwrapperFrom),
   };
 }
 
@@ -155,11 +167,20 @@ function checkDirect(partners: readonly Partner[]): void {
 }
 
 /** Those in one of a partner's files, at least one. */
-export function certificatesOf(org: string, folder: string, name: string): readonly Uint8Array[] {
-  const file = join(folder, `${name}.crt`);
+export const certificatesOf = (org: string, folder: string, name: string): readonly Uint8Array[] =>
+  certificatesIn(join(folder, `${name}.crt`), `ask ${org} for its ${name}.crt`, name === "decrypt");
+
+/** At least one, and each can be read: one that cannot would only be found out by what is sealed for it, and parked. */
+function certificatesIn(file: string, next: string, isSealedFor = false): readonly Uint8Array[] {
   const all = pemToDer(text(file));
-  if (all.length === 0)
-    throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ask ${org} for its ${name}.crt`);
+  const [first] = all;
+  if (!first) throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ${next}`);
+  try {
+    for (const der of all) readCertificate(der);
+    if (isSealedFor) asymmetricAlgorithm(first);
+  } catch (cause) {
+    throw new Fault("CONFIG_INVALID", `${file}: ${reasonOf(cause)}; ${next}`, { cause });
+  }
   return all;
 }
 

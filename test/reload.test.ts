@@ -175,8 +175,8 @@ test("an inbound channel comes and goes; only how stale a revocation list may be
   };
   const beside = before
     .replace("run: [incoming]", "run: [incoming, more]")
-    .replace(/\n {2}incoming:[^]*/, (incoming) => `${incoming}${incoming.replace("incoming", "more")}`);
-  const stricter = beside.replace(/crlStale: 24h([^]*)crlStale: 24h/, "crlStale: 24h$1crlStale: 2h");
+    .replace(/\n {2}incoming:[\s\S]*/, (incoming) => `${incoming}${incoming.replace("incoming", "more")}`);
+  const stricter = beside.replace(/crlStale: 24h([\s\S]*)crlStale: 24h/, "crlStale: 24h$1crlStale: 2h");
   expect(await put(beside)).toMatchObject({ changed: ["sites.hospital-b.run", "channels.more"] });
   await expect(put(stricter)).rejects.toThrow(/:\d+ channels\.more\.open\.crlStale cannot be changed/);
   expect(await put(before)).toMatchObject({ changed: ["sites.hospital-b.run", "channels.more"] });

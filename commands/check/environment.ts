@@ -1,5 +1,5 @@
 /** The machine a site will run on: its keys and certificates, its partners' certificates, revocation lists, folders, ports. */
-import { createPrivateKey, createPublicKey } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
@@ -7,7 +7,8 @@ import { dirname, join, relative, resolve } from "node:path";
 import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
 import { validatePath } from "../../envelope/index.ts";
-import { reasonOf } from "../../errors.ts";
+import { privateKeyFrom } from "../../envelope/keys.ts";
+import { Fault, orFault, reasonOf } from "../../errors.ts";
 import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
@@ -58,11 +59,14 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     if ((statSync(keyFile).mode & othersMay) !== 0) yield finding(keyFile, "KEY_MODE", "chmod 600");
     if (!certificate) continue;
     yield* validity(file, certificate, config, now);
-    const spki = (pem: string): string =>
-      createPublicKey(createPrivateKey(pem)).export({ format: "der", type: "spki" }).toString("hex");
-    const mine = spki(key);
-    if (mine !== certificate.publicKey.export({ format: "der", type: "spki" }).toString("hex"))
-      yield finding(file, "KEY_PAIR", `is not for ${purpose}.key`);
+    const readable = orFault(() => privateKeyFrom(key));
+    if (readable instanceof Fault) {
+      yield finding(keyFile, "KEY_PAIR", readable.message);
+      continue;
+    }
+    const spki = (of: KeyObject): string => of.export({ format: "der", type: "spki" }).toString("hex");
+    const mine = spki(createPublicKey(readable));
+    if (mine !== spki(certificate.publicKey)) yield finding(file, "KEY_PAIR", `is not for ${purpose}.key`);
     const other = seen.get(mine);
     if (other) yield finding(keyFile, "KEY_SHARED", `is the key of ${other}, too`);
     seen.set(mine, purpose);

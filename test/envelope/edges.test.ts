@@ -8,7 +8,7 @@ import { readCrl } from "../../envelope/crl.ts";
 import { ownerOf } from "../../envelope/identity.ts";
 import { verifyReceipt } from "../../envelope/index.ts";
 import { issueCertificate, issueCrl } from "../../envelope/issue.ts";
-import { algorithmOf, pair } from "../../envelope/keys.ts";
+import { algorithmOf, pair, privateKeyFrom } from "../../envelope/keys.ts";
 import { entriesOf, maxParts, partNumber, readManifest, writeManifest } from "../../envelope/manifest.ts";
 import { rootOf } from "../../envelope/part.ts";
 import { validatePath } from "../../envelope/path.ts";
@@ -169,6 +169,9 @@ describe("certificates and lists", () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "secp384r1" });
     expect(() => algorithmOf(privateKey)).toThrow(invalid(/signs nothing here/));
     expect(() => pair("", undefined)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+    expect(() => privateKeyFrom("-----BEGIN PRIVATE KEY-----")).toThrow(
+      expect.objectContaining({ code: "CONFIG_INVALID", message: expect.stringContaining("without a passphrase") }),
+    );
     const small = certify(holder("small", { bits: 1024 }), root, signerExtras);
     await expect(wrapFor(small, Buffer.alloc(32))).rejects.toEqual(invalid(/nothing is sealed for/));
   });

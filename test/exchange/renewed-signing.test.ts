@@ -1,4 +1,5 @@
 /** A house renews its certificate to sign: what it sealed and registered before is handed out, and taken, as it was. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
@@ -65,4 +66,18 @@ test("what the registry answers before its next certificate is trusted is parked
   for (const site of ["hospital-a", "hospital-b"] as const) await exchange.admin(site).post("/reload", {});
   await until("registered", () => isRegistered("EARLY"));
   await until("at HIS B", () => exchange.documentsAtB().has(sha256(report("EARLY"))));
+});
+
+test("a partner's certificate that cannot be read is not taken by a reload, which names its file: what is sent goes on", async () => {
+  const file = join(pki, "known", "registry", "decrypt.crt");
+  const right = readFileSync(file);
+  writeFileSync(file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+  const reload = () => exchange.admin("hospital-a").post("/reload", {});
+  await expect(reload()).rejects.toThrow(
+    `${file}: certificate 709e80c8 cannot be read; ask registry for its decrypt.crt`,
+  );
+  await exchange.message(mdmFor(report("MEANWHILE"), { controlId: "MEANWHILE" }));
+  await until("registered", () => isRegistered("MEANWHILE"));
+  writeFileSync(file, right);
+  expect(await reload()).toEqual({ changed: [], warnings: [] });
 });
