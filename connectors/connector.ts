@@ -86,6 +86,7 @@ export type HeldBudget = {
 
 /** Connections that may be open together. */
 export type Places = {
+  readonly most: number;
   /** A connection has been opened; the function that comes back says that it is closed. */
   take(): () => void;
   /** More are open than may be: the newest is refused. */

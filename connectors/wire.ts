@@ -125,16 +125,17 @@ export async function reach(
 }
 
 /** Places for so many connections. */
-export function openPlaces(max: number): Places {
+export function openPlaces(most: number): Places {
   let open = 0;
   return {
+    most,
     take: () => {
       open += 1;
       return () => {
         open -= 1;
       };
     },
-    isOver: () => open > max,
+    isOver: () => open > most,
   };
 }
 

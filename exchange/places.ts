@@ -1,4 +1,7 @@
-/** The REST service's connections among those that a site may have open, and each partner's share: one counts from its first octet on, handshake included. */
+/**
+ * The REST service's connections among those that a site may have open, and each partner's share. Who has not shaken hands may be
+ * anybody: all of those take no more places than one partner, and beyond all places the oldest of them goes.
+ */
 import type { Server } from "node:https";
 import type { Socket } from "node:net";
 
@@ -7,6 +10,7 @@ const patienceMs = 5_000;
 
 /** Connections that all listeners of a site have open together. */
 export type Places = {
+  readonly most: number;
   /** The function that comes back says that it is closed. */
   take(): () => void;
   isOver(): boolean;
@@ -30,19 +34,30 @@ export function countConnections(
 ): (socket: Socket) => Limit | undefined {
   const tooMany = new WeakMap<Socket, Limit>();
   /** By peer: the TLS socket of a connection does not tell which it is. */
-  const leaving = new Map<string, () => void>();
+  const connections = new Map<string, Connection>();
+  const strangers = new Set<Connection>();
   const open = new Map<string, number>();
   const told = new Set<string>();
   server.on("connection", (socket: Socket) => {
     const peer = peerOf(socket);
-    const leave = onlyOnce(places.take());
-    leaving.set(peer, leave);
+    const leave = strangers.size < shares.most ? onlyOnce(places.take()) : undefined;
+    const connection: Connection = { socket, leave };
+    connections.set(peer, connection);
+    strangers.add(connection);
+    const [oldest] = strangers;
+    if (strangers.size > places.most) oldest?.socket.destroy();
     socket.once("close", () => {
-      leave();
-      if (leaving.get(peer) === leave) leaving.delete(peer);
+      connection.leave?.();
+      strangers.delete(connection);
+      if (connections.get(peer) === connection) connections.delete(peer);
     });
   });
   server.on("secureConnection", (socket: Socket) => {
+    const connection = connections.get(peerOf(socket));
+    if (connection) {
+      strangers.delete(connection);
+      connection.leave ??= onlyOnce(places.take());
+    }
     if (places.isOver()) tooMany.set(socket, "limits.connections");
     const org = shares.whose(socket);
     const count = open.get(org) ?? 0;
@@ -58,7 +73,7 @@ export function countConnections(
     }
     // It takes no place from the others, and does not stay.
     tooMany.set(socket, "limits.connectionsOfOne");
-    leaving.get(peerOf(socket))?.();
+    connection?.leave?.();
     const patience = setTimeout(() => socket.destroy(), patienceMs);
     socket.once("close", () => clearTimeout(patience));
     if (!told.has(org)) shares.exceeded(org);
@@ -66,6 +81,9 @@ export function countConnections(
   });
   return (socket) => tooMany.get(socket);
 }
+
+/** `leave` gives its place back, if it has one. */
+type Connection = { readonly socket: Socket; leave: (() => void) | undefined };
 
 const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
 

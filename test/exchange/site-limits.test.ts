@@ -93,6 +93,21 @@ describe("over a house", () => {
     own[1]?.destroy();
   });
 
+  test("who has not shaken hands may be anybody: they take a partner's share of the places, and the oldest goes for one too many", async () => {
+    const { push, mllp, hop } = await openWith("{ connections: 4, connectionsOfOne: 2 }");
+    const gone: number[] = [];
+    const strangers = Array.from({ length: 7 }, (_, n) =>
+      connect(hop.port, hop.host)
+        .on("error", () => undefined)
+        .on("close", () => gone.push(n)),
+    );
+    await Promise.all(strangers.map((socket) => once(socket, "connect")));
+    await until("three too many are closed", () => gone.length === 3);
+    expect(await mllp()).toBe("");
+    expect(await push()).toBe(201);
+    for (const socket of strangers) socket.destroy();
+  });
+
   test("an envelope that is not verified yet counts with what systems have in flight; when it is gone there is room", async () => {
     const { envelope, body, push, mllp, hop } = await openWith("{ held: 2MiB }");
     expect(await push()).toBe(201);
