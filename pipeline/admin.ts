@@ -2,16 +2,19 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { join } from "node:path";
 import express, { type NextFunction, type Request, type Response } from "express";
 import { z } from "zod";
 import { cannotListen, codeOf, consequence, Fault, reasonOf } from "../errors.ts";
+import type { Log } from "../log.ts";
 import { writeDurably } from "../store/durable.ts";
 import type { Route, Running } from "./admin-route.ts";
 import { routes } from "./admin-routes.ts";
 
 const maxBody = "64kb";
+/** Whoever is on this machine can open them, without the token: they must not take the descriptors that HIS and PACS need. */
+const maxConnections = 64;
 const noRoute = "there is no such address or method; GET /openapi.json lists them";
 const noBody = "send a body of JSON, with Content-Type: application/json; GET /openapi.json says of what";
 const unreadable = `the request cannot be read: an address is percent-encoded, a body JSON of at most ${maxBody}`;
@@ -37,6 +40,8 @@ export async function openAdmin(running: Running): Promise<Admin> {
   app.use((thrown: unknown, _request: Request, response: Response, _next: NextFunction) => refuse(response, thrown));
 
   const server = app.listen(port, host);
+  server.maxConnections = maxConnections;
+  tellCrowded(server, site.log);
   await once(server, "listening").catch((cause: unknown) => {
     throw cannotListen(`admin port ${host}:${port}`, cause);
   });
@@ -49,6 +54,17 @@ export async function openAdmin(running: Running): Promise<Admin> {
       await closed;
     },
   };
+}
+
+/** Those too many are closed at once, which is told of once until there is room again. */
+function tellCrowded(server: Server, log: Log): void {
+  let isTold = false;
+  server.on("connection", () => (isTold = false));
+  server.on("drop", () => {
+    const reason = `${maxConnections} connections of the admin port are open; see who holds them`;
+    if (!isTold) log("admin.crowded", { code: "PEER_BUSY", reason }, "warn");
+    isTold = true;
+  });
 }
 
 async function answer(

@@ -1,5 +1,6 @@
 /** The admin port: described as OpenAPI from its own schemas, closed without its token, and its events as they happen. */
 import { readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -27,6 +28,25 @@ const described = async () =>
   await at
     .admin("hospital-a")
     .get<{ openapi: string; paths: Record<string, Record<string, Operation>> }>("/openapi.json");
+
+test("who is on this machine cannot take all descriptors by the admin port: 64 connections of it, and one line says so", async () => {
+  let closed = 0;
+  const sockets = Array.from({ length: 200 }, () =>
+    connect(Number(at.env.A_ADMIN), "127.0.0.1")
+      .on("error", () => undefined)
+      .on("close", () => (closed += 1)),
+  );
+  await until("those too many are closed", () => closed >= 136);
+  const told = at.log.filter(({ event }) => event === "admin.crowded");
+  expect(told).toMatchObject([{ site: "hospital-a", level: "warn", fields: { code: "PEER_BUSY" } }]);
+  for (const socket of sockets) socket.destroy();
+  await until("it answers again", () =>
+    fetch(`${url}/health/live`).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  );
+});
 
 describe("OpenAPI", () => {
   test("every route is in it, with its parameters, and no two operations have one name", async () => {
