@@ -27,7 +27,11 @@ const table = {
     "A site, system, channel or partner is named that is not in the file, or twice in one list.",
     "Correct the name, or add what it names.",
   ],
-  CONFIG_PORT_TWICE: ["error", "Two listeners of one site have the same port.", "Give one of them another."],
+  CONFIG_PORT_TWICE: [
+    "error",
+    "Two listeners of one site have the same port of one address.",
+    "Give one of them another.",
+  ],
   CONFIG_CLEAR_TEXT: [
     "error",
     "A listener or peer off this machine has no TLS and no reason why not.",

@@ -1,5 +1,5 @@
 /** Rules of channels.yaml that no schema says and that keep a site from starting: names, ports, clear text, identity. */
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import type { z } from "zod";
 import type { Channel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
@@ -229,8 +229,8 @@ function* clearText(
 }
 
 function* samePorts(site: string, own: Site): Generator<Problem> {
-  const taken = new Map<number, string>();
-  const listeners: (readonly [string, { port: number } | undefined])[] = [
+  const taken: { readonly where: string; readonly host: string; readonly port: number }[] = [];
+  const listeners: (readonly [string, { host: string; port: number } | undefined])[] = [
     ["admin", own.admin.listen],
     ["repository", own.repository?.listen],
     ["registry", own.registry?.listen],
@@ -241,12 +241,17 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
   ];
   for (const [where, address] of listeners) {
     if (!address || address.port === 0) continue;
-    const other = taken.get(address.port);
+    const { host, port } = address;
+    const other = taken.find((each) => each.port === port && meet(each.host, host));
     const path = ["sites", site, ...where.split("."), "listen"];
-    if (other) yield { code: "CONFIG_PORT_TWICE", path, message: `port ${address.port} is taken by ${other} already` };
-    taken.set(address.port, where);
+    if (other) yield { code: "CONFIG_PORT_TWICE", path, message: `port ${port} is taken by ${other.where} already` };
+    taken.push({ where, host, port });
   }
 }
+
+/** Whether one port of both may be the same: not of two addresses of this machine, unless one of them is all of them. */
+const meet = (one: string, other: string): boolean =>
+  one === other || [one, other].some((host) => !isIP(host) || /^(0\.0\.0\.0|::)$/.test(host));
 
 /** What is named twice would get everything twice. */
 function* twice(channel: Channel): Generator<Problem> {
