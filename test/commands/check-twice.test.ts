@@ -27,10 +27,10 @@ test("one HIS that is told of each document in two ways is meant", async () => {
   expect(await problems([[his, `${also}${his}`]])).toEqual([]);
 });
 
-const his = '"127.0.0.1:${A_HIS:2575}"';
+const his = `"127.0.0.1:\${A_HIS:2575}"`;
 const listeners = (one: string, other: string): Edit => [
   [his, `"${one}:2575"`],
-  ['"127.0.0.1:${A_PACS:11112}"', `"${other}:2575"`],
+  [`"127.0.0.1:\${A_PACS:11112}"`, `"${other}:2575"`],
 ];
 const twice = [
   "CONFIG_PORT_TWICE sites.hospital-a.systems.pacs.dicom.listen: port 2575 is taken by systems.his.mllp already",
