@@ -136,7 +136,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   ],
   PEER_UNOPENABLE: [
     "A partner cannot open what we seal for it; the delivery is parked. It tells no more, since it does not know who we are.",
-    "Compare its decrypt.crt here and our sign.crt there by fingerprint, the profile and both clocks. A renewed certificate is taken by semrs reload, and what was parked is sealed for it; after anything else semrs journal resend.",
+    "Compare its decrypt.crt here and our sign.crt there by fingerprint, the profile and both clocks. A renewed certificate is taken by semrs reload, and what was parked is sealed for it; once the partner has opened something else, what was parked is tried again, one time; after anything else semrs journal resend.",
   ],
   AE_TITLE_UNKNOWN: [
     "A PACS rejects our AE title, or does not answer to the one we call; nothing is sent to it until it accepts us.",

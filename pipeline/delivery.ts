@@ -9,6 +9,7 @@ import { afterFailure, longestWait, saysWhenSent, stationOf } from "./delivery-d
 import { openMarks } from "./marks.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { markedAhead, placesOf, refillAt } from "./places.ts";
+import { watchOpenings } from "./seal-anew.ts";
 import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
@@ -41,6 +42,7 @@ export function openDeliveryLoop<T extends Together>(
   const gathering = new Set<string>();
   const pauses = openPauses(() => config.delivery.retry);
   const jumps = openJumps({ wall: clock.now(), steady: clock.steady() });
+  const openings = watchOpenings(site);
   const begins = openMarks(store, (destination) => markedAhead(config, destination));
   let callOff = (): void => undefined;
   let isStopped = false;
@@ -184,6 +186,7 @@ export function openDeliveryLoop<T extends Together>(
     const { id, record, kind, destination: peer, attempts } = delivery;
     const [ms, detail] = [performance.now() - started, sent.answer ?? null];
     const subject = sent.subject ?? record ?? id;
+    if (!sent.ended) openings.took(peer);
     return [
       ...sent.changes,
       store.deliveries.mark(id, { attempts, ...(sent.ended ?? { state: "delivered", code: null, reason: null }) }),
@@ -256,6 +259,7 @@ export function openDeliveryLoop<T extends Together>(
     const steps = isNew ? failing(site, stationOf[kind], delivery, event, { code, reason }) : [];
     const mark = store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due });
     await settle(id, [mark, ...steps, ...goesOn]);
+    if (code === "PEER_UNOPENABLE") openings.refused(peer);
   };
 
   /** A full disk is waited for: what was sent and cannot be marked as sent would be sent twice. */

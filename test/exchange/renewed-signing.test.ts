@@ -68,6 +68,25 @@ test("what the registry answers before its next certificate is trusted is parked
   await until("at HIS B", () => exchange.documentsAtB().has(sha256(report("EARLY"))));
 });
 
+test("what the registry cannot open before it trusts this house's next certificate goes out again once it has opened something", async () => {
+  await restartRenewed("hospital-a");
+  for (const name of ["REFUSED_1", "REFUSED_2"]) await exchange.message(mdmFor(report(name), { controlId: name }));
+  const states = async (): Promise<readonly (string | undefined)[]> =>
+    await Promise.all(
+      ["REFUSED_1", "REFUSED_2"].map(
+        async (name) => (await exchange.admin("hospital-a").get<Traced>(`/trace/${name}`)).deliveries[0]?.state,
+      ),
+    );
+  await until("both parked", async () => (await states()).every((state) => state === "parked"));
+  trust();
+  await exchange.admin("registry").post("/reload", {});
+  expect(await states()).toEqual(["parked", "parked"]);
+  await exchange.message(mdmFor(report("TAKEN"), { controlId: "TAKEN" }));
+  await until("all registered", async () =>
+    (await Promise.all(["REFUSED_1", "REFUSED_2", "TAKEN"].map(isRegistered))).every((is) => is),
+  );
+});
+
 test("a partner's certificate that cannot be read is not taken by a reload, which names its file: what is sent goes on", async () => {
   const file = join(pki, "known", "registry", "decrypt.crt");
   const right = readFileSync(file);
