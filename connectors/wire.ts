@@ -26,6 +26,8 @@ export const tlsOptions = z
 export type Tls = z.output<typeof tlsOptions>;
 
 const handshakeMs = 10_000;
+/** Connections of a listener that have not shaken hands, so that they may be anybody's: for one too many the oldest goes. */
+const maxUnsecured = 128;
 /** One read of a connection; one that is told to wait has at most one that nobody has asked for yet. */
 export const readBytes = 65_536;
 
@@ -39,7 +41,7 @@ type Listening = {
   readonly graceMs: number;
 };
 
-/** Listens; `serve` gets each connection once it is safe to read, with how many there are (past counting when the site has no place). CONFIG_INVALID when the port is taken. */
+/** Listens; `serve` gets each connection once it is safe to read, with how many of those there are (past counting when the site has no place). CONFIG_INVALID when the port is taken. */
 export async function listenOn(
   { host, port, tls, allowHalfOpen = false, graceMs }: Listening,
   serve: (socket: Socket, connections: number) => void,
@@ -54,16 +56,18 @@ export async function listenOn(
     const peer = peerOf(socket);
     sockets.add(socket);
     if (tls) unsecured.set(peer, socket);
-    const leave = places?.take();
+    const [oldest] = unsecured.values();
+    if (unsecured.size > maxUnsecured) oldest?.destroy();
     socket.once("close", () => {
       sockets.delete(socket);
       unsecured.delete(peer);
-      leave?.();
     });
   });
   server.on(tls ? "secureConnection" : "connection", (socket: Socket) => {
     unsecured.delete(peerOf(socket));
-    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size);
+    const leave = places?.take();
+    if (leave) socket.once("close", leave);
+    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size - unsecured.size);
   });
   onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
   server.listen(port, host);
