@@ -1,7 +1,7 @@
 /** The command line: names the verbs and gives the word to one of them. */
 import { Command, CommanderError } from "commander";
 import { exits, overridden } from "./commands/exit.ts";
-import { verbs } from "./commands/verbs.ts";
+import { listed, verbs } from "./commands/verbs.ts";
 import { version } from "./commands/version.ts";
 
 /** Who reads may have seen enough (`| head`): what a verb does is done to its end all the same. A house without its log ends. */
@@ -20,14 +20,14 @@ const program = new Command("semrs")
     "before",
     "Examples:\n  semrs demo                      three sites on this machine, records travel\n  semrs init hospital-a --own-ca  what one house begins with\n  semrs check && semrs test       what is wrong with channels.yaml, and what it does\n  semrs run                       one site, until it is told to stop\n  semrs journal trace S116        the way of one message\n",
   )
+  .configureHelp({ subcommandTerm: (verb) => listed[verb.name()]?.[0] ?? `${verb.name()} ${verb.usage()}` })
   .exitOverride();
-// Help, completion and a wrong verb speak of all of them.
-const [, , asked = ""] = process.argv;
-const isOne = Object.hasOwn(verbs, asked) && asked !== "completion";
-const wanted = isOne ? [asked] : ["-V", "--version"].includes(asked) ? [] : Object.keys(verbs);
-for (const name of wanted) {
-  const verb = await verbs[name]?.(program);
-  if (verb) program.addCommand(verb);
+// The verb that is asked, or asked about, brings its modules; completion speaks of all, and a list shows them without.
+const [first, second] = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const asked = first === "help" ? second : first;
+for (const [name, verb] of Object.entries(verbs)) {
+  const isLoaded = name === asked || first === "completion";
+  program.addCommand(isLoaded ? await verb(program) : new Command(name).summary(listed[name]?.[1] ?? ""));
 }
 overridden(program);
 

@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { Command, Help } from "commander";
 import { expect, test } from "vitest";
-import { root, semrs } from "./cli.ts";
+import { listed, verbs } from "../../commands/verbs.ts";
+import { root, semrs, semrsProcess } from "./cli.ts";
 
 const folder = join(import.meta.dirname, "../../commands");
 const declared = /export (?:function|const) (\w+Command)\b/g;
@@ -31,6 +32,36 @@ test("every verb shows an example", async () => {
     return !/^Examples?:\n {2}(semrs|npm|SITE)/.test(help);
   });
   expect(without.map((command) => `${command.parent?.name() ?? ""} ${command.name()}`)).toEqual([]);
+});
+
+test("the list of verbs says of each what its module says", async () => {
+  const help = new Help();
+  const said = Object.entries(verbs).map(async ([name, load]) => {
+    const verb = await load(new Command("semrs"));
+    return [name, [help.subcommandTerm(verb), help.subcommandDescription(verb)]] as const;
+  });
+  expect(Object.entries(listed)).toEqual(await Promise.all(said));
+});
+
+/** Writes which modules of verbs a process has loaded, when it ends. */
+const telling = String.raw`import { registerHooks } from "node:module";
+const loaded = [];
+registerHooks({ load: (url, context, next) => (loaded.push(...(/commands\/.*/.exec(url) ?? [])), next(url, context)) });
+process.on("exit", () => process.stderr.write("\nloaded " + loaded.join(" ")));`;
+const env = { NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(telling).toString("base64")}` };
+const ofAll = ["commands/exit.ts", "commands/verbs.ts", "commands/version.ts"];
+
+test.each<[readonly string[], string, readonly string[]]>([
+  [["--help"], "semrs [options] [command]", []],
+  [[], "semrs [options] [command]", []],
+  [["stats"], "(Did you mean status?)", []],
+  [["reload", "--help"], "semrs reload [options]", ["commands/admin-client.ts", "commands/reload.ts"]],
+  [["help", "reload"], "semrs reload [options]", ["commands/admin-client.ts", "commands/reload.ts"]],
+])("semrs %j loads what it speaks of", async (args, told, modules) => {
+  const { out, err } = await semrsProcess(args, { env });
+  const [, loaded = ""] = err.split("\nloaded ");
+  expect(out + err).toContain(told);
+  expect(loaded.split(" ").sort()).toEqual([...ofAll, ...modules].sort());
 });
 
 test("a verb that is none is a wrong use, also when every object has something of that name", async () => {
