@@ -18,11 +18,16 @@ import { type Sent, sendAll } from "./send.ts";
 export type Result = { readonly name: string; readonly failures: readonly string[]; readonly ms: number };
 
 const lookMs = 50;
-/** Nothing may move for this long before a test that expects nothing more is over. */
 const quietMs = 400;
 
+/** A test, and how long nothing may move before one that expects nothing more is over. */
+export type Patient = Test & { readonly quiet: number };
+export const patient = (test: Test, times: number): Patient => {
+  return { ...test, within: test.within * times, quiet: quietMs * times };
+};
+
 export async function runTest(
-  test: Test,
+  test: Patient,
   file: TestFile,
   path: string,
   configs: readonly Config[],
@@ -41,7 +46,7 @@ export async function runTest(
 }
 
 async function outcome(
-  test: Test,
+  test: Patient,
   file: TestFile,
   path: string,
   configs: readonly Config[],
@@ -62,12 +67,12 @@ async function outcome(
       subjects.push(...answers.map(({ controlId }) => controlId));
     }
     // What follows is sent once this is settled: an admission finds what was registered before it.
-    await settled(houses, test.within);
+    await settled(houses, test.within, test.quiet);
   }
   const house = houseOf(houses, site);
   const end = performance.now() + test.within;
   for (;;) {
-    await settled(houses, Math.max(0, end - performance.now()));
+    await settled(houses, Math.max(0, end - performance.now()), test.quiet);
     const facts = await factsOf(house, subjects);
     const found = [
       ...factDifferences(test.expect, facts),
@@ -111,14 +116,14 @@ function senderOf(first: Sending | undefined, path: string, house: House, full: 
 }
 
 /** Waits until nothing moves at any house, or the time is over. */
-async function settled({ houses }: Houses, ms: number): Promise<void> {
+async function settled({ houses }: Houses, ms: number, quiet: number): Promise<void> {
   const end = performance.now() + ms;
   let [before, since] = ["", performance.now()];
   while (performance.now() < end) {
     const counts = [...houses.values()].map(({ started: { store } }) => store.scans.counts());
     const now = JSON.stringify(await Promise.all(counts));
     if (now !== before) [before, since] = [now, performance.now()];
-    if (performance.now() - since > quietMs) return;
+    if (performance.now() - since > quiet) return;
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
 }

@@ -162,6 +162,21 @@ test("--patience waits so many times as long as a test says, and is a whole numb
     expect((await semrs(["test", "--patience", wrong])).exit, wrong).toBe(64);
 });
 
+test("--patience waits so many times as long for what a test does not expect", async () => {
+  const slow = join(mkdtempSync(join(tmpdir(), "semrs-slow-")), "slow.ts");
+  writeFileSync(slow, "export default () => new Promise((resolve) => setTimeout(resolve, 700));");
+  const { exit, out } = await tested(
+    [["    deliver:\n", `    transform: [{ use: ${slow}, ms: 20000 }]\n    deliver:\n`]],
+    one([record, admission], { delivered: [] }),
+    "--patience",
+    "3",
+  );
+  expect({ exit, out }).toEqual({
+    exit: 1,
+    out: expect.stringContaining("expected nothing, hospital-b/his got 1 messages"),
+  });
+}, 60_000);
+
 test("--watch runs again when the configuration changes", async () => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-watch-"));
   writeFileSync(join(folder, "channels.yaml"), shipped);
