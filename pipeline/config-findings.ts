@@ -100,6 +100,11 @@ const table = {
     "A document or study of another patient would be sealed and travel.",
     "Grade it reject or hold.",
   ],
+  SCHEMA_SKIPPED: [
+    "warn",
+    "The channel names the XML Schema, and grades it skip, as it does where nothing is said: no document is compared with it.",
+    "Add schema: warn, hold or reject; or leave schemas out.",
+  ],
   AUTHORITY_UNMAPPED: [
     "warn",
     "A patient id of this authority leads to no OID: an admission with it asks nobody, or nothing is filed under it.",

@@ -120,6 +120,11 @@ function* outbound(path: readonly PropertyKey[], channel: OutboundChannel, sites
     const message = `${grade}: a ${what} of another patient passes`;
     yield { code: "PATIENT_MISMATCH_PASSES", path: [...path, "validate", what, "patient"], message };
   }
+  const { schema, schemas } = channel.validate.document;
+  if (schemas !== undefined && schema === "skip") {
+    const message = "schema is skip: no document is compared with it";
+    yield { code: "SCHEMA_SKIPPED", path: [...path, "validate", "document", "schemas"], message };
+  }
   const runs = sites.filter(({ run }) => run.includes(channel.name));
   const sends = ({ systems }: Site): boolean =>
     channel.source.some(

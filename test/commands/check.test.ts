@@ -116,6 +116,7 @@ describe("the file", () => {
       [['"${PKI:pki}/registry"', '"${PKI:pki}/registry", profiles: [semrs-2017], allowLegacy: true']],
       ["CONFIG_LEGACY"],
     ],
+    ["a schema that is not looked at", [["schema: skip,", "schemas: nowhere,"]], ["SCHEMA_SKIPPED"]],
     ["a schema without its folder", [["schema: skip", "schema: warn, schemas: nowhere"]], ["CONFIG_SCHEMA"]],
   ])("%s", async (_name, edit, expected) => {
     const { exit, findings } = await checked(edit);
