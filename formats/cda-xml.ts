@@ -2,17 +2,9 @@
 import { ParseOption, XmlDocument, XmlElement, type XmlNode, XmlParseError, XmlXPath } from "libxml2-wasm";
 import { Fault } from "../errors.ts";
 import { type Markup, markupOf, placeOf } from "./cda-markup.ts";
+import { namespaces } from "./cda-namespaces.ts";
 
-const hl7 = "urn:hl7-org:v3";
-const package1 = "http://www.hl7.org.tw/EMR/CDocumentPayload/v1.0";
-
-/** Prefixes that paths here and in rule files use. */
-export const namespaces = {
-  h: hl7,
-  sdtc: "urn:hl7-org:sdtc",
-  cdp: package1,
-  xsi: "http://www.w3.org/2001/XMLSchema-instance",
-} as const;
+const { h: hl7, cdp: package1 } = namespaces;
 
 /** A parsed document, alive while `reading` runs. */
 export type CdaXml = {

@@ -7,7 +7,10 @@ const rule = z
     field: address.optional().describe("Field of the message: PV1-2, MSH-4.1."),
     document: z
       .string()
-      .regex(/^[@#\w]+(\.[@#\w]+){0,31}$/, "a path is names with dots, from ClinicalDocument, attributes as @name")
+      .regex(
+        /^[@#\w:]+(\.[@#\w:]+){0,31}$/,
+        "a path is names with dots, from ClinicalDocument, attributes as @name, extensions as sdtc:name",
+      )
       .regex(/^(?!ClinicalDocument\b)/, "a path begins within ClinicalDocument, which it does not name: code.@code")
       .optional()
       .describe("Path in the document's JSON view: recordTarget.patientRole.id.@root."),

@@ -26,7 +26,7 @@ export type TransformInput = {
     /** Writes a field in every segment and repetition; the segment has to be there. */
     set(field: string, value: string): void;
   };
-  /** The document's JSON view: names without prefixes, attributes as `@name`, text as `#text`, everything text. */
+  /** The document's JSON view: CDA's names bare, `sdtc:` and `xsi:` before those, attributes as `@name`, text as `#text`, everything text. */
   readonly document: View;
 };
 export type Transform = (input: TransformInput) => void | Promise<void>;

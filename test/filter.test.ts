@@ -96,7 +96,58 @@ describe("rules", () => {
     expect(takesDocument(filterOf(kept), deep, readCda(deep))).toBe(true);
   });
   test.each(["constructor", "prototype", "__proto__"])("an element <%s> is a fault of the document", (name) => {
-    const odd = having(`<x:${name} xmlns:x="urn:x"/>`);
+    const odd = having(`<${name}/>`);
+    expect(() => takesDocument(filterOf(kept), odd, readCda(odd))).toThrow(
+      expect.objectContaining({ code: "CDA_INVALID" }),
+    );
+  });
+  const text = Buffer.from(bytes).toString("utf8");
+  test.each<[string, string, object, boolean]>([
+    [
+      "an element of another namespace",
+      text.replace("<recordTarget", '<x:code xmlns:x="urn:x" code="2-6"/>$&'),
+      { keep: [{ document: code, is: ["2-6"] }] },
+      false,
+    ],
+    [
+      "an element that declares its own",
+      text.replace("<recordTarget", '<languageCode xmlns="urn:x" code="en"/>$&'),
+      { keep: [{ document: "languageCode.@code", is: ["en"] }] },
+      false,
+    ],
+    [
+      "an attribute of another namespace",
+      text.replace('<confidentialityCode code="N"', '$& x:code="V" xmlns:x="urn:x"'),
+      { drop: [{ document: "confidentialityCode.@code", is: ["N"] }] },
+      false,
+    ],
+    [
+      "a document of another namespace beside the one that is sealed",
+      text.replace(
+        "<ClinicalDocument",
+        '<x:ClinicalDocument xmlns:x="urn:x"><x:code code="2-6"/></x:ClinicalDocument>$&',
+      ),
+      kept,
+      true,
+    ],
+    [
+      "CDA's own names with a prefix",
+      text.replace("<recordTarget", '<c:author xmlns:c="urn:hl7-org:v3"><c:time value="7"/></c:author>$&'),
+      { keep: [{ document: "author.time.@value", is: ["7"] }] },
+      true,
+    ],
+    [
+      "an extension, whatever its prefix",
+      text.replace("<recordTarget", '<s:category xmlns:s="urn:hl7-org:sdtc" code="k"/>$&'),
+      { keep: [{ document: "sdtc:category.@code", is: ["k"] }] },
+      true,
+    ],
+  ])("%s is what it is", (_what, markup, rules, isTaken) => {
+    const odd = Buffer.from(markup);
+    expect(takesDocument(filterOf(rules), odd, readCda(odd))).toBe(isTaken);
+  });
+  test("a namespace that is written with references is a fault of the document", () => {
+    const odd = having('<x:code xmlns:x="urn:hl7-org:v&#51;" code="2-6"/>');
     expect(() => takesDocument(filterOf(kept), odd, readCda(odd))).toThrow(
       expect.objectContaining({ code: "CDA_INVALID" }),
     );
@@ -155,7 +206,7 @@ describe("at a house", () => {
 test("a document as deeply nested as is taken is read", async () => {
   const depth = maxDepth - 1;
   const deep = Buffer.from(
-    `<ClinicalDocument>${"<a>".repeat(depth)}${"</a>".repeat(depth)}<b c="d"/></ClinicalDocument>`,
+    `<ClinicalDocument xmlns="urn:hl7-org:v3">${"<a>".repeat(depth)}${"</a>".repeat(depth)}<b c="d"/></ClinicalDocument>`,
   );
   expect(textsAt(viewOf(deep), "b.@c")).toEqual(["d"]);
 });
