@@ -1,9 +1,9 @@
 /** `semrs test`: an interface engineer's own tests of channels.yaml, on the real channel with real store and envelope. */
-import { mkdtempSync, rmSync, watch } from "node:fs";
+import { mkdtempSync, rmSync, statSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { reasonOf } from "../../errors.ts";
+import { Fault, reasonOf } from "../../errors.ts";
 import { speaksLegacy } from "../../pipeline/identity.ts";
 import { exitOf, exits, guarded, print, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
@@ -38,9 +38,9 @@ export function testCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("before", "Examples:\n  semrs test\n  semrs test --only cancelled --watch\n")
     .action(async (file: string, options: Options) => {
-      if (options.watch) return await watched(file, options);
       await guarded("test", async () => {
-        process.exitCode = await runAll(file, options);
+        if (options.watch) await watched(file, options);
+        else process.exitCode = await runAll(file, options);
       });
     });
 }
@@ -90,6 +90,9 @@ const lines = ({ name, failures, ms }: Result, place: string): readonly string[]
 
 /** Runs at once and after every change, until it is interrupted. */
 async function watched(file: string, options: Options): Promise<void> {
+  const folder = dirname(file);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new Fault("QUERY_INVALID", `${folder} is no folder; there is nothing to watch`);
   let [isRunning, isStale] = [false, false];
   const run = async (): Promise<void> => {
     isStale = isRunning;
@@ -103,7 +106,7 @@ async function watched(file: string, options: Options): Promise<void> {
     if (isStale) await run();
   };
   let timer: NodeJS.Timeout | undefined;
-  watch(dirname(resolve(file)), { recursive: true }, (_event, name) => {
+  watch(resolve(folder), { recursive: true }, (_event, name) => {
     if (!name || /(^|\/)(node_modules|data|\.git|\.semrs)(\/|$)/.test(name)) return;
     clearTimeout(timer);
     timer = setTimeout(() => void run(), settleMs);

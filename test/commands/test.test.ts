@@ -216,4 +216,8 @@ describe("a test file that is wrong", () => {
       err: expect.stringContaining("CONFIG_UNREADABLE"),
     });
   });
+  test("--watch of a folder that is not there ends, as what watches nothing", async () => {
+    const { exit, err } = await semrs(["test", "nowhere/channels.test.yaml", "--watch"]);
+    expect({ exit, err }).toEqual({ exit: 64, err: "semrs test: nowhere is no folder; there is nothing to watch\n" });
+  });
 });
