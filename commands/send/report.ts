@@ -73,12 +73,26 @@ export function unsent(report: string): readonly string[] {
   } catch (cause) {
     throw new Fault("QUERY_INVALID", `${report} cannot be read; it is what --report wrote`, { cause });
   }
-  const last = new Map<string, ReportLine>();
-  for (const line of text.split("\n").filter((each) => each !== "")) {
-    const { file, ...rest } = JSON.parse(line) as ReportLine;
-    last.set(file, { file, ...rest });
+  const last = new Map<string, ReportLine["state"]>();
+  for (const [index, line] of text.split("\n").entries()) {
+    if (line === "") continue;
+    const { file, state } = lineOf(line) ?? {};
+    if (file === undefined || state === undefined)
+      throw new Fault(
+        "QUERY_INVALID",
+        `${report}:${index + 1} is no line of a report; give what --report wrote, without a line that was cut off`,
+      );
+    last.set(file, state);
   }
-  return [...last.values()].filter(({ state }) => state !== "delivered").map(({ file }) => file);
+  return [...last].filter(([, state]) => state !== "delivered").map(([file]) => file);
+}
+
+function lineOf(line: string): Partial<ReportLine> | undefined {
+  try {
+    return (JSON.parse(line) ?? undefined) as Partial<ReportLine> | undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Lets at most so many begin a second. */

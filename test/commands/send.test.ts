@@ -79,6 +79,18 @@ describe("mllp", () => {
     expect(again).toMatchObject({ exit: 0, err: expect.stringContaining("2 of 2 delivered") });
     expect((await semrs(["send", "mllp", "--to", his(), "--resend", report])).exit).toBe(64);
   });
+  test.each(["# no report\n", "[]\n", '{"file":"a.hl7"}\n', '{"file":"a.hl7","state":"deliv'])(
+    "what is no report, or one that was cut off, is told with its line: %j",
+    async (line) => {
+      const report = join(mkdtempSync(join(tmpdir(), "semrs-no-report-")), "sent.jsonl");
+      writeFileSync(report, `{"file":"b.hl7","state":"delivered"}\n${line}`);
+      expect(await semrs(["send", "mllp", "--to", his(), "--resend", report])).toEqual({
+        exit: 64,
+        out: "",
+        err: expect.stringContaining(`${report}:2 is no line of a report`),
+      });
+    },
+  );
   test("--rate holds back", async () => {
     const started = performance.now();
     await semrs([
