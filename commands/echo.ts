@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { dicomDestination, echo } from "../connectors/dicom/scu.ts";
 import { reach } from "../connectors/wire.ts";
 import { guarded, print } from "./exit.ts";
-import { aetHostPort, hostPort, positive, type TlsFlags, tlsFlags, tlsOf } from "./send/peer.ts";
+import { aetHostPort, hostPort, seconds, type TlsFlags, titled, tlsFlags, tlsOf, whole } from "./send/peer.ts";
 
 type Flags = TlsFlags & {
   readonly aet: string;
@@ -19,9 +19,9 @@ export function echoCommand(): Command {
     new Command("echo")
       .summary("ask whether a listener answers: C-ECHO, or a connection for MLLP")
       .argument("<peer>", "AET@host:port for DICOM, host:port for MLLP")
-      .option("--aet <title>", "our AE title", "SEMRS_SCU")
-      .option("--count <count>", "how often", positive, 1)
-      .option("--timeout <seconds>", "to wait for an answer", positive, 5)
+      .option("--aet <title>", "our AE title", titled, "SEMRS_SCU")
+      .option("--count <count>", "how often", whole, 1)
+      .option("--timeout <seconds>", "to wait for an answer", seconds, 5)
       .option("--json", "print JSON"),
   )
     .addHelpText("before", "Examples:\n  semrs echo SEMRS_A@127.0.0.1:11112\n  semrs echo 127.0.0.1:2575\n")

@@ -5,7 +5,18 @@ import { Fault } from "../../errors.ts";
 import { exits, guarded, print, say } from "../exit.ts";
 import { sendDicom } from "./dicom.ts";
 import { sendMllp } from "./mllp.ts";
-import { aetHostPort, hostPort, type Peer, positive, type TlsFlags, tlsFlags, tlsOf } from "./peer.ts";
+import {
+  aetHostPort,
+  hostPort,
+  type Peer,
+  positive,
+  seconds,
+  type TlsFlags,
+  titled,
+  tlsFlags,
+  tlsOf,
+  whole,
+} from "./peer.ts";
 import { openReport, type ReportLine, unsent } from "./report.ts";
 
 export type Flags = TlsFlags & {
@@ -31,7 +42,7 @@ export function sendCommand(): Command {
     (files: string[], flags: Flags) => guarded("send mllp", () => sendAll(files, flags, sendMllp)),
   );
   common(send.command("dicom"), "DICOM Part 10 files", aetHostPort, "AET@host:port")
-    .option("--aet <title>", "our AE title", "SEMRS_SCU")
+    .option("--aet <title>", "our AE title", titled, "SEMRS_SCU")
     .action((files: string[], flags: Flags) => guarded("send dicom", () => sendAll(files, flags, sendDicom)));
   return send;
 }
@@ -42,9 +53,9 @@ const common = (command: Command, summary: string, parse: (value: string) => Pee
       .summary(summary)
       .argument("[file...]", "files, or folders with files")
       .requiredOption(`--to <${shape}>`, "listener", parse)
-      .option("--connections <count>", "connections (associations) at once", positive, 1)
+      .option("--connections <count>", "connections (associations) at once", whole, 1)
       .option("--rate <count>", "at most so many a second", positive)
-      .option("--timeout <seconds>", "to wait for an answer", positive, 30)
+      .option("--timeout <seconds>", "to wait for an answer", seconds, 30)
       .option("--report <file>", "write one line of JSON an item")
       .option("--resend <report>", "send what that report says was not delivered")
       .option("-q, --quiet", "only the summary")

@@ -78,6 +78,20 @@ test.each<[readonly string[], RegExp]>([
     /is invalid\. write a DNS name or an IPv4 address/,
   ],
   [["echo", "127.0.0.1"], /^semrs echo: write host:port, for example 127\.0\.0\.1:2575$/],
+  [["echo", "X@127.0.0.1:0"], /^semrs echo: write host:port, for example 127\.0\.0\.1:2575$/],
+  [["echo", "X@127.0.0.1:9", "--timeout", "86401"], /^error: .*'86401' is invalid\. write seconds, 86400 at most$/],
+  [["echo", "127.0.0.1:9", "--count", "1.5"], /^error: .*'1.5' is invalid\. write a whole number over 0$/],
+  [
+    ["echo", "X@127.0.0.1:9", "--aet", "LONGER_THAN_AN_AET"],
+    /^error: .* is invalid\. an AE title is 1 to 16 characters/,
+  ],
+  [["echo", "LONGER_THAN_AN_AET@127.0.0.1:9"], /^semrs echo: an AE title is 1 to 16 characters/],
+  [
+    ["echo", "127.0.0.1:9", ...["key", "certificate", "ca"].flatMap((what) => [`--tls-${what}`, "README.md"])],
+    /^semrs echo: README\.md, README\.md and README\.md are no key, its certificate and an authority, in PEM$/,
+  ],
+  [["send", "dicom", "--to", "X@127.0.0.1:9", "--connections", "1.5", "examples"], /write a whole number over 0$/],
+  [["send", "mllp", "--to", "127.0.0.1:9", "--timeout", "86401", "examples"], /write seconds, 86400 at most$/],
 ])("semrs %j: what a person named wrongly is told as theirs, in one line", async (args, told) => {
   const { exit, err } = await semrs(args);
   expect(exit).toBe(64);
