@@ -49,13 +49,28 @@ export function openAdminClient(url: string, data: string): AdminClient {
   };
   const post = (path: string, body: unknown, ms?: number): Promise<Response> =>
     checked(ask(path, { method: "POST", body: JSON.stringify(body) }, ms));
+  // Another program, or a site that ends while it answers.
+  const broken = (cause: unknown): never => {
+    throw new Fault("PEER_UNREACHABLE", `${url} gave no whole answer of a site; is it one, and still running?`, {
+      cause,
+    });
+  };
+  async function* whole(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    try {
+      yield* body;
+    } catch (thrown) {
+      broken(thrown);
+    }
+  }
   return {
-    get: async <T>(path: string, ms = timeoutMs) => (await (await checked(ask(path, {}, ms))).json()) as T,
-    post: async <T>(path: string, body: unknown) => (await (await post(path, body, timeoutMs)).json()) as T,
+    get: async <T>(path: string, ms = timeoutMs) =>
+      (await (await checked(ask(path, {}, ms))).json().catch(broken)) as T,
+    post: async <T>(path: string, body: unknown) =>
+      (await (await post(path, body, timeoutMs)).json().catch(broken)) as T,
     // A payload, or a look at everything, takes as long as it takes.
-    download: async (path, body) => (await post(path, body)).body ?? new ReadableStream<Uint8Array>(),
+    download: async (path, body) => whole((await post(path, body)).body ?? new ReadableStream<Uint8Array>()),
     metric: async (name, labels = {}) => {
-      const text = await (await ask("/metrics", {}, timeoutMs)).text();
+      const text = await (await ask("/metrics", {}, timeoutMs)).text().catch(broken);
       const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
       const lines = text
         .split("\n")
