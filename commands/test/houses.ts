@@ -175,7 +175,14 @@ function moved(
     return receiver;
   };
   return {
-    mllp: mllp && { ...mllp, release: 1, listen: mllp.listen && free, connect: reached(mllp.connect), tls: undefined },
+    mllp: mllp && {
+      ...mllp,
+      release: 1,
+      listen: mllp.listen && free,
+      connect: reached(mllp.connect),
+      standby: [],
+      tls: undefined,
+    },
     dicom: dicom && {
       ...dicom,
       listen: dicom.listen && free,

@@ -3,8 +3,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { initPki } from "../../commands/pki/index.ts";
+import { configsOf, housesOf, openHouses } from "../../commands/test/houses.ts";
+import { testSchema } from "../../commands/test/schema.ts";
 import { sampleMessage } from "../fixtures/documents.ts";
-import { admission, one, record, tested } from "./tested.ts";
+import { admission, one, record, shipped, tested } from "./tested.ts";
 
 test("files that wait in a watched folder stay there", async () => {
   const path = join(mkdtempSync(join(tmpdir(), "semrs-watched-")), "incoming");
@@ -22,6 +25,24 @@ test("files that wait in a watched folder stay there", async () => {
   expect({ exit, out }).toMatchObject({ exit: 0 });
   expect(readdirSync(path)).toEqual(["live.hl7"]);
   expect(existsSync(join(path, "done"))).toBe(false);
+}, 60_000);
+
+test("no address of a live house's systems is left", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-standby-"));
+  const yaml = shipped.replaceAll(
+    "refusals: { AE: park",
+    "standby: [192.0.2.1:2575], clearText: x, refusals: { AE: park",
+  );
+  writeFileSync(join(folder, "channels.yaml"), yaml);
+  const times = testSchema.parse({ tests: [{ name: "x", send: record }] });
+  const configs = configsOf(join(folder, "channels.yaml"), times);
+  expect(JSON.stringify(configs)).toContain("192.0.2.1");
+  const pki = join(folder, "pki");
+  await initPki(pki, housesOf(configs), { now: new Date() });
+  const houses = await openHouses(configs, pki, join(folder, "houses"), times.times);
+  await houses.close();
+  for (const { config } of houses.houses.values())
+    expect(JSON.stringify(config.own.systems)).not.toContain("192.0.2.1");
 }, 60_000);
 
 test("whom a live house tells of alerts is not told of a test's: what names its secret need not be here", async () => {
