@@ -1,7 +1,7 @@
 /**
  * What a partner could not open, could not be sealed for, or answered under a certificate that was not known, goes out again once
  * its certificate is another one: after a reload, and at a start. Nothing of it is final, since each attempt seals anew. What it
- * could not open because it did not know ours yet goes out again, once, when it has opened something else (decision 40).
+ * could not open because it did not know ours yet goes out again, once, when it has opened something else (decision 38).
  */
 import { legacyOf } from "../envelope/identity.ts";
 import { ofNobody } from "../envelope/signer.ts";
