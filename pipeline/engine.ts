@@ -73,6 +73,9 @@ export type Bound = Pick<Site, "wake" | "doubt">;
 
 /** Starts the corridors of a site. `bind` receives who is woken and who doubts. */
 export async function startEngine(site: Site, provide: Provide, bind: (bound: Bound) => void): Promise<Engine> {
+  const reconciler = openReconciler(site);
+  // Files that it names may be missing: found out before anything is sent.
+  const alerting = openAlerting(site, reconciler);
   const pace = openPace();
   const loop = openDeliveryLoop(site, sends, { register: registerAll }, systemClock, pace.turn);
   const recall = openRecall(site);
@@ -97,7 +100,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   await sealAnew(site);
 
   const health = openHealthChecks(site);
-  const reconciler = openReconciler(site);
   const retention = openRetention(site);
   /** What waits is judged by the new rules. */
   const renew = (): Reloaded => {
@@ -110,7 +112,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
     return reloaded;
   };
   const readiness = openReadiness(site, reconciler);
-  const alerting = openAlerting(site, reconciler);
   const { held, connections } = site.config.own.limits;
   const limits = { held: openBudget(held), places: openPlaces(connections) };
   const context = { ...site, commit, ...limits };
