@@ -23,7 +23,12 @@ export function queueGauges(registry: Registry, { scans }: Pick<Store, "scans">,
     });
     return asked;
   };
-  const gauge = (name: string, help: string, valuesOf: (queues: readonly Queue[]) => readonly [string, number][]) =>
+  const gauge = (
+    name: string,
+    help: string,
+    valuesOf: (queues: readonly Queue[]) => readonly [string, number][],
+    together: (one: number, other: number) => number,
+  ) =>
     new Gauge({
       name,
       help,
@@ -34,19 +39,29 @@ export function queueGauges(registry: Registry, { scans }: Pick<Store, "scans">,
         const names = new Set(destinationsOf(config));
         this.reset();
         for (const destination of names) this.set({ destination }, 0);
-        for (const [destination, value] of values)
-          if (names.has(destination)) this.set({ destination }, value);
-          else this.inc({ destination: gone }, value);
+        for (const [destination, value] of values) if (names.has(destination)) this.set({ destination }, value);
+        const others = values.flatMap(([destination, value]) => (names.has(destination) ? [] : [value]));
+        if (others.length > 0)
+          this.set(
+            { destination: gone },
+            others.reduce((one, other) => together(one, other)),
+          );
       },
     });
   gauge(
     "semrs_queue_deliveries",
     "Deliveries to a system or partner whose time has come, and that it has not taken.",
     (all) => all.map(({ destination, count }) => [destination, count]),
+    (one, other) => one + other,
   );
-  gauge("semrs_queue_oldest_seconds", "Age of the oldest of them; 0 while its delivery window is shut.", (all) => {
-    const now = Date.now();
-    const ages = waitingSince(config, all, now).map(({ destination, since }) => [destination, now - since] as const);
-    return ages.map(([destination, ms]) => [destination, Math.max(0, ms / 1000)]);
-  });
+  gauge(
+    "semrs_queue_oldest_seconds",
+    "Age of the oldest of them; 0 while its delivery window is shut.",
+    (all) => {
+      const now = Date.now();
+      const ages = waitingSince(config, all, now).map(({ destination, since }) => [destination, now - since] as const);
+      return ages.map(([destination, ms]) => [destination, Math.max(0, ms / 1000)]);
+    },
+    Math.max,
+  );
 }
