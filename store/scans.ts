@@ -37,14 +37,15 @@ export const scans = {
         return [name, Object.fromEntries(rows.map((row) => [text(row, "state"), Number(row.n)]))];
       }),
     ) as Counts,
-  /** Those that begin later are not waiting. */
+  /** Those that begin later are not waiting; what has not failed yet, or since a person released it, waits since it was due. */
   queues: ({ all }: Asked, now: number): readonly Queue[] =>
     all(
-      `SELECT destination, min(created_at) AS since, count(*) AS n FROM delivery
+      `SELECT destination, count(*) AS n,
+         min(max(unixepoch(created_at, 'subsec') * 1000, iif(code IS NULL, due, 0))) AS since FROM delivery
        WHERE state IN ('queued', 'inflight', 'ambiguous') AND (attempts > 0 OR due <= ?) GROUP BY destination`,
       now,
     ).map((row) => {
-      return { destination: text(row, "destination"), since: Date.parse(text(row, "since")), count: Number(row.n) };
+      return { destination: text(row, "destination"), since: Math.round(Number(row.since)), count: Number(row.n) };
     }),
   /** No index is in the order of what ids end with. */
   endings: (asked: Asked, digits: string): readonly Found[] =>

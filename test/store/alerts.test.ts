@@ -54,6 +54,25 @@ test("what waits is what is due or was tried, by its oldest; what a person decid
   expect(store.alerts.heldSince()).toBe(Date.parse(at(4)));
 });
 
+test("what is to be done later waits from then on, and what a person released from when it was; once it has failed, since it was made", async () => {
+  const at = (hour: number) => Date.UTC(2026, 10, 28, hour);
+  const made = { createdAt: new Date(at(8)).toISOString() };
+  const queues = [
+    delivery({ ...made, destination: "asked again", due: at(12) }),
+    delivery({ ...made, destination: "released", due: at(13), attempts: 7 }),
+    delivery({ ...made, destination: "under way", due: at(12), attempts: 1, state: "inflight" }),
+    delivery({ ...made, destination: "failed", due: at(14), attempts: 1, code: "PEER_BUSY" }),
+  ];
+  await store.commit(queues.map((row) => store.deliveries.add(row)));
+  const since = await store.scans.queues(at(14));
+  expect(Object.fromEntries(since.map((queue) => [queue.destination, queue.since]))).toEqual({
+    "asked again": at(12),
+    released: at(13),
+    "under way": at(12),
+    failed: at(8),
+  });
+});
+
 test("when a system sent is known to the millisecond, of the others nothing", async () => {
   const row = arrival({ source: "his" });
   const at = Number.parseInt(row.id.slice(0, 12), 16);
