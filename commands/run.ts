@@ -245,6 +245,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       stop: async () => {
         // What is under way may finish; what hangs is cut.
         const patience = setTimeout(() => stopping.abort(), graceMs);
+        engine.leave();
         await serving?.stop();
         await settling?.stop();
         await engine.stop();

@@ -65,6 +65,8 @@ export type Engine = {
   opened(others: readonly Listener[]): void;
   /** Reads the configuration anew; CONFIG_INVALID when that changes nothing. */
   reload(): Reloaded;
+  /** It is about to be stopped, and what listens beside it, too. */
+  leave(): void;
   stop(): Promise<void>;
 };
 
@@ -162,6 +164,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
       addresses: { admin: admin.address, systems },
       limits,
       reload: renew,
+      leave: readiness.leave,
       opened: (others) => {
         readiness.opened([...named, ...others]);
         reconciler.begin();

@@ -28,6 +28,8 @@ export type Readiness = {
   checks(): Promise<readonly Check[]>;
   /** All listeners are open from now on. */
   opened(listeners: readonly Listener[]): void;
+  /** They are about to be closed: a person wants it, and nothing more is told in the log. */
+  leave(): void;
   stop(): Promise<void>;
 };
 
@@ -40,20 +42,21 @@ export const checkLine = ({ check, state, says }: Check): string => `${state} ${
 
 export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   let listeners: readonly Listener[] | undefined;
+  let isLeaving = false;
   let laying: Promise<void> | undefined;
   const told = new Map<string, string>();
 
   const cheap = (): readonly Check[] => [
     ...asked("disk", () => [disk(site)]),
     ...asked("certificates", () => certificates(site)),
-    listening(listeners, site.signal.aborted),
+    listening(listeners, isLeaving || site.signal.aborted),
     balance(reconciler),
     goneChannels(site.config, reconciler.last()),
     ...asked("stops", () => stops(site)),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
   const watch = (): void => {
-    if (!listeners) return;
+    if (!listeners || isLeaving) return;
     laying = site.store.reserve.lay().catch(() => undefined);
     const checks: readonly Expiring[] = cheap();
     for (const { check, state, says, code, step } of checks) {
@@ -80,6 +83,9 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
     opened: (open) => {
       listeners = open;
       watch();
+    },
+    leave: () => {
+      isLeaving = true;
     },
     stop: async () => {
       clearInterval(timer);
