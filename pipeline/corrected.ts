@@ -1,5 +1,5 @@
 /** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
@@ -13,6 +13,8 @@ import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 
 const maxDeliveries = 100;
+/** How often a correction is tried to be kept while something comes, or begins, ahead of it. */
+const maxLooks = 8;
 /** Of one report: what replaces it, what replaces that, and so on. */
 const maxVersions = 100;
 /** Retrievals that are looked at for the one of a document that is replaced. */
@@ -28,23 +30,33 @@ export async function receiveCorrection(
   const { store, now } = site;
   // Pushed and retrieved records have manifests of their own; an author has one document under one id.
   const key = store.tokens.of("document", "", uniqueId);
-  const here = (): readonly StoredRecord[] =>
-    store.records.byKey(key).filter((each) => each.origin === "received" && each.author === org);
   const correct = (held: readonly StoredRecord[]): readonly Change[] =>
     held
       .filter(({ code }) => by !== null || code !== cancelled)
       .flatMap((record) => (by ? replacedBy(site, org, record, by) : cancel(site, record)));
-  const held = here();
-  // What replaces it follows it.
-  if (by && held.length === 0 && isComing(site, org, uniqueId))
-    throw new Fault("PEER_BUSY", "what this replaces is on its way here; tell it again once it is here");
-  // What else is on its way goes no further than this house.
-  const remembered =
-    by === null || held.length === 0 ? [store.messages.took(ledger, sealedBy(org, key), now().toISOString())] : [];
-  await store.commit([...changes, ...remembered, ...correct(held)]);
-  // What was kept while this was written had not read it.
-  const since = correct(here().filter(({ id }) => !held.some((each) => each.id === id)));
-  if (since.length > 0) await store.commit(since);
+  const commit = async (looks = 1): Promise<readonly StoredRecord[]> => {
+    const all = store.records.byKey(key);
+    const held = all.filter((each) => each.origin === "received" && each.author === org);
+    // What replaces it follows it.
+    if (by && held.length === 0 && isComing(site, org, uniqueId))
+      throw new Fault("PEER_BUSY", "what this replaces is on its way here; tell it again once it is here");
+    // What else is on its way goes no further than this house.
+    const remembered =
+      by === null || held.length === 0 ? [store.messages.took(ledger, sealedBy(org, key), now().toISOString())] : [];
+    // What is kept ahead of this has not read it.
+    const isAll = store.records.withNoOther(
+      key,
+      all.map(({ id }) => id),
+    );
+    try {
+      await store.commit([...changes, ...remembered, isAll, ...correct(held)]);
+      return held;
+    } catch (thrown) {
+      if (codeOf(thrown) !== "STORE_CONFLICT" || looks === maxLooks) throw thrown;
+      return await commit(looks + 1);
+    }
+  };
+  const held = await commit();
   site.log(by ? "open.replaced" : "open.cancelled", { peer: org, message: held[0]?.id ?? "", count: held.length });
   site.wake();
 }
@@ -69,7 +81,11 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
     step(site, record.id, "open", "cancelled", { peer: record.author, code: cancelled }),
     ...deliveries
       .filter(({ kind, state }) => kind === "identify" && state !== "delivered" && state !== "discarded")
-      .map(({ id }) => store.deliveries.mark(id, { state: "discarded", code: cancelled, reason })),
+      .flatMap(({ id, state }) => [
+        // One that ends ahead of this has begun what is to be cancelled, too.
+        store.deliveries.is(id, state),
+        store.deliveries.mark(id, { state: "discarded", code: cancelled, reason }),
+      ]),
     // Once a system, however often a person has sent it there.
     ...new Map(
       deliveries

@@ -9,6 +9,9 @@ const settleSql = `
   UPDATE record SET state = 'delivered' WHERE id = ?1 AND origin = 'received' AND state = 'opened'
     AND NOT EXISTS (SELECT 1 FROM delivery WHERE record = ?1 AND id <> ?2 AND state <> 'delivered')`;
 
+const noOtherSql = `INSERT INTO meta (name, value) SELECT NULL, x''
+  WHERE EXISTS (SELECT 1 FROM record WHERE key = ? AND id NOT IN (SELECT value FROM json_each(?)))`;
+
 export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns): Records {
   const octets = (id: string, column: string, row: Row): Uint8Array =>
     patterns.unpack(keys.open(`record\0${id}\0${column}`, row[column] as Uint8Array));
@@ -68,6 +71,7 @@ export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns)
     settle: (id, last) => change(settleSql, id, last),
     find: (id) => one(db.get("SELECT * FROM record WHERE id = ?", id)),
     byKey: (key) => db.all("SELECT * FROM record WHERE key = ? ORDER BY id", key).map(read),
+    withNoOther: (key, ids) => change(noOtherSql, key, JSON.stringify(ids)),
     byManifest: (manifestSha256) => one(db.get("SELECT * FROM record WHERE manifest_sha256 = ?", manifestSha256)),
     list: ({ state, limit }) =>
       (state

@@ -261,6 +261,8 @@ export type Records = {
   settle(id: Id, last: Id): Change;
   find(id: Id): StoredRecord | undefined;
   byKey(key: Token): readonly StoredRecord[];
+  /** Fails with STORE_CONFLICT where another one than these has come under a key by then. */
+  withNoOther(key: Token, ids: readonly Id[]): Change;
   byManifest(manifestSha256: string): StoredRecord | undefined;
   list(query: { readonly state?: RecordState; readonly limit: number }): readonly StoredRecord[];
   /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing. */
