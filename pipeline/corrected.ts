@@ -130,7 +130,11 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
     : undefined;
 }
 
-/** Whether no attempt to send a report has reached its system, and no person had it go on who may know more. */
+/** Why a system does not get the images of a report any more: it was cancelled before any of them was sent there. */
+export const cancelledBefore = (site: Site, { code }: StoredRecord, delivery: Delivery) =>
+  code === cancelled && isUnsent(site, delivery) ? { code, reason: "its author has cancelled it" } : undefined;
+
+/** Whether no attempt to send a report, or its images, has reached its system, and no person had it go on who may know more. */
 function isUnsent({ store: { steps } }: Site, { id, record, destination, attempts, state }: Delivery): boolean {
   if (attempts === 1) return true;
   const failed = steps.of([record ?? id]).filter(({ station, peer }) => station === "deliver" && peer === destination);

@@ -7,6 +7,7 @@ import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
+import { cancelledBefore } from "./corrected.ts";
 import { channelOf, partOf, recordOf, settled, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -28,6 +29,8 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   const ledger = (sop: string) => `${record.id} ${sop}`;
   // A person asked for it again: what was taken before goes too.
   const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
+  const over = isAgain ? undefined : cancelledBefore(site, record, delivery);
+  if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
   const wanted = facts.instances.filter(
     ({ n, sopInstanceUid }) => !isSuperseded(site, record.author, sopInstanceUid, partOf(record, n)),
   );
