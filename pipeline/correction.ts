@@ -3,10 +3,10 @@
  * that has it; what was replaced is told to those who have the one before. Everything is a delivery, committed with the
  * message's acknowledgement or with the record that replaces.
  */
-import { codeOf } from "../errors.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
-import type { Change, Delivery, Id, Item, StoredRecord, Token } from "../store/store.ts";
+import type { Change, Delivery, Id, Item, ItemState, StoredRecord, Token } from "../store/store.ts";
+import { isCancelled, meeting, remembered } from "./cancellations.ts";
 import type { Notice } from "./notices.ts";
 import { newDelivery } from "./route.ts";
 import type { Sealed } from "./seal.ts";
@@ -29,45 +29,34 @@ export function documentsNamed(site: Site, system: string, name: DocumentName): 
   return [...new Map(all.map((item) => [item.id, item])).values()];
 }
 
-const ledger = "cancelled";
-
-/** Whether a document was cancelled before it came. */
-export const isCancelled = ({ store }: Site, names: readonly string[]): boolean =>
-  names.some((name) => store.messages.hasTaken(ledger, name));
-
-/** The report that a cancellation was ahead of has come: from now on it is that document, and its name may be used anew. */
-export const meeting = ({ store, now }: Site, key: string, names: readonly string[]): readonly Change[] => [
-  store.messages.took(ledger, key, now().toISOString()),
-  ...names.map((name) => store.messages.forgot(ledger, name)),
-];
-
 /** A report is cancelled: before it was sealed, after, or before it came at all. */
 export function cancel(
   site: Site,
   system: string,
   name: DocumentName,
 ): { readonly changes: readonly Change[]; readonly code: string } {
-  const { store, now } = site;
+  const { store } = site;
   const documents = documentsNamed(site, system, name).filter(({ state }) => state !== "discarded");
   // Of a report that is here its id is remembered and not its name, under which another one may come.
   const keys =
     documents.length > 0
       ? documents.map(({ key }) => key)
       : [...name.uniqueIds.map((id) => store.tokens.of("document", "", id)), nameJoin(site, system, name)];
-  const remembered = keys.map((key) => store.messages.took(ledger, key, now().toISOString()));
   const changes = documents.flatMap((item) =>
     item.state === "sealed"
       ? withdraw(site, item)
-      : [
-          // What has left meanwhile is withdrawn: the message is judged once more.
-          store.items.are([item.id], item.state),
-          store.items.mark(item.id, { state: "discarded", code: cancelled, reason: "cancelled before it was sealed" }),
-          step(site, item.id, "assemble", "discarded", { code: cancelled }),
-        ],
+      : // What has left meanwhile is withdrawn: the message is judged once more.
+        ended(site, item.id, item.state),
   );
   const code = documents.length === 0 ? cancelledAhead : cancelled;
-  return { changes: [...remembered, ...changes], code };
+  return { changes: [...keys.map((key) => remembered(site, key)), ...changes], code };
 }
+
+const ended = (site: Site, id: Id, state: ItemState): readonly Change[] => [
+  site.store.items.are([id], state),
+  site.store.items.mark(id, { state: "discarded", code: cancelled, reason: "cancelled before it was sealed" }),
+  step(site, id, "assemble", "discarded", { code: cancelled }),
+];
 
 /** After it was sealed: its entry and those of its addenda are deprecated, and who has it is told. */
 function withdraw(site: Site, document: Item): readonly Change[] {
@@ -151,20 +140,12 @@ export async function tellReplacedSince(site: Site, key: Token): Promise<void> {
   site.wake();
 }
 
-/** A cancellation that came while its report was being sealed: what has been routed meanwhile is withdrawn. */
-export async function withdrawIfCancelled(site: Site, item: Item): Promise<void> {
-  const { store } = site;
-  const { id, key, joins } = item;
-  if (!isCancelled(site, [key, ...joins.filter((join) => join.startsWith("name:"))])) return;
-  const document = store.items.find(id);
-  if (document?.state !== "sealed") return;
-  try {
-    await store.commit(withdraw(site, document));
-  } catch (thrown) {
-    if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
-    return await withdrawIfCancelled(site, item);
-  }
-  site.wake();
+/** A cancellation that was judged beside its report: that is not sealed. */
+export async function endIfCancelled(site: Site, { id, key, joins }: Item): Promise<boolean> {
+  const names = [key, ...joins.filter((join) => join.startsWith("name:"))];
+  if (!isCancelled(site, names) || site.store.items.find(id)?.state !== "waiting") return false;
+  await site.store.commit([...meeting(site, key, names.slice(1)), ...ended(site, id, "waiting")]);
+  return true;
 }
 
 /** The document's own record, or an addendum to it. */

@@ -12,7 +12,7 @@ import type { Delivery } from "../store/store.ts";
 import { openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
-import { noticesWith, withdrawIfCancelled } from "./correction.ts";
+import { endIfCancelled, noticesWith } from "./correction.ts";
 import { deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
@@ -83,6 +83,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const recall = openRecall(site);
   bind({ wake: loop.wake, doubt: recall.doubt });
   const leave = async (assembled: Assembled): Promise<void> => {
+    if (await endIfCancelled(site, assembled.document)) return;
     await outbound(assembled, {
       seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
       route: async (sealed) => {
@@ -92,7 +93,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
         );
       },
     });
-    await withdrawIfCancelled(site, assembled.document);
   };
   const room = openWaitingRoom(site, leave, askPacs(site), pace);
   const messages = openMessageIntake(site, openMessages(site, room.arrived), pace);

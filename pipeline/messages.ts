@@ -12,8 +12,9 @@ import {
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
+import { isCancelled, meeting } from "./cancellations.ts";
 import type { OutboundChannel } from "./config.ts";
-import { cancel, cancelled, cancelledAhead, documentsNamed, isCancelled, meeting, nameJoin } from "./correction.ts";
+import { cancel, cancelled, cancelledAhead, documentsNamed, nameJoin } from "./correction.ts";
 import { admit, cancelAdmission } from "./fetch.ts";
 import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerges } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";

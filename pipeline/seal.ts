@@ -8,6 +8,7 @@ import type { DicomFacts } from "../formats/dicom.ts";
 import { type DocumentEntry, entryUuidOf } from "../formats/document-entry.ts";
 import type { BlobFacts, BlobName, Change, Id, Item, StagedBlob, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
+import { isStanding } from "./cancellations.ts";
 import type { Relation } from "./relation.ts";
 import { type Superseded, supersededBy } from "./replacement.ts";
 import { type Site, step } from "./site.ts";
@@ -90,6 +91,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
     ],
     drop: first.made?.drop ?? (async () => undefined),
     steps: [
+      isStanding(site, document),
       ...(first.made ? [first.made.change] : []),
       ...superseded.changes,
       step(site, first.id, "assemble", "assembled", {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { endIfCancelled } from "../../pipeline/correction.ts";
 import { cancelFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { testPki } from "../sites.ts";
 import { hisAlone } from "./his-alone.ts";
@@ -57,4 +58,26 @@ test("all versions of a report that came before it under its name are cancelled"
       .sort(),
   ).toEqual(["M1 null", "M2 null", "M3 CANCELLED"]);
   await store.close();
+});
+
+test("one that names a report by its id alone, and is judged beside it: the report does not leave", async () => {
+  const data = mkdtempSync(join(tmpdir(), "semrs-beside-"));
+  let ahead: (() => Promise<void>) | undefined;
+  const site = await siteAlone({ PKI: await testPki(), DATA: data, ANSWER: "validated" }, (opened) => ({
+    ...opened,
+    commit: async (...of) => {
+      const first = ahead;
+      ahead = undefined;
+      await first?.();
+      await opened.commit(...of);
+    },
+  }));
+  const { send, sendDocument } = hisAlone(site);
+  ahead = () => send(withoutPid(cancelFor("M2", "V.1^^2.16.886.104.100565.100008^ISO")), "M2");
+  const document = await sendDocument(mdmFor(report("V.1"), { controlId: "M1", name: "DOC^HIS" }), "M1");
+  expect(document.state).toBe("waiting");
+  expect(await endIfCancelled(site, document)).toBe(true);
+  expect(site.store.items.find(document.id)).toMatchObject({ state: "discarded", code: "CANCELLED" });
+  expect(await endIfCancelled(site, document)).toBe(false);
+  await site.store.close();
 });

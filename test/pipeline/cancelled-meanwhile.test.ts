@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Provide, routeSealed } from "../../pipeline/route.ts";
 import { sealRecord } from "../../pipeline/seal.ts";
+import type { Site } from "../../pipeline/site.ts";
 import type { Assembled } from "../../pipeline/waiting-room.ts";
 import type { Store } from "../../store/store.ts";
 import { cancelFor, documents, mdmFor } from "../fixtures/documents.ts";
@@ -23,18 +24,21 @@ async function withReport(ANSWER: string, seen: (opened: Store) => Store) {
   const channel = site.config.own.channels.find(({ name }) => name === document.channel);
   const assembled = { channel, document, instances: [], appends: false, closing: "quiet" };
   const sealed = await sealRecord(site, assembled as Partial<Assembled> as Assembled);
-  const provide: Provide = async ({ also, ...record }) => {
-    const manifestSha256 = createHash("sha256").update(record.manifest).digest("hex");
-    const own = { origin: "own", author: site.config.site, state: "stored", code: null, reason: null } as const;
-    await store.commit([...store.records.add({ ...record, ...own, manifestSha256 }), ...also]);
-  };
   const cancel = async (): Promise<void> => {
     await send(cancelFor("M2", "DOC1^HIS"), "M2");
     await until("judged", () => store.arrivals.list({ state: "accepted", limit: 1 }).length === 0);
   };
   const told = () => store.deliveries.list({ record: sealed.id, limit: 9 }).map(({ kind }) => kind);
-  return { store, document, sealed, route: () => routeSealed(site, provide, sealed), cancel, told };
+  return { store, site, document, sealed, route: () => routeSealed(site, provideIn(site), sealed), cancel, told };
 }
+
+const provideIn =
+  ({ store, config }: Site): Provide =>
+  async ({ also, ...record }) => {
+    const manifestSha256 = createHash("sha256").update(record.manifest).digest("hex");
+    const own = { origin: "own", author: config.site, state: "stored", code: null, reason: null } as const;
+    await store.commit([...store.records.add({ ...record, ...own, manifestSha256 }), ...also]);
+  };
 
 test.each(["validated", "stored"])("answer %s: a report whose record is being written is withdrawn", async (ANSWER) => {
   let ahead: (() => Promise<void>) | undefined;
@@ -74,5 +78,18 @@ test("a house that is handed the report while its cancellation is written is tol
   record = sealed.id;
   await cancel();
   expect(told()).toEqual(["register", "change", "notify"]);
+  await store.close();
+});
+
+test("what is added to a report while its cancellation is written does not leave", async () => {
+  const { store, site, document, route, cancel } = await withReport("validated", (opened) => opened);
+  await route();
+  const gone = store.items.find(document.id) ?? document;
+  const channel = site.config.own.channels.find(({ name }) => name === document.channel);
+  const late = { channel, document: gone, instances: [], appends: true, closing: "quiet" };
+  const addendum = await sealRecord(site, late as Partial<Assembled> as Assembled);
+  await cancel();
+  await expect(routeSealed(site, provideIn(site), addendum)).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(store.records.find(addendum.id)).toBeUndefined();
   await store.close();
 });
