@@ -1,5 +1,6 @@
 /** Rules of channels.yaml that no schema says and that keep a site from starting: names, ports, clear text, identity. */
 import { isIP, isIPv4 } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { Channel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
@@ -44,6 +45,7 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
     for (const [system, { mllp, dicom }] of Object.entries(own.systems))
       yield* wires([...at, "systems", system], mllp, dicom);
     yield* samePorts(site, own);
+    yield* oneService(site, own);
     for (const [index, { orgs = [] }] of (own.registry?.access ?? []).entries())
       for (const [n, org] of orgs.entries())
         if (!known.includes(org))
@@ -233,7 +235,7 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
   const listeners: (readonly [string, { host: string; port: number } | undefined])[] = [
     ["admin", own.admin.listen],
     ["repository", own.repository?.listen],
-    ["registry", own.registry?.listen],
+    ["registry", own.repository ? undefined : own.registry?.listen],
     ...Object.entries(own.systems).flatMap(([name, { mllp, dicom }]) => [
       [`systems.${name}.mllp`, mllp?.listen] as const,
       [`systems.${name}.dicom`, dicom?.listen] as const,
@@ -247,6 +249,14 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
     if (other) yield { code: "CONFIG_PORT_TWICE", path, message: `port ${port} is taken by ${other.where} already` };
     taken.push({ where, host, port });
   }
+}
+
+/** A house that is the registry as well serves both at one address; at another one nobody would listen. */
+function* oneService(site: string, { repository, registry }: Site): Generator<Problem> {
+  if (!repository || !registry || isDeepStrictEqual(repository.listen, registry.listen)) return;
+  const { host, port } = repository.listen;
+  const message = `a house has one REST service: listen at ${host}:${port} as its repository does`;
+  yield { code: "CONFIG_VALUE", path: ["sites", site, "registry", "listen"], message };
 }
 
 /** Whether one port of both may be the same: not of two addresses of this machine, unless one of them is all of them. */
