@@ -3,7 +3,7 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
 import { validatePath } from "../../envelope/index.ts";
@@ -59,21 +59,21 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     if ((statSync(keyFile).mode & othersMay) !== 0) yield finding(keyFile, "KEY_MODE", "chmod 600");
     if (!certificate) continue;
     yield* validity(file, certificate, config, now);
-    const readable = orFault(() => privateKeyFrom(key));
-    if (readable instanceof Fault) {
-      yield finding(keyFile, "KEY_PAIR", readable.message);
-      continue;
-    }
-    const spki = (of: KeyObject): string => of.export({ format: "der", type: "spki" }).toString("hex");
-    const mine = spki(createPublicKey(readable));
-    if (mine !== spki(certificate.publicKey)) yield finding(file, "KEY_PAIR", `is not for ${purpose}.key`);
+    const mine = yield* keyOf(keyFile, key, certificate);
+    if (mine === undefined) continue;
     const other = seen.get(mine);
     if (other) yield finding(keyFile, "KEY_SHARED", `is the key of ${other}, too`);
     seen.set(mine, purpose);
   }
   // The one before a renewal opens what was sealed for it.
   const former = at("decrypt.previous.key");
-  if (existsSync(former) && (statSync(former).mode & othersMay) !== 0) yield finding(former, "KEY_MODE", "chmod 600");
+  const formerKey = textOf(former);
+  if (existsSync(former)) {
+    if ((statSync(former).mode & othersMay) !== 0) yield finding(former, "KEY_MODE", "chmod 600");
+    const beside = `put it beside ${basename(former)}, or remove that`;
+    const certificate = yield* certificateAt(at("decrypt.previous.crt"), "KEY_MISSING", beside);
+    if (certificate) yield* keyOf(former, formerKey ?? "", certificate);
+  }
   const storage = textOf(at("storage.key"));
   if (storage === undefined)
     yield finding(at("storage.key"), "KEY_MISSING", `restore it from its backup; where there is no data yet, ${made}`);
@@ -81,6 +81,20 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     yield finding(at("storage.key"), "STORAGE_KEY", "is not 64 hexadecimal digits");
   else if ((statSync(at("storage.key")).mode & othersMay) !== 0)
     yield finding(at("storage.key"), "KEY_MODE", "chmod 600");
+}
+
+/** What tells the key from others, unless it cannot be read. */
+function* keyOf(keyFile: string, pem: string, { publicKey }: Certificate): Generator<Finding, string | undefined> {
+  const key = orFault(() => privateKeyFrom(pem));
+  if (key instanceof Fault) {
+    yield finding(keyFile, "KEY_PAIR", key.message);
+    return undefined;
+  }
+  const spki = (of: KeyObject): string => of.export({ format: "der", type: "spki" }).toString("hex");
+  const mine = spki(createPublicKey(key));
+  if (mine !== spki(publicKey))
+    yield finding(keyFile.replace(/key$/, "crt"), "KEY_PAIR", `is not for ${basename(keyFile)}`);
+  return mine;
 }
 
 const others = ({ partners, site }: Config) => Object.entries(partners).filter(([name]) => name !== site);

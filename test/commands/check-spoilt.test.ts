@@ -33,6 +33,8 @@ test.each([
     "KEY_PAIR",
     "PEM without a passphrase",
   ],
+  ["hospital-a/decrypt.previous.key", () => noKey, "KEY_PAIR", "the private key cannot be read"],
+  ["hospital-a/decrypt.previous.crt", () => "", "KEY_MISSING", "no certificate in the PEM file"],
   ["hospital-a/sign.crt", () => noCertificate, "CERTIFICATE_UNTRUSTED", "certificate 709e80c8 cannot be read"],
   ["hospital-a/tls.crt", () => noCertificate, "CERTIFICATE_UNTRUSTED", "certificate 709e80c8 cannot be read"],
   ["hospital-b/decrypt.crt", () => noCertificate, "CERTIFICATE_UNTRUSTED", "ask hospital-b for its decrypt.crt"],
@@ -43,6 +45,9 @@ test.each([
 ])("%s that is spoilt (%#)", async (file, spoilt, code, says) => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-spoilt-"));
   cpSync(pki, folder, { recursive: true });
+  // As after a renewal with a new key.
+  for (const kind of ["key", "crt"])
+    cpSync(join(folder, `hospital-b/decrypt.${kind}`), join(folder, `hospital-a/decrypt.previous.${kind}`));
   const path = join(folder, file);
   writeFileSync(path, spoilt(readFileSync(path, "utf8")));
   const env = { SITE: "hospital-a", A_HIS: "0", A_PACS: "0", A_PORT: "0", A_ADMIN: "0" };
