@@ -35,7 +35,9 @@ export function loadKeys(config: Config): Keys {
       signer: pairIn(folder, "sign", signerFrom),
       unwrappers: [pairIn(folder, "decrypt", unwrapperFrom), ...previous(folder)],
       trust: {
-        anchors: config.trust.anchors.flatMap((file) => certificatesIn(file, "put the authority's certificate there")),
+        anchors: config.trust.anchors.flatMap((file) =>
+          certificatesIn(file, "put the authority's certificate there", (all) => all.map(readCertificate)),
+        ),
         // Read by whoever keeps them current (exchange/revocation.ts); until then nothing is trusted.
         crls: [],
         revocation: "require",
@@ -166,22 +168,24 @@ function checkDirect(partners: readonly Partner[]): void {
   }
 }
 
-/** Those in one of a partner's files, at least one. */
-export const certificatesOf = (org: string, folder: string, name: string): readonly Uint8Array[] =>
-  certificatesIn(join(folder, `${name}.crt`), `ask ${org} for its ${name}.crt`, name === "decrypt");
+/** Those in one of a partner's files, at least one; the first can be read, and sealed for where it is to decrypt. */
+export function certificatesOf(org: string, folder: string, name: string): readonly Uint8Array[] {
+  const check = name === "decrypt" ? asymmetricAlgorithm : readCertificate;
+  return certificatesIn(join(folder, `${name}.crt`), `ask ${org} for its ${name}.crt`, ([first]) => check(first));
+}
 
-/** At least one, and each can be read: one that cannot would only be found out by what is sealed for it, and parked. */
-function certificatesIn(file: string, next: string, isSealedFor = false): readonly Uint8Array[] {
-  const all = pemToDer(text(file));
-  const [first] = all;
+type Some = readonly [Uint8Array, ...Uint8Array[]];
+
+/** What does not pass `check` would only be found out by what is sealed for it, or cannot be verified, and parked. */
+function certificatesIn(file: string, next: string, check: (all: Some) => unknown): readonly Uint8Array[] {
+  const [first, ...others] = pemToDer(text(file));
   if (!first) throw new Fault("CONFIG_INVALID", `${file} holds no certificate; ${next}`);
   try {
-    for (const der of all) readCertificate(der);
-    if (isSealedFor) asymmetricAlgorithm(first);
+    check([first, ...others]);
   } catch (cause) {
     throw new Fault("CONFIG_INVALID", `${file}: ${reasonOf(cause)}; ${next}`, { cause });
   }
-  return all;
+  return [first, ...others];
 }
 
 function storageKey(file: string): Uint8Array {

@@ -1,6 +1,6 @@
 /** Keys and certificates that cannot be read: `semrs check` finds them, and no house starts, whose one line names the file. */
 import { createPrivateKey } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -61,4 +61,12 @@ test.each([
   const stem = file.replace(/\.[a-z]+$/, "");
   const message = expect.stringMatching(new RegExp(`${stem}\\..*${says}`));
   expect(() => loadKeys(config)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID", message }));
+});
+
+test("what stands behind a partner's own certificate in its file is not needed, and may be anything", () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-spoilt-"));
+  cpSync(pki, folder, { recursive: true });
+  for (const name of ["sign", "decrypt", "tls"]) appendFileSync(join(folder, `hospital-b/${name}.crt`), noCertificate);
+  const config = loadConfig(join(root, "channels.yaml"), { PKI: folder, DATA: folder, SITE: "hospital-a" });
+  expect(loadKeys(config).identity.partners.has("hospital-b")).toBe(true);
 });
