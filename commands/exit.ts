@@ -35,13 +35,16 @@ const files: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EDQUOT: ["STORE_FULL", "does not fit: this user's quota is used up"],
 };
 
+type Renamed = { readonly dest?: string };
+
 /** A file or an argument that a person named wrongly is no defect: it is told as theirs. */
 function ofAPerson(thrown: unknown): unknown {
   if (thrown instanceof InvalidArgumentError) return new Fault("QUERY_INVALID", thrown.message, { cause: thrown });
-  const { code = "", path } = thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : {};
+  // Of a rename a person named the file that was to be made.
+  const { code = "", path, dest = path } = (thrown instanceof Error ? thrown : {}) as NodeJS.ErrnoException & Renamed;
   const known = files[code];
   // A read or a write of what is open already names no path.
-  return known ? new Fault(known[0], `${path ?? "a file that was named"} ${known[1]}`, { cause: thrown }) : thrown;
+  return known ? new Fault(known[0], `${dest ?? "a file that was named"} ${known[1]}`, { cause: thrown }) : thrown;
 }
 
 /** Runs a verb; a fault is told on standard error in one line and becomes the exit code. */

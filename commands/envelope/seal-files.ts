@@ -169,6 +169,9 @@ async function imageOf(file: string): Promise<FilePart> {
     const { bytesRead } = await handle.read(head, 0, metaBytes, 0);
     const sop = readMeta(head.subarray(0, bytesRead)).sopInstanceUid;
     return partOf(file, { role: "dicom", type: "application/dicom", sop });
+  } catch (thrown) {
+    // Of several images, which it was.
+    throw thrown instanceof Fault ? new Fault(thrown.code, `${file}: ${thrown.message}`, { cause: thrown }) : thrown;
   } finally {
     await handle.close();
   }

@@ -60,7 +60,7 @@ describe("what is refused leaves nothing behind: exit 65", () => {
   });
 });
 
-describe("a wrong use: exit 64; a missing key or revocation list: exit 78", () => {
+describe("a wrong use: exit 64, or 65 for what is in a file; a missing key or revocation list: exit 78", () => {
   test.each<[number, readonly string[], RegExp]>([
     [64, ["seal", "--message-type", "116", "--document", "report.xml"], /--to/],
     [
@@ -69,6 +69,8 @@ describe("a wrong use: exit 64; a missing key or revocation list: exit 78", () =
       /--sender FOLDER, or --key with --certificate/,
     ],
     [64, [...sealing.map((arg) => (arg === "report.xml" ? "nowhere.xml" : arg))], /nowhere\.xml is no file, or empty/],
+    [65, [...sealing, "--image", "report.xml"], /^semrs seal: report\.xml: no DICM after the preamble/],
+    [64, [...sealing, "--out", "DIR"], /^semrs seal: DIR is a folder$/m],
     [64, [...sealing, "--profile", "semrs-3"], /semrs-3/],
     [64, ["open", "--receiver", "DIR/hospital-b", "--out", "x", "record.eml"], /--trust/],
     [64, [...opening, "--out", "DIR", "record.eml"], /DIR is not empty/],
