@@ -17,6 +17,8 @@ export type ConfigFile = {
   finding(problem: Problem): Finding;
   /** `file:line` of a path of keys. */
   placeOf(path: readonly PropertyKey[]): string;
+  /** Whether all that is written at a path is one variable. */
+  isVariable(path: readonly PropertyKey[]): boolean;
 };
 
 const maxFileBytes = 1024 * 1024;
@@ -52,6 +54,8 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
     const { line, col } = lines.linePos(offset);
     return { file: name, line, column: col, severity: severityOf(code), code, message };
   };
+  const variables = new Set<unknown>();
+  const isVariable = (keys: readonly PropertyKey[]): boolean => variables.has(document.getIn(keys, true));
   const placeOf = (keys: readonly PropertyKey[]): string =>
     `${name}:${lines.linePos(offsetOf(document.contents, keys)).line}`;
   const finding = ({ code, path: keys, message }: Problem): Finding => {
@@ -61,12 +65,13 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
   const broken = told(document.errors).map(({ pos, message }) =>
     at(pos[0], "CONFIG_SYNTAX", `${firstLine(message)}${hintFor(text, lines, pos[0])}`),
   );
-  if (broken.length > 0) return { value: undefined, findings: broken, finding, placeOf };
+  if (broken.length > 0) return { value: undefined, findings: broken, finding, placeOf, isVariable };
 
   const findings: Finding[] = [];
   visit(document, {
     Scalar: (_key, node) => {
       if (typeof node.value !== "string") return;
+      if (alone.test(node.value)) variables.add(node);
       node.value = substitute(node.value, env, (message) =>
         findings.push(at(node.range?.[0] ?? 0, "CONFIG_VARIABLE", message)),
       );
@@ -77,12 +82,13 @@ export function readConfigFile(path: string, name: string, env: Environment): Co
       findings.push(at(node.range?.[0] ?? 0, "CONFIG_SYNTAX", message));
     },
   });
-  if (findings.some(({ code }) => code === "CONFIG_SYNTAX")) return { value: undefined, findings, finding, placeOf };
+  if (findings.some(({ code }) => code === "CONFIG_SYNTAX"))
+    return { value: undefined, findings, finding, placeOf, isVariable };
   try {
-    return { value: document.toJS({ maxAliasCount: maxAliases }), findings, finding, placeOf };
+    return { value: document.toJS({ maxAliasCount: maxAliases }), findings, finding, placeOf, isVariable };
   } catch {
     const tooMany = at(0, "CONFIG_SYNTAX", `its aliases stand for more than ${maxAliases} times what they name`);
-    return { value: undefined, findings: [...findings, tooMany], finding, placeOf };
+    return { value: undefined, findings: [...findings, tooMany], finding, placeOf, isVariable };
   }
 }
 
@@ -116,11 +122,19 @@ function unreadable(name: string, message: string): ConfigFile {
       message: problem.message,
     };
   };
-  return { value: undefined, findings: [finding({ code, path: [], message })], finding, placeOf: () => name };
+  return {
+    value: undefined,
+    findings: [finding({ code, path: [], message })],
+    finding,
+    placeOf: () => name,
+    isVariable: () => false,
+  };
 }
 
 /** ${NAME} and ${NAME:default}; what is not set stays as it is written. A default does not begin as in a shell (:- := :? :+). */
 const variable = /^([A-Z][A-Z0-9_]*)(?::((?![-=?+])[^}]*))?$/;
+/** Nothing but a variable. */
+const alone = /^\$\{[^}]*\}$/;
 
 function substitute(text: string, env: Environment, problem: (message: string) => void): string {
   return text.replaceAll(/\$\{([^}]*)(\}?)/g, (whole, written: string, end: string) => {

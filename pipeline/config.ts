@@ -12,6 +12,7 @@ import { findDoubts } from "./config-lint.ts";
 import { findConflicts } from "./config-rules.ts";
 import { schema } from "./config-schema.ts";
 import { keysOf, problemsOf } from "./config-schema-problems.ts";
+import { parsedBy } from "./config-variables.ts";
 
 type File = z.output<typeof schema>;
 export type OutboundChannel = { readonly kind: "outbound"; readonly name: string } & z.output<
@@ -96,7 +97,7 @@ export function loadConfig(file: string, env: Environment, told: (warning: Findi
 export function readConfig(file: string, env: Environment): Read {
   const path = resolve(file);
   const source = readConfigFile(path, file, env);
-  const parsed = source.value === undefined ? undefined : schema.safeParse(source.value, { reportInput: true });
+  const parsed = source.value === undefined ? undefined : parsedBy(schema, source.value, source.isVariable);
   const findings = [...source.findings];
   const at = (problem: Problem): void => void findings.push(source.finding(problem));
   const sites = Object.keys((source.value as { sites?: object } | undefined)?.sites ?? {});
@@ -112,7 +113,7 @@ export function readConfig(file: string, env: Environment): Read {
   const channels: Channel[] = [];
   const written = (source.value as { channels?: Readonly<Record<string, unknown>> } | null)?.channels ?? {};
   for (const [name, value] of Object.entries(written)) {
-    const channel = readChannel(name, value, at);
+    const channel = readChannel(name, value, source, at);
     if (channel) channels.push(channel);
   }
   // A channel that cannot be read is told once, not again wherever it is named.
@@ -136,10 +137,15 @@ const sorted = (findings: readonly Finding[]): readonly Finding[] =>
   );
 
 /** A channel is outbound or inbound by its keys; nobody can mix the two. */
-function readChannel(name: string, value: unknown, at: (problem: Problem) => void): Channel | undefined {
+function readChannel(
+  name: string,
+  value: unknown,
+  { isVariable }: ConfigFile,
+  at: (problem: Problem) => void,
+): Channel | undefined {
   const keys = new Set(Object.keys((value ?? {}) as object));
   const kind = keys.has("fetch") || keys.has("deliver") ? "inbound" : "outbound";
-  const parsed = channelSchemas[kind].safeParse(value, { reportInput: true });
+  const parsed = parsedBy(channelSchemas[kind], value, (path) => isVariable(["channels", name, ...path]));
   if (parsed.success) return { kind, name, ...parsed.data } as Channel;
   for (const { path, ...problem } of problemsOf(parsed.error.issues, knownKeys))
     at({ ...problem, path: ["channels", name, ...path] });

@@ -17,7 +17,7 @@ export const channelsPage = (): string =>
     "",
     "Every key. `*` stands for a name of your choice, `[]` for each entry of a list. A key is required where it says so.",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how it is written in the file
-    "`${NAME}` and `${NAME:default}` are replaced from the environment (in quotes between `{ }` or `[ ]`); durations are written 250ms, 5s, 1m, 12h, 14d.",
+    "`${NAME}` and `${NAME:default}` are replaced from the environment (in quotes between `{ }` or `[ ]`), and where a number, true or false is wanted, what is a variable alone is read as that; durations are written 250ms, 5s, 1m, 12h, 14d.",
     "An editor that knows YAML schemas completes and checks it: `# yaml-language-server: $schema=./channels.schema.json`.",
     "",
     ...keyTable("The file", schema),

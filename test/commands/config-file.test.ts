@@ -50,3 +50,26 @@ test.each<[string, string | Uint8Array, string | undefined, RegExp]>([
   writeFileSync(file, text);
   expect(readConfig(file, { SITE }).findings.map(findingText).join("\n")).toMatch(told);
 });
+
+test("a variable is a number or a truth value where one is wanted, and text everywhere else", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-check-")), "channels.yaml");
+  const yaml = shipped
+    .replace(
+      "    repository:",
+      `    limits: { connections: "\${N:4}" }\n    alerts: { silent: "\${B:true}" }\n    repository:`,
+    )
+    .replace("latest: 50", `latest: "\${LATEST:5}"`)
+    .replace(
+      "calledAeTitle: PACS_B, associations: 4",
+      `calledAeTitle: "\${AET:0012}", associations: "\${N:4}", callers: [{ aeTitle: "\${AET:0012}" }]`,
+    );
+  writeFileSync(file, yaml);
+  const { config } = readConfig(file, { SITE: "hospital-a", B: "false", N: "16" });
+  expect(config?.own).toMatchObject({ limits: { connections: 16 }, alerts: { silent: false } });
+  const { config: b } = readConfig(file, { SITE: "hospital-b" });
+  expect(b?.own.systems.pacs?.dicom).toMatchObject({ calledAeTitle: "0012", associations: 4 });
+  expect(b?.own.channels.find(({ kind }) => kind === "inbound")).toMatchObject({ fetch: { rules: [{ latest: 5 }] } });
+  const told = readConfig(file, { SITE: "hospital-a", N: "many", B: "yes" }).findings.map(findingText).join("\n");
+  expect(told).toMatch(/limits\.connections: Invalid input: expected number, received string/);
+  expect(told).toMatch(/alerts\.silent: Invalid input: expected boolean, received string/);
+});
