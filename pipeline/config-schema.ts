@@ -5,6 +5,7 @@ import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
 import {
+  kinds,
   lasting,
   listen,
   name,
@@ -119,7 +120,7 @@ const site = z.strictObject({
           z.strictObject({
             orgs: z.array(name).min(1).optional().describe("These partners; all of them unless said."),
             forms: z
-              .array(z.string().min(1).max(16))
+              .array(kinds(["113", "114", "115", "116", "121", "other"]))
               .min(1)
               .optional()
               .describe("Entries of these EEC forms, `other` for documents of none; all unless said."),

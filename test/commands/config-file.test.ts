@@ -73,3 +73,19 @@ test("a variable is a number or a truth value where one is wanted, and text ever
   expect(told).toMatch(/limits\.connections: Invalid input: expected number, received string/);
   expect(told).toMatch(/alerts\.silent: Invalid input: expected boolean, received string/);
 });
+
+test("the forms of a registry's rule are those that there are, as everywhere", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "semrs-check-")), "channels.yaml");
+  const access = (forms: string): string =>
+    shipped.replace(
+      "    repository:",
+      `    registry: { listen: "127.0.0.1:1", access: [{ forms: [${forms}] }] }\n    repository:`,
+    );
+  writeFileSync(file, access("116, other"));
+  const { config, findings } = readConfig(file, { SITE: "hospital-a" });
+  expect(findings.map(findingText)).toEqual([]);
+  expect(config?.own.access).toMatchObject([{ forms: ["116", "other"] }]);
+  writeFileSync(file, access("11b"));
+  const told = readConfig(file, { SITE: "hospital-a" }).findings.map(findingText).join("\n");
+  expect(told).toMatch(/error CONFIG_VALUE sites\.hospital-a\.registry\.access\.0\.forms\.0/);
+});
