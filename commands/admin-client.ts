@@ -85,6 +85,10 @@ function tokenIn(data: string): string {
   try {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
-    throw new Fault("PEER_UNREACHABLE", `${file} cannot be read; the site makes it at its first start`, { cause });
+    const isMissing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const what = isMissing
+      ? "is not there; the site makes it at its first start"
+      : "cannot be read; ask as the user that the site runs as";
+    throw new Fault("PEER_UNREACHABLE", `${file} ${what}`, { cause });
   }
 }

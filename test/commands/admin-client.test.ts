@@ -1,6 +1,6 @@
 /** What a verb says where no site, or something else, answers on the admin port. */
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -33,4 +33,19 @@ test.each<[string, RequestListener, readonly string[]]>([
     exit: 69,
     err: expect.stringMatching(new RegExp(`^semrs [a-z ]+: ${url} gave no whole answer of a site; is it .*\\n$`)),
   });
+});
+
+test.each<[string, (file: string) => void, RegExp]>([
+  ["of a house that never ran", () => undefined, /admin\.token is not there; the site makes it at its first start$/],
+  [
+    "that cannot be read",
+    (file) => mkdirSync(file),
+    /admin\.token cannot be read; ask as the user that the site runs as$/,
+  ],
+])("a token %s", async (_what, make, told) => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-no-token-"));
+  make(join(folder, "admin.token"));
+  const { exit, err } = await semrs(["status", "--admin", "http://127.0.0.1:9", "--data", folder]);
+  expect(exit).toBe(69);
+  expect(err.trim()).toMatch(told);
 });
