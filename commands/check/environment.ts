@@ -53,7 +53,7 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     );
     const key = textOf(keyFile);
     if (key === undefined) {
-      yield finding(keyFile, "KEY_MISSING", `${made}, and a request`);
+      yield finding(keyFile, "KEY_MISSING", isClosed(keyFile) ? closed : `${made}, and a request`);
       continue;
     }
     if ((statSync(keyFile).mode & othersMay) !== 0) yield finding(keyFile, "KEY_MODE", "chmod 600");
@@ -75,7 +75,8 @@ function* ownKeys(config: Config, now: Date): Generator<Finding> {
     if (certificate) yield* keyOf(former, formerKey ?? "", certificate);
   }
   const storage = textOf(at("storage.key"));
-  if (storage === undefined)
+  if (storage === undefined && isClosed(at("storage.key"))) yield finding(at("storage.key"), "KEY_MISSING", closed);
+  else if (storage === undefined)
     yield finding(at("storage.key"), "KEY_MISSING", `restore it from its backup; where there is no data yet, ${made}`);
   else if (!/^[0-9a-f]{64}$/i.test(storage.trim()))
     yield finding(at("storage.key"), "STORAGE_KEY", "is not 64 hexadecimal digits");
@@ -132,10 +133,21 @@ function* partners(config: Config, now: Date): Generator<Finding> {
   }
 }
 
+const closed = "is closed to this user; check as the user that the site runs as";
+
+function isClosed(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return false;
+  } catch (thrown) {
+    return (thrown as NodeJS.ErrnoException).code === "EACCES";
+  }
+}
+
 function* certificateAt(file: string, code: FindingCode, next: string): Generator<Finding, Certificate | undefined> {
   const pem = textOf(file);
   if (pem === undefined) {
-    yield finding(file, code, next);
+    yield finding(file, code, isClosed(file) ? closed : next);
     return undefined;
   }
   try {
@@ -181,7 +193,7 @@ function* authorities({ trust }: Config, now: Date): Generator<Finding> {
   for (const file of trust.anchors) {
     const pem = textOf(file);
     if (pem === undefined) {
-      yield finding(file, "KEY_MISSING", "trust anchor");
+      yield finding(file, "KEY_MISSING", isClosed(file) ? closed : "trust anchor");
       continue;
     }
     try {
