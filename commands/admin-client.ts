@@ -1,8 +1,9 @@
 /** A program that asks a site on its admin port: the token is read from the data folder. */
 import { readFileSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { type ErrorCode, errorCodes, Fault } from "../errors.ts";
-import { loadConfig } from "../pipeline/config.ts";
+import { type Address, loadConfig } from "../pipeline/config.ts";
 
 export type AdminClient = {
   /** `ms`: how long it may take, ten seconds unless said. */
@@ -19,11 +20,14 @@ const timeoutMs = 10_000;
 /** Where a site's admin port is: said outright, or found in the configuration. */
 export type Where = { readonly config: string; readonly admin?: string; readonly data?: string };
 
+/** Of the admin port: an address of IPv6 stands in brackets (RFC 3986 3.2.2). */
+export const adminUrl = ({ host, port }: Address): string => `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+
 /** The admin port and data folder of the site that the configuration names, unless both are said. */
 export function adminOf({ config, admin, data }: Where): AdminClient {
   if (admin && data) return openAdminClient(admin, data);
   const { own } = loadConfig(config, process.env);
-  return openAdminClient(admin ?? `http://${own.admin.host}:${own.admin.port}`, data ?? own.data);
+  return openAdminClient(admin ?? adminUrl(own.admin), data ?? own.data);
 }
 
 /** `data` is the site's data folder, where the token is. */

@@ -7,7 +7,7 @@ import { loadConfig } from "../pipeline/config.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { type Damage, type Verified, verifyStore } from "../pipeline/verify.ts";
 import { openStore } from "../store/index.ts";
-import { openAdminClient } from "./admin-client.ts";
+import { adminUrl, openAdminClient } from "./admin-client.ts";
 import { exits, guarded, print, say } from "./exit.ts";
 
 type Flags = { readonly config: string; readonly json?: boolean };
@@ -51,8 +51,7 @@ async function* verified(file: string): AsyncGenerator<Damage, Verified> {
     now: () => new Date(),
   }).catch((thrown: unknown) => (codeOf(thrown) === "ALREADY_RUNNING" ? undefined : Promise.reject(thrown)));
   if (!store) {
-    const { host, port } = config.own.admin;
-    const body = await openAdminClient(`http://${host}:${port}`, config.own.data).download("/verify", {});
+    const body = await openAdminClient(adminUrl(config.own.admin), config.own.data).download("/verify", {});
     let last: Damage | Verified | undefined;
     for await (const line of createInterface({ input: Readable.from(body) })) {
       if (last && "where" in last) yield last;

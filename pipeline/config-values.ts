@@ -71,9 +71,10 @@ export const window = z
     "Delivery window: outside it nothing is sent; what is due waits, and counts neither as failing nor as late.",
   );
 export const listen = z.string().transform((text, context) => {
-  const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  const [, bracketed, bare, port = ""] = /^(?:\[([\da-fA-F:.]+)\]|(.+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? bare;
   if (host && Number(port) <= 65_535) return { host, port: Number(port) };
-  context.addIssue({ code: "custom", message: "an address is host:port, for example 127.0.0.1:2575" });
+  context.addIssue({ code: "custom", message: "an address is host:port, for example 127.0.0.1:2575 or [::1]:2575" });
   return z.NEVER;
 });
 /** EEC forms are written as numbers or as text. */

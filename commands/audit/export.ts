@@ -11,7 +11,7 @@ import { type Config, loadConfig } from "../../pipeline/config.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import { openStore } from "../../store/index.ts";
 import type { Audited } from "../../store/store.ts";
-import { openAdminClient } from "../admin-client.ts";
+import { adminUrl, openAdminClient } from "../admin-client.ts";
 import { columns, print, say } from "../exit.ts";
 
 type Reading = { readonly config: string; readonly after: string; readonly reason?: string };
@@ -112,8 +112,7 @@ async function* entries(config: Config, after: number, reason = ""): AsyncGenera
     codeOf(thrown) === "ALREADY_RUNNING" ? undefined : Promise.reject(thrown),
   );
   if (!store) {
-    const { host, port } = config.own.admin;
-    const admin = openAdminClient(`http://${host}:${port}`, config.own.data);
+    const admin = openAdminClient(adminUrl(config.own.admin), config.own.data);
     const body = await admin.download("/audit", { after, reason });
     for await (const line of createInterface({ input: Readable.from(body) })) yield JSON.parse(line) as Audited;
     return;

@@ -15,6 +15,7 @@ import { type Finding, type FindingCode, severityOf } from "../../pipeline/confi
 import { expiryOf } from "../../pipeline/expiry.ts";
 import { speaksLegacy } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
+import { adminUrl } from "../admin-client.ts";
 import { doorsOf } from "./firewall.ts";
 
 const purposes = ["sign", "decrypt", "tls"] as const;
@@ -254,8 +255,7 @@ function* folder({ own }: Config): Generator<Finding> {
 
 /** A port that is taken may be the site's own, running. */
 async function listeners(config: Config): Promise<readonly Finding[]> {
-  const { host, port } = config.own.admin;
-  const told = await fetch(`http://${host}:${port}/health/ready`, { signal: AbortSignal.timeout(1_000) })
+  const told = await fetch(`${adminUrl(config.own.admin)}/health/ready`, { signal: AbortSignal.timeout(1_000) })
     .then(async (response) => (await response.json()) as { checks: readonly Check[] })
     .catch(() => undefined);
   if (told)

@@ -5,6 +5,7 @@ import { type Config, readConfig } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, meaningOf } from "../../pipeline/config-findings.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
 import type { Check, CheckState } from "../../pipeline/readiness.ts";
+import { adminUrl } from "../admin-client.ts";
 import { checkEnvironment } from "../check/environment.ts";
 import { checkPeers } from "../check/peers.ts";
 import { exits, guarded, print, say } from "../exit.ts";
@@ -129,7 +130,7 @@ const askMs = 10_000;
 async function running({ own: { admin } }: Config): Promise<readonly Diagnosis[]> {
   const check = "running site";
   try {
-    const response = await fetch(`http://${admin.host}:${admin.port}/health/ready`, {
+    const response = await fetch(`${adminUrl(admin)}/health/ready`, {
       signal: AbortSignal.timeout(askMs),
     });
     const { checks } = (await response.json()) as { checks: readonly Check[] };
