@@ -24,6 +24,9 @@ export type Keys = { readonly identity: Identity; readonly tls: TlsKeys; readonl
 /** Everything secret or trusted of one site. CONFIG_INVALID names the file that is missing or unreadable. */
 export function loadKeys(config: Config): Keys {
   const folder = config.own.keys;
+  const anchors = config.trust.anchors.flatMap((file) =>
+    certificatesIn(file, "put the authority's certificate there", (all) => all.map(readCertificate)),
+  );
   const partners = loadPartners(config);
   const tls = pairIn(folder, "tls", (key, certificate) => {
     pair(key, pemToDer(certificate)[0]);
@@ -35,9 +38,7 @@ export function loadKeys(config: Config): Keys {
       signer: pairIn(folder, "sign", signerFrom),
       unwrappers: [pairIn(folder, "decrypt", unwrapperFrom), ...previous(folder)],
       trust: {
-        anchors: config.trust.anchors.flatMap((file) =>
-          certificatesIn(file, "put the authority's certificate there", (all) => all.map(readCertificate)),
-        ),
+        anchors,
         // Read by whoever keeps them current (exchange/revocation.ts); until then nothing is trusted.
         crls: [],
         revocation: "require",

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { Command, CommanderError } from "commander";
 import { exits, overridden } from "../../commands/exit.ts";
 import { verbs } from "../../commands/verbs.ts";
@@ -60,13 +61,12 @@ async function runHere(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<Ran> {
-  const before = { cwd: process.cwd(), env: { ...process.env }, out: process.stdout.write, err: process.stderr.write };
+  const before = { cwd: process.cwd(), env: { ...process.env } };
   const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  const giveBack = [instead("stdout", out), instead("stderr", err)];
   process.chdir(cwd);
   Object.assign(process.env, env);
   process.exitCode = 0;
-  process.stdout.write = into(out);
-  process.stderr.write = into(err);
   const ran = (exit: typeof process.exitCode): Ran => ({
     exit: Number(exit),
     out: Buffer.concat(out).toString(),
@@ -82,17 +82,19 @@ async function runHere(
     process.chdir(before.cwd);
     process.env = before.env;
     process.exitCode = 0;
-    process.stdout.write = before.out;
-    process.stderr.write = before.err;
+    for (const restore of giveBack) restore();
   }
 }
 
-/** A stream's `write` that keeps what is written. */
-const into =
-  (pieces: Buffer[]): typeof process.stdout.write =>
-  (text, ...rest: readonly unknown[]) => {
-    pieces.push(Buffer.from(text));
-    const done = rest.find((each) => typeof each === "function");
-    if (done) process.nextTick(done);
-    return true;
-  };
+/** A stream of its own in the place of the process's, as each process has: what listens to it goes with it. */
+function instead(name: "stdout" | "stderr", pieces: Buffer[]): () => void {
+  const before = Object.getOwnPropertyDescriptor(process, name) ?? {};
+  const value = new Writable({
+    write: (piece: Buffer, _encoding, done) => {
+      pieces.push(piece);
+      done();
+    },
+  });
+  Object.defineProperty(process, name, { value, configurable: true, enumerable: true });
+  return () => void Object.defineProperty(process, name, before);
+}

@@ -79,7 +79,7 @@ test("the forms of a registry's rule are those that there are, as everywhere", (
   const access = (forms: string): string =>
     shipped.replace(
       "    repository:",
-      `    registry: { listen: "127.0.0.1:1", access: [{ forms: [${forms}] }] }\n    repository:`,
+      `    registry: { listen: "127.0.0.1:8441", access: [{ forms: [${forms}] }] }\n    repository:`,
     );
   writeFileSync(file, access("116, other"));
   const { config, findings } = readConfig(file, { SITE: "hospital-a" });
