@@ -8,8 +8,9 @@ import { closeSync, createReadStream, openSync, readdirSync, rmSync, statSync, w
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { openAdminClient } from "../commands/admin-client.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { startReceivers } from "../commands/demo/receivers.ts";
-import { portNames, ports, startSiteProcess } from "../commands/demo/sites.ts";
+import { portNames, startSiteProcess } from "../commands/demo/sites.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { readMeta } from "../formats/dicom.ts";
 import { readMsh } from "../formats/hl7.ts";

@@ -1,7 +1,8 @@
 /** A registry and hospital A as processes, and houses of the same CA that speak to them over the wire: what `registry-wire` and `nation` load. */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ports, type SiteProcess, startSiteProcess } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
+import { type SiteProcess, startSiteProcess } from "../commands/demo/sites.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { openRest, type Rest } from "../connectors/rest.ts";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";

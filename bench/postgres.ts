@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { cpuOf, type Side, type Subject } from "./harness.ts";
 import { fresh, missing } from "./subjects.ts";
 

@@ -17,7 +17,7 @@ import { Command } from "commander";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { verbs } from "../commands/verbs.ts";
 import { systemSchemas } from "../pipeline/config-systems.ts";
 import { until } from "./sites.ts";

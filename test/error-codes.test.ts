@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import type { Traced } from "../commands/journal/trace.ts";
 import { errorCodes } from "../errors.ts";
 import { noteCodes } from "../pipeline/notes.ts";

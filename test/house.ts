@@ -4,10 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { type Started, startSite } from "../commands/run.ts";
 import { frameOf } from "../connectors/mllp/framer.ts";
-import { codeOf } from "../errors.ts";
 import type { Level } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import type { LoggedLine } from "./sites.ts";
@@ -34,23 +33,12 @@ export async function openHouse(pki: string, edit: (yaml: string) => string = (y
   const file = join(folder, "channels.yaml");
   writeFileSync(file, edit(readFileSync(join(root, "channels.yaml"), "utf8")));
   const log: LoggedLine[] = [];
-  const start = async (
-    attempts: number,
-  ): Promise<{ readonly site: Started; readonly port: number; readonly adminPort: number }> => {
-    const free = await ports(names);
-    const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...free };
-    const tell = (event: string, fields = {}, level: Level = "info"): void =>
-      void log.push({ site: "hospital-a", event, fields, level });
-    try {
-      const site = await startSite(loadConfig(file, env), tell);
-      return { site, port: Number(free.A_HIS), adminPort: Number(free.A_ADMIN) };
-    } catch (thrown) {
-      // Between choosing a port and listening on it another process may take it.
-      if (attempts > 1 && codeOf(thrown) === "CONFIG_INVALID") return await start(attempts - 1);
-      throw thrown;
-    }
-  };
-  const { site, port, adminPort } = await start(3);
+  const free = await ports(names);
+  const env = { PKI: pki, DATA: join(folder, "data"), SITE: "hospital-a", QUIET: "300ms", ...free };
+  const tell = (event: string, fields = {}, level: Level = "info"): void =>
+    void log.push({ site: "hospital-a", event, fields, level });
+  const site = await startSite(loadConfig(file, env), tell);
+  const [port, adminPort] = [Number(free.A_HIS), Number(free.A_ADMIN)];
   const write: House["write"] = async (bytes, answers, heard = () => undefined) => {
     const socket = connect(port, "127.0.0.1");
     let back = "";

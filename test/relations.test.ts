@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import type { Traced } from "../commands/journal/trace.ts";
 import { contentOf } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";

@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../commands/admin-client.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { type Receivers, startReceivers } from "../commands/demo/receivers.ts";
-import { portNames, ports } from "../commands/demo/sites.ts";
+import { portNames } from "../commands/demo/sites.ts";
 import { initAuthority } from "../commands/pki/authority.ts";
 import { initPki } from "../commands/pki/index.ts";
 import { type Started, startSite } from "../commands/run.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ports } from "../commands/demo/sites.ts";
+import { ports } from "../commands/demo/ports.ts";
 import { startSite } from "../commands/run.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { loadKeys } from "../pipeline/identity.ts";

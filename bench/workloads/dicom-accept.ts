@@ -1,7 +1,7 @@
 /** Instances in: sealed and fsynced by ours, in clear by storescp and Orthanc. */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import type { Side, Workload } from "../harness.ts";
 import { ctInstances, sendInstances } from "../load.ts";
 import { counted, fresh, missing, startExchange, startPeer } from "../subjects.ts";

@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import { initPki } from "../../commands/pki/index.ts";
 import { readRequest, writeAccept } from "../../connectors/dicom/association.ts";
 import { commands, element, noDataSet, numberOf, readCommand, writeCommand } from "../../connectors/dicom/dimse.ts";

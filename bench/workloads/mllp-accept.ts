@@ -1,7 +1,7 @@
 /** Messages in: acknowledged by ours after fsync, by python3-hl7 and the servers of npm out of memory. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import type { Item } from "../../connectors/connector.ts";
 import type { Side, Workload } from "../harness.ts";
 import { adtMessages, documentMessages, documentsOfOne } from "../load.ts";

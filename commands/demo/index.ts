@@ -7,8 +7,9 @@ import { openAdminClient } from "../admin-client.ts";
 import { exitOf, exits, guarded, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
 import { play } from "./play.ts";
+import { ports } from "./ports.ts";
 import { type Receivers, startReceivers } from "./receivers.ts";
-import { type LogLine, portNames, ports, type SiteProcess, startSiteProcess } from "./sites.ts";
+import { type LogLine, portNames, type SiteProcess, startSiteProcess } from "./sites.ts";
 import { openStory } from "./story.ts";
 
 type Options = {

@@ -1,8 +1,6 @@
 /** The demo's three sites: each a process of its own, as it would run in a real house; restarted when it dies. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Fault } from "../../errors.ts";
@@ -44,46 +42,6 @@ export const portNames = [
   "B_ADMIN",
   "B_ADT",
 ];
-
-/** Ports that are free now; one that the environment names is kept if nobody listens on it. */
-export async function ports(names: readonly string[]): Promise<Record<string, string>> {
-  // All are held open until the last is chosen: no number comes twice.
-  const probes = await Promise.allSettled(names.map((name) => probe(name, Number(process.env[name] ?? 0))));
-  const servers = probes.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-  const chosen = servers.map((server) => String((server.address() as AddressInfo).port));
-  await Promise.all(servers.map(async (server) => await once(server.close(), "close")));
-  const busy = probes.find((each) => each.status === "rejected");
-  if (busy) throw busy.reason;
-  return Object.fromEntries(names.map((name, index) => [name, chosen[index] ?? ""]));
-}
-
-/** Below the range that systems take for outgoing connections: a site that restarts finds its port free again. */
-const portRange = { from: 15_000, to: 32_000 } as const;
-const maxProbes = 100;
-
-async function probe(name: string, wanted: number): Promise<Server> {
-  if (wanted > 0) {
-    const server = await bound(wanted);
-    if (server) return server;
-    throw new Fault(
-      "ALREADY_RUNNING",
-      `port ${wanted} (${name}) is busy; stop what listens there, or unset ${name} to have a free one chosen`,
-    );
-  }
-  for (let attempt = 0; attempt < maxProbes; attempt += 1) {
-    const server = await bound(randomInt(portRange.from, portRange.to));
-    if (server) return server;
-  }
-  throw new Fault("CONFIG_INVALID", `no free port between ${portRange.from} and ${portRange.to}; set ${name}`);
-}
-
-async function bound(port: number): Promise<Server | undefined> {
-  const server = createServer().listen(port, "127.0.0.1");
-  return await once(server, "listening").then(
-    () => server,
-    () => undefined,
-  );
-}
 
 /** Starts a site; resolves when it is ready. `lines` receives its log. */
 export async function startSiteProcess(

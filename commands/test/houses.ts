@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Fault } from "../../errors.ts";
 import type { LogFields } from "../../log.ts";
 import { type Channel, type Config, loadConfig, readConfig, type System } from "../../pipeline/config.ts";
-import { ports } from "../demo/sites.ts";
+import { ports } from "../demo/ports.ts";
 import { type Started, startSite } from "../run.ts";
 import { type Receiver, startReceivers } from "./receivers.ts";
 import type { TestFile } from "./schema.ts";

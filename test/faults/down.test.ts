@@ -1,7 +1,7 @@
 /** Something is down: what was accepted is queued, and delivered when it returns. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { ports } from "../../commands/demo/ports.ts";
 import { startReceivers } from "../../commands/demo/receivers.ts";
-import { ports } from "../../commands/demo/sites.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { cda, chen, mdmFor, sampleMessage } from "../fixtures/documents.ts";
 import { dataSetSha256, openExchange, type TestExchange, testPki, until } from "../sites.ts";

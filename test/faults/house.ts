@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AdminClient, openAdminClient } from "../../commands/admin-client.ts";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import { root, semrs } from "../commands/cli.ts";
 import { until } from "../sites.ts";
 
@@ -50,19 +50,8 @@ export async function makeHome(data?: string): Promise<Home> {
 
 const readyMs = 15_000;
 
-/** Starts it and waits until it answers whether it is ready. Another process may take a port before a new house listens on it. */
-export async function startHouse(home: Home, attempts = 3): Promise<House> {
-  try {
-    return await started(home);
-  } catch (thrown) {
-    const isTaken = thrown instanceof Error && thrown.message.includes("another process listens there");
-    if (!isTaken || attempts === 1) throw thrown;
-    Object.assign(home.env, await ports(portNames));
-    return await startHouse(home, attempts - 1);
-  }
-}
-
-async function started({ folder, data, env, under = [], flags = [], program = root }: Home): Promise<House> {
+/** Starts it and waits until it answers whether it is ready. */
+export async function startHouse({ folder, data, env, under = [], flags = [], program = root }: Home): Promise<House> {
   const [command = "", ...args] = [...under, process.execPath, ...flags, join(program, "semrs.js"), "run"];
   const child = spawn(command, args, {
     cwd: folder,

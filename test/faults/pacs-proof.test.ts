@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import { commitmentClass, explicitLittle } from "../../connectors/dicom/association.ts";
 import { readCommitmentRequest, writeCommitmentReport } from "../../connectors/dicom/commitment.ts";
 import { openAssociation } from "../../connectors/dicom/requestor.ts";

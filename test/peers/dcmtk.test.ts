@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { readHead } from "../../formats/dicom.ts";
 import { ctStudy, encapsulatedPdf, multiFrame } from "../fixtures/dicom.ts";

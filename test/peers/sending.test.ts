@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { ports } from "../../commands/demo/sites.ts";
+import { ports } from "../../commands/demo/ports.ts";
 import { initPki } from "../../commands/pki/index.ts";
 import type { Outcome } from "../../connectors/connector.ts";
 import { type DicomItem, dicomDestination, echo } from "../../connectors/dicom/scu.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ports } from "../../../commands/demo/sites.ts";
+import { ports } from "../../../commands/demo/ports.ts";
 import type { Item, Outcome } from "../../../connectors/connector.ts";
 import { dicomDestination } from "../../../connectors/dicom/scu.ts";
 import { ctStudy } from "../../fixtures/dicom.ts";

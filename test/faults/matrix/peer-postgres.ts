@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { ports } from "../../../commands/demo/sites.ts";
+import { ports } from "../../../commands/demo/ports.ts";
 import { until } from "../../sites.ts";
 import type { Peer } from "./peers.ts";
 
