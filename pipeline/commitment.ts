@@ -3,6 +3,7 @@ import type { Commit } from "../connectors/connector.ts";
 import { failureReasons, type Reference } from "../connectors/dicom/commitment.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
+import { failureOfReceived } from "./returned.ts";
 import type { Site } from "./site.ts";
 
 /** References looked up before others get their turn. */
@@ -18,7 +19,7 @@ export const openCommit =
     const failures: (number | null)[] = [];
     for (const [index, reference] of references.entries()) {
       if (index % maxAtOnce === maxAtOnce - 1) await new Promise((resolve) => setImmediate(resolve));
-      failures.push(failureOf(site, reference));
+      failures.push(await failureOf(site, reference));
     }
     if (failures.every((failure) => failure === null))
       await complete(references.map(({ sopInstanceUid }) => sopInstanceUid)).catch((thrown: unknown) =>
@@ -27,12 +28,13 @@ export const openCommit =
     return failures;
   };
 
-/** Durable is what was accepted and neither discarded nor past its retention: what is held for a person is kept, too. */
-function failureOf({ store }: Site, { sopClassUid, sopInstanceUid }: Reference): number | null {
-  const kept = store.items
+/** Durable is what was accepted and neither discarded nor past its retention: what is held for a person is kept, too; and what another house's record has. */
+async function failureOf(site: Site, reference: Reference): Promise<number | null> {
+  const { sopClassUid, sopInstanceUid } = reference;
+  const kept = site.store.items
     .byKey("instance", sopInstanceUid)
     .filter(({ state, blob }) => state !== "discarded" && blob !== "");
-  if (kept.length === 0) return failureReasons.noSuchInstance;
+  if (kept.length === 0) return await failureOfReceived(site, reference);
   const isOfClass = kept.some(({ facts }) => (facts as DicomFacts).sopClassUid === sopClassUid);
   return isOfClass ? null : failureReasons.classInstanceConflict;
 }

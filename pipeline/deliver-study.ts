@@ -5,11 +5,12 @@ import { openCipher } from "../envelope/index.ts";
 import { codeOf, consequenceOf, Fault } from "../errors.ts";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
-import type { BlobName, Delivery, StoredRecord } from "../store/store.ts";
+import type { Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { cancelledBefore } from "./corrected.ts";
 import { channelOf, partOf, recordOf, settled, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
+import { headOf } from "./instance-head.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
 import { prove, type SentInstance, unprovenFault } from "./proof.ts";
@@ -110,7 +111,7 @@ async function sentOf(
   record: StoredRecord,
   { n, sopInstanceUid }: Instances[number],
 ): Promise<SentInstance> {
-  const { sopClassUid, studyInstanceUid } = readHead(await head(site, partOf(record, n)));
+  const { sopClassUid, studyInstanceUid } = readHead(await headOf(site, partOf(record, n)));
   return { sopInstanceUid, sopClassUid, studyInstanceUid };
 }
 
@@ -122,15 +123,9 @@ async function* instances(
 ): AsyncGenerator<DicomItem> {
   for (const { n, sopInstanceUid } of left) {
     const blob = partOf(record, n);
-    const { sopClassUid, transferSyntaxUid } = readMeta(await head(site, blob));
+    const { sopClassUid, transferSyntaxUid } = readMeta(await headOf(site, blob));
     const sealed = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
     const body = identity ? () => spliceIdentity(sealed(), identity) : sealed;
     yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
   }
-}
-
-/** The first verified mebibyte of a blob: File Meta is in it. */
-async function head({ store }: Site, blob: BlobName): Promise<Uint8Array> {
-  for await (const chunk of openCipher(store.blobs.read(blob), store.blobs.facts(blob))) return chunk;
-  return new Uint8Array();
 }

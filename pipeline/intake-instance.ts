@@ -2,7 +2,7 @@
 import type { Arrival, Deliver, Session } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault } from "../errors.ts";
 import { isUid } from "../formats/dicom.ts";
-import type { ArrivalRow, Change, Item, TakenBlob } from "../store/store.ts";
+import type { ArrivalRow, Change, Id, Item, TakenBlob } from "../store/store.ts";
 import { arrivalRow, takenIn } from "./arrival-row.ts";
 import { namedPatient } from "./audited.ts";
 import type { OutboundChannel } from "./config.ts";
@@ -10,6 +10,7 @@ import { instanceChannel } from "./filter.ts";
 import { type Met, metBy, type ReceivedInstance, receiveInstance } from "./receive-instance.ts";
 import { meansAnother, rejected } from "./rejection-note.ts";
 import { conflict, displaced } from "./replacement.ts";
+import { returnedOf } from "./returned.ts";
 import { pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
 
@@ -63,7 +64,7 @@ async function take(
     // What its retention has ended is known and its octets are not: of each repetition they would be left.
     await blob.drop();
     const met = without(metBy(site, before.key), other);
-    const { state = "waiting", code = null, reason = null }: Partial<Item> = judged ?? {};
+    const { state = "waiting", code = null, reason = null }: Partial<Item> = fateOf(met) ?? judged ?? {};
     const anew: Item = { ...before, state, code, reason, since: site.now().toISOString() };
     if (hasEnded(met)) await comeAgain(site, anew, kept, arrival);
     else if (arrival.session) kept(before, arrival.session);
@@ -75,6 +76,8 @@ async function take(
   const here = without(received.met, other);
   const before = sameBytes(site, here, blob);
   if (before && !hasEnded(here)) return await repeated(before);
+  const returned = hasEnded(here) && (await returnedOf(site, here.elsewhere, facts));
+  if (returned) return await dropped(site, channel, system, arrival, received, returned);
   const id = store.newId();
   const validated = orFault(() => validateInstance(site, channel, id, facts, blob, found));
   if (validated instanceof Fault) return await refuse(validated);
@@ -131,6 +134,32 @@ async function take(
     kept(settled, arrival.session);
     log("source.accepted", { ...fields, message: id, ms });
   });
+  return { duplicate: false };
+}
+
+/** What our PACS sends back of another house's record, which has its octets: counted, and told in the journal. */
+async function dropped(
+  site: Site,
+  channel: OutboundChannel,
+  system: string,
+  arrival: Arrival,
+  { blob, size }: ReceivedInstance,
+  record: Id,
+): Promise<Taken> {
+  const { store, log } = site;
+  const { controlId, sender: peer } = arrival;
+  const code = "ECHO";
+  await blob.drop();
+  const row: ArrivalRow = {
+    ...arrivalRow(site, store.newId(), system, arrival, blob.digest),
+    channel: channel.name,
+    state: "filtered",
+    code,
+  };
+  const { id } = row;
+  const told = step(site, id, "source", "filtered", { peer: system, code, detail: `of record ${record}` });
+  await store.commit([store.arrivals.add(row), ...takenIn(site, row), told], [{ id, digest: blob.digest }]);
+  log("filter.filtered", { channel: channel.name, controlId, peer, message: id, code, bytes: size });
   return { duplicate: false };
 }
 
@@ -217,9 +246,11 @@ async function comeAgain(site: Site, item: Item, kept: Kept, { session, sender: 
 /** What that makes of it; undefined where it waits as any other. */
 function fateOf(met: Met): Partial<Item> | undefined {
   if (met.rejection) return { state: "discarded", code: rejected, reason: met.rejection.reason };
-  if (hasEnded(met)) return undefined;
+  if (hasEnded(met)) return met.elsewhere.length > 0 ? { state: "held", code: conflict, reason: foreign } : undefined;
   const reason = "a corrected instance under a SOP Instance UID that was kept before, with other bytes";
   return { state: "held", code: conflict, reason };
 }
+
+const foreign = "an instance of this SOP Instance UID, of another study or one that is gone, came from another house";
 
 const since = (started: number): number => Math.round(performance.now() - started);

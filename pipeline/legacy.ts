@@ -16,6 +16,7 @@ import type { Change, Id, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
 import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
+import { receivedInstances } from "./returned.ts";
 import { type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 
@@ -70,6 +71,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     blob.change,
     ...kept.map((each) => each.blob.change),
     ...store.records.add(record),
+    ...receivedInstances(site, id, facts.instances),
     ...begin(site, channel, { record, facts } as Received, null),
     step(site, id, "open", "opened", { peer: org, detail }),
     ...store.audit.add({

@@ -7,7 +7,10 @@ export const noteMeanings = {
   NO_DOCUMENT: ["The message carries no document.", "Nothing, if the system sends such messages; else look at OBX-5."],
   PRELIMINARY: ["The report is preliminary; only final ones travel.", "Nothing; the final one follows."],
   REPEATED: ["This document is here already, octet for octet.", "Nothing."],
-  ECHO: ["This document came from another house and our HIS sent it back.", "Nothing; it is never registered as ours."],
+  ECHO: [
+    "This document or instance came from another house, and our HIS or PACS sent it back.",
+    "Nothing; it is never registered as ours. A PACS need not forward to us what it gets from us.",
+  ],
   ORIGINAL_UNKNOWN: [
     "A replacement or an addendum that names no document of this house, in itself or in TXA-13; it travels as a new one beside it.",
     "Let the HIS send TXA-13 as it sent TXA-12 of the original; if the original must not be found any more, cancel it.",

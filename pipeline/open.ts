@@ -23,6 +23,7 @@ import { ask } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { relationOf, used } from "./relation.ts";
 import { type Superseded, supersede } from "./replacement.ts";
+import { receivedInstances } from "./returned.ts";
 import { pass, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 import type { At } from "./validate.ts";
@@ -213,6 +214,7 @@ const keep = (
     const changes = [
       ...blobs.map(({ change }) => change),
       ...store.records.add(record),
+      ...receivedInstances(site, id, instances),
       ...(facts.replaces ?? []).map((each) => supersede(site, author.org, each)),
       ...(relation ? used(site, record, relation) : []),
       ...(isOver

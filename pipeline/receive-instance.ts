@@ -4,8 +4,9 @@ import { sealPart } from "../envelope/index.ts";
 import { Fault, orFault } from "../errors.ts";
 import { type DicomFacts, inspectDicom } from "../formats/dicom.ts";
 import type { DicomFinding } from "../formats/dicom-iod.ts";
-import type { Item, Store, TakenBlob } from "../store/store.ts";
+import type { Id, Item, Store, TakenBlob } from "../store/store.ts";
 import { givenBack } from "./message-blob.ts";
+import { recordsWith } from "./returned.ts";
 import type { Site } from "./site.ts";
 
 export type ReceivedInstance = {
@@ -20,10 +21,12 @@ export type ReceivedInstance = {
   readonly met: Met;
 };
 
-/** What is here of a SOP Instance UID: other instances, and a note that rejected it before it came. `version` of the store that said so. */
+/** What is here of a SOP Instance UID: other instances, a note that rejected it before it came, other houses' records. `version` of the store that said so. */
 export type Met = {
   readonly known: readonly Item[];
   readonly rejection: ReturnType<Store["studies"]["rejection"]>;
+  /** Records of other houses that have an instance of this UID. */
+  readonly elsewhere: readonly Id[];
   readonly version: number;
 };
 
@@ -32,6 +35,7 @@ export const metBy = ({ store }: Pick<Site, "store">, sopInstanceUid: string): M
   store.reading(() => ({
     known: store.items.byKey("instance", sopInstanceUid),
     rejection: store.studies.rejection(sopInstanceUid),
+    elsewhere: recordsWith({ store }, sopInstanceUid),
     version: store.version(),
   }));
 
@@ -62,7 +66,7 @@ export async function receiveInstance(
     }
   };
   const part = sealPart(arrival.body, "segments", config.own.limits.instance, push);
-  let met: Met = { known: [], rejection: undefined, version: Number.NaN };
+  let met: Met = { known: [], rejection: undefined, elsewhere: [], version: Number.NaN };
   const isNew = (): boolean => {
     inspect(inspector.finish);
     if (!facts || facts instanceof Fault) return false;

@@ -22,12 +22,25 @@ export type Messages = {
   expire(now: number, limit: number): readonly Change[];
   /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
   took(destination: string, key: string, at: string): Change;
+  /** The same of several. */
+  tookAll(destination: string, keys: readonly string[], at: string): Change;
   /** Takes it out again. */
   forgot(destination: string, key: string): Change;
   hasTaken(destination: string, key: string): boolean;
+  /** What follows `name` and a space in the keys that begin so; eight at most. */
+  takenUnder(destination: string, name: string): readonly string[];
   /** Fails with STORE_CONFLICT where it has. */
   hasNotTaken(destination: string, key: string): Change;
 };
+
+/** One statement, however many there are. */
+const tookAllSql = `INSERT INTO ledger (destination, key, at) SELECT ?1, value, ?2 FROM json_each(?3) WHERE true
+  ON CONFLICT (destination, key) DO NOTHING`;
+
+/** `!` comes right behind the space. */
+export const takenUnderSql =
+  "SELECT key FROM ledger WHERE destination = ? AND key > ? AND key < ? ORDER BY key LIMIT +?";
+const most = 8;
 
 const hasNotTakenSql = `INSERT INTO meta (name, value) SELECT NULL, x''
   WHERE EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)`;
@@ -58,9 +71,14 @@ export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns
         : [],
     took: (destination, key, at) =>
       insert("ledger", { destination, key, at }, " ON CONFLICT (destination, key) DO NOTHING"),
+    tookAll: (destination, keys, at) => change(tookAllSql, destination, at, JSON.stringify(keys)),
     forgot: (destination, key) => change("DELETE FROM ledger WHERE destination = ? AND key = ?", destination, key),
     hasTaken: (destination, key) =>
       db.get("SELECT 1 FROM ledger WHERE destination = ? AND key = ?", destination, key) !== undefined,
+    takenUnder: (destination, name) =>
+      db
+        .all(takenUnderSql, destination, `${name} `, `${name}!`, most)
+        .map((row) => text(row, "key").slice(name.length + 1)),
     hasNotTaken: (destination, key) => change(hasNotTakenSql, destination, key),
   };
 }

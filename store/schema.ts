@@ -230,4 +230,11 @@ export const migrations: readonly string[] = [
   CREATE INDEX IF NOT EXISTS relation_order ON relation (org, at);
 `,
   "CREATE INDEX IF NOT EXISTS replay_until ON replay (until)",
+  // Instances of other houses are known by their UID (decision 42): those that a PACS took before this are in the ledger by record.
+  `
+  INSERT OR IGNORE INTO ledger
+    SELECT 'received instance', substr(key, 34) || ' ' || substr(key, 1, 32), at FROM ledger
+    WHERE substr(key, 33, 1) = ' ' AND substr(key, 1, 32) NOT GLOB '*[^0-9a-f]*'
+      AND substr(key, 34) GLOB '[0-9]*.[0-9]*' AND substr(key, 34) NOT GLOB '*[^0-9.]*';
+`,
 ];

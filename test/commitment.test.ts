@@ -3,17 +3,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
-import {
-  commitmentClass,
-  explicitLittle,
-  negotiate,
-  readRequest,
-  writeAccept,
-} from "../connectors/dicom/association.ts";
-import { commitmentInstance, readCommitmentReport, writeCommitmentRequest } from "../connectors/dicom/commitment.ts";
+import { explicitLittle, negotiate, readRequest, writeAccept } from "../connectors/dicom/association.ts";
+import { readCommitmentReport } from "../connectors/dicom/commitment.ts";
 import { releaseRp } from "../connectors/dicom/pdu.ts";
 import { readHead } from "../formats/dicom.ts";
-import { associated, command, ct, pdv, playing, type ScriptedPeer, storeRq } from "./dicom-peer.ts";
+import { asked, commitment, eventRsp, transactionUid } from "./commitment-asked.ts";
+import { associated, ct, pdv, playing, storeRq } from "./dicom-peer.ts";
 import { ctStudy, mrStudy } from "./fixtures/dicom.ts";
 import { sampleMessage } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
@@ -26,47 +21,10 @@ beforeAll(async () => {
 });
 afterAll(() => exchange.close());
 
+const portOf = (at: TestExchange): number => Number(at.env.A_PACS);
 const study = ctStudy({ instancesPerSeries: 2 }).map(({ bytes }) => bytes);
 const here = study.map((bytes) => ({ sopClassUid: ct, sopInstanceUid: readHead(bytes).sopInstanceUid }));
 const [first = { sopClassUid: ct, sopInstanceUid: "" }] = here;
-
-const transactionUid = "2.25.9876543210";
-type References = readonly { sopClassUid: string; sopInstanceUid: string }[];
-
-/** Asks, and is answered Success. */
-async function asked(references: References, at = exchange): Promise<ScriptedPeer> {
-  const contexts = [{ id: 1, abstractSyntax: commitmentClass, transferSyntaxes: [explicitLittle] }];
-  const peer = await associated(Number(at.env.A_PACS), contexts);
-  const request = { transactionUid, references };
-  peer.send(
-    command(
-      1,
-      [3, commitmentClass],
-      [0x100, 0x0130],
-      [0x110, 1],
-      [0x800, 0],
-      [0x1001, commitmentInstance],
-      [0x1008, 1],
-    ),
-    pdv(1, false, true, writeCommitmentRequest(request, explicitLittle)),
-  );
-  expect((await peer.message()).command.get(0x900)).toBe(0);
-  return peer;
-}
-
-const eventRsp = (contextId: number): Buffer =>
-  command(contextId, [2, commitmentClass], [0x100, 0x8100], [0x120, 1], [0x800, 0x101], [0x900, 0]);
-
-/** By instance: null, or its Failure Reason. */
-async function commitment(references: References, at = exchange) {
-  const peer = await asked(references, at);
-  const report = await peer.message();
-  const { committed, failed } = readCommitmentReport(report.dataSet, explicitLittle);
-  peer.send(eventRsp(1));
-  peer.socket.end();
-  await peer.closed();
-  return { type: report.command.get(0x1002), committed, failed };
-}
 
 test("all are committed, or failures say which and why (PS3.3 C.14.1.1), after a restart as before", async () => {
   await exchange.instances(study);
@@ -79,8 +37,8 @@ test("all are committed, or failures say which and why (PS3.3 C.14.1.1), after a
       await exchange.stop("hospital-a");
       await exchange.start("hospital-a");
     }
-    expect(await commitment(here)).toEqual({ type: 1, committed: here, failed: [] });
-    expect(await commitment([...strangers, first])).toEqual({
+    expect(await commitment(here, portOf(exchange))).toEqual({ type: 1, committed: here, failed: [] });
+    expect(await commitment([...strangers, first], portOf(exchange))).toEqual({
       type: 2,
       committed: [first],
       failed: [0x0112, 0x0119].map((reason, index) => ({ ...strangers[index], reason })),
@@ -98,7 +56,7 @@ test("what a PACS wants committed is a whole study: it travels at once, long bef
   try {
     await at.instances(study);
     await at.message(sampleMessage("mdm-t02-116"));
-    expect(await commitment(here, at)).toMatchObject({ type: 1 });
+    expect(await commitment(here, portOf(at))).toMatchObject({ type: 1 });
     await until("the record registered", registered(at, "S116"));
     const { steps } = await at.admin("hospital-a").get<Traced>("/trace/S116");
     expect(steps).toContainEqual(
@@ -154,7 +112,7 @@ test("what was answered and not reported is reported after a restart, once, and 
   const deferred = () => at.log.filter(({ event }) => event === "commitment.deferred").length;
   try {
     await at.instances(study);
-    const peer = await asked(here, at);
+    const peer = await asked(here, portOf(at));
     peer.socket.destroy();
     await until("the first attempt failed", () => deferred() === 1);
     await at.stop("hospital-a");
@@ -167,7 +125,7 @@ test("what was answered and not reported is reported after a restart, once, and 
     isUp = false;
     await at.start("hospital-a");
     // Whoever asks now is reported to behind what was still owed.
-    await commitment(here, at);
+    await commitment(here, portOf(at));
     expect({ reports: reported.length, deferred: deferred() }).toEqual({ reports: 1, deferred: 1 });
   } finally {
     await at.close();

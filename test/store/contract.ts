@@ -129,6 +129,9 @@ export function storeContract({ name, store, reopen, clear }: Backend): void {
       expect([messages.hasSeen("a", "i"), messages.hasTaken("his", "k")]).toEqual([false, true]);
       await expect(commit([messages.hasNotTaken("his", "k")])).rejects.toEqual(conflict);
       await commit([messages.hasNotTaken("pacs", "k")]);
+      const keys = ["1.2 a", "1.2 b", "1.20 c", "1.2.3 d", "1.2"];
+      await commit([messages.tookAll("here", keys, ""), messages.tookAll("here", ["1.2 b", "1.2 e"], "")]);
+      expect(messages.takenUnder("here", "1.2")).toEqual(["a", "b", "e"]);
       expect(Buffer.from(messages.find("a", "m")?.receipt ?? []).toString()).toBe("r");
     });
   });

@@ -11,7 +11,7 @@ import { readCommand } from "../../formats/command.ts";
 import { dueSql, waysSql } from "../../store/deliveries.ts";
 import { openStore } from "../../store/index.ts";
 import { discardedSql } from "../../store/kept-items.ts";
-import { expireSql } from "../../store/messages.ts";
+import { expireSql, takenUnderSql } from "../../store/messages.ts";
 import type { Store } from "../../store/store.ts";
 import { documentOf, enter, registration } from "../exchange/indexed.ts";
 
@@ -134,6 +134,10 @@ test("what was discarded, and who else has its octets, is found without going th
       sql,
     ).toEqual([]);
   expect(planOf(discardedSql)).toEqual(["SEARCH item USING INDEX item_state (state=? AND kind=? AND id>? AND id<?)"]);
+});
+
+test("instances of other houses are found by their UID among all that was delivered", () => {
+  expect(planOf(takenUnderSql)).toEqual(["SEARCH ledger USING PRIMARY KEY (destination=? AND key>? AND key<?)"]);
 });
 
 test("ids of envelopes whose time is over are found without going through those that count", () => {

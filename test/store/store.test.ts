@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { walkJournal } from "../../store/accept-journal.ts";
+import { migrations } from "../../store/schema.ts";
 import { arrival, delivery, folder, freshStore, open, put, store } from "./fresh.ts";
 
 freshStore();
@@ -58,6 +59,26 @@ describe("the data folder", () => {
     await expect(open({ key: Buffer.alloc(32, 6) })).rejects.toMatchObject({ code: "CONFIG_INVALID" });
     await open();
   });
+});
+
+test("instances that a PACS took before houses knew them by UID are known by it, and nothing else of the ledger is", async () => {
+  const [record, uid] = [store.newId(), "1.2.840.10008"];
+  const others = ["hospital-a 1.2.3", `${store.newId()} ${store.newId()}`, `${"z".repeat(32)} 1.2.3`, store.newId()];
+  await store.commit([
+    store.messages.took("pacs", `${record} ${uid}`, "2026-11-30T00:00:00Z"),
+    store.messages.tookAll("x", others, "2026-11-30T00:00:00Z"),
+  ]);
+  await store.close();
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  db.exec(`PRAGMA user_version = ${migrations.findIndex((each) => each.includes("'received instance'"))}`);
+  db.close();
+  await open();
+  expect(store.messages.takenUnder("received instance", uid)).toEqual([record]);
+  const known = new DatabaseSync(join(folder, "semrs.db"), { readOnly: true });
+  expect(known.prepare("SELECT count(*) AS n FROM ledger WHERE destination = 'received instance'").get()).toEqual({
+    n: 1,
+  });
+  known.close();
 });
 
 test("a folder of a newer version is refused, with what to do, and left as it is", async () => {
