@@ -17,7 +17,6 @@ test("an address of another machine is not told as taken", async () => {
     {},
     (yaml) => yaml.replace(/(repository: \{ listen: ")[^:]+/, `$1${nowhere}`),
     ["hospital-a"],
-    1,
   );
   await expect(opened).rejects.toMatchObject(refused("\\d+"));
   const listening = listenOn({ host: nowhere, port: 0, graceMs: 0 }, () => undefined, context);

@@ -13,7 +13,6 @@ import { type Started, startSite } from "../commands/run.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { Fault } from "../errors.ts";
 import { readMeta } from "../formats/dicom.ts";
 import { readMsh } from "../formats/hl7.ts";
 import type { Level, LogFields } from "../log.ts";
@@ -86,7 +85,6 @@ export async function openExchange(
   settings: Readonly<Record<string, string>> = {},
   edit: (yaml: string) => string = asShipped,
   sites = all,
-  attempts = 3,
 ): Promise<TestExchange> {
   const folder = mkdtempSync(join(tmpdir(), "semrs-sites-"));
   const receivers = await startReceivers(join(folder, "receivers"), signal);
@@ -179,9 +177,6 @@ export async function openExchange(
   const failed = starts.find((each) => each.status === "rejected");
   if (!failed) return exchange;
   await exchange.close();
-  // Between choosing a port and listening on it another process may take it.
-  const isTaken = failed.reason instanceof Fault && failed.reason.message.includes("cannot be listened on");
-  if (isTaken && attempts > 1) return await openExchange(pki, settings, edit, sites, attempts - 1);
   throw failed.reason;
 }
 
