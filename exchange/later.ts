@@ -1,5 +1,5 @@
 /**
- * Answers that are fetched later (design steps 6 and 7, decision 0015): 202 with a Location, then GET with Range, over one sealed
+ * Answers that are fetched later (paper steps 6 and 7, decision 15): 202 with a Location, then GET with Range, over one sealed
  * head, for whoever shows the TLS certificate that it was asked for with.
  */
 import type { Request, Response } from "express";

@@ -14,7 +14,7 @@ export type Problem = {
   readonly instance: string;
 };
 
-/** Problems that may be told in clear before the sender is known (exchange.md, "Problems"). */
+/** Problems that may be told in clear before the sender is known (SPEC.md, "Refusals outside"). */
 const clear: Partial<Record<ErrorCode, { readonly name: string; readonly title: string; readonly status: number }>> = {
   ENVELOPE_MALFORMED: { name: "malformed", title: "The envelope is not well-formed.", status: 400 },
   TOO_LARGE: { name: "too-large", title: "The envelope is larger than this resource takes.", status: 413 },

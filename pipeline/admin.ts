@@ -1,4 +1,4 @@
-/** The admin port: loopback only. `/metrics` and `/health/*` are open, everything else asks for the token (decision 14). */
+/** The admin port: loopback only. `/metrics` and `/health/*` are open, everything else asks for the token. */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";

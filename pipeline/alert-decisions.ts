@@ -43,7 +43,7 @@ export type AlertLimits = {
 };
 
 const [minuteMs, hourMs] = [60_000, 3_600_000];
-/** Days before the end at which it is told again (reliability.md, "Security"). */
+/** Days before the end at which it is told again. */
 const expirySteps = [60, 30, 7, 1, 0] as const;
 /** What is usual is not known of a feed that began today. */
 const minHours = 24;

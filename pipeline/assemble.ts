@@ -1,6 +1,6 @@
 /**
  * Station `assemble`, its decisions: does this document travel now, wait, or need a person? Pure: time is an argument.
- * One waiting room a site; a document and its study find each other by study UID or accession number (decision 5).
+ * One waiting room a site; a document and its study find each other by study UID or accession number (`joins.ts`).
  */
 import type { Item, StudyRow } from "../store/store.ts";
 import type { Heard } from "./associations.ts";

@@ -1,5 +1,5 @@
 /**
- * Corrections travel (decision 9): what was cancelled is not sealed, or deprecated at the registry and told to every house
+ * Corrections travel (decision 8): what was cancelled is not sealed, or deprecated at the registry and told to every house
  * that has it; what was replaced is told to those who have the one before. Everything is a delivery, committed with the
  * message's acknowledgement or with the record that replaces.
  */

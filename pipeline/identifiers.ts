@@ -1,4 +1,4 @@
-/** How one patient is named on different wires: PID-3 authorities to OIDs, by the configuration's `identifiers` (decision 6). */
+/** How one patient is named on different wires: PID-3 authorities to OIDs, by the configuration's `identifiers`. */
 import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { PatientIdentifier } from "../formats/hl7.ts";
@@ -62,7 +62,7 @@ const notNamed = (how: string): Fault => new Fault("QUERY_INVALID", `name the pa
 export const ownerOf = (config: Config, root: string): string | undefined =>
   config.identifiers.find(({ roots }) => roots.includes(root))?.owner;
 
-/** Both have an id under the same root, and none of those is equal (decision 6). `comparable` is false when no root is shared. */
+/** Both have an id under the same root, and none of those is equal. `comparable` is false when no root is shared. */
 export function comparePatients(
   one: readonly PatientId[],
   other: readonly PatientId[],

@@ -1,4 +1,4 @@
-/** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer (decision 1). */
+/** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer. */
 import { hash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
 import { codeOf, Fault, orFault, reasonOf } from "../errors.ts";
@@ -181,7 +181,7 @@ export function openMessageIntake(
     return { answer, done: verdict.catch(() => undefined).finally(() => answers.delete(message.id)) };
   };
 
-  /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused (decision 8). */
+  /** MSH-3/4, MSH-10 and MSH-7 seen within 24 h: the same bytes get the same answer, other bytes are refused. */
   const repeated = async (
     before: ArrivalRow,
     sha256: string,

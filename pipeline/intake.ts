@@ -1,5 +1,5 @@
 /**
- * Station `source`: what a system sends is made durable, then acknowledged (decision 1). One function a system; the
+ * Station `source`: what a system sends is made durable, then acknowledged. One function a system; the
  * connector answers its peer from the promise and the verdict that come back, and from nothing else.
  */
 import type { Arrival, Deliver } from "../connectors/connector.ts";

@@ -1,4 +1,4 @@
-/** What joins a document and its study: the Study Instance UID; an accession number where it means something (decision 5). */
+/** What joins a document and its study: the Study Instance UID; an accession number where it means something. */
 import { isMeaningful } from "../formats/accession.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import type { Item, Tokens } from "../store/store.ts";

@@ -220,7 +220,7 @@ const keeping = (site: Site, { item, blob, attached, findings }: Validated): rea
 ];
 
 /**
- * Same id and same bytes: dropped, whether they were ours or came from another house (decision 8). Same id, other bytes: a person
+ * Same id and same bytes: dropped, whether they were ours or came from another house. Same id, other bytes: a person
  * decides; of another house's too, which may have used an id of ours (decision 36). What a person discarded, and nothing else of its id
  * is here, is new when it is sent again.
  */

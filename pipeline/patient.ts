@@ -1,4 +1,4 @@
-/** Whose identity is delivered (decision 7): what an admission said of its patient, kept sealed until the record is delivered. */
+/** Whose identity is delivered (decision 6): what an admission said of its patient, kept sealed until the record is delivered. */
 import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DicomIdentity } from "../formats/dicom-splice.ts";

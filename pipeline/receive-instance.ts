@@ -1,4 +1,4 @@
-/** One pass of an instance from the socket through the inspector and the cipher into a sealed blob (decision 2). */
+/** One pass of an instance from the socket through the inspector and the cipher into a sealed blob. */
 import type { Arrival } from "../connectors/connector.ts";
 import { sealPart } from "../envelope/index.ts";
 import { Fault, orFault } from "../errors.ts";

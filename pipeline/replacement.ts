@@ -1,4 +1,4 @@
-/** Corrected instances under UIDs that were kept before (decision 8): held as one matter a study until a person replaces or discards; and what gives way to what comes again. */
+/** Corrected instances under UIDs that were kept before (decision 7): held as one matter a study until a person replaces or discards; and what gives way to what comes again. */
 import { Fault } from "../errors.ts";
 import type { BlobName, Change, Item } from "../store/store.ts";
 import { letGo, replaces } from "./assemble.ts";

@@ -143,7 +143,7 @@ function whole(site: Site, { document, instances }: Assembled): First {
   };
 }
 
-/** Part 1 is a command: these images belong to a document that has gone (association APND, decision 5). */
+/** Part 1 is a command: these images belong to a document that has gone (association APND). */
 async function addendum(
   site: Site,
   { document, instances }: Assembled,

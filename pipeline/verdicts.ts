@@ -16,7 +16,7 @@ export type Settled = {
   readonly code?: string;
   /** Committed with the message's verdict. */
   readonly changes: readonly Change[];
-  /** Once a document's part is durable, its message is kept without the payload, as this (decision 3 of the design). */
+  /** Once a document's part is durable, its message is kept without the payload, as this. */
   readonly frame?: Uint8Array;
   /** What begins once they are committed. */
   begin(): void;

@@ -1,6 +1,6 @@
 /**
  * The accept journal: an append-only file of what was acknowledged, each record chained to the one before by SHA-256. The
- * index is the record; this file convicts it (decision 12).
+ * index is the record; this file convicts it.
  *
  * A frame is: u32 length of the body · u32 CRC-32 of the body · body · 32 octets chain = SHA-256(chain before ‖ body).
  * The body is JSON: {"seq","at","id","digest","group"}. `group` is the first `seq` of those that were made durable together,

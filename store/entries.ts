@@ -30,7 +30,7 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
     );
     return [...new Set(found)].sort((one, other) => other - one).slice(0, limit);
   };
-  /** A random number stands between tokens and entries, so that a rotation rewrites one table (exchange.md). */
+  /** A random number stands between tokens and entries, so that a rotation rewrites one table. */
   const patientNumbers = (patients: readonly Token[]): readonly Uint8Array[] =>
     db
       .all("SELECT number FROM patient WHERE token IN (SELECT value FROM json_each(?))", JSON.stringify(patients))

@@ -4,7 +4,7 @@ import { openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, insert, type Row, update } from "./sqlite.ts";
 import type { ArrivalRow, ArrivalState, Arrivals, Item, ItemState, Items } from "./store.ts";
 
-/** A control id may come again after this long (decision 8). */
+/** A control id may come again after this long. */
 const repetitionMs = 24 * 3600 * 1000;
 
 export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): Arrivals {
