@@ -1,12 +1,8 @@
 /** What octets of a representation a GET is for (RFC 9110 14): one range of them, or all. */
 
 export type Asked =
-  | {
-      readonly status: 200 | 206 /** The first octet, and the one behind the last. */;
-      readonly from: number;
-      readonly end: number;
-    }
-  | { readonly status: 416 };
+  /** `from` the first octet, up to the one before `end`. */
+  { readonly status: 200 | 206; readonly from: number; readonly end: number } | { readonly status: 416 };
 
 type Conditions = { readonly range: string | undefined; readonly ifRange: string | undefined };
 

@@ -92,7 +92,8 @@ async function gone(org: string, { status, body }: RestResponse): Promise<Fault>
 }
 
 type Patience = {
-  renew(): void /** Throws what was thrown where another attempt is of no use. */;
+  renew(): void;
+  /** Throws what was thrown where another attempt is of no use. */
   wait(thrown: unknown): Promise<void>;
 };
 

@@ -6,14 +6,7 @@ import type { CheckRequest, Dangling } from "./index-checks.ts";
 import type { StorageKeys } from "./keys.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import type { Patterns } from "./patterns.ts";
-import {
-  type ChannelSum,
-  fates,
-  type ReconcileRequest,
-  type Reconciliation,
-  reconcile,
-  totalled,
-} from "./reconcile.ts";
+import { type ChannelSum, none, type ReconcileRequest, type Reconciliation, reconcile, totalled } from "./reconcile.ts";
 import { openSealed, type Unopened } from "./sealed.ts";
 import type { Database } from "./sqlite.ts";
 import type { Acceptance, Id } from "./store.ts";
@@ -78,11 +71,9 @@ export function openChecks(
       acknowledged += found.acknowledged;
       const lost = missing.size + found.late.length;
       const rest = found.channels.filter(({ channel }) => channel !== "");
-      const unnamed = found.channels.find(({ channel }) => channel === "") ?? totalled("", nothing);
+      const unnamed = found.channels.find(({ channel }) => channel === "") ?? totalled("", none());
       const first = totalled("", { ...unnamed, lost: unnamed.lost + lost });
       return { acknowledged: acknowledged + found.late.length, channels: first.accepted > 0 ? [first, ...rest] : rest };
     },
   };
 }
-
-const nothing = Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<(typeof fates)[number], number>;

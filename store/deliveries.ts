@@ -1,7 +1,7 @@
 /** Deliveries: one row for each thing that has to reach somebody, with what became of every attempt. */
 import type { StorageKeys } from "./keys.ts";
 import { openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, insertWhere, overwriting, type Row, update } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert, insertWhere, overwriting, type Row, update } from "./sqlite.ts";
 import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
@@ -57,14 +57,12 @@ const isAsked =
   "kind IN ('fetch', 'retrieve') AND state IN ('delivered', 'discarded') AND record IS NULL AND payload <> x''";
 export const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id < ? AND id > ? ORDER BY id LIMIT +?`;
 
-/** Fails where it finds one: a name may not be null. */
-const unsentSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')`;
-const isSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = ?)`;
-const lastSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM delivery WHERE record = ? AND kind = ? AND destination = ? AND id > ?
-    AND state IN ('queued', 'inflight', 'ambiguous'))`;
+const unsentSql = failsWhere(
+  "EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')",
+);
+const isSql = failsWhere("NOT EXISTS (SELECT 1 FROM delivery WHERE id = ? AND state = ?)");
+const lastSql = failsWhere(`EXISTS (SELECT 1 FROM delivery WHERE record = ? AND kind = ? AND destination = ? AND id > ?
+  AND state IN ('queued', 'inflight', 'ambiguous'))`);
 
 export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
   const read = (row: Row): Delivery => ({

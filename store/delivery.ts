@@ -1,7 +1,7 @@
 /** Deliveries: what has to reach somebody, and what can be asked of those rows. */
 import type { Change, Id, Token } from "./store.ts";
 
-/** queued → inflight → delivered | parked (a person decides) | held; `ambiguous` after a crash or a lost answer. */
+/** queued → inflight → delivered | parked (a person decides) | discarded; `ambiguous` after a crash or a lost answer. */
 export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | "parked" | "discarded";
 
 export type Delivery = {

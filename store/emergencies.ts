@@ -23,7 +23,8 @@ export type Emergencies = {
   find(query: string): readonly Emergency[];
   /** Those that wait, oldest first, or all, newest first. */
   list(query: { readonly all: boolean; readonly limit: number }): readonly Emergency[];
-  waiting(): { readonly count: number /** Milliseconds since 1970. */; readonly since: number | null };
+  /** How many wait, and since when the oldest does, milliseconds since 1970. */
+  waiting(): { readonly count: number; readonly since: number | null };
 };
 
 export function openEmergencies(db: Database): Emergencies {

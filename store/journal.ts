@@ -1,7 +1,7 @@
 /** Arrivals and items: what came in on a wire, and the documents and instances that wait to be sealed. */
 import type { StorageKeys } from "./keys.ts";
 import { openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, type Row, update } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert, type Row, update } from "./sqlite.ts";
 import type { ArrivalRow, ArrivalState, Arrivals, Item, ItemState, Items } from "./store.ts";
 
 /** A control id may come again after this long. */
@@ -77,13 +77,10 @@ const mattersSql = `
   SELECT *, min(id) AS first, count(*) AS n FROM item WHERE state = ?
   GROUP BY CASE kind WHEN 'document' THEN id ELSE joins END, channel, code ORDER BY kind, first LIMIT +?`;
 
-/** Fails where it finds no row: a name may not be null. */
-const hasOctetsSql =
-  "INSERT INTO meta (name, value) SELECT NULL, x'' WHERE NOT EXISTS (SELECT 1 FROM item WHERE id = ? AND blob <> '')";
-
-/** Fails where it finds one in another state. */
-const areSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM json_each(?) AS one JOIN item ON item.id = one.value WHERE item.state <> ?)`;
+const hasOctetsSql = failsWhere("NOT EXISTS (SELECT 1 FROM item WHERE id = ? AND blob <> '')");
+const areSql = failsWhere(
+  "EXISTS (SELECT 1 FROM json_each(?) AS one JOIN item ON item.id = one.value WHERE item.state <> ?)",
+);
 
 export function openItems(db: Database, keys: StorageKeys): Items {
   const read = (row: Row): Item => ({

@@ -5,7 +5,7 @@ import { pathOf } from "./blank-files.ts";
 import { idDigits } from "./kept-arrivals.ts";
 import type { StorageKeys } from "./keys.ts";
 import { sealJson, text } from "./rows.ts";
-import { change, type Database, overwriting, type Row } from "./sqlite.ts";
+import { change, type Database, failsWhere, overwriting, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 export type KeptRecord = {
@@ -57,8 +57,7 @@ export const finishedSql = `
   WHERE channel = ?1 AND at < ?2 AND (at, record) > (?3, ?4) AND bytes IS NOT NULL AND NOT ${isOpen("kept.record")}
   ORDER BY at, record LIMIT +?5`;
 
-/** Fails where it finds a row: a name may not be null. */
-const guardSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE ${isOpen("?1")}`;
+const guardSql = failsWhere(isOpen("?1"));
 
 /** The same octets under what was discarded before they came again, or was refused, stay until its own retention is over. */
 const elsewhereSql = `

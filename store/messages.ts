@@ -2,7 +2,7 @@
 import type { StorageKeys } from "./keys.ts";
 import type { Patterns } from "./patterns.ts";
 import { text } from "./rows.ts";
-import { change, type Database, insert } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 export type Messages = {
@@ -42,8 +42,7 @@ export const takenUnderSql =
   "SELECT key FROM ledger WHERE destination = ? AND key > ? AND key < ? ORDER BY key LIMIT +?";
 const most = 8;
 
-const hasNotTakenSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)`;
+const hasNotTakenSql = failsWhere("EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)");
 
 export const expireSql = `DELETE FROM replay WHERE (org, id) IN
   (SELECT org, id FROM replay INDEXED BY replay_until WHERE until < ? ORDER BY until LIMIT +?)`;

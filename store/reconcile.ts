@@ -133,7 +133,9 @@ export function sumsOf(db: Pick<DatabaseSync, "prepare">, outbound: readonly str
   return [...sums].map(([channel, sum]) => totalled(channel, sum));
 }
 
-const none = (): Record<Fate, number> => Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<Fate, number>;
+/** Nothing of any fate. */
+export const none = (): Record<Fate, number> =>
+  Object.fromEntries(fates.map((fate) => [fate, 0])) as Record<Fate, number>;
 
 /** A channel's line from its fates. */
 export const totalled = (channel: string, sum: Readonly<Record<Fate, number>>): ChannelSum => ({

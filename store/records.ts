@@ -2,15 +2,16 @@
 import type { StorageKeys } from "./keys.ts";
 import type { Patterns } from "./patterns.ts";
 import { openJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, type Row, update } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert, type Row, update } from "./sqlite.ts";
 import type { Evidence, RecordState, Records, StoredRecord } from "./store.ts";
 
 const settleSql = `
   UPDATE record SET state = 'delivered' WHERE id = ?1 AND origin = 'received' AND state = 'opened'
     AND NOT EXISTS (SELECT 1 FROM delivery WHERE record = ?1 AND id <> ?2 AND state <> 'delivered')`;
 
-const noOtherSql = `INSERT INTO meta (name, value) SELECT NULL, x''
-  WHERE EXISTS (SELECT 1 FROM record WHERE key = ? AND id NOT IN (SELECT value FROM json_each(?)))`;
+const noOtherSql = failsWhere(
+  "EXISTS (SELECT 1 FROM record WHERE key = ? AND id NOT IN (SELECT value FROM json_each(?)))",
+);
 
 export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns): Records {
   const octets = (id: string, column: string, row: Row): Uint8Array =>

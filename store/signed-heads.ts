@@ -3,7 +3,8 @@ import { text } from "./rows.ts";
 import { type Database, insert } from "./sqlite.ts";
 import type { Change } from "./store.ts";
 
-export type SignedHead = { readonly seq: number /** ISO 8601. */; readonly at: string; readonly signed: Uint8Array };
+/** The number of an entry, when it was signed (ISO 8601), and the checkpoint. */
+export type SignedHead = { readonly seq: number; readonly at: string; readonly signed: Uint8Array };
 
 export type SignedHeads = {
   /** One an entry: where the log stands as it did, another one changes nothing. */

@@ -55,6 +55,10 @@ export const overwriting = (changes: readonly Change[]): readonly Change[] => [
   change("PRAGMA secure_delete = FAST"),
 ];
 
+/** Fails where a condition holds by the time it is committed, with STORE_CONFLICT: a name of `meta` may not be null. */
+export const failsWhere = (condition: string): string =>
+  `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE ${condition}`;
+
 /** What a change does. */
 export const statementOf = (made: Change): Statement => made as unknown as Statement;
 

@@ -1,7 +1,7 @@
 /** Steps: what happened to an arrival, item, record or delivery, in the order it happened. They are never changed. */
 import { Fault } from "../errors.ts";
 import { text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, type Row } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
 /** The skew that envelopes are allowed, too (SPEC.md, "Verification order"). */
@@ -40,9 +40,8 @@ export type Steps = {
 };
 
 const maxSteps = 10_000;
-const noOtherSql = `INSERT INTO meta (name, value) SELECT NULL, x'' WHERE EXISTS (
-  SELECT 1 FROM step WHERE subject = ? AND event = ? AND peer IS NOT NULL
-    AND peer NOT IN (SELECT value FROM json_each(?)))`;
+const noOtherSql = failsWhere(`EXISTS (SELECT 1 FROM step WHERE subject = ? AND event = ? AND peer IS NOT NULL
+  AND peer NOT IN (SELECT value FROM json_each(?)))`);
 
 export function openSteps(db: Database): Steps {
   const read = (row: Row): Step => ({
