@@ -14,6 +14,7 @@ export { type FailureLimit, failureLimit } from "./failure-limit.ts";
 export { partLength, partStream } from "./frame.ts";
 export { type Run, readRuns } from "./laid-out.ts";
 export { contentDigest, type Manifest, type PartEntry, type Purpose, readManifest } from "./manifest.ts";
+export { utcSeconds } from "./manifest-of.ts";
 export { type Message, readMessage, writeMessage } from "./message.ts";
 export { type Opened, type Opening, open, type VerifiedSender } from "./open.ts";
 export type { OpenedPart } from "./opened-part.ts";
@@ -32,7 +33,7 @@ export {
 export { openCipher } from "./part-open.ts";
 export { orStale, type Trust, validatePath } from "./path.ts";
 export { type Profile, profileOf } from "./profile.ts";
-export type { RawHeaders } from "./raw-headers.ts";
+export { isEnvelopeHeader, type RawHeaders } from "./raw-headers.ts";
 export { keptReceipt, type Receipt, readReceipt, signReceipt, verifyReceipt } from "./receipt.ts";
 export { revokedAt } from "./revocation.ts";
 export {

@@ -19,8 +19,8 @@ export function manifestOf(
     profile: "semrs-2",
     id,
     message,
-    created: seconds(life.created),
-    expires: seconds(life.expires),
+    created: utcSeconds(life.created),
+    expires: utcSeconds(life.expires),
     purpose,
     inReplyTo: inReplyTo ?? null,
     requestDigest: requestDigest ?? null,
@@ -38,8 +38,8 @@ export function manifestOf(
   };
 }
 
-/** Times are cut to whole seconds. */
-export const seconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;
+/** A time as manifests and receipts write it: cut to whole seconds, UTC. */
+export const utcSeconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
 /** The nine tags of the paper's Table 1, by this profile. */

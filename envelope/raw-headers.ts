@@ -7,6 +7,10 @@ export type RawHeaders = readonly (readonly [string, string])[];
 /** Values by lower-case name, in order. */
 export type HeaderValues = ReadonlyMap<string, readonly string[]>;
 
+/** Whether a header of HTTP is one of the envelope's own: all others are of the hop. */
+export const isEnvelopeHeader = (name: string): boolean =>
+  /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i.test(name);
+
 const maxHeadersBytes = 64 * 1024;
 const maxValueBytes = 8 * 1024;
 

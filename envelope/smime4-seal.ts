@@ -10,7 +10,7 @@ import { readCertificate } from "./certificate.ts";
 import { context, integer, oid, sequence, tlv } from "./cms/der.ts";
 import { framed, framedLength, keyHead, segments, segmentsLength } from "./frame.ts";
 import type { Signer } from "./keys.ts";
-import { headersOf, seconds } from "./manifest-of.ts";
+import { headersOf, utcSeconds } from "./manifest-of.ts";
 import { closing, endOfHeaders } from "./mime.ts";
 import { openCipher } from "./part-open.ts";
 import { gcmCipher } from "./primitives.ts";
@@ -134,8 +134,8 @@ function entityOf(
       id,
       message,
       purpose,
-      created: seconds(created),
-      expires: seconds(expires),
+      created: utcSeconds(created),
+      expires: utcSeconds(expires),
       inReplyTo: inReplyTo ?? null,
       requestDigest: requestDigest ?? null,
       to: to.map(({ certificate }) => readCertificate(certificate).sha256),

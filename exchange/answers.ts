@@ -11,11 +11,10 @@ import {
   sealAs,
   type VerifiedSender,
 } from "../envelope/index.ts";
-import { codeOf, reasonOf } from "../errors.ts";
+import { codeOf, consequence, reasonOf } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import { holdAnswer, isForLater, type Resting } from "./later.ts";
 import { sendBody } from "./outgoing.ts";
-import { refusalStatus } from "./problem.ts";
 import type { Exchange } from "./server.ts";
 
 /** A body of so many octets at most is sent at once. */
@@ -62,7 +61,7 @@ export async function refuse(
   to: VerifiedSender,
   thrown: unknown,
 ): Promise<void> {
-  const status = refusalStatus(thrown);
+  const status = consequence(thrown).http;
   const code = codeOf(thrown);
   const refusal = {
     command: "refusal",

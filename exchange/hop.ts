@@ -2,10 +2,8 @@
 import type { TLSSocket } from "node:tls";
 import type { Request } from "express";
 import type { Identity, Partner } from "../envelope/identity.ts";
-import { revokedAt, type Trust } from "../envelope/index.ts";
+import { isEnvelopeHeader, revokedAt, type Trust } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-
-const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 /** SHA-256 (hex) of the TLS certificate at the other end. It alone is asked for: taking all of the certificate apart costs ten times that. */
 export const certificateOf = ({ socket }: Pick<Request, "socket">): string | undefined =>
@@ -50,7 +48,7 @@ export function envelopeHeaders(request: Request): [string, string][] {
   const headers: [string, string][] = [];
   for (let i = 0; i + 1 < request.rawHeaders.length; i += 2) {
     const name = request.rawHeaders[i] ?? "";
-    if (envelopeHeader.test(name)) headers.push([name, request.rawHeaders[i + 1] ?? ""]);
+    if (isEnvelopeHeader(name)) headers.push([name, request.rawHeaders[i + 1] ?? ""]);
   }
   return headers;
 }

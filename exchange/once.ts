@@ -2,7 +2,15 @@
  * Idempotency: (sender, message) is answered once. The same content again gets the same receipt, sealed anew or as the very
  * same envelope; other content under the same message, or under the same envelope id, is refused (refusals 78 and 93).
  */
-import { type AnyOpened, contentDigest, contentOf, keptReceipt, signReceipt } from "../envelope/index.ts";
+import {
+  type AnyOpened,
+  contentDigest,
+  contentOf,
+  keptReceipt,
+  type Receipt,
+  signReceipt,
+  utcSeconds,
+} from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { maxCommandBytes, receiptMediaType } from "../formats/command.ts";
 import type { AuditEntry, Change, Store } from "../store/store.ts";
@@ -28,10 +36,11 @@ export type Once = {
 
 /** Answers with the receipt of this message: the one kept from before, or a new one. */
 export async function answerOnce(
-  { identity, store, now }: Exchange,
+  exchange: Exchange,
   opened: AnyOpened,
   { status, names, audit, work, reread }: Once,
 ): Promise<Answer> {
+  const { store } = exchange;
   const { message, id } = opened.manifest;
   const digest = contentDigest(opened.manifest);
   const before = store.messages.find(opened.org, message);
@@ -43,24 +52,9 @@ export async function answerOnce(
     return await receipted(status, receipt, true);
   }
 
-  const at = now();
-  const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
+  const at = exchange.now();
   const { manifestSha256, org: to } = opened;
-  const receipt = await signReceipt(
-    {
-      message,
-      id,
-      manifestSha256,
-      from: identity.org,
-      to,
-      verdict: "stored",
-      receivedAt,
-      names: [...names],
-      log: store.audit.head(),
-    },
-    identity.signer,
-    at,
-  );
+  const receipt = await storedReceipt(exchange, { message, id, manifestSha256, to, names }, at);
   const changes = [
     ...store.messages.add({ org: opened.org, message, digest, receipt, at: at.toISOString() }),
     ...seen(store, opened),
@@ -75,6 +69,18 @@ export async function answerOnce(
     if (meanwhile) return await receipted(status, sameContent(meanwhile, digest), true);
     throw thrown;
   }
+}
+
+/** That a message was stored at `at`, signed, with where our audit log stands. */
+export function storedReceipt(
+  { identity, store }: Exchange,
+  { message, id, manifestSha256, to, names }: Pick<Receipt, "message" | "id" | "manifestSha256" | "to" | "names">,
+  at: Date,
+): Promise<Uint8Array> {
+  const [from, log] = [identity.org, store.audit.head()];
+  const receivedAt = utcSeconds(at);
+  const says = { message, id, manifestSha256, from, to, verdict: "stored", receivedAt, names, log } as const;
+  return signReceipt(says, identity.signer, at);
 }
 
 type Before = { readonly digest: string; readonly receipt: Uint8Array };

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Response } from "express";
-import { codeOf, consequence, type ErrorCode } from "../errors.ts";
+import { codeOf, type ErrorCode } from "../errors.ts";
 
 export type Problem = {
   readonly type: string;
@@ -35,9 +35,6 @@ export function clearProblem(thrown: unknown, instance: string): Problem {
 }
 
 export const problemMediaType = "application/problem+json";
-
-/** HTTP status of a sealed refusal. */
-export const refusalStatus = (thrown: unknown): number => consequence(thrown).http;
 
 /** The uniform failure answer goes out on a tick of this length, so that its time tells nothing (refusal 85). */
 const tickMs = 100;

@@ -9,6 +9,7 @@ import type { Found, PatientId, Query, QueryOf, Registered } from "../formats/qu
 import type { EntryRow, Slice, Store, SubmissionRow, Token } from "../store/store.ts";
 import { tokenOf } from "./patients.ts";
 import { entryOf, isOneOf, isWithin, passes } from "./query-filters.ts";
+import { keyOf } from "./submission.ts";
 import { telling } from "./told.ts";
 
 /** Rows that are looked at for one page, those within its rows too; one that few of them are for ends there, and goes on with its cursor. */
@@ -78,7 +79,7 @@ const answers: Answers = {
     return { entries: told, below };
   },
   getDocuments: (store, place, query) => {
-    const keys = query.uniqueIds.map((id) => documentKey(store, id));
+    const keys = query.uniqueIds.map((id) => keyOf(store, id));
     const read = (slice: Slice) => store.entries.find("document", keys, slice);
     const { told, below } = entriesPage(place, query, all, read, place.tell);
     return { entries: told, below };
@@ -95,7 +96,7 @@ const answers: Answers = {
   getRelatedDocuments: (store, place, query) => {
     const isAsked = ({ type }: Association): boolean =>
       type !== "HasMember" && (!query.types || query.types.includes(type));
-    const own = store.entries.byKey(documentKey(store, query.uniqueId)).filter(({ seq }) => seq <= place.moment);
+    const own = store.entries.byKey(keyOf(store, query.uniqueId)).filter(({ seq }) => seq <= place.moment);
     const targets = own.filter(place.may).flatMap(associationsOf).filter(isAsked);
     const keep = (row: EntryRow): boolean =>
       own.some(({ id }) => row.id === id) ||
@@ -188,8 +189,6 @@ const apart = (
 
 const all = (): boolean => true;
 
-const documentKey = (store: Store, uniqueId: string): Token => store.tokens.of("document", "", uniqueId);
-
 /** Ids and all that were merged with them by then. */
 const patientsOf = (store: Store, { moment }: Place, ids: readonly PatientId[]): readonly Token[] =>
   store.merges.same(
@@ -207,7 +206,7 @@ function ofPatients(store: Store, tokens: readonly Token[]): (row: EntryRow) => 
 const around =
   (store: Store, uniqueIds: readonly string[]) =>
   (slice: Slice): readonly EntryRow[] => {
-    const keys = uniqueIds.map((id) => documentKey(store, id));
+    const keys = uniqueIds.map((id) => keyOf(store, id));
     const rows = [...store.entries.find("document", keys, slice), ...store.entries.find("related", keys, slice)];
     const bySeq = [...new Map(rows.map((row) => [row.seq, row])).values()];
     return bySeq.sort((one, other) => other.seq - one.seq).slice(0, slice.limit);

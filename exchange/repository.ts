@@ -12,7 +12,6 @@ import {
   type Manifest,
   manifestContentType,
   readManifest,
-  signReceipt,
   validatePath,
   verifySignedData,
 } from "../envelope/index.ts";
@@ -23,9 +22,10 @@ import type { BlobFacts, BlobName, Change, StoredRecord, Token } from "../store/
 import type { Answer } from "./answers.ts";
 import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
-import { answerOnce, type Kept, part1, seen } from "./once.ts";
+import { answerOnce, type Kept, part1, seen, storedReceipt } from "./once.ts";
 import { takeProof } from "./proof.ts";
 import type { Exchange, Resource } from "./server.ts";
+import { keyOf } from "./submission.ts";
 
 /** A record sealed by this site's own pipeline, handed over by reference: the parts are already in the shared blob store. */
 export type Provided = Omit<
@@ -114,23 +114,9 @@ async function provide(exchange: Exchange, { also, ...record }: Provided): Promi
   for (const { n, blob, facts } of record.parts) sameDigest(manifest, n, facts ?? store.blobs.facts(blob));
   const at = now();
   const { message, id } = manifest;
-  const receivedAt = `${at.toISOString().slice(0, 19)}Z`;
   const from = identity.org;
-  const receipt = await signReceipt(
-    {
-      message,
-      id,
-      manifestSha256,
-      from,
-      to: from,
-      verdict: "stored",
-      receivedAt,
-      names: [manifestSha256],
-      log: store.audit.head(),
-    },
-    identity.signer,
-    at,
-  );
+  const names = [manifestSha256];
+  const receipt = await storedReceipt(exchange, { message, id, manifestSha256, to: from, names }, at);
   const changes = [
     ...store.records.add({
       ...record,
@@ -220,7 +206,7 @@ async function retrieve(exchange: Exchange, onHanded: OnHanded, opened: AnyOpene
       `nothing is re-addressed as ${opened.manifest.profile}; records are pushed to this partner`,
     );
   const record = store.records
-    .byKey(store.tokens.of("document", "", uniqueId))
+    .byKey(keyOf(store, uniqueId))
     .find(
       ({ origin, parts, code, ...kept }) =>
         origin === "own" && kept.manifestSha256 === manifestSha256 && code !== withdrawn && parts.length > 0,

@@ -159,8 +159,7 @@ async function fetched(url: string, signal: AbortSignal): Promise<readonly Uint8
     pieces.push(piece);
   }
   const bytes = Buffer.concat(pieces);
-  const found = bytes[0] === 0x30 ? [Uint8Array.from(bytes)] : fromText(bytes.toString("latin1"), url);
-  return found;
+  return bytes[0] === 0x30 ? [Uint8Array.from(bytes)] : fromText(bytes.toString("latin1"), url);
 }
 
 function readText(file: string): string {

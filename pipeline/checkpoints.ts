@@ -2,9 +2,9 @@
  * Signs where the audit log stands: at the start, every hour, and at the stop. It is kept, and a line of the log says it, so that
  * whoever collects the log holds it, too. `semrs log verify` compares.
  */
-import { signCheckpoint } from "../envelope/index.ts";
+import { signCheckpoint, utcSeconds } from "../envelope/index.ts";
 import { codeOf, reasonOf } from "../errors.ts";
-import { type Site, utcSeconds } from "./site.ts";
+import type { Site } from "./site.ts";
 
 export type Checkpoints = {
   /** Now, if anything was written since the last one, and from now on. */

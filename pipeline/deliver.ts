@@ -2,7 +2,7 @@
 
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";
-import { contentOf, type Receipt, signReceipt } from "../envelope/index.ts";
+import { contentOf, type Receipt, signReceipt, utcSeconds } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { charsetNamed } from "../formats/charset.ts";
@@ -22,7 +22,7 @@ import { ask } from "./partner.ts";
 import { patientOf } from "./patient.ts";
 import { isOfAnother } from "./relation.ts";
 import { newDelivery } from "./route.ts";
-import { type Site, utcSeconds } from "./site.ts";
+import type { Site } from "./site.ts";
 import { deliveredMessage } from "./transform.ts";
 import { chunks } from "./validate.ts";
 

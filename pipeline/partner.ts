@@ -4,6 +4,7 @@ import { legacyOf, openingFor, type Partner, receiverOf } from "../envelope/iden
 import {
   type AnyOpened,
   type Content,
+  isEnvelopeHeader,
   openAs,
   type Purpose,
   type Spool,
@@ -19,7 +20,6 @@ import type { Site } from "./site.ts";
 
 /** Room for a command in base64, its signature and certificates. */
 const maxAnswerBytes = 2 * maxCommandBytes;
-const envelopeHeader = /^(mime-version|content-(type|transfer-encoding)|x-(semrs|eec)-)/i;
 
 export type Request = {
   readonly path: string;
@@ -88,7 +88,7 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
   const sent = { manifestSha256, bytes, request: { manifest, signature } };
   if (response.status === 204) return { answer: undefined, ...sent, kept: [] };
 
-  const headers = response.headers.filter(([name]) => envelopeHeader.test(name));
+  const headers = response.headers.filter(([name]) => isEnvelopeHeader(name));
   if (!headers.some(isOfEnvelope)) throw await refusedInClear(org, response, to.certificate);
   store.steps.checkClock(now());
   const opening = {

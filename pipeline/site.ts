@@ -62,6 +62,3 @@ export const step = (
 ): Change => site.store.steps.add({ subject, station, event, at: site.now().toISOString(), ...more });
 
 type StepFields = Omit<Step, "subject" | "at" | "station" | "event">;
-
-/** Seconds-precision UTC time as manifests and receipts write it. */
-export const utcSeconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`;
