@@ -1,16 +1,16 @@
 /** Which alerts begin and which end: pure, of what is open, what is found, and the time. Nothing in it is of a patient. */
-export const alertKinds = [
-  "queue-age",
-  "held-age",
-  "emergency",
-  "silent-feed",
-  "certificate",
-  "revocation",
-  "disk",
-  "reconciliation",
-  "journal-gap",
-] as const;
-export type AlertKind = (typeof alertKinds)[number];
+import { expirySteps } from "./expiry.ts";
+
+export type AlertKind =
+  | "queue-age"
+  | "held-age"
+  | "emergency"
+  | "silent-feed"
+  | "certificate"
+  | "revocation"
+  | "disk"
+  | "reconciliation"
+  | "journal-gap";
 
 /** Something a person has to know of; the same `key` is the same alert until it is over. */
 export type Alert = { readonly key: string; readonly kind: AlertKind; readonly subject: string; readonly says: string };
@@ -43,79 +43,53 @@ export type AlertLimits = {
 };
 
 const [minuteMs, hourMs] = [60_000, 3_600_000];
-/** Days before the end at which it is told again. */
-const expirySteps = [60, 30, 7, 1, 0] as const;
 /** What is usual is not known of a feed that began today. */
 const minHours = 24;
 
 /** What holds now. */
-export function alertsIn(facts: AlertFacts, limits: AlertLimits, now: number): readonly Alert[] {
+export const alertsIn = (facts: AlertFacts, limits: AlertLimits, now: number): readonly Alert[] => [
+  ...holding(facts, limits, now),
+];
+
+function* holding(facts: AlertFacts, limits: AlertLimits, now: number): Generator<Alert> {
   const { queues, heldSince, emergencySince, feeds, certificates, lists, disk, isBalanced, missing } = facts;
-  return [
-    ...queues
-      .filter(({ since }) => now - since > limits.queueAge)
-      .map(({ destination, since }) =>
-        alert("queue-age", destination, `the oldest delivery to ${destination} waits for ${minutes(now - since)}`),
-      ),
-    ...(heldSince !== null && now - heldSince > limits.heldAge
-      ? [
-          alert(
-            "held-age",
-            "",
-            `something waits for a person for ${minutes(now - heldSince)}; semrs journal list --held`,
-          ),
-        ]
-      : []),
-    ...(emergencySince !== null && now - emergencySince > limits.emergencyAge
-      ? [
-          alert(
-            "emergency",
-            "",
-            `an access in an emergency has not been reviewed for ${minutes(now - emergencySince)}; semrs emergency list`,
-          ),
-        ]
-      : []),
-    ...feeds
-      .filter(({ last, hours }) => limits.silent && now - last > usualSilence(hours))
-      .map(({ system, last }) =>
-        alert(
-          "silent-feed",
-          system,
-          `${system} has sent nothing for ${minutes(now - last)}, longer than in the week before`,
-        ),
-      ),
-    // Each step is an alert of its own: what was told at 60 days is told again at 30.
-    ...certificates.flatMap(({ name, days }) =>
-      expirySteps
-        .filter((step) => days < step)
-        .map((step) => {
-          const when = step === 0 ? "has expired" : `expires in less than ${step} d`;
-          return alert("certificate", `${name} ${step}`, `the certificate ${name} ${when}; have it issued anew`);
-        }),
-    ),
-    ...(lists ? [alert("revocation", "late", "a revocation list should have been renewed; see trust.crls")] : []),
-    ...(lists === "over"
-      ? [alert("revocation", "over", "a revocation list has ended: nothing is opened any more; see trust.crls")]
-      : []),
-    ...(disk.freeBytes < disk.minFreeBytes
-      ? [alert("disk", "", "the disk reserve is reached: nothing is accepted, what is queued still drains; free space")]
-      : []),
-    ...(disk.isOutOfFiles
-      ? [alert("disk", "inodes", "the disk has no inodes left: nothing above 64 KiB is accepted; remove files")]
-      : []),
-    ...(isBalanced === false
-      ? [
-          alert(
-            "reconciliation",
-            "",
-            "something accepted is nowhere to be found, or could not be looked for; semrs status",
-          ),
-        ]
-      : []),
-    ...(missing > 0
-      ? [alert("journal-gap", "", `${missing} acknowledged and not in the index; semrs verify, then a backup`)]
-      : []),
-  ];
+  const isOver = (since: number | null, limit: number): since is number => since !== null && now - since > limit;
+  const waits = (since: number): string => minutes(now - since);
+  for (const { destination, since } of queues)
+    if (isOver(since, limits.queueAge))
+      yield alert("queue-age", destination, `the oldest delivery to ${destination} waits for ${waits(since)}`);
+  if (isOver(heldSince, limits.heldAge))
+    yield alert("held-age", "", `something waits for a person for ${waits(heldSince)}; semrs journal list --held`);
+  if (isOver(emergencySince, limits.emergencyAge)) {
+    const says = `an access in an emergency has not been reviewed for ${waits(emergencySince)}; semrs emergency list`;
+    yield alert("emergency", "", says);
+  }
+  for (const { system, last, hours } of feeds) {
+    if (!limits.silent || now - last <= usualSilence(hours)) continue;
+    const says = `${system} has sent nothing for ${waits(last)}, longer than in the week before`;
+    yield alert("silent-feed", system, says);
+  }
+  // Each step is an alert of its own: what was told at 60 days is told again at 30.
+  for (const { name, days } of certificates)
+    for (const step of [...expirySteps, 0].filter((each) => days < each)) {
+      const when = step === 0 ? "has expired" : `expires in less than ${step} d`;
+      yield alert("certificate", `${name} ${step}`, `the certificate ${name} ${when}; have it issued anew`);
+    }
+  if (lists) yield alert("revocation", "late", "a revocation list should have been renewed; see trust.crls");
+  if (lists === "over")
+    yield alert("revocation", "over", "a revocation list has ended: nothing is opened any more; see trust.crls");
+  if (disk.freeBytes < disk.minFreeBytes) {
+    const says = "the disk reserve is reached: nothing is accepted, what is queued still drains; free space";
+    yield alert("disk", "", says);
+  }
+  if (disk.isOutOfFiles)
+    yield alert("disk", "inodes", "the disk has no inodes left: nothing above 64 KiB is accepted; remove files");
+  if (isBalanced === false) {
+    const says = "something accepted is nowhere to be found, or could not be looked for; semrs status";
+    yield alert("reconciliation", "", says);
+  }
+  if (missing > 0)
+    yield alert("journal-gap", "", `${missing} acknowledged and not in the index; semrs verify, then a backup`);
 }
 
 const alert = (kind: AlertKind, subject: string, says: string): Alert => ({

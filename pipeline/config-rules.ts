@@ -11,7 +11,7 @@ type File = z.output<typeof schema>;
 type Site = File["sites"][string];
 
 /** By its name or address: `127.example.org` is a host anywhere. */
-export const isLoopback = (host: string): boolean =>
+const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || host === "[::1]" || (isIPv4(host) && host.startsWith("127."));
 
 /** Everything that is wrong beyond the schema. */

@@ -20,7 +20,7 @@ export const lasting = (text: string, description: string) => duration.prefault(
 /** The same of a pause. */
 export const pausing = (text: string, description: string) => pause.prefault(text).describe(description);
 /** A number of octets as people write it: 64MiB. */
-export const octets = z.string().transform((written, context) => {
+const octets = z.string().transform((written, context) => {
   const bytes = parseSize(written);
   if (bytes !== undefined) return bytes;
   context.addIssue({ code: "custom", message: "a size is a number and KiB, MiB or GiB, for example 64MiB; or 0" });

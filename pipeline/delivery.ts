@@ -15,7 +15,7 @@ import { pass, type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
 import { shutAt } from "./windows.ts";
 
-export type { Alone, Send, SendTogether, Sent } from "./sends.ts";
+export type { Send, SendTogether, Sent } from "./sends.ts";
 export type DeliveryLoop = { wake: Site["wake"]; stop(): Promise<void> };
 
 const nameOf = ({ kind, destination }: Way): string => `${kind} ${destination}`;

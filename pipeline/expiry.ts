@@ -1,7 +1,7 @@
 /** How soon something ends, in the steps at which a person is told. */
 
 /** Days before the end at which it is told again. */
-const expirySteps = [60, 30, 7, 1] as const;
+export const expirySteps = [60, 30, 7, 1] as const;
 const dayMs = 24 * 3600 * 1000;
 
 export type Expiry = {

@@ -19,7 +19,6 @@ import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
 import { identifyHeld } from "./identify.ts";
-import type { SpooledMessage } from "./intake-message.ts";
 import { currently } from "./merge.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { ask, partOne } from "./partner.ts";
@@ -27,6 +26,7 @@ import type { Admission } from "./patient.ts";
 import { sealedBy } from "./remembered.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
+import type { SpooledMessage } from "./verdicts.ts";
 
 /** What a query asks for, sealed in its delivery. */
 export type FetchPayload = {

@@ -120,7 +120,7 @@ function signingOf(org: string, folder: string): readonly string[] {
 /** Whether a partner is configured for semrs-2017. */
 export const speaksLegacy = ({ profiles }: Pick<Wanted, "profiles">): boolean => profiles.includes("semrs-2017");
 /** Files of the keys of semrs-2017, which serve nothing else. */
-export const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
+const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
 
 /** A partner with semrs-2017; what it has for semrs-2 waits for the first envelope in that, which ends the other. */
 function legacyPartner(org: string, { certificates: folder, transport }: Wanted): Partner {

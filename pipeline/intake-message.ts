@@ -18,7 +18,6 @@ import { pass, type Site } from "./site.ts";
 import { staging } from "./staging.ts";
 import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
-export type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
 export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
 
 /** What a spooled message's row says of itself, sealed. */

@@ -23,10 +23,10 @@ export function joinsOf(
 }
 
 /** A shared study UID is enough; a shared accession number only with an equal patient id, since numbers are reused. */
-export const belongs = (document: Item, instance: Item): boolean =>
+const belongs = (document: Item, instance: Item): boolean =>
   isByUid(document, instance) || (shares(document, instance, "accession:") && samePatient(document, instance));
 
-export const samePatient = (document: Item, instance: Item): boolean =>
+const samePatient = (document: Item, instance: Item): boolean =>
   instance.patients.some((token) => document.patients.includes(token));
 
 /** The instance names a patient, and none of the document's. */

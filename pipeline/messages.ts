@@ -18,7 +18,6 @@ import { cancel, cancelled, cancelledAhead, documentsNamed, nameJoin } from "./c
 import { admit, cancelAdmission } from "./fetch.ts";
 import { admissionChannel, cancelledAdmission, candidates, channelOf, takesMerges } from "./filter.ts";
 import { patientIdsOf } from "./identifiers.ts";
-import type { Settled, SpooledMessage, TakeMessage } from "./intake-message.ts";
 import { merge } from "./merge.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { namedOne } from "./original.ts";
@@ -28,6 +27,7 @@ import { pass, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
 import { firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
+import type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
 
 /** Binds the corridors' first halves; `kept` is told of every document that waits to be assembled. */
 export const openMessages =

@@ -6,8 +6,8 @@ import { consequence } from "../errors.ts";
 import { documentsIn, type EmbeddedDocument } from "../formats/hl7.ts";
 import type { System } from "./config.ts";
 import { tlsOf } from "./identity.ts";
-import type { SpooledMessage } from "./intake-message.ts";
 import type { Site } from "./site.ts";
+import type { SpooledMessage } from "./verdicts.ts";
 
 type Allowed = NonNullable<System["mllp"]>["references"][number];
 

@@ -25,7 +25,7 @@ export const rejections: ReadonlyMap<string, Meaning> = new Map([
 
 /** Code of an instance that a note rejected, and of a note that was acted on. */
 export const rejected = "REJECTED";
-export const noteOf = "REJECTION_NOTE";
+const noteOf = "REJECTION_NOTE";
 
 export const isKeyObjects = ({ facts }: Item): boolean => (facts as DicomFacts).sopClassUid === keyObjectSelection;
 

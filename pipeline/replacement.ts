@@ -113,8 +113,7 @@ export const goneBefore = ({ store }: Site, { key, id }: Item): readonly Item[] 
   store.items.byKey("instance", key).filter((each) => each.id !== id && each.state === "sealed");
 
 /** The digest of record of a part: a segmented one's root, else its SHA-256, hex. */
-export const digestOf = ({ root, sha256 }: { root: string | null; sha256: string | null }): string =>
-  root ?? sha256 ?? "";
+const digestOf = ({ root, sha256 }: { root: string | null; sha256: string | null }): string => root ?? sha256 ?? "";
 
 /** In the delivery ledger: not to be delivered any more, in whichever of its author's records it comes and in whichever order they do. */
 const superseding = "superseded";

@@ -22,7 +22,7 @@ const xpath = z
   .refine(isXPath, "no XPath 1.0 expression with the prefixes h, sdtc, cdp, xsi");
 
 /** A rule file, key by key. */
-export const ruleSetSchema = z.strictObject({
+const ruleSetSchema = z.strictObject({
   basedOn: z.string().min(1).max(500).describe("Which standard, guide or documents the rules are taken from."),
   include: z.array(z.string().min(1)).max(maxIncludes).default([]).describe("Rule sets that belong to it."),
   rules: z

@@ -17,9 +17,9 @@ import { openPool, type Pool } from "../formats/worker-pool.ts";
 import type { TransformStep } from "./channel-transforms.ts";
 import type { OutboundChannel } from "./config.ts";
 import { patientIdsOf } from "./identifiers.ts";
-import type { SpooledMessage } from "./intake-message.ts";
 import { pass, type Site } from "./site.ts";
 import type { TransformJob } from "./transform-worker.ts";
+import type { SpooledMessage } from "./verdicts.ts";
 
 type Message = { readonly bytes: Uint8Array; readonly facts: MessageFacts };
 

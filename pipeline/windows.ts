@@ -54,7 +54,7 @@ export function opensAt({ between, timeZone }: Zoned, now: number): number | und
 }
 
 /** When a window that is open at `now` opened, but for a change of the clock since. */
-export function openedAt({ between, timeZone }: Zoned, now: number): number {
+function openedAt({ between, timeZone }: Zoned, now: number): number {
   return now - modulo(clockOf(timeZone)(now) - timeOf(between[0]), dayMs);
 }
 

@@ -29,7 +29,7 @@ export type AuditPruning = {
 };
 
 /** The last checkpoint before ?1, before the first access that waits for its review, and behind the anchor. */
-export const dueSql = `
+const dueSql = `
   SELECT signed_head.seq, signed_head.at, signed_head.signed, audit.chain FROM signed_head INDEXED BY signed_head_at
     CROSS JOIN audit ON audit.seq = signed_head.seq
   WHERE signed_head.at < ?1 AND signed_head.seq > coalesce((SELECT seq FROM audit_anchor), 0)

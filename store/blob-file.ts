@@ -10,7 +10,7 @@ import { blockBytes, direct, inBlocks, openAligned } from "./direct.ts";
 import { hasFailed, isFull } from "./disk-errors.ts";
 
 /** Up to this many octets stay with their index row. */
-export const maxInlineBytes = 64 * 1024;
+const maxInlineBytes = 64 * 1024;
 /** Chunks are gathered to writes of about this size, each a turn of a thread of the pool; a body below it is one write. */
 const writeBytes = 1024 * 1024;
 /** Of a body that comes alone so much goes to the disk while the rest comes: its sender waits, and the disk has nothing else to do. */

@@ -55,7 +55,7 @@ const answeredSql = `
 
 const isAsked =
   "kind IN ('fetch', 'retrieve') AND state IN ('delivered', 'discarded') AND record IS NULL AND payload <> x''";
-export const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id < ? AND id > ? ORDER BY id LIMIT +?`;
+const askedSql = `SELECT id, ${isAsked} AS is_over FROM delivery WHERE id < ? AND id > ? ORDER BY id LIMIT +?`;
 
 const unsentSql = failsWhere(
   "EXISTS (SELECT 1 FROM delivery WHERE id IN (SELECT value FROM json_each(?)) AND state = 'inflight')",

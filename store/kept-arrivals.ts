@@ -63,9 +63,9 @@ export const isNeeded = `
     ELSE EXISTS (SELECT 1 FROM arrival AS own JOIN arrival AS other ON other.control_id = own.control_id
       WHERE own.id = ?1 AND other.id <> ?1 AND other.blob = name) END`;
 
-export const oldestSql = `
+const oldestSql = `
   SELECT arrival, bytes FROM kept_arrival WHERE state = ? AND arrival < ? AND arrival > ? ORDER BY arrival LIMIT +?`;
-export const takenSql = `
+const takenSql = `
   SELECT id, blob IS NOT NULL AND NOT EXISTS (SELECT 1 FROM item WHERE item.arrival = arrival.id) AS is_over
   FROM arrival INDEXED BY arrival_state WHERE state = 'done' AND id < ? AND id > ? ORDER BY id LIMIT +?`;
 const uncountedSql = `

@@ -37,16 +37,14 @@ import type { Studies } from "./studies.ts";
 import type { Witnesses } from "./witnesses.ts";
 
 export type { AuditBreak, AuditCheck, AuditHead, WitnessedHead } from "./audit-chain.ts";
-export type { AuditEvent, AuditOutcome } from "./audit-events.ts";
-export type { AuditEntry, Audited, AuditedPatient, AuditLog } from "./audit-log.ts";
-export type { Deliveries, Delivery, DeliveryState, Except, Way, WayDue } from "./delivery.ts";
-export type { By, Entries, EntryRow, EntryStatus, NewEntry, Slice, SubmissionRow } from "./entry.ts";
+export type { AuditEvent } from "./audit-events.ts";
+export type { AuditEntry, Audited, AuditedPatient } from "./audit-log.ts";
+export type { Deliveries, Delivery, DeliveryState, Except, Way } from "./delivery.ts";
+export type { EntryRow, NewEntry, Slice, SubmissionRow } from "./entry.ts";
 export type { Item, ItemState, Items } from "./item.ts";
-export type { MergeRow, Merges } from "./merges.ts";
-export type { Messages } from "./messages.ts";
 export type { Found } from "./scans.ts";
 export type { Step } from "./steps.ts";
-export type { Studies, StudyRow } from "./studies.ts";
+export type { StudyRow } from "./studies.ts";
 
 /** 32 lower-case hex digits, time-ordered: 48 bits of milliseconds, 80 random bits. */
 export type Id = string;

@@ -76,7 +76,7 @@ const row = (id: string, state: string, since: string, what: string, code: strin
 const whatIs = (kind: string, count = 1): string => (kind === "document" ? kind : `${count} × ${kind}`);
 
 /** How long ago, in one unit. */
-export function age(since: string, now: Date): string {
+function age(since: string, now: Date): string {
   const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(since)) / 1000));
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} m`;

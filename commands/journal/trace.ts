@@ -80,7 +80,7 @@ function remedyOf(code: string): string {
 }
 
 /** 4 ms, 12.3 s, 3 m 20 s. */
-export function lasted(ms: number): string {
+function lasted(ms: number): string {
   if (ms < 1000) return `${ms} ms`;
   if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
   const minutes = Math.floor(ms / 60_000);

@@ -25,7 +25,7 @@ export const crlDays = 30;
 const rsaModulus = 3072;
 export const siteProfiles = ["sign", "decrypt", "tls"] as const;
 /** Keys of semrs-2017, which serve nothing else. */
-export const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
+const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
 /** Everything that a key of a site can be for, by the name of its file. */
 export const keyNames = [...siteProfiles, ...legacyNames] as const;
 export type KeyName = (typeof keyNames)[number];
