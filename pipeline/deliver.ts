@@ -11,6 +11,7 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import { buildMdm } from "../formats/hl7.ts";
 import type { BlobName, Change, Delivery, Id, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
+import { inboundChannels } from "./channels.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
 import { isCancellation, overtakenAt, replacedWith } from "./corrected.ts";
@@ -210,9 +211,7 @@ export function recordOf(site: Site, { record: id }: Delivery): Received {
 
 /** The channel that a delivery belongs to. */
 export const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel => {
-  const channel = config.own.channels.find(
-    (each): each is InboundChannel => each.kind === "inbound" && each.name === delivery.channel,
-  );
+  const channel = inboundChannels(config).find(({ name }) => name === delivery.channel);
   if (!channel) throw new Fault("CONFIG_INVALID", `channel ${delivery.channel} is no longer in run; put it back`);
   return channel;
 };

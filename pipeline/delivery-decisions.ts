@@ -1,6 +1,7 @@
 /** What becomes of a delivery whose attempt failed: decided from what is given, for the loop and for its simulation. */
 import { consequenceOf, type ErrorCode } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
+import { inboundChannels } from "./channels.ts";
 import type { Config } from "./config.ts";
 import type { Station } from "./metrics.ts";
 
@@ -68,10 +69,10 @@ export function afterFailure(
 }
 
 /** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */
-export const longestWait = ({ delivery, own }: Pick<Config, "delivery" | "own">): number =>
+export const longestWait = (config: Pick<Config, "delivery" | "own">): number =>
   Math.max(
-    delivery.retry.max * (1 + jitter),
-    ...own.channels.flatMap((channel) =>
-      channel.kind === "inbound" ? channel.fetch.when.flatMap((when) => ("admission" in when ? when.again : [])) : [],
+    config.delivery.retry.max * (1 + jitter),
+    ...inboundChannels(config).flatMap(({ fetch }) =>
+      fetch.when.flatMap((when) => ("admission" in when ? when.again : [])),
     ),
   );

@@ -3,6 +3,7 @@ import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { Id } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
+import { inboundChannels } from "./channels.ts";
 import type { FetchPayload } from "./fetch.ts";
 import { identifyHeld } from "./identify.ts";
 import type { Admission } from "./patient.ts";
@@ -22,11 +23,8 @@ export async function fetchNow(
   { patientIds, patient, emergency }: Wanted,
 ): Promise<{ readonly id: Id; readonly channel: string; readonly state: "queued" }> {
   const { store, config, log } = site;
-  const channel = config.own.channels.find(
-    (each) => each.kind === "inbound" && each.fetch.when.some((when) => "request" in when),
-  );
-  if (channel?.kind !== "inbound")
-    throw new Fault("NOT_PERMITTED", "no channel of this site fetches on request; add { request: api }");
+  const channel = inboundChannels(config).find(({ fetch }) => fetch.when.some((when) => "request" in when));
+  if (!channel) throw new Fault("NOT_PERMITTED", "no channel of this site fetches on request; add { request: api }");
   const admission = patient ? { ids: patientIds, patient } : null;
   const payload: FetchPayload = { patientIds, admission, ...(emergency ? { emergency: emergency.reason } : {}) };
   const delivery = newDelivery(site, "fetch", channel.name, config.registryPartner);

@@ -15,6 +15,7 @@ import { patientIdentifiers } from "../formats/hl7.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { Change, Delivery, Id, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
+import { inboundChannels } from "./channels.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
 import { patientIdsOf } from "./identifiers.ts";
@@ -250,9 +251,7 @@ export const isHere = ({ store }: Site, { org, manifestSha256, entry }: Register
   });
 
 export function inboundChannel(site: Site, name: string): InboundChannel {
-  const channel = site.config.own.channels.find(
-    (each): each is InboundChannel => each.kind === "inbound" && each.name === name,
-  );
+  const channel = inboundChannels(site.config).find((each) => each.name === name);
   if (!channel)
     throw new Fault("CONFIG_INVALID", `channel ${name} is no longer in run; put it back or discard what waits for it`);
   return channel;

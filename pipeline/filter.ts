@@ -3,6 +3,7 @@ import type { CdaFacts } from "../formats/cda.ts";
 import { eecForms } from "../formats/command.ts";
 import type { MessageFacts } from "../formats/hl7.ts";
 import { isMerge } from "../formats/hl7-merge.ts";
+import { inboundChannels, outboundChannels } from "./channels.ts";
 import type { Config, InboundChannel, OutboundChannel } from "./config.ts";
 import { takesDocument, takesFields } from "./filter-rules.ts";
 
@@ -17,13 +18,12 @@ export function candidates(
   message: MessageFacts,
   bytes: Uint8Array,
 ): readonly OutboundChannel[] {
-  return config.own.channels.filter(
-    (channel): channel is OutboundChannel =>
-      channel.kind === "outbound" &&
-      channel.source.includes(system) &&
-      takesMessage(channel.filter.messages, message.messageType) &&
-      channel.filter.processingId === message.processingId &&
-      takesFields(channel.filter, bytes, message),
+  return outboundChannels(config).filter(
+    ({ source, filter }) =>
+      source.includes(system) &&
+      takesMessage(filter.messages, message.messageType) &&
+      filter.processingId === message.processingId &&
+      takesFields(filter, bytes, message),
   );
 }
 
@@ -53,10 +53,7 @@ const kinds: Readonly<Record<string, (cda: CdaFacts) => boolean>> = {
 
 /** The channel that takes instances from this system. */
 export const instanceChannel = (config: Config, system: string): OutboundChannel | undefined =>
-  config.own.channels.find(
-    (channel): channel is OutboundChannel =>
-      channel.kind === "outbound" && channel.source.includes(system) && channel.assemble !== undefined,
-  );
+  outboundChannels(config).find(({ source, assemble }) => source.includes(system) && assemble !== undefined);
 
 /** MSH-11 of what is meant (HL7 Table 0103); the rest is for training and debugging. */
 const production = "P";
@@ -65,26 +62,24 @@ const cancelAdmit = "ADT^A11";
 
 /** The inbound channel whose fetch ends when this message takes an admission back (HL7 v2.5.1 3.3.11). */
 export const cancelledAdmission = (
-  { own }: Config,
+  config: Config,
   system: string,
   { messageType, processingId }: MessageFacts,
 ): InboundChannel | undefined =>
-  own.channels.find(
-    (channel): channel is InboundChannel =>
-      messageType === cancelAdmit &&
-      processingId === production &&
-      channel.kind === "inbound" &&
-      channel.fetch.when.some((when) => "admission" in when && when.admission === system),
-  );
+  messageType === cancelAdmit && processingId === production
+    ? inboundChannels(config).find((channel) => admits(channel, system))
+    : undefined;
+
+/** Whether a channel fetches for admissions of this system. */
+const admits = ({ fetch }: InboundChannel, system: string): boolean =>
+  fetch.when.some((when) => "admission" in when && when.admission === system);
 
 /** Whether a message merges patients of a system that a channel takes something from: of all its channels at once. */
 export const takesMerges = ({ own }: Config, system: string, message: MessageFacts): boolean =>
   isMerge(message) &&
   message.processingId === production &&
   own.channels.some((channel) =>
-    channel.kind === "outbound"
-      ? channel.source.includes(system)
-      : channel.fetch.when.some((when) => "admission" in when && when.admission === system),
+    channel.kind === "outbound" ? channel.source.includes(system) : admits(channel, system),
   );
 
 /** The inbound channel that fetches when this message announces a patient, and how often it asks again. */
@@ -94,13 +89,9 @@ export function admissionChannel(
   message: MessageFacts,
 ): { readonly channel: InboundChannel; readonly again: readonly number[]; readonly every: number } | undefined {
   if (message.processingId !== production) return undefined;
-  for (const channel of config.own.channels) {
-    if (channel.kind !== "inbound") continue;
-    for (const when of channel.fetch.when) {
-      if ("admission" in when && when.admission === system && takesMessage(when.messages, message.messageType)) {
+  for (const channel of inboundChannels(config))
+    for (const when of channel.fetch.when)
+      if ("admission" in when && when.admission === system && takesMessage(when.messages, message.messageType))
         return { channel, again: when.again, every: when.every };
-      }
-    }
-  }
   return undefined;
 }

@@ -10,6 +10,7 @@ import { checkSeparate, legacySignerFrom, legacyUnwrapperFrom } from "../envelop
 import { pair, signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
 import { asymmetricAlgorithm } from "../envelope/recipient.ts";
 import { Fault, reasonOf } from "../errors.ts";
+import { inboundChannels } from "./channels.ts";
 import type { Config, System } from "./config.ts";
 
 /** PEM strings for TLS: what the REST server and client need. */
@@ -88,8 +89,8 @@ export function tlsOf({ file }: Config, keys: TlsKeys, tls: SystemTls): { readon
 }
 
 /** One list of revocations serves the whole site: the strictest channel says how stale it may be. */
-export function crlStaleOf({ own }: Config): number {
-  const limits = own.channels.flatMap((channel) => (channel.kind === "inbound" ? [channel.open.crlStale] : []));
+export function crlStaleOf(config: Config): number {
+  const limits = inboundChannels(config).map(({ open }) => open.crlStale);
   return limits.length === 0 ? defaultCrlStaleMs : Math.min(...limits);
 }
 

@@ -13,6 +13,7 @@ import { type DocumentEntry, documentEntry } from "../formats/document-entry.ts"
 import { belowReserve } from "../store/reserve.ts";
 import type { BlobFacts, BlobName, Change, Delivery, Id, StagedBlob, StoredRecord, Token } from "../store/store.ts";
 import { identifiedPatient, recordPatient } from "./audited.ts";
+import { inboundChannels } from "./channels.ts";
 import type { InboundChannel } from "./config.ts";
 import { isNotWithdrawn, isWithdrawn } from "./corrected.ts";
 import { cancelled } from "./correction.ts";
@@ -113,9 +114,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
 
 /** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */
 export function pushChannel(site: Site, org: string): InboundChannel {
-  const channel = site.config.own.channels.find(
-    (each): each is InboundChannel =>
-      each.kind === "inbound" && each.fetch.when.some((when) => "push" in when && when.push.includes(org)),
+  const channel = inboundChannels(site.config).find(({ fetch }) =>
+    fetch.when.some((when) => "push" in when && when.push.includes(org)),
   );
   if (!channel) throw new Fault("NOT_PERMITTED", `no channel here takes what ${org} pushes`);
   site.stopped.admit("channel", channel.name);

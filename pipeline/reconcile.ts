@@ -1,6 +1,7 @@
 /** Reconciliation as a figure of the running site: looked at again and again, and an alarm when it does not hold. */
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Reconciled } from "../store/checks.ts";
+import { outboundChannels } from "./channels.ts";
 import type { Site } from "./site.ts";
 
 /** `lost`: accepted, and nowhere to be found; `failed`: why it could not be told. */
@@ -36,7 +37,7 @@ export function openReconciler(site: Site): Reconciler {
   const stopping = new AbortController();
 
   const pass = async (): Promise<Balance> => {
-    const outbound = config.own.channels.filter(({ kind }) => kind === "outbound").map(({ name }) => name);
+    const outbound = outboundChannels(config).map(({ name }) => name);
     const [at, started] = [site.now().toISOString(), performance.now()];
     const found = await store.checks.reconcile(outbound, stopping.signal).catch((thrown: unknown) => {
       return { ...nothing, code: codeOf(thrown), failed: reasonOf(thrown) };

@@ -4,6 +4,7 @@
  * they need it, so its parts are replaced within it, between two turns of the loop.
  */
 import { Fault, reasonOf } from "../errors.ts";
+import { inboundChannels } from "./channels.ts";
 import type { Config, System } from "./config.ts";
 import { findingText } from "./config-findings.ts";
 import { crlStaleOf, loadPartners } from "./identity.ts";
@@ -57,11 +58,9 @@ function needsStart(next: Config, path: string): string {
 }
 
 /** Whose list may be least stale: what all channels go by stands there, or in none of them. */
-function strictest({ site, own }: Config): string {
-  const [first] = own.channels
-    .flatMap((channel) => (channel.kind === "inbound" ? [channel] : []))
-    .sort((one, other) => one.open.crlStale - other.open.crlStale);
-  return first ? `channels.${first.name}.${crlStale}` : `sites.${site}.run`;
+function strictest(config: Config): string {
+  const [first] = inboundChannels(config).toSorted((one, other) => one.open.crlStale - other.open.crlStale);
+  return first ? `channels.${first.name}.${crlStale}` : `sites.${config.site}.run`;
 }
 
 /** Settings by the path at which the file has them. */

@@ -4,6 +4,7 @@ import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
 import { type Assembled, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
+import { outboundChannels } from "./channels.ts";
 import type { OutboundChannel } from "./config.ts";
 import { studiesOf } from "./joins.ts";
 import { openLanes } from "./lanes.ts";
@@ -66,9 +67,7 @@ export function openWaitingRoom(
   const leaving = new Set<Promise<void>>();
 
   const channelOf = (item: Item): OutboundChannel | undefined =>
-    site.config.own.channels.find(
-      (channel): channel is OutboundChannel => channel.kind === "outbound" && channel.name === item.channel,
-    );
+    outboundChannels(site.config).find(({ name }) => name === item.channel);
 
   const gather = (document: Item, channel: OutboundChannel): Waiting => {
     const all = channel.assemble ? store.items.joined("instance", document.joins).filter(travels) : [];
