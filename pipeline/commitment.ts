@@ -1,4 +1,5 @@
 /** Storage commitment (PS3.4 J): what this site is answerable for is what lies sealed on its stable storage. */
+import { setImmediate as others } from "node:timers/promises";
 import type { Commit } from "../connectors/connector.ts";
 import { failureReasons, type Reference } from "../connectors/dicom/commitment.ts";
 import { codeOf, reasonOf } from "../errors.ts";
@@ -18,7 +19,7 @@ export const openCommit =
   async ({ sender, references }) => {
     const failures: (number | null)[] = [];
     for (const [index, reference] of references.entries()) {
-      if (index % maxAtOnce === maxAtOnce - 1) await new Promise((resolve) => setImmediate(resolve));
+      if (index % maxAtOnce === maxAtOnce - 1) await others();
       failures.push(await failureOf(site, reference));
     }
     if (failures.every((failure) => failure === null))

@@ -1,27 +1,26 @@
 /** Station `deliver`: the instances of an opened record to the PACS. */
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
-import { openCipher } from "../envelope/index.ts";
 import { codeOf, consequenceOf, Fault } from "../errors.ts";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
+import { clearHead, clearPieces } from "./clear.ts";
 import { cancelledBefore } from "./corrected.ts";
-import { channelOf, partOf, recordOf, settled, succeed } from "./deliver.ts";
+import { channelOf, partOf, receivedOf, settled, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
-import { headOf } from "./instance-head.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
 import { prove, type SentInstance, unprovenFault } from "./proof.ts";
 import { peerOf } from "./pull.ts";
 import { isSuperseded } from "./replacement.ts";
-import type { Site } from "./site.ts";
+import { msSince, type Site } from "./site.ts";
 
 /** The images, byte for byte unless this house's identity goes in; what the PACS has taken before a failure is not sent again. */
 export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent> {
   const { store, config, log, now } = site;
-  const received = recordOf(site, delivery);
+  const received = receivedOf(site, delivery);
   const { record, facts } = received;
   const dicom = config.own.systems[delivery.destination]?.dicom;
   if (!dicom?.connect)
@@ -64,7 +63,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   }
   const fields = { channel: delivery.channel, message: record.id, peer: delivery.destination };
   const count = [...answers.values()].reduce((sum, each) => sum + each, 0);
-  log("deliver.delivered", { ...fields, bytes, count, ms: Math.round(performance.now() - started) });
+  log("deliver.delivered", { ...fields, bytes, count, ms: msSince(started) });
   const answer = [...answers].map(([status, each]) => `${each} × ${status}`).join(", ");
   const audit = { patients: recordPatient(site, record), count: wanted.length };
   const changes = settled(site, received, delivery);
@@ -111,7 +110,7 @@ async function sentOf(
   record: StoredRecord,
   { n, sopInstanceUid }: Instances[number],
 ): Promise<SentInstance> {
-  const { sopClassUid, studyInstanceUid } = readHead(await headOf(site, partOf(record, n)));
+  const { sopClassUid, studyInstanceUid } = readHead(await clearHead(site, partOf(record, n)));
   return { sopInstanceUid, sopClassUid, studyInstanceUid };
 }
 
@@ -123,9 +122,9 @@ async function* instances(
 ): AsyncGenerator<DicomItem> {
   for (const { n, sopInstanceUid } of left) {
     const blob = partOf(record, n);
-    const { sopClassUid, transferSyntaxUid } = readMeta(await headOf(site, blob));
-    const sealed = () => openCipher(site.store.blobs.read(blob), site.store.blobs.facts(blob));
-    const body = identity ? () => spliceIdentity(sealed(), identity) : sealed;
+    const { sopClassUid, transferSyntaxUid } = readMeta(await clearHead(site, blob));
+    const whole = () => clearPieces(site, blob);
+    const body = identity ? () => spliceIdentity(whole(), identity) : whole;
     yield { controlId: sopInstanceUid, size: site.store.blobs.facts(blob).size, sopClassUid, transferSyntaxUid, body };
   }
 }

@@ -22,8 +22,8 @@ import type { Received, ReceivedFacts } from "./open.ts";
 import { ask } from "./partner.ts";
 import { patientOf } from "./patient.ts";
 import { isOfAnother } from "./relation.ts";
-import { newDelivery } from "./route.ts";
-import type { Site } from "./site.ts";
+import { newDelivery, recordOf } from "./route.ts";
+import { msSince, type Site } from "./site.ts";
 import { deliveredMessage } from "./transform.ts";
 import { chunks } from "./validate.ts";
 
@@ -61,7 +61,7 @@ export const correctedBy = (
 /** The document, byte for byte, in a message that this HIS understands. */
 export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: () => Promise<void>): Promise<Sent> {
   const { store, config, log, now } = site;
-  const received = recordOf(site, delivery);
+  const received = receivedOf(site, delivery);
   const { record, facts } = received;
   const over = overtakenAt(site, record, delivery);
   if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
@@ -116,7 +116,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     controlId: item.controlId,
     peer: delivery.destination,
   };
-  log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: Math.round(performance.now() - started) });
+  log("deliver.delivered", { ...fields, bytes: bytes.length, count: 1, ms: msSince(started) });
   const took = store.messages.took(delivery.destination, record.key, now().toISOString());
   const changes = [took, ...replacedWith(site, record, delivery), ...settled(site, received, delivery)];
   return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
@@ -138,7 +138,7 @@ const settings = new WeakMap<Mllp, Settings>();
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
 export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {
   const { identity, now, log } = site;
-  const { record, facts } = recordOf(site, delivery);
+  const { record, facts } = receivedOf(site, delivery);
   const at = now();
   const { manifestSha256 } = record;
   const message = facts.message ?? record.id;
@@ -202,10 +202,8 @@ export function succeed(outcome: Outcome | undefined): string {
 }
 
 /** The received record that a delivery is about. */
-export function recordOf(site: Site, { record: id }: Delivery): Received {
-  const record = id === null ? undefined : site.store.records.find(id);
-  if (!record)
-    throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");
+export function receivedOf(site: Site, delivery: Delivery): Received {
+  const record = recordOf(site, delivery);
   return { record, facts: record.entry as ReceivedFacts } as Received;
 }
 

@@ -2,6 +2,7 @@
  * A patient is erased (decision 30): the keys of all their ids, what the registry says of their documents, what merges say of them.
  * Records and documents that a house keeps go by its retention.
  */
+import { setImmediate as others } from "node:timers/promises";
 import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
@@ -46,7 +47,7 @@ export async function erasePatient(
   }
   const counting = store.audit.sealedUnder(keys);
   let counted = counting.next();
-  for (; !counted.done; counted = counting.next()) await turn();
+  for (; !counted.done; counted = counting.next()) await others();
   return { isErased: isConfirmed, keys: keys.length, entries: entries.length, auditEntries: counted.value };
 }
 
@@ -83,9 +84,6 @@ async function* entriesOf(store: Store, patients: readonly Token[]): AsyncGenera
     yield* rows.filter(({ isRemoved }) => !isRemoved);
     below = rows.at(-1)?.seq;
     if (rows.length < pageRows) return;
-    await turn();
+    await others();
   }
 }
-
-/** A running site goes on with its work meanwhile. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -26,7 +26,7 @@ import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
 import { sealedBy } from "./remembered.ts";
 import { newDelivery } from "./route.ts";
-import { type Site, step } from "./site.ts";
+import { msSince, type Site, step } from "./site.ts";
 import type { SpooledMessage } from "./verdicts.ts";
 
 /** What a query asks for, sealed in its delivery. */
@@ -216,7 +216,7 @@ async function pages(
     });
     if (!asked.answer) throw new Fault("PEER_REFUSED", `${peer} answered a query without entries`);
     const found = readCommand("found", await partOne(asked.answer));
-    const ms = Math.round(performance.now() - started);
+    const ms = msSince(started);
     site.log("fetch.answered", { channel, message, peer, count: found.entries.length, ms });
     entries.push(...found.entries);
     kept.push(...asked.kept);

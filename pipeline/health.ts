@@ -2,7 +2,7 @@
 import { echo } from "../connectors/dicom/scu.ts";
 import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
 import { peerOf } from "./pull.ts";
-import type { Site } from "./site.ts";
+import { msSince, type Site } from "./site.ts";
 
 /** `up`, or the code of what is wrong; systems that were not asked yet are left out. */
 export type Health = Readonly<Record<string, "up" | ErrorCode>>;
@@ -30,7 +30,7 @@ export function openHealthChecks(site: Site): HealthChecks {
     known.set(system, state);
     site.metrics.reached(system, state === "up");
     if (before === state || (before === undefined && state === "up")) return;
-    const ms = Math.round(performance.now() - started);
+    const ms = msSince(started);
     if (state === "up") site.log("health.restored", { peer: system, ms });
     else site.log("health.lost", { peer: system, code: state, ...(reason ? { reason } : {}), ms }, "warn");
   };

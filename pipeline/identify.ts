@@ -2,14 +2,13 @@
  * Before station `deliver`, where this house's own identity is delivered: does the record belong to the patient who was
  * admitted? One delivery a record; nothing of it is delivered before, and what is in doubt is parked for a person.
  */
-import { openCipher } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { readInstancePatient } from "../formats/dicom-file.ts";
 import type { Change, Delivery } from "../store/store.ts";
-import { clear } from "./clear.ts";
+import { clear, clearPieces } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
-import { channelOf, deliveriesFor, partOf, recordOf, settled } from "./deliver.ts";
+import { channelOf, deliveriesFor, partOf, receivedOf, settled } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import { orderOf } from "./delivery-order.ts";
 import { currently } from "./merge.ts";
@@ -39,7 +38,7 @@ export function begin(
 
 /** Lets the deliveries of a record begin; PATIENT_UNKNOWN or PATIENT_MISMATCH until a person or an admission decides. */
 export async function identify(site: Site, delivery: Delivery): Promise<Sent> {
-  const received = recordOf(site, delivery);
+  const received = receivedOf(site, delivery);
   const channel = channelOf(site, delivery);
   const payload = payloadOf(site, delivery, received);
   const { isReleased } = payload;
@@ -100,11 +99,8 @@ async function compare(site: Site, { record, facts }: Received, { ids, patient }
     const { birthTime, gender } = (await examineDocument(await clear(site, partOf(record, 1)))).facts;
     judge("the document", { birthDate: birthTime, sex: gender });
   }
-  const { blobs } = site.store;
-  for (const { n } of facts.instances) {
-    const blob = partOf(record, n);
-    judge("an instance", await readInstancePatient(openCipher(blobs.read(blob), blobs.facts(blob))));
-  }
+  for (const { n } of facts.instances)
+    judge("an instance", await readInstancePatient(clearPieces(site, partOf(record, n))));
 }
 
 const names = ({ entry }: ReceivedFacts, ids: readonly { root: string; extension: string }[]): boolean =>

@@ -11,7 +11,7 @@ import { type Met, metBy, type ReceivedInstance, receiveInstance } from "./recei
 import { meansAnother, rejected } from "./rejection-note.ts";
 import { conflict, displaced } from "./replacement.ts";
 import { returnedOf } from "./returned.ts";
-import { pass, type Site, step } from "./site.ts";
+import { msSince, pass, type Site, step } from "./site.ts";
 import { validateInstance } from "./validate.ts";
 
 export type InstanceIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
@@ -68,7 +68,7 @@ async function take(
     const anew: Item = { ...before, state, code, reason, since: site.now().toISOString() };
     if (hasEnded(met)) await comeAgain(site, anew, kept, arrival);
     else if (arrival.session) kept(before, arrival.session);
-    log("source.repeated", { ...fields, ms: since(started) });
+    log("source.repeated", { ...fields, ms: msSince(started) });
     return { duplicate: true };
   };
   const { rejection } = received.met;
@@ -127,7 +127,7 @@ async function take(
     if (codeOf(thrown) === "STORE_CONFLICT" && sameBytes(site, metBy(site, item.key), blob)) return { duplicate: true };
     throw thrown;
   }
-  const ms = since(started);
+  const ms = msSince(started);
   // Behind the answer, for which the peer waits.
   setImmediate(() => {
     if (settled.code) log(`source.${settled.state}`, { ...fields, message: item.id, code: settled.code }, "warn");
@@ -252,5 +252,3 @@ function fateOf(met: Met): Partial<Item> | undefined {
 }
 
 const foreign = "an instance of this SOP Instance UID, of another study or one that is gone, came from another house";
-
-const since = (started: number): number => Math.round(performance.now() - started);

@@ -1,8 +1,8 @@
 /** What a person may do to what the journal lists; each act is a step with its reason, committed with what it changes. */
-import { openCipher } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import type { BlobName, Change, Delivery, DeliveryState, Id, Item } from "../store/store.ts";
 import { letGo, replaces } from "./assemble.ts";
+import { clearPieces } from "./clear.ts";
 import { familyOf } from "./journal.ts";
 import { released } from "./patient.ts";
 import { conflict, goneBefore, matterOf, replacing } from "./replacement.ts";
@@ -157,7 +157,7 @@ export async function reveal(
     ...acted(site, "read", subject, reason),
   ]);
   log("admin.revealed", { message: subject.id, reason }, "warn");
-  return { id: subject.id, body: clear(site, blob) };
+  return { id: subject.id, body: clearPieces(site, blob) };
 }
 
 /** Keeps what a person decides; STORE_CONFLICT where what it is about has changed since it was looked at. */
@@ -184,9 +184,6 @@ const acted = (
   reason: string,
   count = 1,
 ): readonly Change[] => store.audit.add({ event, subject: id, peer: "admin", reason, count });
-
-const clear = ({ store }: Site, blob: BlobName): AsyncIterable<Uint8Array> =>
-  openCipher(store.blobs.read(blob), store.blobs.facts(blob));
 
 /** What one query names, exactly one thing: of a family, the one whose id it is. */
 type Subject =

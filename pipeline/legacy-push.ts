@@ -7,7 +7,7 @@ import { recordPatient } from "./audited.ts";
 import { clear } from "./clear.ts";
 import type { Sent } from "./delivery.ts";
 import { refusedInClear } from "./partner.ts";
-import { type Site, step } from "./site.ts";
+import { msSince, type Site, step } from "./site.ts";
 
 /** A record as the paper writes it, sealed anew for each attempt. TOO_LARGE and PEER_REFUSED for what the profile cannot carry. */
 export async function pushLegacy(site: Site, record: StoredRecord, to: NonNullable<Partner["legacy"]>): Promise<Sent> {
@@ -43,11 +43,9 @@ export async function pushLegacy(site: Site, record: StoredRecord, to: NonNullab
   site.metrics.exchanged(bytes, response.isEncrypted);
   if (response.status !== 204) throw await refusedInClear(org, response, to.decrypt);
   const { channel, id: message } = record;
-  log("route.pushed", { channel, message, peer: org, bytes, ms: since(started), reason: "semrs-2017" }, "warn");
+  log("route.pushed", { channel, message, peer: org, bytes, ms: msSince(started), reason: "semrs-2017" }, "warn");
   // Who was handed a record is told when it is corrected, and here a person has to do it.
   const released = step(site, record.id, "route", "released", { peer: org, detail: "semrs-2017" });
   const audit = { patients: recordPatient(site, record) };
   return { changes: [released], event: "pushed", answer: "semrs-2017: stored, without a receipt", audit };
 }
-
-const since = (started: number): number => Math.round(performance.now() - started);

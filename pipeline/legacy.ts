@@ -17,7 +17,7 @@ import { recordPatient } from "./audited.ts";
 import { begin } from "./identify.ts";
 import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { receivedInstances } from "./returned.ts";
-import { type Site, step } from "./site.ts";
+import { msSince, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 
 /** A document and its images, durable in one commit with the answer to their envelope. What came before, in another one, is not kept twice. */
@@ -94,7 +94,7 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     message: id,
     peer: org,
     count: kept.length,
-    ms: since(started),
+    ms: msSince(started),
     reason: detail,
   });
   site.wake();
@@ -126,4 +126,3 @@ async function keep({ store }: Site, { n, clear }: OpenedInstance, stage: Stage)
 }
 
 const digest = (octets: string | Uint8Array): string => createHash("sha256").update(octets).digest("hex");
-const since = (started: number): number => Math.round(performance.now() - started);

@@ -1,8 +1,9 @@
 /** The octets of a message: gathered from the wire, kept sealed beside its row, and read again. */
-import { openCipher, sealOctets, sealWhole } from "../envelope/index.ts";
+import { sealOctets, sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { giveBack } from "../memory.ts";
 import type { BlobName, Id, StagedBlob, Store } from "../store/store.ts";
+import { clearPieces } from "./clear.ts";
 
 /** Whole messages are held while they are read; the connector's own limit is lower. */
 const maxMessageBytes = 256 * 1024 * 1024;
@@ -46,5 +47,5 @@ export async function* givenBack(cipher: AsyncIterable<Uint8Array>): AsyncGenera
   }
 }
 
-export const readMessage = ({ blobs }: Pick<Store, "blobs">, name: BlobName): Promise<Uint8Array> =>
-  collect(openCipher(blobs.read(name), blobs.facts(name)));
+export const readMessage = (store: Pick<Store, "blobs">, name: BlobName): Promise<Uint8Array> =>
+  collect(clearPieces({ store }, name));

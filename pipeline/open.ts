@@ -25,7 +25,7 @@ import type { Admission } from "./patient.ts";
 import { relationOf, used } from "./relation.ts";
 import { type Superseded, supersede } from "./replacement.ts";
 import { receivedInstances } from "./returned.ts";
-import { pass, type Site, step } from "./site.ts";
+import { msSince, pass, type Site, step } from "./site.ts";
 import { type Stage, staging } from "./staging.ts";
 import type { At } from "./validate.ts";
 
@@ -105,7 +105,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     ...fields,
     count: answer.manifest.parts.length,
     bytes: bytesOf(answer),
-    ms: Math.round(performance.now() - started),
+    ms: msSince(started),
   });
   const verified = `${answer.manifest.parts.length} parts, signatures verified`;
   const audit = { patients: identifiedPatient(site, registered.entry.patientIds), manifest: answer.manifestSha256 };

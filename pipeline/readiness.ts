@@ -5,7 +5,7 @@ import { authorities, revocationLists } from "./authorities.ts";
 import { expiryOf } from "./expiry.ts";
 import { goneChannels } from "./gone.ts";
 import type { Reconciler } from "./reconcile.ts";
-import type { Site } from "./site.ts";
+import { msSince, type Site } from "./site.ts";
 import { stopLines } from "./stops.ts";
 
 export type CheckState = "pass" | "warn" | "fail";
@@ -118,7 +118,7 @@ async function store({ store: kept }: Site): Promise<Check> {
   try {
     const answer = await Promise.race([kept.commit([]), late.promise]);
     if (answer === "late") return { check, state: "fail", says: `no commit within ${answerMs} ms; check the disk` };
-    return { check, state: "pass", says: `commits in ${Math.round(performance.now() - started)} ms` };
+    return { check, state: "pass", says: `commits in ${msSince(started)} ms` };
   } catch (thrown) {
     return { check, state: "fail", says: reasonOf(thrown), code: codeOf(thrown) };
   } finally {

@@ -2,7 +2,7 @@
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Reconciled } from "../store/checks.ts";
 import { outboundChannels } from "./channels.ts";
-import type { Site } from "./site.ts";
+import { msSince, type Site } from "./site.ts";
 
 /** `lost`: accepted, and nowhere to be found; `failed`: why it could not be told. */
 export type Balance = Reconciled & {
@@ -47,7 +47,7 @@ export function openReconciler(site: Site): Reconciler {
     const balance: Balance = {
       ...found,
       at,
-      ms: Math.round(performance.now() - started),
+      ms: msSince(started),
       lost,
       holds: lost === 0 && !("failed" in found),
     };

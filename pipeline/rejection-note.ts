@@ -1,10 +1,10 @@
 /** Rejection notes (IHE RAD TF-1 IOCM, RAD-66): a PACS says that instances are not to be used, and why. */
-import { openCipher } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import type { DicomFacts } from "../formats/dicom.ts";
 import { type KeyObjects, keyObjectSelection, maxKeyObjectsBytes, readKeyObjects } from "../formats/key-objects.ts";
 import type { Change, Item } from "../store/store.ts";
 import { letGo } from "./assemble.ts";
+import { clear } from "./clear.ts";
 import { type Site, step } from "./site.ts";
 
 type Meaning = {
@@ -141,13 +141,10 @@ const records = (items: readonly Item[]): readonly string[] => [
 
 /** A selection that cannot be read is an instance like any other. */
 async function read(site: Site, note: Item): Promise<KeyObjects | undefined> {
-  const { store } = site;
-  const facts = store.blobs.facts(note.blob);
+  const { size } = site.store.blobs.facts(note.blob);
   try {
-    if (facts.size > maxKeyObjectsBytes) throw new Fault("TOO_LARGE", "over the limit of a key object selection");
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of openCipher(store.blobs.read(note.blob), facts)) chunks.push(chunk);
-    return readKeyObjects(Buffer.concat(chunks));
+    if (size > maxKeyObjectsBytes) throw new Fault("TOO_LARGE", "over the limit of a key object selection");
+    return readKeyObjects(await clear(site, note.blob));
   } catch (thrown) {
     const code = codeOf(thrown);
     if (code !== "DICOM_INVALID" && code !== "TOO_LARGE") throw thrown;

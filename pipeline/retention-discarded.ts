@@ -2,6 +2,7 @@
  * Retention of documents and instances that ended without a record, as what a person discarded: octets, keys and facts go, and so does
  * what is left of their message; the rows and their fate stay.
  */
+import { setImmediate as others } from "node:timers/promises";
 import type { EndedItem } from "../store/kept-items.ts";
 import type { Id, Item } from "../store/store.ts";
 import { itemHusk } from "./husks.ts";
@@ -44,7 +45,7 @@ export function openDiscarded(
           const shredded = store.keptItems.shred(over.map(endedOf), pinned);
           if (shredded.count > 0) await store.commit(shredded.changes);
           // Others have their turn between two pages.
-          else await new Promise(setImmediate);
+          else await others();
           files.push(...shredded.files);
           count += shredded.count;
           reached[kind] = rows.at(-1)?.id ?? reached[kind];

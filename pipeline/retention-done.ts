@@ -2,6 +2,7 @@
  * Retention of what was taken and left neither a document nor an instance, such as an admission, and of what the registry was asked
  * for: octets, keys and facts go, the rows and their fate stay.
  */
+import { setImmediate as others } from "node:timers/promises";
 import type { Change, Id } from "../store/store.ts";
 import type { Site } from "./site.ts";
 
@@ -41,7 +42,7 @@ export function openDone({ store }: Pick<Site, "store">, steady: () => number): 
           const over = rows.filter(({ isOver }) => isOver).map(({ id }) => id);
           if (over.length > 0) await store.commit(changesOf(which, over));
           // Others have their turn between two pages.
-          else await new Promise(setImmediate);
+          else await others();
           reached[which] = rows.at(-1)?.id ?? reached[which];
           count += over.length;
           isMore = rows.length === page;

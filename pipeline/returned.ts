@@ -1,10 +1,10 @@
-/** Instances of other houses' records that our PACS sends back: known by UID, never sealed as ours (design, decision 8; decision 42). */
+/** Instances of other houses' records that our PACS sends back: known by UID, never sealed as ours (decision 42). */
 import { failureReasons, type Reference } from "../connectors/dicom/commitment.ts";
 import { codeOf } from "../errors.ts";
 import { readHead } from "../formats/dicom.ts";
 import type { Change, Id } from "../store/store.ts";
+import { clearHead } from "./clear.ts";
 import { partOf } from "./deliver.ts";
-import { headOf } from "./instance-head.ts";
 import type { ReceivedFacts } from "./open.ts";
 import type { Site } from "./site.ts";
 
@@ -70,7 +70,7 @@ async function keptHead(site: Site, id: Id, sopInstanceUid: string) {
     const named = (record?.entry as ReceivedFacts | undefined)?.instances.find(
       (each) => each.sopInstanceUid === sopInstanceUid,
     );
-    return record && named && readHead(await headOf(site, partOf(record, named.n)));
+    return record && named && readHead(await clearHead(site, partOf(record, named.n)));
   } catch (thrown) {
     site.log("source.uncompared", { message: id, code: codeOf(thrown) }, "warn");
     return undefined;

@@ -12,7 +12,7 @@ import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
 import { type PushPayload, tellRelation } from "./relation.ts";
 import { contentOfBlob, type ProvidedPart, type Sealed } from "./seal.ts";
-import { type Site, step } from "./site.ts";
+import { msSince, type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
 
 /** What the own repository takes: injected, since the pipeline does not know the REST services. */
@@ -76,7 +76,7 @@ export async function routeSealed(
     peer: config.site,
     count: parts.length,
     bytes,
-    ms: since(started),
+    ms: msSince(started),
   });
   const isForRegistry = isAlone && channel.route.every((to) => to === "repository");
   site.wake(isForRegistry ? { kind: "register", destination: config.registryPartner } : undefined);
@@ -128,7 +128,7 @@ export async function registerAll(
   });
   const names = records.map(({ manifestSha256 }) => manifestSha256);
   const receipt = await receiptOf(site, delivery, asked, names);
-  const ms = since(started);
+  const ms = msSince(started);
   return await bySlices(records, turn, ({ id, channel, entry }, n): Sent => {
     log("route.registered", { channel, message: id, peer, bytes: asked.bytes, count: records.length, ms });
     const changes = [
@@ -171,7 +171,7 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     message: record.id,
     peer: delivery.destination,
     bytes,
-    ms: since(started),
+    ms: msSince(started),
   });
   const attached = store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt });
   const changes = [...asked.kept, ...attached];
@@ -243,12 +243,10 @@ export async function receiptOf(
   return bytes;
 }
 
-/** The own record that a delivery is about. */
+/** The record that a delivery is about. */
 export function recordOf(site: Site, { record: id }: Delivery): StoredRecord {
   const record = id === null ? undefined : site.store.records.find(id);
   if (!record)
     throw new Fault("STORE_DAMAGED", "the record of this delivery is not in the store; restore it from a backup");
   return record;
 }
-
-const since = (started: number): number => Math.round(performance.now() - started);

@@ -52,6 +52,9 @@ export async function pass<T>(
   }
 }
 
+/** Whole milliseconds since `performance.now()` said this. */
+export const msSince = (started: number): number => Math.round(performance.now() - started);
+
 /** A step of a message's way, now; committed with what it tells of. */
 export const step = (
   site: Site,

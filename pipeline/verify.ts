@@ -1,8 +1,8 @@
 /** Everything a site keeps, looked at again: accept journal, index, audit log and blobs, each against the others. Nothing is changed. */
 import { setImmediate as others } from "node:timers/promises";
-import { openCipher } from "../envelope/index.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { BlobName, Store } from "../store/store.ts";
+import { clearPieces } from "./clear.ts";
 
 /** What does not hold, and whose it is: ids of arrivals, items and records, control ids of arrivals. */
 export type Damage = {
@@ -51,7 +51,7 @@ export async function* verifyStore(store: Store): AsyncGenerator<Damage, Verifie
     for (const name of names) {
       blobs += 1;
       try {
-        for await (const chunk of openCipher(store.blobs.read(name), store.blobs.facts(name))) bytes += chunk.length;
+        for await (const chunk of clearPieces({ store }, name)) bytes += chunk.length;
       } catch (thrown) {
         // Dropped since its name was read: a message is kept without its payload once its document is durable.
         if (!store.blobs.has(name)) continue;
