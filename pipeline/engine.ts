@@ -1,15 +1,11 @@
 /** One running site's pipeline: opens its listeners, its waiting room, its delivery loop and its admin port, and stops them in order. */
-import { dirname, resolve } from "node:path";
 import type { Context, Running } from "../connectors/connector.ts";
-import { dicomSource } from "../connectors/dicom/scp.ts";
-import { directorySource } from "../connectors/directory.ts";
 import { openBudget } from "../connectors/mllp/budget.ts";
-import { mllpSource } from "../connectors/mllp/index.ts";
 import { openPlaces } from "../connectors/wire.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import { systemClock } from "../store/clock.ts";
 import type { Delivery } from "../store/store.ts";
-import { openAdmin } from "./admin.ts";
+import { type Admin, openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
 import { endIfCancelled, noticesWith } from "./correction.ts";
@@ -19,16 +15,13 @@ import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
 import { openHealthChecks } from "./health.ts";
 import { identify } from "./identify.ts";
-import { tlsOf } from "./identity.ts";
-import { openIntake } from "./intake.ts";
 import { openInstanceIntake } from "./intake-instance.ts";
 import { openMessageIntake } from "./intake-message.ts";
+import { type Addresses, openListeners } from "./listeners.ts";
 import { openMessages } from "./messages.ts";
 import { change, notify } from "./notices.ts";
 import { retrieve } from "./open.ts";
-import { outbound } from "./outbound.ts";
 import { openPace } from "./pace.ts";
-import { openPledges } from "./pledges.ts";
 import { askPacs } from "./pull.ts";
 import { type Listener, openReadiness } from "./readiness.ts";
 import { openRecall } from "./recall.ts";
@@ -55,10 +48,7 @@ const sends: Readonly<Record<Exclude<Delivery["kind"], "register">, Send>> = {
 
 export type Engine = {
   /** Addresses as bound: `admin`, and `mllp` or `dicom` of each system that listens. */
-  readonly addresses: {
-    readonly admin: string;
-    readonly systems: Readonly<Record<string, { mllp?: string; dicom?: string }>>;
-  };
+  readonly addresses: { readonly admin: string; readonly systems: Addresses };
   /** Octets and connections of all listeners of the site. */
   readonly limits: Required<Pick<Context, "held" | "places">>;
   /** Everything listens: `others` beside the engine's own. */
@@ -82,17 +72,13 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const loop = openDeliveryLoop(site, sends, { register: registerAll }, systemClock, pace.turn);
   const recall = openRecall(site);
   bind({ wake: loop.wake, doubt: recall.doubt });
+  /** Behind the waiting room only what was assembled is sealed, and only a `Sealed` routed: no configuration can change the order. */
   const leave = async (assembled: Assembled): Promise<void> => {
     if (await endIfCancelled(site, assembled.document)) return;
-    await outbound(assembled, {
-      seal: (each) => pass(site, "seal", each.channel.name, () => sealRecord(site, each)),
-      route: async (sealed) => {
-        await pace.turn();
-        await pass(site, "route", sealed.channel.name, () =>
-          routeSealed(site, provide, sealed, () => noticesWith(site, sealed)),
-        );
-      },
-    });
+    const channel = assembled.channel.name;
+    const sealed = await pass(site, "seal", channel, () => sealRecord(site, assembled));
+    await pace.turn();
+    await pass(site, "route", channel, () => routeSealed(site, provide, sealed, () => noticesWith(site, sealed)));
   };
   const room = openWaitingRoom(site, leave, askPacs(site), pace);
   const messages = openMessageIntake(site, openMessages(site, room.arrived), pace);
@@ -116,85 +102,37 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const readiness = openReadiness(site, reconciler);
   const { held, connections } = site.config.own.limits;
   const limits = { held: openBudget(held), places: openPlaces(connections) };
-  const context = { ...site, commit, ...limits };
-  const listeners: Running[] = [];
-  const named: Listener[] = [];
-  const listens = (name: string, running: Running): void => {
-    listeners.push(running);
-    named.push({ name, ...running });
+  const listeners: (Listener & Running)[] = [];
+  let admin: Admin | undefined;
+  /** First nothing comes any more, then nothing leaves, then nobody looks. */
+  const stop = async (): Promise<void> => {
+    await Promise.all(listeners.map((listener) => listener.stop()));
+    const parts = [health, room, loop, admin, readiness, alerting, reconciler, retention, recall];
+    for (const part of parts) await part?.stop();
   };
-  const systems: Record<string, { mllp?: string; dicom?: string }> = {};
   try {
-    for (const [name, { mllp, dicom, directory }] of Object.entries(site.config.own.systems)) {
-      const deliver = openIntake(site, name, messages.intake, instances);
-      const addresses: { mllp?: string; dicom?: string } = {};
-      if (mllp?.listen) {
-        const running = await mllpSource.listen(
-          mllpSource.options.parse({ ...mllp, ...mllp.listen, ...tlsOf(site.config, site.tls, mllp.tls) }),
-          deliver,
-          context,
-        );
-        listens(`${name} mllp`, running);
-        addresses.mllp = running.address;
-      }
-      if (dicom?.listen) {
-        const running = await dicomSource.listen(
-          dicomSource.options.parse({
-            ...dicom,
-            ...dicom.listen,
-            commitmentTo: dicom.connect,
-            ...tlsOf(site.config, site.tls, dicom.tls),
-          }),
-          deliver,
-          { ...context, pledges: openPledges(site, name) },
-        );
-        listens(`${name} dicom`, running);
-        addresses.dicom = running.address;
-      }
-      if (directory) {
-        const path = resolve(dirname(site.config.file), directory.path);
-        const take = openIntake(site, name, messages.intake, instances, true);
-        listens(`${name} directory`, await directorySource.listen({ ...directory, path }, take, site));
-      }
-      systems[name] = addresses;
-    }
+    const context = { ...site, commit, ...limits };
+    const systems = await openListeners(site, messages.intake, instances, context, (name, running) =>
+      listeners.push({ name, ...running }),
+    );
     const releases = { look: room.look, again: messages.again };
-    const admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew, health: health.now });
+    admin = await openAdmin({ site, releases, reconciler, readiness, reload: renew, health: health.now });
     return {
       addresses: { admin: admin.address, systems },
       limits,
       reload: renew,
       leave: readiness.leave,
       opened: (others) => {
-        readiness.opened([...named, ...others]);
+        readiness.opened([...listeners, ...others]);
         reconciler.begin();
         alerting.begin();
         retention.begin();
         recall.begin();
       },
-      stop: async () => {
-        await Promise.all(listeners.map((listener) => listener.stop()));
-        await health.stop();
-        await room.stop();
-        await loop.stop();
-        await admin.stop();
-        await readiness.stop();
-        await alerting.stop();
-        await reconciler.stop();
-        await retention.stop();
-        await recall.stop();
-      },
+      stop,
     };
   } catch (thrown) {
-    await Promise.all(listeners.map((listener) => listener.stop()));
-    await health.stop();
-    await room.stop();
-    await loop.stop();
-    await readiness.stop();
-    await alerting.stop();
-    await reconciler.stop();
-    await retention.stop();
-    await recall.stop();
+    await stop();
     throw thrown;
   }
 }
