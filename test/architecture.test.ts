@@ -125,6 +125,11 @@ test("no statement is compiled anew at every use: a parameter of LIMIT or OFFSET
   expect(ours).toEqual([]);
 });
 
+test("the map of the pipeline names each of its files once", () => {
+  const named = [...text("pipeline/README.md").matchAll(/`([\w-]+\.ts)`/g)].map(([, name]) => `pipeline/${name}`);
+  expect(named.toSorted()).toEqual(all.filter((file) => file.startsWith("pipeline/")).toSorted());
+});
+
 test("no file is over 300 lines", () => {
   const long = all.filter((file) => text(file).trimEnd().split("\n").length > 300);
   expect(long).toEqual([]);
