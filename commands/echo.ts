@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { dicomDestination, echo } from "../connectors/dicom/scu.ts";
 import { reach } from "../connectors/wire.ts";
 import { guarded, print } from "./exit.ts";
-import { aetHostPort, hostPort, seconds, type TlsFlags, titled, tlsFlags, tlsOf, whole } from "./send/peer.ts";
+import { aetHostPort, hostPort, quiet, seconds, type TlsFlags, titled, tlsFlags, tlsOf, whole } from "./send/peer.ts";
 
 type Flags = TlsFlags & {
   readonly aet: string;
@@ -11,8 +11,6 @@ type Flags = TlsFlags & {
   readonly timeout: number;
   readonly json?: boolean;
 };
-
-const context = { log: () => undefined, signal: new AbortController().signal };
 
 export function echoCommand(): Command {
   return tlsFlags(
@@ -40,9 +38,9 @@ async function ask(peer: string, flags: Flags): Promise<void> {
         responseSeconds: flags.timeout,
         tls,
       };
-      await echo(dicomDestination.options.parse(options), context);
+      await echo(dicomDestination.options.parse(options), quiet);
     } else {
-      const socket = await reach({ ...hostPort(peer), connectSeconds: flags.timeout, tls }, peer, context.signal);
+      const socket = await reach({ ...hostPort(peer), connectSeconds: flags.timeout, tls }, peer, quiet.signal);
       socket.destroy();
     }
     const ms = Math.round((performance.now() - started) * 10) / 10;

@@ -18,6 +18,11 @@ export type TlsKeys = { readonly key: string; readonly certificate: string; read
 
 type SystemTls = NonNullable<System["mllp"]>["tls"];
 
+/** What a house has a key for, by the name of its files: one key serves one purpose. */
+export const purposes = ["sign", "decrypt", "tls"] as const;
+/** Those of semrs-2017, which serve nothing else. */
+export const legacyPurposes = ["legacy-sign", "legacy-decrypt"] as const;
+
 const defaultCrlStaleMs = 24 * 3600 * 1000;
 
 export type Keys = { readonly identity: Identity; readonly tls: TlsKeys; readonly storageKey: Uint8Array };
@@ -120,13 +125,11 @@ function signingOf(org: string, folder: string): readonly string[] {
 
 /** Whether a partner is configured for semrs-2017. */
 export const speaksLegacy = ({ profiles }: Pick<Wanted, "profiles">): boolean => profiles.includes("semrs-2017");
-/** Files of the keys of semrs-2017, which serve nothing else. */
-const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
 
 /** A partner with semrs-2017; what it has for semrs-2 waits for the first envelope in that, which ends the other. */
 function legacyPartner(org: string, { certificates: folder, transport }: Wanted): Partner {
   const modern = (["sign", "decrypt"] as const).filter((name) => existsSync(join(folder, `${name}.crt`)));
-  const names = [...legacyNames, "tls", ...modern] as const;
+  const names = [...legacyPurposes, "tls", ...modern] as const;
   const of = new Map(names.map((name) => [name, certificatesOf(org, folder, name)]));
   const first = (name: (typeof names)[number]): Uint8Array => of.get(name)?.[0] ?? new Uint8Array();
   checkSeparate(Object.fromEntries(names.map((name) => [join(folder, `${name}.crt`), first(name)])));
@@ -150,7 +153,7 @@ function legacyPartner(org: string, { certificates: folder, transport }: Wanted)
 
 function legacyKeys(folder: string): NonNullable<Identity["legacy"]> {
   const der = (name: string) => pemToDer(text(join(folder, name)))[0] ?? new Uint8Array();
-  const names = ["sign", "decrypt", "tls", ...legacyNames];
+  const names = [...purposes, ...legacyPurposes];
   checkSeparate(Object.fromEntries(names.map((name) => [join(folder, `${name}.crt`), der(`${name}.crt`)])));
   return {
     signer: pairIn(folder, "legacy-sign", legacySignerFrom),

@@ -13,13 +13,11 @@ import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { expiryOf } from "../../pipeline/expiry.ts";
-import { speaksLegacy } from "../../pipeline/identity.ts";
+import { legacyPurposes, purposes, speaksLegacy } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
 import { adminUrl } from "../admin-client.ts";
 import { doorsOf } from "./firewall.ts";
 
-const purposes = ["sign", "decrypt", "tls"] as const;
-const legacyPurposes = ["legacy-sign", "legacy-decrypt"] as const;
 const dayMs = 24 * 3600 * 1000;
 const othersMay = 0o077;
 

@@ -8,10 +8,9 @@ import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { loadKeys, tlsOf } from "../../pipeline/identity.ts";
 import { say } from "../exit.ts";
+import { quiet } from "../send/peer.ts";
 
 const connectSeconds = 5;
-const context = { log: () => undefined, signal: new AbortController().signal };
-
 const unreached = "PEER_UNREACHABLE";
 const rejects = "PEER_REJECTS";
 const byCode: Partial<Record<ErrorCode, FindingCode>> = { AE_TITLE_UNKNOWN: rejects, PEER_REFUSED: rejects };
@@ -49,7 +48,7 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
       const socket = await reach(
         { host: hostname, port: Number(port || 443), connectSeconds, tls: ours },
         url,
-        context.signal,
+        quiet.signal,
       ).catch((thrown: unknown) => {
         throw codeOf(thrown) === "CERTIFICATE_INVALID" ? new Fault("CERTIFICATE_INVALID", foreign) : thrown;
       });
@@ -73,7 +72,7 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
       const wire = tlsOptions.parse(tlsOf(config, tls, mllp.tls).tls);
       for (const { host, port } of [mllp.connect, ...mllp.standby])
         await attempt(`${name} (mllp ${host}:${port})`, async () => {
-          const socket = await reach({ host, port, connectSeconds, tls: wire }, `${host}:${port}`, context.signal);
+          const socket = await reach({ host, port, connectSeconds, tls: wire }, `${host}:${port}`, quiet.signal);
           socket.destroy();
         });
     }
@@ -86,7 +85,7 @@ export async function checkPeers(config: Config): Promise<readonly Finding[]> {
         connectSeconds,
       };
       await attempt(`${name} (C-ECHO ${dicom.calledAeTitle}@${dicom.connect.host}:${dicom.connect.port})`, () =>
-        echo(dicomDestination.options.parse(options), context),
+        echo(dicomDestination.options.parse(options), quiet),
       );
     }
   }

@@ -8,6 +8,7 @@ import { readMessage } from "../../envelope/message.ts";
 import { readParts } from "../../envelope/mime.ts";
 import { recipientSki } from "../../envelope/recipient.ts";
 import { guarded, print, say } from "../exit.ts";
+import { collect } from "../options.ts";
 import { organizationOf, trustOf, unwrappersOf } from "./keys.ts";
 import { sizeOf, streamOf } from "./open.ts";
 import { progress } from "./progress.ts";
@@ -20,7 +21,6 @@ type Flags = {
   readonly json?: boolean;
 };
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 const maxParts = 25_003;
 const maxKeyBytes = 256 * 1024;
 const names = ["document or command", "manifest", "signature", "one-time key"];

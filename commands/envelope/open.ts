@@ -20,6 +20,7 @@ import {
 } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import { guarded, print, say } from "../exit.ts";
+import { collect } from "../options.ts";
 import { writeFileOf } from "./files.ts";
 import { legacyUnwrapperOf, organizationOf, recipientOf, trustOf, unwrappersOf } from "./keys.ts";
 import { progress } from "./progress.ts";
@@ -39,7 +40,6 @@ type Flags = {
   readonly json?: boolean;
 };
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 const readBytes = 1 << 18;
 const purposes: readonly Purpose[] = ["provide", "push", "response"];
 

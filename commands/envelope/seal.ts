@@ -1,6 +1,7 @@
 /** `semrs seal`: a document and its images from files into one envelope. */
 import { Command, Option } from "commander";
 import { guarded } from "../exit.ts";
+import { collect } from "../options.ts";
 import { positive } from "../send/peer.ts";
 
 export type SealFlags = {
@@ -17,8 +18,6 @@ export type SealFlags = {
   readonly lifetime: number;
   readonly out: string;
 };
-
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 export function sealCommand(): Command {
   return (

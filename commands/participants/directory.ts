@@ -13,7 +13,7 @@ import {
 } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import type { Config } from "../../pipeline/config.ts";
-import type { Keys } from "../../pipeline/identity.ts";
+import { type Keys, purposes } from "../../pipeline/identity.ts";
 import { getFrom } from "../partner-get.ts";
 
 /** Where a document is, from the root. */
@@ -58,8 +58,6 @@ export type Compared = {
   readonly says: string;
 };
 
-const names = ["sign", "decrypt", "tls"] as const;
-
 /** Each certificate of each partner in channels.yaml with the directory's; houses that only one of them has. */
 export function compared(config: Config, { participants }: PublicDocument<"participants">): readonly Compared[] {
   const listed = new Map(participants.map((each) => [each.org, each]));
@@ -67,7 +65,7 @@ export function compared(config: Config, { participants }: PublicDocument<"parti
   const ours = Object.entries(own).flatMap(([org, { certificates: folder }]): readonly Compared[] => {
     const there = listed.get(org);
     const here = org === config.site ? config.own.keys : folder;
-    if (there) return names.flatMap((name) => compareOne(org, name, here, there));
+    if (there) return purposes.flatMap((name) => compareOne(org, name, here, there));
     return [{ org, certificate: "-", state: "unknown", says: "is not in the directory" }];
   });
   const others = participants
@@ -78,7 +76,7 @@ export function compared(config: Config, { participants }: PublicDocument<"parti
 
 function compareOne(
   org: string,
-  name: (typeof names)[number],
+  name: (typeof purposes)[number],
   folder: string,
   there: Participant,
 ): readonly Compared[] {

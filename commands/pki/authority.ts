@@ -6,6 +6,7 @@ import { derToPem, pemToDer, readCertificate } from "../../envelope/certificate.
 import { readCrl } from "../../envelope/crl.ts";
 import { type Issuer, issueCertificate, issueCrl } from "../../envelope/issue.ts";
 import { Fault } from "../../errors.ts";
+import { legacyPurposes, purposes } from "../../pipeline/identity.ts";
 
 export type PkiOptions = {
   readonly now: Date;
@@ -23,14 +24,11 @@ export const authorityDays = 3650;
 /** How long a revocation list counts; an authority signs the next one before that. */
 export const crlDays = 30;
 const rsaModulus = 3072;
-export const siteProfiles = ["sign", "decrypt", "tls"] as const;
-/** Keys of semrs-2017, which serve nothing else. */
-const legacyNames = ["legacy-sign", "legacy-decrypt"] as const;
 /** Everything that a key of a site can be for, by the name of its file. */
-export const keyNames = [...siteProfiles, ...legacyNames] as const;
+export const keyNames = [...purposes, ...legacyPurposes] as const;
 export type KeyName = (typeof keyNames)[number];
 /** How the certificate of such a key is issued. */
-export const profileFor = (name: KeyName): (typeof siteProfiles)[number] =>
+export const profileFor = (name: KeyName): (typeof purposes)[number] =>
   name === "legacy-sign" ? "sign" : name === "legacy-decrypt" ? "decrypt" : name;
 /** semrs-2017 is RSA; TLS never has to be. */
 export const isRsa = (name: KeyName, rsa: boolean): boolean => profileFor(name) !== name || (rsa && name !== "tls");
@@ -55,7 +53,7 @@ export async function initPki(
   for (const site of sites) {
     const place = join(folder, site);
     mkdirSync(place, { recursive: true, mode: 0o700 });
-    for (const name of legacy ? keyNames : siteProfiles) {
+    for (const name of legacy ? keyNames : purposes) {
       const profile = profileFor(name);
       const key = newKey(isRsa(name, rsa));
       const certificate = issueCertificate(

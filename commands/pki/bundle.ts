@@ -3,15 +3,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
+import { purposes } from "../../pipeline/identity.ts";
 import { organizationIn } from "../envelope/keys.ts";
-import { siteProfiles } from "./authority.ts";
 
 /** Files of what a partner needs of a site, by what their certificates are for. */
 const modern: Readonly<Record<Purpose, string>> = { sign: "sign", decrypt: "decrypt", tls: "tls" };
 /** Of one that is spoken to in semrs-2017. */
 const old: Readonly<Record<Purpose, string>> = { sign: "legacy-sign", decrypt: "legacy-decrypt", tls: "tls" };
 
-type Purpose = (typeof siteProfiles)[number];
+type Purpose = (typeof purposes)[number];
 
 /** The site's three certificates, then whatever else partners need; nothing of a private key. */
 export function exportBundle(
@@ -20,7 +20,7 @@ export function exportBundle(
   legacy = false,
 ): { readonly pem: string; readonly fingerprints: readonly string[] } {
   const fingerprints: string[] = [];
-  const own = siteProfiles.map((purpose) => {
+  const own = purposes.map((purpose) => {
     const file = `${(legacy ? old : modern)[purpose]}.crt`;
     const der = only(text(join(folder, file)), file);
     fingerprints.push(`${purpose.padEnd(8)}${fingerprint(readCertificate(der))}`);
@@ -63,7 +63,7 @@ export function trustBundle(
     found.set(purpose, [...(found.get(purpose) ?? []), der]);
     if (purpose !== "ca") fingerprints.push(`${purpose.padEnd(8)}${fingerprint(certificate)}`);
   }
-  for (const purpose of siteProfiles)
+  for (const purpose of purposes)
     if (!found.has(purpose))
       throw new Fault("CONFIG_INVALID", `the bundle has no certificate to ${purpose}; ask ${name} to export it again`);
   mkdirSync(place, { recursive: true, mode: 0o755 });

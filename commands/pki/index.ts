@@ -9,6 +9,7 @@ import { name as siteName } from "../../pipeline/config-values.ts";
 import { trustOf } from "../envelope/keys.ts";
 import { timeOf } from "../envelope/open.ts";
 import { exits, guarded, print, say } from "../exit.ts";
+import { collect } from "../options.ts";
 import { positive } from "../send/peer.ts";
 import { crlDays, defaultDays, initPki, type KeyName, keyNames, renewCrl, revoke } from "./authority.ts";
 import { exportBundle, trustBundle } from "./bundle.ts";
@@ -26,7 +27,6 @@ type VerifyFlags = {
 
 export { authorityDays, initPki, type PkiOptions, revoke } from "./authority.ts";
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 /** It becomes a folder's name, and is what channels.yaml calls the site. */
 const siteNamed = (value: string): string => {
   if (siteName.safeParse(value).success) return value;

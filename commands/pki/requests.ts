@@ -8,6 +8,7 @@ import { derToPem, pemToDer } from "../../envelope/certificate.ts";
 import { issueCertificate } from "../../envelope/issue.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
+import { purposes } from "../../pipeline/identity.ts";
 import {
   endUnder,
   first,
@@ -16,7 +17,6 @@ import {
   newKey,
   newSerial,
   profileFor,
-  siteProfiles,
   writeKey,
   writeStorageKey,
 } from "./authority.ts";
@@ -33,7 +33,7 @@ export function makeRequests(
   }: { readonly rsa: boolean; readonly legacy?: boolean; readonly hosts: readonly string[] },
 ): readonly string[] {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const files = (legacy ? keyNames : siteProfiles).map((name) => {
+  const files = (legacy ? keyNames : purposes).map((name) => {
     const keyFile = join(folder, `${name}.key`);
     if (!existsSync(keyFile)) writeKey(keyFile, newKey(isRsa(name, rsa)));
     const subject = { commonName: `${site} ${name}`, organization: site };

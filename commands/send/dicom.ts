@@ -5,9 +5,9 @@ import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts"
 import { Fault, reasonOf } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import type { SendFiles } from "./index.ts";
+import { quiet } from "./peer.ts";
 import { pace } from "./report.ts";
 
-const context = { log: () => undefined, signal: new AbortController().signal };
 const headBytes = 128 * 1024;
 const readBytes = 1024 * 1024;
 
@@ -43,7 +43,7 @@ export const sendDicom: SendFiles = async (files, { to, aet, connections, rate, 
         const ms = started > 0 ? Math.round(performance.now() - started) : 0;
         told({ file, controlId, state: outcome.state, detail, reason, ms });
       },
-      context,
+      quiet,
     );
   } catch (thrown) {
     for (const { file, controlId } of pending.values())

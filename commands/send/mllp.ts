@@ -5,9 +5,8 @@ import { mllpDestination } from "../../connectors/mllp/index.ts";
 import { Fault, reasonOf } from "../../errors.ts";
 import { readMsh } from "../../formats/hl7.ts";
 import type { SendFiles } from "./index.ts";
+import { quiet } from "./peer.ts";
 import { pace, type ReportLine } from "./report.ts";
-
-const context = { log: () => undefined, signal: new AbortController().signal };
 
 type FileItem = Item & { readonly file: string; started: number };
 
@@ -39,7 +38,7 @@ export const sendMllp: SendFiles = async (files, { to, connections, rate, timeou
           const reason = outcome.state === "delivered" ? "" : outcome.reason;
           told({ file, controlId, state: outcome.state, detail, reason, ms: Math.round(performance.now() - started) });
         },
-        context,
+        quiet,
       );
     }
   };

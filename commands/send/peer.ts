@@ -2,11 +2,15 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 import { type Command, InvalidArgumentError } from "commander";
+import type { Context } from "../../connectors/connector.ts";
 import { maxSeconds, type Tls } from "../../connectors/wire.ts";
 import { Fault } from "../../errors.ts";
 import { aeTitle } from "../../pipeline/config-values.ts";
 
 export type Peer = { readonly host: string; readonly port: number; readonly calledAeTitle?: string };
+
+/** How a connector runs for a verb, which tells by itself what came of it. */
+export const quiet: Context = { log: () => undefined, signal: new AbortController().signal };
 
 export type TlsFlags = {
   readonly tls?: boolean;
