@@ -2,7 +2,8 @@
 import { ownerOf } from "../envelope/identity.ts";
 import { type AnyOpened, keptReceipt, type Receipt, verifyReceipt } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
-import type { DeliveryState, Evidence, Store, StoredRecord } from "../store/store.ts";
+import { isUnderWay } from "../store/delivery.ts";
+import type { Evidence, Store, StoredRecord } from "../store/store.ts";
 import type { Answer } from "./answers.ts";
 import { part1, seen } from "./once.ts";
 import type { Exchange } from "./server.ts";
@@ -18,7 +19,7 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
   });
   const houses = [org, ...(identity.partners.get(org)?.relays ?? [])];
   const record = receipted(store, receipt, houses);
-  if (!record && org === opened.org && isUnderWay(store, receipt, houses))
+  if (!record && org === opened.org && isBeingPushed(store, receipt, houses))
     throw new Fault("PEER_BUSY", "the answer to the push that this proves is not here yet; send it again");
   if (org !== opened.org || !record || receipt.verdict !== "delivered") {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
@@ -46,14 +47,11 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
 }
 
 /** A partner may have delivered what it was pushed before its answer to the push is committed here, or when that was lost. */
-function isUnderWay(store: Store, { message }: Receipt, houses: readonly string[]): boolean {
+function isBeingPushed(store: Store, { message }: Receipt, houses: readonly string[]): boolean {
   const pushes = store.records.find(message) ? store.deliveries.list({ record: message, limit: maxPushes }) : [];
-  return pushes.some(
-    ({ kind, destination, state }) => kind === "push" && houses.includes(destination) && underWay.includes(state),
-  );
+  return pushes.some((each) => each.kind === "push" && houses.includes(each.destination) && isUnderWay(each));
 }
 
-const underWay: readonly DeliveryState[] = ["queued", "inflight", "ambiguous"];
 /** Deliveries of one record that are looked at. */
 const maxPushes = 1_000;
 

@@ -1,6 +1,6 @@
 /** The part of channels.yaml about alerts. */
 import { z } from "zod";
-import { lasting, listen, pausing } from "./config-values.ts";
+import { hostPort, lasting, pausing } from "./config-values.ts";
 
 const pem = z.string().min(1).describe("Authority of that server, PEM file; beside channels.yaml unless absolute.");
 
@@ -18,7 +18,7 @@ export const alerts = z
       .default(true)
       .describe("A system that sends has been silent two hours longer than ever in the week before."),
     syslog: z
-      .array(z.strictObject({ to: listen.describe("host:port, TLS (RFC 5425)."), ca: pem.optional() }))
+      .array(z.strictObject({ to: hostPort.describe("host:port, TLS (RFC 5425)."), ca: pem.optional() }))
       .max(8)
       .default([])
       .describe(

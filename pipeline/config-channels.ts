@@ -1,10 +1,10 @@
 /** The schema of channels: the keys of the outbound corridor or of the inbound one; the order of stations is code, not configuration. */
 import { z } from "zod";
-import { address, duration, grade, kinds, lasting, messageType, name, retention } from "./config-values.ts";
+import { duration, grade, kinds, lasting, messageField, messageType, name, retention } from "./config-values.ts";
 
 const rule = z
   .strictObject({
-    field: address.optional().describe("Field of the message: PV1-2, MSH-4.1."),
+    field: messageField.optional().describe("Field of the message: PV1-2, MSH-4.1."),
     document: z
       .string()
       .regex(
@@ -24,16 +24,16 @@ const rule = z
 
 const step = z.union([
   z.strictObject({
-    set: address.describe("Field that is written, in every segment and repetition of it."),
+    set: messageField.describe("Field that is written, in every segment and repetition of it."),
     to: z.string().max(4_096).describe("Its value; separators in it are escaped."),
   }),
   z.strictObject({
-    map: address.describe("Field whose values are replaced."),
+    map: messageField.describe("Field whose values are replaced."),
     values: z.record(z.string(), z.string()).describe("What each value becomes."),
     else: z.string().max(4_096).optional().describe("What any other value becomes; without it, it stays."),
   }),
   z.strictObject({
-    lookup: address.describe("Field whose values are looked up."),
+    lookup: messageField.describe("Field whose values are looked up."),
     in: z.string().min(1).describe("YAML file of value: value."),
     else: z.string().max(4_096).optional().describe("What a value becomes that is not in it; without it, it stays."),
   }),

@@ -5,9 +5,9 @@ import { alerts } from "./config-alerts.ts";
 import { partner } from "./config-partner.ts";
 import { system } from "./config-systems.ts";
 import {
+  hostPort,
   kinds,
   lasting,
-  listen,
   name,
   oid,
   pausing,
@@ -18,7 +18,7 @@ import {
 } from "./config-values.ts";
 
 const service = z.strictObject({
-  listen: listen.describe("host:port of the REST service; always TLS with client certificates."),
+  listen: hostPort.describe("host:port of the REST service; always TLS with client certificates."),
 });
 
 const audit = z
@@ -43,7 +43,7 @@ const site = z.strictObject({
     .optional()
     .describe("Folder of the site's own keys: sign, decrypt, tls (.key and .crt) and storage.key. Default: pki/SITE."),
   admin: z
-    .strictObject({ listen: listen.describe("host:port on loopback.") })
+    .strictObject({ listen: hostPort.describe("host:port on loopback.") })
     .describe("Admin port: metrics, health, journal."),
   disk: z
     .strictObject({

@@ -6,7 +6,7 @@ import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination, mllpSource } from "../connectors/mllp/index.ts";
 import { maxSeconds, seconds } from "../connectors/wire.ts";
 import { charsetNamed } from "../formats/charset.ts";
-import { aeTitle, listen, messageType, pause, window } from "./config-values.ts";
+import { aeTitle, hostPort, messageType, pause, window } from "./config-values.ts";
 
 const clearText = z
   .string()
@@ -52,8 +52,8 @@ const reference = z.strictObject({
 });
 
 const mllp = z.strictObject({
-  listen: listen.optional().describe("Where this site listens for the system's HL7 v2 messages."),
-  connect: listen.optional().describe("Where the system listens for ours."),
+  listen: hostPort.optional().describe("Where this site listens for the system's HL7 v2 messages."),
+  connect: hostPort.optional().describe("Where the system listens for ours."),
   charset: z
     .string()
     .default("from-msh-18")
@@ -78,7 +78,7 @@ const mllp = z.strictObject({
     .strictObject({ AE: z.enum(["park", "retry"]).default("park"), AR: z.enum(["park", "retry"]).default("retry") })
     .prefault({})
     .describe("What a negative answer of this system means: park for a person, or retry."),
-  standby: z.array(listen).max(8).default([]).describe("Where else the system listens, asked in this order."),
+  standby: z.array(hostPort).max(8).default([]).describe("Where else the system listens, asked in this order."),
   keepSeconds: z
     .number()
     .min(0)
@@ -119,8 +119,8 @@ const mllp = z.strictObject({
 });
 
 const dicom = z.strictObject({
-  listen: listen.optional().describe("Where this site listens for the system's associations."),
-  connect: listen.optional().describe("Where the system listens for ours."),
+  listen: hostPort.optional().describe("Where this site listens for the system's associations."),
+  connect: hostPort.optional().describe("Where the system listens for ours."),
   aeTitle: aeTitle.describe("Our own AE title, as listener and as caller."),
   calledAeTitle: aeTitle.optional().describe("The system's AE title; required with connect."),
   callers: z
@@ -137,7 +137,7 @@ const dicom = z.strictObject({
           .min(1)
           .optional()
           .describe("Common name, or an alternative name, of its client certificate; needs tls."),
-        commitmentTo: listen
+        commitmentTo: hostPort
           .optional()
           .describe("Where it listens for reports of storage commitment; else connect, if there is one."),
       }),

@@ -70,7 +70,8 @@ export const window = z
   .describe(
     "Delivery window: outside it nothing is sent; what is due waits, and counts neither as failing nor as late.",
   );
-export const listen = z.string().transform((text, context) => {
+/** Where something listens, ours or theirs. */
+export const hostPort = z.string().transform((text, context) => {
   const [, bracketed, bare, port = ""] = /^(?:\[([\da-fA-F:.]+)\]|(.+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? bare;
   if (host && Number(port) <= 65_535) return { host, port: Number(port) };
@@ -87,6 +88,6 @@ export const messageType = z
 export const grade = z.enum(["reject", "hold", "warn", "skip"]);
 export const aeTitle = z.string().regex(/^(?=.*[^ ])[ -[\]-~]{1,16}$/, "an AE title is 1 to 16 characters (PS3.5 6.2)");
 /** A field of a message: segment, number, and component and subcomponent where wanted. */
-export const address = z
+export const messageField = z
   .string()
   .regex(fieldAddress, "a field is SEG-n, SEG-n.component or SEG-n.component.subcomponent");

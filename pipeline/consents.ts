@@ -6,10 +6,11 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { Fault } from "../errors.ts";
 import { type Command, type PatientId, writeCommand } from "../formats/command.ts";
+import { isUnderWay } from "../store/delivery.ts";
 import type { Delivery, DeliveryState, Id, Token } from "../store/store.ts";
 import { identifiedPatient } from "./audited.ts";
 import type { Sent } from "./delivery.ts";
-import { ownerOf } from "./identifiers.ts";
+import { idText, ownerOf } from "./identifiers.ts";
 import type { MergeFacts, ToldChange } from "./merge.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -110,8 +111,7 @@ function ordersOf(site: Site, patientIds: readonly PatientId[]): ReadonlySet<Tok
 export const ordersLike = (site: Site, { payload }: Delivery): ReadonlySet<Token> =>
   ordersOf(site, [(payload as ConsentPayload).patientId]);
 
-const orderOf = ({ store }: Site, { root, extension }: PatientId): Token =>
-  store.tokens.of("patient", "consent", `${root}^${extension}`);
+const orderOf = ({ store }: Site, id: PatientId): Token => store.tokens.of("patient", "consent", idText(id));
 
 function lineOf({ id, createdAt: at, state, payload, reason: why }: Delivery): ConsentLine {
   const { consent, reason } = payload as ConsentPayload;
@@ -144,12 +144,11 @@ export function isOvertaken(site: Site, { id, payload }: Delivery): boolean {
   const { patientId, consent } = payload as ConsentPayload;
   const told = toldOf(site, [patientId]);
   if (told.some((later) => later.id > id && later.state === "delivered")) return true;
-  const waiting = told.filter((earlier) => earlier.id < id && isWaiting.has(earlier.state));
+  const waiting = told.filter((earlier) => earlier.id < id && isUnderWay(earlier));
   if (waiting.some((earlier) => !isDeepStrictEqual((earlier.payload as ConsentPayload).consent, consent)))
     throw new Fault("PEER_BUSY", "an earlier consent of this patient is told first");
   return false;
 }
-const isWaiting: ReadonlySet<DeliveryState> = new Set(["queued", "inflight", "ambiguous"]);
 
 export const overtaken: Sent = {
   changes: [],

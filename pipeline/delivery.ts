@@ -162,15 +162,15 @@ export function openDeliveryLoop<T extends Together>(
     const delivery = { ...queued, attempts: queued.attempts + 1 };
     const { id } = delivery;
     const started = performance.now();
-    const turn = begins(delivery);
+    const mark = begins(delivery);
     try {
       // A crash left it on the wire: as little is known of it as of one that was not answered.
       if (queued.state === "ambiguous" && isHeld(delivery))
         throw new Fault("PEER_AMBIGUOUS", "nobody knows whether the system has it; ask there, then resend or discard");
-      if (!saysWhenSent.has(delivery.kind)) await turn.onTheWire();
+      if (!saysWhenSent.has(delivery.kind)) await mark.onTheWire();
       const send = sends[delivery.kind as keyof typeof sends];
       const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () =>
-        send(site, delivery, turn.onTheWire),
+        send(site, delivery, mark.onTheWire),
       );
       await commitWaiting(id, delivered(delivery, sent, started));
     } catch (failure) {
@@ -178,7 +178,7 @@ export function openDeliveryLoop<T extends Together>(
       const isEnded = store.deliveries.stateOf(id) === "discarded";
       if (!isEnded && (!isStopped || !site.signal.aborted)) await fail(delivery, thrown);
     } finally {
-      turn.end();
+      mark.end();
     }
   };
 

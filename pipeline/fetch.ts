@@ -18,7 +18,7 @@ import { identifiedPatient } from "./audited.ts";
 import { inboundChannels } from "./channels.ts";
 import type { InboundChannel } from "./config.ts";
 import type { Sent } from "./delivery.ts";
-import { patientIdsOf } from "./identifiers.ts";
+import { idText, patientIdsOf } from "./identifiers.ts";
 import { identifyHeld } from "./identify.ts";
 import { currently } from "./merge.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -68,14 +68,7 @@ export function admit(
 
 /** Fetches for one patient, whatever the order of the ids in PID-3. */
 const patientOrder = ({ store }: Site, ids: readonly PatientId[]): Token =>
-  store.tokens.of(
-    "patient",
-    "fetch",
-    ids
-      .map(({ root, extension }) => `${root}^${extension}`)
-      .sort()
-      .join("~"),
-  );
+  store.tokens.of("patient", "fetch", ids.map(idText).sort().join("~"));
 
 const maxFetches = 64;
 /** Those of a registry that is away for hours, in a house of a thousand admissions a day. */
@@ -98,10 +91,10 @@ export function cancelAdmission(site: Site, message: SpooledMessage): readonly C
 /** Fetches of an admission that has an id in common, its merges included: what takes one back may name fewer than the admission did. */
 function sharing(site: Site, ids: readonly PatientId[]): readonly Delivery[] {
   const { deliveries } = site.store;
-  const named = new Set(ids.map(({ root, extension }) => `${root}^${extension}`));
+  const named = new Set(ids.map(idText));
   return [...deliveries.waitingFetches(maxLooked), ...deliveries.parked("fetch", maxLooked)].filter((delivery) => {
     const { admission, patientIds } = askedFor(site, delivery);
-    return admission !== null && patientIds.some(({ root, extension }) => named.has(`${root}^${extension}`));
+    return admission !== null && patientIds.some((id) => named.has(idText(id)));
   });
 }
 
@@ -229,7 +222,7 @@ async function pages(
 function askedFor(site: Site, { payload }: Delivery): FetchPayload {
   const { patientIds, admission, ...asked } = payload as FetchPayload;
   const all = [...patientIds, ...(admission ? currently(site, admission).ids : [])];
-  const distinct = new Map(all.map((id) => [`${id.root}^${id.extension}`, id])).values();
+  const distinct = new Map(all.map((id) => [idText(id), id])).values();
   return { patientIds: [...distinct].slice(0, maxPatientIds), admission, ...asked };
 }
 

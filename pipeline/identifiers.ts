@@ -58,6 +58,9 @@ export function writtenId(config: () => Config, written: string): PatientId {
 const maxWritten = 256;
 const notNamed = (how: string): Fault => new Fault("QUERY_INVALID", `name the patient ${how}`);
 
+/** An id as one text, to compare and to look up. */
+export const idText = ({ root, extension }: PatientId): string => `${root}^${extension}`;
+
 /** The organisation that gives the ids under a root; undefined where nobody in the exchange does. */
 export const ownerOf = (config: Config, root: string): string | undefined =>
   config.identifiers.find(({ roots }) => roots.includes(root))?.owner;

@@ -9,7 +9,7 @@ import { mergesIn } from "../formats/hl7-merge.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import type { AuditedPatient, Change, Delivery, Id, Item, Store, Token } from "../store/store.ts";
 import { anotherPatient } from "./assemble.ts";
-import { ownerOf, patientIdsOf } from "./identifiers.ts";
+import { idText, ownerOf, patientIdsOf } from "./identifiers.ts";
 import type { Admission, IdentifyPayload } from "./patient.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -107,17 +107,16 @@ function affected({ store }: Site, merges: readonly Merge[]): readonly Item[] {
 /** Records in doubt about an admission of one of these patients are compared again. */
 function identifiedAgain(site: Site, merges: readonly Merge[]): readonly Change[] {
   const { store, now } = site;
-  const ids = new Set(merges.flatMap(({ prior, surviving }) => [prior, surviving]).map(written));
+  const ids = new Set(merges.flatMap(({ prior, surviving }) => [prior, surviving]).map(idText));
   return store.deliveries.parked("identify", maxLooked).flatMap(({ id, record, payload }) => {
     const { admission } = payload as IdentifyPayload;
-    if (!admission?.ids.some((each) => ids.has(written(each)))) return [];
+    if (!admission?.ids.some((each) => ids.has(idText(each)))) return [];
     return [
       store.deliveries.mark(id, { state: "queued", due: now().getTime(), code: null, reason: null }),
       step(site, record ?? id, "deliver", "merged"),
     ];
   });
 }
-const written = ({ root, extension }: PatientId): string => `${root}^${extension}`;
 
 /** Whether the ids of a message and of a document are of one patient by a merge. */
 export function areMerged(store: Store, one: readonly PatientId[], other: readonly PatientId[]): boolean {

@@ -6,6 +6,8 @@
 import { contentOf } from "../envelope/index.ts";
 import { codeOf, Fault, reasonOf } from "../errors.ts";
 import { commandMediaType, maxHeads, readCommand, writeCommand } from "../formats/command.ts";
+import { isUnderWay } from "../store/delivery.ts";
+import { firstId } from "../store/rows.ts";
 import type { AuditHead, Change, Delivery, Token } from "../store/store.ts";
 import type { HeldHead } from "../store/witnesses.ts";
 import { isConsenting, ordersLike } from "./consents.ts";
@@ -132,10 +134,10 @@ async function heldOf(site: Site, heads: readonly HeldHead[]): Promise<Held> {
 /** Every registration and change that was answered since is a delivery again, and its record is registered no more until then. */
 async function again(site: Site, since: string): Promise<number> {
   const { store, config } = site;
-  const oldest = Math.max(0, Date.parse(since) - config.delivery.retry.for);
+  const oldest = Date.parse(since) - config.delivery.retry.for;
   const before = store.newId();
   const orders = new Set<Token>();
-  let [count, from] = [0, oldest.toString(16).padStart(12, "0")];
+  let [count, from] = [0, firstId(oldest)];
   for (;;) {
     const deliveries = store.deliveries.answered({ registry: config.registryPartner, since, from, limit: page });
     await store.commit(deliveries.flatMap((delivery) => madeAnew(site, delivery)));
@@ -148,12 +150,11 @@ async function again(site: Site, since: string): Promise<number> {
   // Of consents the last one told decides: what waited when they were lost is told once more, behind them.
   const waiting = [...orders]
     .flatMap((order) => store.deliveries.changes(order, page))
-    .filter(({ id, state }) => id < before && isWaiting.has(state))
+    .filter((delivery) => delivery.id < before && isUnderWay(delivery))
     .sort((one, other) => (one.id < other.id ? -1 : 1));
   await store.commit(waiting.flatMap((delivery) => madeAnew(site, delivery)));
   return count;
 }
-const isWaiting: ReadonlySet<Delivery["state"]> = new Set(["queued", "inflight", "ambiguous"]);
 
 function madeAnew(site: Site, { kind, channel, destination, record, order, payload }: Delivery): readonly Change[] {
   const anew = newDelivery(site, kind, channel, destination);

@@ -5,6 +5,7 @@
 import { codeOf, reasonOf } from "../errors.ts";
 import type { KeptRecord } from "../store/kept.ts";
 import type { EndedState } from "../store/kept-arrivals.ts";
+import { firstId } from "../store/rows.ts";
 import type { Id } from "../store/store.ts";
 import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
@@ -49,6 +50,10 @@ export function openRetention(site: Site, steady = (): number => performance.now
   let pruneAt = Number.NEGATIVE_INFINITY;
   let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
   const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
+  /** To the hour, as the store keeps it. */
+  const pinned = (): string => before(pinnedMs).slice(0, "YYYY-MM-DDTHH".length);
+  const leave = (files: readonly string[]): void =>
+    void leaving.push({ at: site.now().getTime() + removedAfterMs, files });
 
   const jumps = openJumps({ wall: site.now().getTime(), steady: steady() });
   let ahead = 0;
@@ -87,14 +92,14 @@ export function openRetention(site: Site, steady = (): number => performance.now
       return record && { record: recordHusk(record), items };
     });
     if (!husk) return false;
-    const { changes, files } = store.kept.shred(row, husk, before(pinnedMs).slice(0, 13));
+    const { changes, files } = store.kept.shred(row, husk, pinned());
     try {
       await store.commit([...changes, step(site, row.record, "admin", "shredded", { detail: "retention" })]);
     } catch (thrown) {
       if (codeOf(thrown) === "STORE_CONFLICT") return false;
       throw thrown;
     }
-    leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+    leave(files);
     return true;
   };
 
@@ -141,9 +146,9 @@ export function openRetention(site: Site, steady = (): number => performance.now
       });
       if (over.length > 0) {
         const ids = over.map(({ id }) => id);
-        const { changes, files } = keptArrivals.shred(state, ids, before(pinnedMs).slice(0, 13));
+        const { changes, files } = keptArrivals.shred(state, ids, pinned());
         await store.commit(changes);
-        leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+        leave(files);
       }
       shredded += over.length;
       after = rows.at(-1)?.id ?? "";
@@ -156,15 +161,12 @@ export function openRetention(site: Site, steady = (): number => performance.now
   const keepBehind = async (reason: keyof typeof ways): Promise<number> => {
     const { for: age } = config.own.retention[reason];
     if (age === undefined) return 0;
-    const { count, files } = await ways[reason].look(idBefore(age), before(pinnedMs).slice(0, 13), () => isStopped);
-    leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+    const { count, files } = await ways[reason].look(idBefore(age), pinned(), () => isStopped);
+    leave(files);
     if (count > 0) log("retention.shredded", { reason, count });
     return count;
   };
-  const idBefore = (ms: number): Id =>
-    Math.max(0, site.now().getTime() - ms)
-      .toString(16)
-      .padStart(12, "0");
+  const idBefore = (ms: number): Id => firstId(site.now().getTime() - ms);
 
   /** What is kept for a time of its own, whatever the channels keep. */
   const forget = async (): Promise<void> => {
@@ -177,7 +179,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   const pass = async (): Promise<number> => {
     await count();
     // A message that was kept as a file until its document was: without this each would leave one until the next start.
-    leaving.push({ at: site.now().getTime() + removedAfterMs, files: store.blobs.dropped() });
+    leave(store.blobs.dropped());
     if (isAhead()) return 0;
     await forget();
     let shredded = 0;

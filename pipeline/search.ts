@@ -1,5 +1,6 @@
 /** Search of the journal by what a person has in hand: control id, patient, accession number, envelope, time or state. */
 import { Fault } from "../errors.ts";
+import { firstId } from "../store/rows.ts";
 import type { SearchLine, Way } from "../store/search.ts";
 import type { ArrivalState, Id, Store, Token } from "../store/store.ts";
 
@@ -81,13 +82,12 @@ function numbersOf(written: string): readonly string[] {
   return [...new Set([written, number])];
 }
 
-/** Ids begin with their milliseconds. */
 function idAt(time: string | undefined): Id | undefined {
   if (time === undefined) return undefined;
   const ms = Date.parse(time);
   if (Number.isNaN(ms) || ms < 0)
     throw new Fault("QUERY_INVALID", "a time is written as 2026-11-28 or 2026-11-28T05:50:00Z");
-  return ms.toString(16).padStart(12, "0");
+  return firstId(ms);
 }
 
 const earlier = (one: Id = lastId, other: Id = lastId): Id => (one < other ? one : other);

@@ -24,6 +24,10 @@ import type { Site } from "./site.ts";
 import type { Stage } from "./staging.ts";
 
 declare const stage: unique symbol;
+/**
+ * What a station has made, so that nothing else goes on to the next one. No value has the symbol: the station that makes one, or who
+ * reads it back from the store, claims it by a cast (`as Partial<Sealed> as Sealed`).
+ */
 export type At<S extends string, T> = T & { readonly [stage]: S };
 
 /** What the store keeps, sealed, of a document that waits. */

@@ -1,5 +1,5 @@
 /** Alerts that are open, and what targets still have to be told of: kept, so that a restart tells nothing twice. */
-import { text } from "./rows.ts";
+import { firstId, text } from "./rows.ts";
 import { change, type Database, insert, type Row } from "./sqlite.ts";
 import type { Change, Id } from "./store.ts";
 
@@ -93,6 +93,3 @@ export function openAlerts(db: Database): Alerts {
       ) !== undefined,
   };
 }
-
-/** Ids begin with their milliseconds. */
-const firstId = (ms: number): string => Math.max(0, Math.floor(ms)).toString(16).padStart(12, "0");

@@ -4,6 +4,10 @@ import type { Change, Id, Token } from "./store.ts";
 /** queued → inflight → delivered | parked (a person decides) | discarded; `ambiguous` after a crash or a lost answer. */
 export type DeliveryState = "queued" | "inflight" | "ambiguous" | "delivered" | "parked" | "discarded";
 
+const underWay: ReadonlySet<DeliveryState> = new Set(["queued", "inflight", "ambiguous"]);
+/** Whether it has not ended and waits for no person. */
+export const isUnderWay = ({ state }: Pick<Delivery, "state">): boolean => underWay.has(state);
+
 export type Delivery = {
   readonly id: Id;
   readonly kind:

@@ -25,6 +25,9 @@ export const text = (row: Row, column: string): string => String(row[column]);
 export const textOrNull = (row: Row, column: string): string | null =>
   row[column] === null ? null : String(row[column]);
 
+/** Before every id of this millisecond since 1970, which ids begin with, and behind those of earlier ones. */
+export const firstId = (ms: number): Id => Math.max(0, Math.floor(ms)).toString(16).padStart(12, "0");
+
 /** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
 export function idSource(now: () => Date, random: (octets: number) => Buffer = drawn): () => Id {
   let last = "";
