@@ -19,6 +19,7 @@ export type AccessRule = {
 /** What a consent says, sealed. */
 export type ConsentFacts = Pick<Extract<Command<"change">, { action: "consent" }>, "decision" | "orgs" | "forms">;
 
+/** The purpose of use for which consent does not count (HL7 ActReason). */
 export const emergency: PurposeOfUse = "ETREAT";
 
 /** Whether a house is told of an entry; NOT_PERMITTED when it may not ask for this purpose at all. */

@@ -5,6 +5,7 @@ import type { Store, Token } from "../store/store.ts";
 /** What an alias row says of itself, sealed. */
 export type MergedIds = { readonly prior: PatientId; readonly surviving: PatientId };
 
+/** What stands for an id in the index: the number with who gives it. */
 export const tokenOf = (store: Store, { root, extension }: PatientId): Token =>
   store.tokens.of("patient", root, extension);
 

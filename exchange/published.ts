@@ -12,6 +12,7 @@ export type Published = {
 const mediaType = "application/pkcs7-mime; smime-type=signed-data";
 const maxAgeSeconds = 300;
 
+/** Serves them, and whether the site lives and is ready. */
 export function publish(app: Express, published: readonly Published[], ready: () => boolean): void {
   app.get("/semrs/v1/health/live", (_request, response) => void response.json({ live: true }));
   app.get(

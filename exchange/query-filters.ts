@@ -30,9 +30,11 @@ export function passes(filters: Filters): (row: EntryRow) => boolean {
   };
 }
 
+/** Whether one of the values is wanted; where nothing is said all are. */
 export const isOneOf = (wanted: readonly string[] | undefined, values: readonly (string | null)[]): boolean =>
   wanted === undefined || values.some((value) => value !== null && wanted.includes(value));
 
+/** Whether an instant (milliseconds since 1970) lies in a period, whose end is outside; where no period is said it does. */
 export function isWithin(
   period: { readonly from?: string | undefined; readonly to?: string | undefined } | undefined,
   at: number | undefined,
@@ -42,4 +44,5 @@ export function isWithin(
   return at >= Date.parse(period.from ?? "0000-01-01") && at < Date.parse(period.to ?? "9999-12-31");
 }
 
+/** What a row says, with the fields that those of earlier versions lack. */
 export const entryOf = ({ entry }: EntryRow): DocumentEntry => completed(entry) as DocumentEntry;

@@ -54,6 +54,7 @@ export type OnRelation = (org: string, relation: Command<"relation">, changes: r
 /** What the pipeline does before a house is handed a document of ours, once that is kept. */
 export type OnHanded = (key: Token) => Promise<void>;
 
+/** The resources of a repository; what comes in through them goes to the pipeline by these functions. */
 export function openRepository(
   exchange: Exchange,
   onPush: OnPush,

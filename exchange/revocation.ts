@@ -141,6 +141,7 @@ const follows = (crl: Crl, { issuerKey, pointHex, thisUpdate }: Crl): boolean =>
 const scopeOf = ({ issuerKey, aki, pointHex, base }: Crl): string =>
   [issuerKey, aki, pointHex, base === null ? "complete" : "delta"].join("\n\n");
 
+/** Whether lists come from an address, and not from a file. */
 export const isAddress = (source: string): boolean => /^https?:\/\//.test(source);
 
 /** Fetches a list, PEM or DER; PEER_UNREACHABLE or CERTIFICATE_INVALID says why there is none. */

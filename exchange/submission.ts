@@ -78,6 +78,7 @@ export const formOf = ({ form }: Registration["entry"]): string => (form && eecF
 export const removed = (): Fault =>
   new Fault("DOCUMENT_REMOVED", "the entry of this document was removed; a new document needs an id of its own");
 
+/** What stands for a document in the index. */
 export const keyOf = (store: Store, uniqueId: string): Token => store.tokens.of("document", "", uniqueId);
 
 const replacedBy = (store: Store, { relatedDocuments }: Registration["entry"]): readonly Token[] =>

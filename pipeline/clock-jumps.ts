@@ -17,6 +17,7 @@ const leastMs = 60_000;
 /** Times that the clock was set; older ones are forgotten. */
 const maxSettings = 100;
 
+/** From `start` on. */
 export function openJumps(start: Moment): Jumps {
   /** Whenever it was set, newest first; before the start it went on as it does after. */
   let settings: readonly Moment[] = [start];

@@ -122,6 +122,7 @@ function lineOf({ id, createdAt: at, state, payload, reason: why }: Delivery): C
 export const isConsenting = ({ payload }: Delivery): boolean =>
   (payload as Partial<ConsentPayload> | null)?.consent !== undefined;
 
+/** What the registry is told: the decision, its houses and forms, for one id of the patient. */
 export function toldOfConsent(site: Site, { payload }: Delivery): ToldChange {
   const { consent, patientId } = payload as ConsentPayload;
   const command = writeCommand<"change">({
@@ -150,6 +151,7 @@ export function isOvertaken(site: Site, { id, payload }: Delivery): boolean {
   return false;
 }
 
+/** How a consent ends that a later one stands above. */
 export const overtaken: Sent = {
   changes: [],
   event: "overtaken",

@@ -13,6 +13,7 @@ export const unreached = "PEER_UNREACHABLE";
 
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
 
+/** The station under which journal, log and metrics tell of each kind. */
 export const stationOf: Readonly<Record<Delivery["kind"], Station>> = {
   register: "route",
   change: "route",

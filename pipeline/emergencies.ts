@@ -13,9 +13,11 @@ export type EmergencyLine = Emergency & {
 };
 export type Reviewed = { readonly id: Id; readonly reviewedAt: string };
 
+/** What a person can find. */
 export const findings = ["justified", "unjustified"] as const;
 export type Review = { readonly by: string; readonly finding: (typeof findings)[number]; readonly reason: string };
 
+/** Those that wait for a review, oldest first, or all of them, newest first. */
 export const listEmergencies = ({ store }: Site, query: { all: boolean; limit: number }): readonly EmergencyLine[] =>
   store.emergencies.list(query).map((each) => {
     const [entry] = store.audit.after(each.seq - 1, 1);

@@ -19,6 +19,7 @@ export type Proof = { readonly verify: readonly string[]; readonly says: string 
 
 const openssl = "openssl cms -verify -cades -binary -inform DER -CAfile trust.pem -purpose any";
 
+/** As of `now`: also of a certificate that has ended, or was revoked, since it signed. */
 export function proofOf(identity: Identity, signature: Signature, now: Date): Proof {
   const { signer, certificates, org, signedAt, isMarked } = signature;
   const { trust } = identity;

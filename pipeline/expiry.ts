@@ -11,6 +11,7 @@ export type Expiry = {
   readonly step: number | undefined;
 };
 
+/** How far off an end is. */
 export function expiryOf(end: Date, now: Date): Expiry {
   const days = Math.floor((end.getTime() - now.getTime()) / dayMs);
   if (end <= now) return { days, step: 0 };

@@ -18,6 +18,7 @@ export type Wanted = {
   readonly emergency?: { readonly reason: string } | undefined;
 };
 
+/** Queues a query, which the audit log has if it is urgent; NOT_PERMITTED where no channel fetches on request. */
 export async function fetchNow(
   site: Site,
   { patientIds, patient, emergency }: Wanted,

@@ -243,6 +243,7 @@ export const isHere = ({ store }: Site, { org, manifestSha256, entry }: Register
     return record.author === org && (record.manifestSha256 === manifestSha256 || isSame);
   });
 
+/** By its name; CONFIG_INVALID where it is in run no more. */
 export function inboundChannel(site: Site, name: string): InboundChannel {
   const channel = inboundChannels(site.config).find((each) => each.name === name);
   if (!channel)

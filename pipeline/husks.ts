@@ -20,12 +20,14 @@ const entryHusk = (entry: DocumentEntry): DocumentEntry => ({
   images: null,
 });
 
+/** What stays of a record's `entry`. */
 export const recordHusk = ({ origin, entry }: StoredRecord): unknown => {
   if (origin === "own") return entryHusk(entry as DocumentEntry);
   const facts = entry as ReceivedFacts;
   return { ...facts, entry: entryHusk(facts.entry), instances: [], attachments: [] } satisfies ReceivedFacts;
 };
 
+/** What stays of the `facts` of a document or an instance. */
 export function itemHusk({ kind, facts }: Item): unknown {
   if (kind === "document") {
     const { attachments: _gone, ...document } = facts as DocumentFacts;

@@ -3,6 +3,7 @@ import { Fault } from "../errors.ts";
 import type { ArrivalRow, Delivery, Found, Id, Item, Step, Store, StoredRecord } from "../store/store.ts";
 import type { DocumentFacts } from "./validate.ts";
 
+/** Rows of each state in one answer. */
 export const maxListed = 1000;
 const openItems = ["waiting", "held"] as const;
 const openDeliveries = ["queued", "inflight", "ambiguous", "parked"] as const;

@@ -32,6 +32,7 @@ const maxLooked = 10_000;
 /** Ids in one command to the registry. */
 const maxMergesTold = 64;
 
+/** What a merge changes here and what the registry is told; nothing where no two of its ids are under one root. */
 export function merge(site: Site, message: SpooledMessage): Merged {
   const { store, config, now } = site;
   const { merges, admission } = comparable(site, message);

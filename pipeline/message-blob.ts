@@ -10,6 +10,7 @@ const maxMessageBytes = 256 * 1024 * 1024;
 /** What the store keeps with its row; more is a file. */
 const maxOwnBytes = 64 * 1024;
 
+/** All of a body; TOO_LARGE for one that no connector would have let through. */
 export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -47,5 +48,6 @@ export async function* givenBack(cipher: AsyncIterable<Uint8Array>): AsyncGenera
   }
 }
 
+/** The octets of a message as it is kept; STORE_DAMAGED when they are not what they were. */
 export const readMessage = (store: Pick<Store, "blobs">, name: BlobName): Promise<Uint8Array> =>
   collect(clearPieces({ store }, name));

@@ -38,8 +38,10 @@ const answerMs = 5_000;
 
 /** Only what fails makes a site not ready; a warning is told. */
 export const isReady = (checks: readonly Check[]): boolean => checks.every(({ state }) => state !== "fail");
+/** As `/health/ready` writes it for a person. */
 export const checkLine = ({ check, state, says }: Check): string => `${state} ${check}: ${says}`;
 
+/** Watches from `opened` on. */
 export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
   let listeners: readonly Listener[] | undefined;
   let isLeaving = false;

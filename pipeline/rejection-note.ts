@@ -27,6 +27,7 @@ export const rejections: ReadonlyMap<string, Meaning> = new Map([
 export const rejected = "REJECTED";
 const noteOf = "REJECTION_NOTE";
 
+/** Whether an instance is a key object selection (PS3.3 A.35.4), as every rejection note is. */
 export const isKeyObjects = ({ facts }: Item): boolean => (facts as DicomFacts).sopClassUid === keyObjectSelection;
 
 /** What becomes of what a note names: `stops` has not left, `gone` has. Instances of another study than the note says are left alone. */

@@ -8,6 +8,7 @@ import { type Site, step } from "./site.ts";
 
 /** Code of an instance that a corrected one stands for now. */
 export const replaced = "REPLACED";
+/** Code of a corrected instance that waits for a person to decide. */
 export const conflict = "DICOM_CONFLICT";
 
 /** What one decision of a person is about: a document, or all instances of a study that wait or are held for the same reason. */

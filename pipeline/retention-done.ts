@@ -22,6 +22,7 @@ const maxPages = 1_000;
 /** All are gone through again this often, and after a start: one may have been decided, or answered, late. */
 const anewMs = 86_400_000;
 
+/** `steady` is a clock that nobody can set, milliseconds. */
 export function openDone({ store }: Pick<Site, "store">, steady: () => number): Shredding {
   /** Up to where this process has gone. */
   const reached = { arrivals: "", asked: "" };

@@ -31,6 +31,7 @@ export function openStopped({ stops }: Store): Stopped {
 /** A stop with what is left to be done for it. */
 export type StopLine = Stop & { readonly left: number };
 
+/** All of them. */
 export const stopLines = ({ stops }: Store): readonly StopLine[] =>
   stops.list().map((stop) => ({ ...stop, left: stops.left(stop.kind, stop.name) }));
 

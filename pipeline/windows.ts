@@ -18,6 +18,7 @@ const dayMs = 24 * 60 * minuteMs;
 /** Longer than any day with a change of the clock. */
 const maxMinutes = 26 * 60;
 
+/** Whether there is a time zone of this IANA name. */
 export const isTimeZone = (name: string): boolean => {
   try {
     return clockOf(name) !== undefined;

@@ -43,7 +43,9 @@ const maxBodyBytes = 1024;
 export const maxGroup = 256;
 const maxGroupBytes = maxGroup * 256;
 
+/** Before the first record. */
 export const emptyHead: Head = { seq: 0, chain: new Uint8Array(chainBytes), offset: 0 };
+/** Of an index that nothing was committed to. */
 export const noCheckpoint: Checkpoint = { ...emptyHead, accepted: [] };
 
 /** One record as octets, and the chain after it. */

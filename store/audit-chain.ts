@@ -38,6 +38,7 @@ export const anchorText = ({ seq, chain, firstAt, lastAt }: Required<PrunedTo>):
   `entries 1 to ${seq}, ${firstAt} to ${lastAt}, head ${hexOf(chain)}`;
 const hexOf = (chain: Uint8Array): string => Buffer.from(chain).toString("hex");
 
+/** The chain at an entry, from that of the one before. */
 export const chained = (before: Uint8Array, body: string): Uint8Array =>
   createHash("sha256").update(before).update(body).digest();
 

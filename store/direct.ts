@@ -18,6 +18,7 @@ declare const WebAssembly: {
   }) => { readonly buffer: ArrayBuffer };
 };
 
+/** Octets of the blocks that so many take. */
 export const wholeBlocks = (size: number): number => Math.ceil(size / blockBytes) * blockBytes;
 
 /** Whether a file of this size holds a body of that one. */

@@ -9,6 +9,7 @@ const failures: ReadonlySet<string> = new Set(["EIO", "EROFS", "EUCLEAN", "ENODE
 
 type Thrown = { readonly errcode?: number; readonly code?: string };
 
+/** Of SQLite, or of the system. */
 export function isFull(thrown: unknown): boolean {
   return (thrown as Thrown).errcode === full || hasNoRoom(thrown);
 }

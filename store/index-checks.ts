@@ -29,6 +29,7 @@ const checks = {
 
 export type CheckRequest = { readonly database: string; readonly name: keyof typeof checks; readonly limit: number };
 
+/** One of the checks; it takes as long as the index is large. */
 export function checkIndex({ database, name, limit }: CheckRequest): readonly string[] | readonly Dangling[] {
   const db = new DatabaseSync(database, { readOnly: true });
   try {

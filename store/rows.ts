@@ -21,6 +21,7 @@ export const openJson = (keys: StorageKeys, table: string, id: string, column: s
 
 export const parseJson = (octets: Uint8Array): unknown => JSON.parse(utf8.decode(octets));
 
+/** A column that is never null. */
 export const text = (row: Row, column: string): string => String(row[column]);
 export const textOrNull = (row: Row, column: string): string | null =>
   row[column] === null ? null : String(row[column]);

@@ -46,6 +46,7 @@ const anything: Statement = {
 const maxGathered = 8;
 const maxTurns = 4;
 
+/** A statement with its values, to be committed. */
 export const change = (sql: string, ...params: SQLInputValue[]): Change => ({ sql, params }) as unknown as Change;
 
 /** Changes that overwrite what they delete with zeros: a key, or what is of a patient, leaves nothing in the file. */
