@@ -195,14 +195,13 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
   const spools = openSpools(join(config.own.data, "spool"));
   const locations = openLocations(join(config.own.data, "retrievals"), now);
   const exchange: Exchange = { identity, store, spools, locations, tls: keys.tls, now, log, passed };
-  const repository: Repository = openRepository(
-    exchange,
-    (opened, { changes }) => receivePush(site, opened, changes),
-    (org, correction, { changes }) => receiveCorrection(site, org, correction, changes),
-    (org, relation, changes) => receiveRelation(site, org, relation, changes),
-    (opened, answered) => receiveLegacy(site, opened, answered),
-    (key) => tellReplacedSince(site, key),
-  );
+  const repository: Repository = openRepository(exchange, {
+    pushed: (opened, changes) => receivePush(site, opened, changes),
+    corrected: (org, correction, changes) => receiveCorrection(site, org, correction, changes),
+    related: (org, relation, changes) => receiveRelation(site, org, relation, changes),
+    legacy: (opened, answered) => receiveLegacy(site, opened, answered),
+    handed: (key) => tellReplacedSince(site, key),
+  });
 
   let serving: Serving | undefined;
   try {

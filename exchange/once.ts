@@ -20,16 +20,14 @@ import type { Exchange } from "./server.ts";
 /** How long a replay row is kept beyond the envelope's own expiry. */
 const replayGraceMs = 24 * 3600 * 1000;
 
-export type Kept = { readonly receipt: Uint8Array; readonly changes: readonly Change[] };
-
 export type Once = {
   readonly status: 200 | 201;
   /** The manifests that the receipt vouches for. */
   readonly names: readonly string[];
   /** How the audit log tells of it. */
   readonly audit: Pick<AuditEntry, "event" | "subject" | "count" | "patients">;
-  /** Commits the receipt together with what the request changes. */
-  work(kept: Kept): Promise<void>;
+  /** Commits these changes, which keep the receipt, together with what the request changes. */
+  work(changes: readonly Change[]): Promise<void>;
   /** Reads what came a second time, where `work` would have read it. */
   reread?(): Promise<void>;
 };
@@ -61,7 +59,7 @@ export async function answerOnce(
     ...store.audit.add({ peer: opened.org, manifest: manifestSha256, ...audit }),
   ];
   try {
-    await work({ receipt, changes });
+    await work(changes);
     return await receipted(status, receipt);
   } catch (thrown) {
     // A second copy of the request may have been committed while this one was read.

@@ -60,7 +60,7 @@ async function register(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
       count: command.entries.length,
       patients: command.entries.flatMap(({ entry }) => auditedPatient(store, entry.patientIds)),
     },
-    work: ({ changes }) => store.commit([...changes, ...submitted(store, opened.org, command, createdAt)]),
+    work: (changes) => store.commit([...changes, ...submitted(store, opened.org, command, createdAt)]),
   });
   log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
   return answer;
@@ -78,7 +78,7 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
     status: 200,
     names,
     audit: { event: "amendment", patients },
-    work: (kept) => store.commit([...kept.changes, ...changed()]),
+    work: (kept) => store.commit([...kept, ...changed()]),
   });
   log(command.action === "merge" ? "registry.merged" : "registry.changed", {
     peer: opened.org,

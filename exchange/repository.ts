@@ -22,7 +22,7 @@ import type { BlobFacts, BlobName, Change, StoredRecord, Token } from "../store/
 import type { Answer } from "./answers.ts";
 import { withdrawn } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
-import { answerOnce, type Kept, part1, seen, storedReceipt } from "./once.ts";
+import { answerOnce, part1, seen, storedReceipt } from "./once.ts";
 import { takeProof } from "./proof.ts";
 import type { Exchange, Resource } from "./server.ts";
 import { keyOf } from "./submission.ts";
@@ -44,25 +44,21 @@ export type Repository = {
   provide(record: Provided): Promise<void>;
 };
 
-/** What the pipeline does with a record that a partner pushed: it keeps the parts and plans the deliveries, or throws. */
-export type OnPush = (opened: AnyOpened, kept: Kept) => Promise<void>;
-/** What the pipeline does when an author cancels or replaces a record that is here. */
-export type OnCorrection = (org: string, correction: Command<"correction">, kept: Kept) => Promise<void>;
-/** What the pipeline does with what an author says of a document that it is about to push: it commits the changes, and keeps that. */
-export type OnRelation = (org: string, relation: Command<"relation">, changes: readonly Change[]) => Promise<void>;
+/** What the pipeline does with what comes in; each commits the changes it is given, with its own, or throws. */
+export type Pipeline = {
+  /** A record that a partner pushed: its parts are kept, and its deliveries planned. */
+  pushed(opened: AnyOpened, changes: readonly Change[]): Promise<void>;
+  /** An author cancels or replaces a record that is here. */
+  corrected(org: string, correction: Command<"correction">, changes: readonly Change[]): Promise<void>;
+  /** What an author says of a document that it is about to push. */
+  related(org: string, relation: Command<"relation">, changes: readonly Change[]): Promise<void>;
+  readonly legacy: OnLegacy;
+  /** A house is about to be handed a document of ours, and that is kept. */
+  handed?(key: Token): Promise<void>;
+};
 
-/** What the pipeline does before a house is handed a document of ours, once that is kept. */
-export type OnHanded = (key: Token) => Promise<void>;
-
-/** The resources of a repository; what comes in through them goes to the pipeline by these functions. */
-export function openRepository(
-  exchange: Exchange,
-  onPush: OnPush,
-  onCorrection: OnCorrection,
-  onRelation: OnRelation,
-  onLegacy: OnLegacy,
-  onHanded: OnHanded = async () => undefined,
-): Repository {
+/** The resources of a repository. */
+export function openRepository(exchange: Exchange, pipeline: Pipeline): Repository {
   return {
     provide: (record) => provide(exchange, record),
     resources: [
@@ -73,11 +69,11 @@ export function openRepository(
         event: "submission",
         isReceipted: true,
         takesIn: true,
-        legacy: openLegacy(exchange, onLegacy),
+        legacy: openLegacy(exchange, pipeline.legacy),
         answer: (opened) =>
           opened.manifest.purpose === "notify"
-            ? notified(exchange, onCorrection, opened)
-            : pushed(exchange, onPush, opened),
+            ? notified(exchange, pipeline, opened)
+            : pushed(exchange, pipeline, opened),
       },
       {
         station: "repository",
@@ -86,7 +82,8 @@ export function openRepository(
         event: "submission",
         takesIn: true,
         answer: async (opened) => {
-          await onRelation(opened.org, readCommand("relation", await part1(opened)), seen(exchange.store, opened));
+          const relation = readCommand("relation", await part1(opened));
+          await pipeline.related(opened.org, relation, seen(exchange.store, opened));
           return { status: 204 };
         },
       },
@@ -96,7 +93,7 @@ export function openRepository(
         purposes: ["retrieve"],
         event: "disclosure",
         holds: true,
-        answer: (opened) => retrieve(exchange, onHanded, opened),
+        answer: (opened) => retrieve(exchange, pipeline, opened),
       },
       {
         station: "repository",
@@ -170,12 +167,12 @@ function sameDigest(
 }
 
 /** A partner sends a record on its own account; it is kept and delivered here, and never registered as ours. */
-async function pushed(exchange: Exchange, onPush: OnPush, opened: AnyOpened): Promise<Answer> {
+async function pushed(exchange: Exchange, pipeline: Pipeline, opened: AnyOpened): Promise<Answer> {
   const answer = await answerOnce(exchange, opened, {
     status: 201,
     names: [opened.manifestSha256],
     audit: { event: "submission", subject: opened.manifest.message, count: opened.manifest.parts.length },
-    work: (kept) => onPush(opened, kept),
+    work: (changes) => pipeline.pushed(opened, changes),
     reread: async () => {
       for await (const part of opened.parts()) for await (const _ of part.cipher);
     },
@@ -185,20 +182,20 @@ async function pushed(exchange: Exchange, onPush: OnPush, opened: AnyOpened): Pr
 }
 
 /** An author tells that a record of its own was cancelled or replaced; the receipt names that record's manifest. */
-async function notified(exchange: Exchange, onCorrection: OnCorrection, opened: AnyOpened): Promise<Answer> {
+async function notified(exchange: Exchange, pipeline: Pipeline, opened: AnyOpened): Promise<Answer> {
   const correction = readCommand("correction", await part1(opened));
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names: [correction.manifestSha256],
     audit: { event: "correction" },
-    work: (kept) => onCorrection(opened.org, correction, kept),
+    work: (changes) => pipeline.corrected(opened.org, correction, changes),
   });
   exchange.log("repository.corrected", { peer: opened.org, message: opened.manifest.message });
   return answer;
 }
 
 /** Steps 6 and 7: one record, under a new key for the one who asks, with the author's manifest as its origin. */
-async function retrieve(exchange: Exchange, onHanded: OnHanded, opened: AnyOpened): Promise<Answer> {
+async function retrieve(exchange: Exchange, pipeline: Pipeline, opened: AnyOpened): Promise<Answer> {
   const { store, now, log } = exchange;
   const { uniqueId, manifestSha256 } = readCommand("retrieve", await part1(opened));
   if (opened.manifest.profile !== "semrs-2")
@@ -240,7 +237,7 @@ async function retrieve(exchange: Exchange, onHanded: OnHanded, opened: AnyOpene
   // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
   if (store.records.find(record.id)?.code === withdrawn)
     throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
-  await onHanded(record.key);
+  await pipeline.handed?.(record.key);
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);
   log("repository.answered", { peer: opened.org, message: record.id, count: content.length, bytes });
   const { signature, manifest: octets } = record;

@@ -77,7 +77,12 @@ async function openHouse() {
     locations: openLocations(join(data, "retrievals"), now),
   };
   const nothing = async (): Promise<void> => undefined;
-  return { exchange, store, identity, repository: openRepository(exchange, nothing, nothing, nothing, nothing) };
+  return {
+    exchange,
+    store,
+    identity,
+    repository: openRepository(exchange, { pushed: nothing, corrected: nothing, related: nothing, legacy: nothing }),
+  };
 }
 
 async function prepareHouse(): Promise<void> {

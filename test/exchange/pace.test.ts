@@ -122,16 +122,16 @@ describe("a repository", () => {
       // What is sent without a stop comes in pieces larger than that.
       pace: { bytes: 1_000, ms: 1_500 },
     };
-    const repository = openRepository(
-      exchange,
-      async (opened, { changes }) => {
+    const nothing = async () => undefined;
+    const repository = openRepository(exchange, {
+      pushed: async (opened, changes) => {
         for await (const part of opened.parts()) taken += await lengthOf(part.cipher);
         await store.commit(changes);
       },
-      async () => undefined,
-      async () => undefined,
-      async () => undefined,
-    );
+      corrected: nothing,
+      related: nothing,
+      legacy: nothing,
+    });
     serving = await serve({ host: "127.0.0.1", port: 0 }, repository.resources, exchange, () => true);
     peer = peerOf(pki, serving.address.split(":")[1]);
   });
