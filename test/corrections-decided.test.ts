@@ -3,6 +3,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { mllpSource } from "../connectors/mllp/index.ts";
 import { readMsh } from "../formats/hl7.ts";
+import { nationalRoot } from "./fixtures/cda.ts";
 import { adtFor, cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
@@ -189,26 +190,37 @@ test("a report that HIS B may have got before it went down goes there with its c
   expect(got).toEqual(["MDM^T02", "MDM^T02", "MDM^T11"]);
 });
 
-test.each(["cancellation", "replacement"])(
-  "delivery.order: none: a %s waits for the report that is on the wire to HIS B",
-  async (what) => {
-    await exchange.close();
-    exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: port() }, (yaml) =>
-      yaml.replace("order: patient", "order: none").replace('connect: "127.0.0.1:${B_HIS', "connections: 2, $&"),
-    );
-    const { promise, resolve: answer } = Promise.withResolvers<void>();
-    silent = promise;
-    await sent("inflight");
-    const names = { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" };
-    await exchange.message(what === "cancellation" ? cancelFor("M2", "DOC1^HIS") : mdmFor(report("DECIDED.2"), names));
-    const b = exchange.admin("hospital-b");
-    const waits = async () => {
-      const { deliveries: lines } = await b.get<{ readonly deliveries: readonly Line[] }>("/journal");
-      return lines.some(({ reason }) => reason?.match(/^waits for .*, which goes first/));
-    };
-    await until("it waits", waits);
-    answer();
-    await until("both are there", () => got.length === 2);
-    expect(got).toEqual(["MDM^T02", what === "cancellation" ? "MDM^T11" : "MDM^T10"]);
-  },
-);
+/** A report in which the patient's own number stands first, or alone. */
+const reportOfNational = (extension: string): Uint8Array =>
+  Buffer.from(
+    Buffer.from(report(extension))
+      .toString("utf8")
+      .replace(/<id extension="0034567"[^>]*>/, `<id extension="${chen.national}" root="${nationalRoot}"/>`),
+  );
+
+test.each([
+  ["none", "cancellation", report],
+  ["none", "replacement", report],
+  ["patient", "replacement", reportOfNational],
+])("delivery.order: %s: a %s waits for the report that is on the wire to HIS B", async (order, what, reportAfter) => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: port() }, (yaml) =>
+    yaml.replace("order: patient", `order: ${order}`).replace('connect: "127.0.0.1:${B_HIS', "connections: 2, $&"),
+  );
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  silent = promise;
+  await sent("inflight");
+  const names = { controlId: "M2", event: "MDM^T10^MDM_T02", name: "DOC2^HIS", parent: "DOC1^HIS" };
+  await exchange.message(
+    what === "cancellation" ? cancelFor("M2", "DOC1^HIS") : mdmFor(reportAfter("DECIDED.2"), names),
+  );
+  const b = exchange.admin("hospital-b");
+  const waits = async () => {
+    const { deliveries: lines } = await b.get<{ readonly deliveries: readonly Line[] }>("/journal");
+    return lines.some(({ reason }) => reason?.match(/^waits for .*, which goes first/));
+  };
+  await until("it waits", waits);
+  answer();
+  await until("both are there", () => got.length === 2);
+  expect(got).toEqual(["MDM^T02", what === "cancellation" ? "MDM^T11" : "MDM^T10"]);
+});
