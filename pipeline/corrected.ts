@@ -71,21 +71,24 @@ export const isWithdrawn = ({ store }: Site, org: string, key: Token): boolean =
 export const isNotWithdrawn = ({ store }: Site, org: string, key: Token): Change =>
   store.messages.hasNotTaken(ledger, sealedBy(org, key));
 
-/** A HIS that has the document, or is getting it, gets the cancellation after it; what nobody has yet ends. */
+/** A HIS that has the document, or is getting it, gets the cancellation after it; what nobody has yet, or was given up before it was sent, ends. */
 function cancel(site: Site, record: StoredRecord): readonly Change[] {
   const { store } = site;
-  const deliveries = store.deliveries.list({ record: record.id, limit: maxDeliveries });
+  const all = store.deliveries.list({ record: record.id, limit: maxDeliveries });
   const reason = "cancelled by its author";
+  const isEnded = (delivery: Delivery): boolean =>
+    delivery.kind === "identify"
+      ? delivery.state !== "delivered" && delivery.state !== "discarded"
+      : isGivenUp(site, delivery);
+  const deliveries = all.filter((each) => !isEnded(each));
   return [
     store.records.mark(record.id, { code: cancelled, reason }),
     step(site, record.id, "open", "cancelled", { peer: record.author, code: cancelled }),
-    ...deliveries
-      .filter(({ kind, state }) => kind === "identify" && state !== "delivered" && state !== "discarded")
-      .flatMap(({ id, state }) => [
-        // One that ends ahead of this has begun what is to be cancelled, too.
-        store.deliveries.is(id, state),
-        store.deliveries.mark(id, { state: "discarded", code: cancelled, reason }),
-      ]),
+    ...all.filter(isEnded).flatMap(({ id, state }) => [
+      // One that ends ahead of this has begun what is to be cancelled, too.
+      store.deliveries.is(id, state),
+      store.deliveries.mark(id, { state: "discarded", code: cancelled, reason }),
+    ]),
     // Once a system, however often a person has sent it there.
     ...new Map(
       deliveries
@@ -134,17 +137,22 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
 export const cancelledBefore = (site: Site, { code }: StoredRecord, delivery: Delivery) =>
   code === cancelled && isUnsent(site, delivery) ? { code, reason: "its author has cancelled it" } : undefined;
 
-/** Whether no attempt to send a report, or its images, has reached its system, and no person had it go on who may know more. */
-function isUnsent({ store: { steps } }: Site, { id, record, destination, attempts, state }: Delivery): boolean {
-  if (attempts === 1) return true;
+/** Whether no attempt to send a report, or its images, has reached its system, before the one that begins now. */
+const isUnsent = (site: Site, delivery: Delivery): boolean =>
+  delivery.attempts === 1 || (delivery.state === "queued" && isUnreached(site, delivery));
+
+/** Whether a report is parked and was never sent. */
+const isGivenUp = (site: Site, delivery: Delivery): boolean =>
+  delivery.kind === "message" &&
+  delivery.state === "parked" &&
+  delivery.code === unreached &&
+  isUnreached(site, delivery);
+
+/** Whether all attempts found nobody, and no person had it go on who may know more. */
+function isUnreached({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean {
   const failed = steps.of([record ?? id]).filter(({ station, peer }) => station === "deliver" && peer === destination);
   const isDecided = steps.of([id]).length > 0;
-  return (
-    state === "queued" &&
-    !isDecided &&
-    failed.length > 0 &&
-    failed.every(({ code }) => code === unreached || code === null)
-  );
+  return !isDecided && failed.length > 0 && failed.every(({ code }) => code === unreached || code === null);
 }
 
 /** In the delivery ledger: what a system has the replacement of. */

@@ -1,5 +1,5 @@
 /** What becomes of a delivery whose attempt failed: decided from what is given, for the loop and for its simulation. */
-import { consequenceOf, type ErrorCode } from "../errors.ts";
+import { codeOf, consequenceOf, type ErrorCode, reasonOf } from "../errors.ts";
 import type { Delivery } from "../store/store.ts";
 import { inboundChannels } from "./channels.ts";
 import type { Config } from "./config.ts";
@@ -67,6 +67,17 @@ export function afterFailure(
   const pause = Math.min(retry.max, retry.first * 2 ** Math.min(attempts - 1, maxDoublings)) * (1 + random * jitter);
   if (!again) return { state: "parked", due: now };
   return { state: isAmbiguous ? "ambiguous" : "queued", due: now + pause };
+}
+
+/** What a failure is called: what may have arrived, and nobody was reached about since, is parked as that. */
+export function toldOf(
+  thrown: unknown,
+  { state: before }: Pick<Delivery, "state">,
+  after: Delivery["state"],
+): { readonly code: ErrorCode; readonly reason: string } {
+  const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
+  const isUnknown = before === "ambiguous" && after === "parked" && code === unreached;
+  return isUnknown ? { code: "PEER_AMBIGUOUS", reason: `it may have arrived, and since: ${reason}` } : { code, reason };
 }
 
 /** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */

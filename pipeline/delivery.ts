@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "../store/clock.ts";
 import type { Change, Delivery, Except, Id, Way } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
 import { openJumps } from "./clock-jumps.ts";
-import { afterFailure, longestWait, saysWhenSent, stationOf } from "./delivery-decisions.ts";
+import { afterFailure, longestWait, saysWhenSent, stationOf, toldOf } from "./delivery-decisions.ts";
 import { openMarks } from "./marks.ts";
 import { isPausing, openPauses } from "./pauses.ts";
 import { markedAhead, placesOf, refillAt } from "./places.ts";
@@ -225,15 +225,15 @@ export function openDeliveryLoop<T extends Together>(
     kind === "message" && config.own.systems[destination]?.mllp?.ambiguous === "hold";
 
   const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
-    const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
-    if (isPausing(code)) {
-      const began = pauses.ended(delivery.destination, code, clock.steady()) === "began";
+    const failure = codeOf(thrown);
+    if (isPausing(failure)) {
+      const began = pauses.ended(delivery.destination, failure, clock.steady()) === "began";
       return await rejected(delivery, thrown, began);
     }
-    const goesOn = resumed(delivery, code);
+    const goesOn = resumed(delivery, failure);
     const now = clock.now();
     const moment = { wall: now, steady: clock.steady() };
-    const { state, due } = afterFailure(delivery, code, {
+    const { state, due } = afterFailure(delivery, failure, {
       now,
       age: jumps.age(Date.parse(delivery.createdAt), moment),
       isClockOff: jumps.isOff(moment),
@@ -242,6 +242,7 @@ export function openDeliveryLoop<T extends Together>(
       random: clock.random(),
     });
     const again = state !== "parked";
+    const { code, reason } = toldOf(thrown, delivery, state);
     const { id, kind, channel, destination: peer, attempts: attemptNumber } = delivery;
     const fields = {
       channel,

@@ -173,6 +173,38 @@ test("a report that was tried while HIS B was down does not go there once it is 
   expect(got).toEqual([]);
 });
 
+const impatient = async (): Promise<void> => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: port() }, (yaml) => yaml.replace("for: 14d", "for: 3s"));
+};
+
+test("a report that is parked since HIS B was never reached does not go there once it is cancelled, nor does its cancellation", async () => {
+  await impatient();
+  await his.stop();
+  const { record } = await sent("parked");
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("cancelled", async () => (await deliveries(record)).every(({ state }) => state !== "parked"));
+  expect((await deliveries(record)).map(({ state, code }) => `${state} ${code}`)).toEqual(["discarded CANCELLED"]);
+});
+
+test("a report that HIS B may have got when this house ended, and that is parked, is cancelled there", async () => {
+  await impatient();
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  silent = promise;
+  const { record, message } = await sent("inflight");
+  await exchange.stop("hospital-b");
+  answer();
+  await his.stop();
+  await exchange.start("hospital-b");
+  await until("parked", async () => (await deliveries(record)).every(({ state }) => state === "parked"));
+  expect(await deliveries(record)).toMatchObject([{ id: message, code: "PEER_AMBIGUOUS" }]);
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("its cancellation waits", async () => (await deliveries(record)).length === 2);
+  await listen(Number(port()));
+  await until("told", () => got.length === 2);
+  expect(got).toEqual(["MDM^T02", "MDM^T11"]);
+});
+
 test("a report that HIS B may have got before it went down goes there with its cancellation", async () => {
   const { promise, resolve: answer } = Promise.withResolvers<void>();
   silent = promise;
