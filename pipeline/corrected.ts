@@ -79,7 +79,7 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
   const isEnded = (delivery: Delivery): boolean =>
     delivery.kind === "identify"
       ? delivery.state !== "delivered" && delivery.state !== "discarded"
-      : isGivenUp(site, delivery);
+      : isGivenUp(site, record, delivery);
   const deliveries = all.filter((each) => !isEnded(each));
   return [
     store.records.mark(record.id, { code: cancelled, reason }),
@@ -134,16 +134,26 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
 }
 
 /** Why a system does not get the images of a report any more: it was cancelled before any of them was sent there. */
-export const cancelledBefore = (site: Site, { code }: StoredRecord, delivery: Delivery) =>
-  code === cancelled && isUnsent(site, delivery) ? { code, reason: "its author has cancelled it" } : undefined;
+export const cancelledBefore = (site: Site, record: StoredRecord, delivery: Delivery) =>
+  record.code === cancelled && isUnsent(site, delivery) && !hasSome(site, record, delivery)
+    ? { code: cancelled, reason: "its author has cancelled it" }
+    : undefined;
+
+/** In the delivery ledger: an instance of a record that a system has taken. */
+export const instanceTaken = ({ id }: StoredRecord, sopInstanceUid: string): string => `${id} ${sopInstanceUid}`;
+
+const hasSome = ({ store }: Site, record: StoredRecord, { destination }: Delivery): boolean =>
+  ((record.entry as ReceivedFacts | null)?.instances ?? []).some(({ sopInstanceUid }) =>
+    store.messages.hasTaken(destination, instanceTaken(record, sopInstanceUid)),
+  );
 
 /** Whether no attempt to send a report, or its images, has reached its system, before the one that begins now. */
 const isUnsent = (site: Site, delivery: Delivery): boolean =>
   delivery.attempts === 1 || (delivery.state === "queued" && isUnreached(site, delivery));
 
-/** Whether a report is parked and was never sent. */
-const isGivenUp = (site: Site, delivery: Delivery): boolean =>
-  delivery.kind === "message" &&
+/** Whether a report, or its images, is parked and was never sent. */
+const isGivenUp = (site: Site, record: StoredRecord, delivery: Delivery): boolean =>
+  (delivery.kind === "message" || (delivery.kind === "study" && !hasSome(site, record, delivery))) &&
   delivery.state === "parked" &&
   delivery.code === unreached &&
   isUnreached(site, delivery);

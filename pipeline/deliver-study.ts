@@ -7,7 +7,7 @@ import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
 import type { Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { clearHead, clearPieces } from "./clear.ts";
-import { cancelledBefore } from "./corrected.ts";
+import { cancelledBefore, instanceTaken } from "./corrected.ts";
 import { channelOf, partOf, receivedOf, settled, succeed } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
@@ -26,7 +26,6 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
   if (!dicom?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no dicom.connect; add it or discard the delivery`);
   const started = performance.now();
-  const ledger = (sop: string) => `${record.id} ${sop}`;
   // A person asked for it again: what was taken before goes too.
   const isAgain = (delivery.payload as { again?: true } | null)?.again === true;
   const over = isAgain ? undefined : cancelledBefore(site, record, delivery);
@@ -35,7 +34,8 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     ({ n, sopInstanceUid }) => !isSuperseded(site, record.author, sopInstanceUid, partOf(record, n)),
   );
   const left = wanted.filter(
-    ({ sopInstanceUid }) => isAgain || !store.messages.hasTaken(delivery.destination, ledger(sopInstanceUid)),
+    ({ sopInstanceUid }) =>
+      isAgain || !store.messages.hasTaken(delivery.destination, instanceTaken(record, sopInstanceUid)),
   );
   const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
   const identity = dicomIdentity(site, rule, record, delivery);
@@ -45,7 +45,9 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     await sendInstances(site, delivery.destination, instances(site, record, some, identity), (item, answer) => {
       answers.set(answer, (answers.get(answer) ?? 0) + 1);
       bytes += item.size;
-      return store.commit([store.messages.took(delivery.destination, ledger(item.controlId), now().toISOString())]);
+      return store.commit([
+        store.messages.took(delivery.destination, instanceTaken(record, item.controlId), now().toISOString()),
+      ]);
     });
   };
   await send(left);

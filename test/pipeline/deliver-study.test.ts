@@ -1,4 +1,4 @@
-/** A study on its way to the PACS while the house's own disk is full: what the PACS has taken cannot be noted. */
+/** A study on its way to the PACS while the house's own disk is full, or its report is cancelled. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,25 +16,16 @@ import { wire } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { testPki } from "../sites.ts";
 
-test("fails as one that is tried again, and nothing else comes of it", async () => {
-  const unheard: unknown[] = [];
-  const hear = (thrown: unknown): void => void unheard.push(thrown);
-  process.on("unhandledRejection", hear);
+/** Hospital B alone, with a record of a study of so many pixels a side that goes to `pacs`. */
+async function withStudy(pacs: { readonly port: number }, size: number) {
   const folder = mkdtempSync(join(tmpdir(), "semrs-study-"));
-  const pacs = await scriptedPacs({
-    // By the second instance the house has tried to note the first, and has had its turns.
-    answer: async () => {
-      for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-      return 0;
-    },
-  });
   const env = { SITE: "hospital-b", PKI: await testPki(), DATA: folder, B_PACS: String(pacs.port) };
   const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), env);
   const { storageKey, tls } = loadKeys(config);
   const store = await openStore({ folder: config.own.data, key: storageKey, now: () => new Date() });
   const parts: { n: number; blob: string }[] = [];
   const instances: { n: number; sopInstanceUid: string }[] = [];
-  for (const [index, { bytes, sopInstanceUid }] of ctStudy({ instancesPerSeries: 2 }).entries()) {
+  for (const [index, { bytes, sopInstanceUid }] of ctStudy({ instancesPerSeries: 1, size }).entries()) {
     const { cipher, facts } = sealPart(wire(bytes, 65_536), "segments");
     const { name: blob, change } = await store.blobs.put(cipher, facts);
     await store.commit([change]);
@@ -48,16 +39,58 @@ test("fails as one that is tried again, and nothing else comes of it", async () 
   const signed = { manifest: new Uint8Array(), signature: new Uint8Array(), manifestSha256: "", key: "" };
   const whole = { ...record, ...signed, state: "open", entry: { instances } } as unknown as StoredRecord;
   await store.commit([store.records.add(whole)].flat());
-  const delivery = { ...of, kind: "study", destination: "pacs", record: of.id, payload: null, createdAt: at };
+  const rest = {
+    kind: "study",
+    destination: "pacs",
+    record: of.id,
+    payload: null,
+    createdAt: at,
+    attempts: 1,
+  } as const;
+  const delivery = { ...of, ...rest, id: store.newId(), state: "queued" } as unknown as Delivery;
+  const beside = { now: () => new Date(), log: () => undefined, signal: new AbortController().signal };
+  const site = { config, tls, store, ...beside } as unknown as Site;
+  return { site, delivery };
+}
+
+test("fails as one that is tried again, and nothing else comes of it", async () => {
+  const unheard: unknown[] = [];
+  const hear = (thrown: unknown): void => void unheard.push(thrown);
+  process.on("unhandledRejection", hear);
+  const pacs = await scriptedPacs({
+    // By the second instance the house has tried to note the first, and has had its turns.
+    answer: async () => {
+      for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      return 0;
+    },
+  });
+  const { site, delivery } = await withStudy(pacs, 32);
   const full = new Fault("STORE_FULL", "the disk is full; free space");
-  const site = {
-    ...{ config, tls, now: () => new Date(), log: () => undefined, signal: new AbortController().signal },
-    store: { ...store, commit: () => Promise.reject(full) },
-  } as unknown as Site;
-  await expect(deliverStudy(site, delivery as unknown as Delivery)).rejects.toBe(full);
-  expect(pacs.stored).toHaveLength(4);
+  const store = { ...site.store, commit: () => Promise.reject(full) };
+  await expect(deliverStudy({ ...site, store }, delivery)).rejects.toBe(full);
+  expect(pacs.stored).toHaveLength(2);
   expect(unheard).toEqual([]);
   process.off("unhandledRejection", hear);
+  await pacs.stop();
+  await site.store.close();
+});
+
+test("goes on where PACS B has some of it when its report is cancelled", async () => {
+  let isUp = false;
+  const pacs = await scriptedPacs({ after: ({ socket }) => void (isUp || socket.destroy()) });
+  const { site, delivery } = await withStudy(pacs, 2048);
+  const { store, config } = site;
+  Object.assign(config.own.systems.pacs?.dicom ?? {}, { associations: 1 });
+  const lost = { subject: delivery.record ?? "", station: "deliver", event: "deferred", peer: "pacs" };
+  await expect(deliverStudy(site, delivery)).rejects.toMatchObject({ code: "PEER_UNREACHABLE" });
+  expect(pacs.stored).toHaveLength(1);
+  await store.commit([
+    store.steps.add({ ...lost, at: delivery.createdAt, code: "PEER_UNREACHABLE" }),
+    store.records.mark(delivery.record ?? "", { code: "CANCELLED" }),
+  ]);
+  isUp = true;
+  expect(await deliverStudy(site, { ...delivery, attempts: 2 })).toMatchObject({ event: "delivered" });
+  expect(pacs.stored).toHaveLength(2);
   await pacs.stop();
   await store.close();
 });
