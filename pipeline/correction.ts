@@ -7,8 +7,9 @@ import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, ItemState, StoredRecord, Token } from "../store/store.ts";
 import { isCancelled, meeting, remembered } from "./cancellations.ts";
+import type { Sent } from "./delivery.ts";
 import type { Notice } from "./notices.ts";
-import { newDelivery } from "./route.ts";
+import { newDelivery, push } from "./route.ts";
 import type { Sealed } from "./seal.ts";
 import { type Site, step } from "./site.ts";
 import type { DocumentFacts } from "./validate.ts";
@@ -114,11 +115,11 @@ function endedPushes({ store: { deliveries } }: Site, pushes: readonly Delivery[
   ];
 }
 
-/** Houses that were told, or will be, that a record replaces another. */
-const noticesOf = ({ store }: Site, record: Id): readonly string[] =>
+/** Houses that were told, or will be, that a record replaces another; with `push`, or that are pushed it. */
+const noticesOf = ({ store }: Site, record: Id, besides?: "push"): readonly string[] =>
   store.deliveries
     .list({ record, limit: maxDeliveries })
-    .filter(({ kind, payload }) => kind === "notify" && (payload as Notice).action === "replace")
+    .filter(({ kind, payload }) => kind === besides || (kind === "notify" && (payload as Notice).action === "replace"))
     .map(({ destination }) => destination);
 
 /** Documents of this house that replace another one of it. */
@@ -130,15 +131,28 @@ export const replacesJoin = (key: Token): string => `replaces:${key}`;
 
 /** A house is about to be handed a document that was replaced since it asked: it is told of that as well, before it gets anything. */
 export async function tellReplacedSince(site: Site, key: Token): Promise<void> {
-  const missing = replacing(site, key).flatMap(({ record: id, facts }) => {
-    const record = id === null ? undefined : site.store.records.find(id);
-    if (id === null || record?.code !== null || !isForRegistry(site, record)) return [];
-    return replacementNotices(site, id, (facts as DocumentFacts).entry, noticesOf(site, id));
-  });
+  const missing = replacedSince(site, key, (org, id) => noticesOf(site, id).includes(org));
   if (missing.length === 0) return;
   await site.store.commit(missing);
   site.wake();
 }
+
+/** A push; of what was replaced before it began, its house is told where it is not pushed what replaces it as well. */
+export async function pushTold(site: Site, delivery: Delivery): Promise<Sent> {
+  const { destination, record } = delivery;
+  const sent = await push(site, delivery);
+  const key = sent.ended || record === null ? undefined : site.store.records.find(record)?.key;
+  if (key === undefined) return sent;
+  const isTold = (org: string, id: Id): boolean => org !== destination || noticesOf(site, id, "push").includes(org);
+  return { ...sent, changes: [...sent.changes, ...replacedSince(site, key, isTold)] };
+}
+
+const replacedSince = (site: Site, key: Token, isTold: (org: string, by: Id) => boolean): readonly Change[] =>
+  replacing(site, key).flatMap(({ record: id, facts }) => {
+    const record = id === null ? undefined : site.store.records.find(id);
+    if (id === null || record?.code !== null || !isForRegistry(site, record)) return [];
+    return replacementNotices(site, id, (facts as DocumentFacts).entry, (org) => isTold(org, id));
+  });
 
 /** A cancellation that was judged beside its report: that is not sealed. */
 export async function endIfCancelled(site: Site, { id, key, joins }: Item): Promise<boolean> {
@@ -160,8 +174,8 @@ const replacementNotices = (
   site: Site,
   id: Id,
   entry: DocumentEntry,
-  told: readonly string[] = [],
-): readonly Change[] => replacedBy(site, entry).flatMap((old) => notices(site, "replace", old, id, told));
+  isTold?: (org: string) => boolean,
+): readonly Change[] => replacedBy(site, entry).flatMap((old) => notices(site, "replace", old, id, isTold));
 
 const replacedBy = ({ store }: Site, { relatedDocuments }: DocumentEntry): readonly StoredRecord[] =>
   relatedDocuments
@@ -192,7 +206,7 @@ function notices(
   action: Notice["action"],
   of: StoredRecord,
   record: Id,
-  told: readonly string[] = [],
+  isTold = (_org: string): boolean => false,
 ): readonly Change[] {
   const { store, config } = site;
   const released = store.steps.peers(of.id, "released");
@@ -204,7 +218,7 @@ function notices(
     .filter(({ attempts }) => attempts > 0)
     .map(({ destination }) => destination);
   const houses = [...new Set([...released, ...receipted, ...tried])].filter(
-    (org) => org !== "" && org !== config.site && !told.includes(org),
+    (org) => org !== "" && org !== config.site && !isTold(org),
   );
   const payload: Notice = { action, uniqueId: (of.entry as DocumentEntry).uniqueId, manifestSha256: of.manifestSha256 };
   return houses.map((org) =>

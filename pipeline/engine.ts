@@ -8,7 +8,7 @@ import type { Delivery } from "../store/store.ts";
 import { type Admin, openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
-import { endIfCancelled, noticesWith } from "./correction.ts";
+import { endIfCancelled, noticesWith, pushTold } from "./correction.ts";
 import { deliverMessage, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
@@ -28,7 +28,7 @@ import { openRecall } from "./recall.ts";
 import { openReconciler } from "./reconcile.ts";
 import { type Reloaded, reload } from "./reload.ts";
 import { openRetention } from "./retention.ts";
-import { type Provide, push, registerAll, routeSealed } from "./route.ts";
+import { type Provide, registerAll, routeSealed } from "./route.ts";
 import { sealRecord } from "./seal.ts";
 import { sealAnew } from "./seal-anew.ts";
 import { pass, type Site } from "./site.ts";
@@ -36,7 +36,7 @@ import { type Assembled, openWaitingRoom } from "./waiting-room.ts";
 
 const sends: Readonly<Record<Exclude<Delivery["kind"], "register">, Send>> = {
   change,
-  push,
+  push: pushTold,
   notify,
   fetch: query,
   retrieve,
