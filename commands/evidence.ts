@@ -1,8 +1,9 @@
 /** `semrs evidence`: what proves who sent what to whom when, in a folder that anybody verifies with OpenSSL alone. */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../errors.ts";
+import { makeFolderSync } from "../folder.ts";
 import type { EvidenceFiles } from "../pipeline/evidence.ts";
 import { adminOf, type Where } from "./admin-client.ts";
 import { guarded, print } from "./exit.ts";
@@ -35,7 +36,7 @@ async function exportEvidence(id: string, flags: Flags): Promise<void> {
   const folder = flags.out ?? `evidence-${record}`;
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new Fault("QUERY_INVALID", `${folder} is not empty; name another folder with --out`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolderSync(folder, 0o700);
   for (const [name, octets] of Object.entries(files)) {
     // A house's name may come from a receipt: no file is written anywhere else.
     if (!/^[\p{L}\p{N}_.-]+$/u.test(name))

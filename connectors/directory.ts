@@ -1,10 +1,11 @@
 /** Directory: a source that takes finished files, and a destination that leaves whole ones. Nobody ever sees half a file. */
 import { createHash } from "node:crypto";
 import { constants, type Stats } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { lstat, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { codeOf, type ErrorCode, Fault, hasNoRoom, reasonOf } from "../errors.ts";
+import { makeFolder } from "../folder.ts";
 import type { Context, Deliver, Destination, Item, Source, Verdict } from "./connector.ts";
 import { seconds } from "./wire.ts";
 
@@ -33,7 +34,7 @@ export const directorySource: Source<typeof sourceOptions> = {
   options: sourceOptions,
   example: "directory: { path: incoming, mediaType: application/hl7-v2 }",
   listen: async (settings, deliver, context) => {
-    for (const place of places) await mkdir(join(settings.path, place), { recursive: true });
+    for (const place of places) await makeFolder(join(settings.path, place));
     const sizes = new Map<string, number>();
     let skipped = 0;
     let isWaiting = false;
@@ -148,7 +149,7 @@ export const directoryDestination: Destination<typeof destinationOptions> = {
   send: async ({ path }, items, report) => {
     for await (const item of items) {
       try {
-        await mkdir(path, { recursive: true });
+        await makeFolder(path);
         await leave(path, item);
       } catch (cause) {
         if (hasNoRoom(cause)) throw new Fault("PEER_BUSY", `${path} is full; free space`, { cause });

@@ -4,13 +4,14 @@
  * without the network.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import { type Crl, readCrl } from "../envelope/crl.ts";
 import { revokedAt, type Trust } from "../envelope/index.ts";
 import { codeOf, Fault, hasNoRoom, reasonOf } from "../errors.ts";
+import { makeFolderSync } from "../folder.ts";
 import type { Log } from "../log.ts";
 import { writeDurably } from "../store/durable.ts";
 
@@ -181,7 +182,7 @@ const fileOf = (url: string, folder: string): string =>
   join(folder, `${createHash("sha256").update(url).digest("hex").slice(0, 32)}.crl`);
 
 function keep(url: string, folder: string, lists: readonly Uint8Array[]): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolderSync(folder, 0o700);
   const text = JSON.stringify(lists.map((list) => Buffer.from(list).toString("base64")));
   writeDurably(fileOf(url, folder), text, 0o600);
 }

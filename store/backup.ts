@@ -24,6 +24,7 @@ import {
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
+import { makeFolderSync } from "../folder.ts";
 import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
 import { isFull, isUnreadable } from "./disk-errors.ts";
 import { writeDurably } from "./durable.ts";
@@ -160,7 +161,7 @@ function inOneStep<T>(target: string, fill: (partial: string) => T): T {
     throw new Fault("CONFIG_INVALID", `${target} is not empty; move it away, or name a folder that is not there yet`);
   const partial = isThere ? join(target, ".partial") : `${target}.partial`;
   rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  makeFolderSync(partial, 0o700);
   try {
     const made = fill(partial);
     for (const folder of foldersOf(partial)) sync(folder);

@@ -30,14 +30,15 @@ const layerOf = (file: string): string => (file.includes("/") ? (file.split("/")
 
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   "errors.ts": [],
+  "folder.ts": [],
   "log.ts": [],
   "memory.ts": [],
   "tls.ts": [],
   envelope: ["errors.ts", "memory.ts"],
   formats: ["errors.ts", "memory.ts"],
-  store: ["errors.ts", "memory.ts"],
-  connectors: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats"],
-  exchange: ["errors.ts", "log.ts", "memory.ts", "tls.ts", "formats", "envelope", "store"],
+  store: ["errors.ts", "folder.ts", "memory.ts"],
+  connectors: ["errors.ts", "folder.ts", "log.ts", "memory.ts", "tls.ts", "formats"],
+  exchange: ["errors.ts", "folder.ts", "log.ts", "memory.ts", "tls.ts", "formats", "envelope", "store"],
   pipeline: ["errors.ts", "log.ts", "memory.ts", "connectors", "formats", "envelope", "store"],
 };
 

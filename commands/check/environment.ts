@@ -1,7 +1,7 @@
 /** The machine a site will run on: its keys and certificates, its partners' certificates, revocation lists, folders, ports. */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { once } from "node:events";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { type Certificate, pemToDer, readCertificate } from "../../envelope/certificate.ts";
@@ -15,6 +15,7 @@ import { type Finding, type FindingCode, severityOf } from "../../pipeline/confi
 import { expiryOf } from "../../pipeline/expiry.ts";
 import { legacyPurposes, purposes, speaksLegacy } from "../../pipeline/identity.ts";
 import type { Check } from "../../pipeline/readiness.ts";
+import { openFolder } from "../../store/permitted.ts";
 import { adminUrl } from "../admin-client.ts";
 import { doorsOf } from "./firewall.ts";
 
@@ -242,10 +243,9 @@ function* named({ file, own }: Config): Generator<Finding> {
 
 function* folder({ own }: Config): Generator<Finding> {
   try {
-    mkdirSync(own.data, { recursive: true, mode: 0o700 });
-    accessSync(own.data, constants.W_OK | constants.R_OK);
+    openFolder(own.data);
   } catch (thrown) {
-    yield finding(own.data, "DATA_UNWRITABLE", (thrown as { code?: string }).code ?? "cannot be written");
+    yield finding(own.data, "DATA_UNWRITABLE", reasonOf(thrown).replace(`${own.data} `, ""));
     return;
   }
   if ((statSync(own.data).mode & othersMay) !== 0) yield finding(own.data, "DATA_MODE", "chmod 700");

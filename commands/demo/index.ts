@@ -1,8 +1,9 @@
 /** `semrs demo`: three sites on this machine, a throw-away PKI, and records that travel from HIS A and PACS A to HIS B and PACS B. */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { openAdminClient } from "../admin-client.ts";
 import { exitOf, exits, guarded, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
@@ -161,7 +162,7 @@ function freshFolder(folder: string): string {
     );
   }
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolderSync(folder, 0o700);
   writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
   return folder;
 }

@@ -1,7 +1,7 @@
 /** `semrs open`: an envelope from a file or pipe, verified to its last octet, into a folder; nothing at all when it is refused. */
 
 import { randomUUID } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import {
@@ -19,6 +19,7 @@ import {
   type Spool,
 } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { guarded, print, say } from "../exit.ts";
 import { collect } from "../options.ts";
 import { writeFileOf } from "./files.ts";
@@ -170,7 +171,7 @@ type Put = (name: string, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 /** All files, in a folder that gets its name only when the last one is verified. */
 async function writtenTo(out: string, work: (put: Put) => Promise<void>): Promise<readonly string[]> {
   const temporary = join(dirname(out), `.${process.pid}.${randomUUID()}.partial`);
-  mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  makeFolderSync(temporary, 0o700);
   const names: string[] = [];
   try {
     await work(async (name, body) => {

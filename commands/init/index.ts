@@ -1,8 +1,9 @@
 /** `semrs init`: a folder from which one house runs: configuration, keys and requests, environment, service, a first test. */
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { name as siteName } from "../../pipeline/config-values.ts";
 import { guarded, print, say } from "../exit.ts";
 import { initAuthority } from "../pki/authority.ts";
@@ -43,6 +44,8 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
       "CONFIG_INVALID",
       `"${site}": a name is lower-case letters, digits and hyphens, for example hospital-a`,
     );
+  // An unset variable of a script, not the folder that it happens to be in.
+  if (folder === "") throw new Fault("QUERY_INVALID", "--folder is empty; name a folder, or . for this one");
   const at = (path: string): string => join(folder, path);
   const files = {
     "channels.yaml": channels(site),
@@ -54,7 +57,7 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
   if (taken.length > 0)
     throw new Fault("CONFIG_INVALID", `${taken.join(", ")} exists; move it away, or give --folder another place`);
   for (const [path, text] of Object.entries(files)) put(at(path), text);
-  mkdirSync(at("samples"), { recursive: true });
+  makeFolderSync(at("samples"));
   copyFileSync(sample, at("samples/report.hl7"));
   print(at("samples/report.hl7"));
   copyFileSync(editorSchema, at("channels.schema.json"));
@@ -71,7 +74,7 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
 }
 
 function put(file: string, text: string): void {
-  mkdirSync(dirname(file), { recursive: true });
+  makeFolderSync(dirname(file));
   writeFileSync(file, text, { flag: "wx", mode: 0o644 });
   print(file);
 }

@@ -1,8 +1,9 @@
 /** `semrs log`: the registry's log of what it has registered, changed and refused; whole or not, and its signed checkpoints. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { checkpointsHeld } from "../../store/audit-check.ts";
 import { type VerifyFlags, verifyLog } from "../audit/verify.ts";
@@ -43,7 +44,7 @@ function writeCheckpoints({ config: file, out, after }: CheckpointFlags): void {
   if (!/^-?\d{1,15}$/.test(after)) throw new Fault("QUERY_INVALID", `${after} is no number of an entry`);
   const { own, site } = loadConfig(file, process.env);
   const kept = checkpointsHeld(own.data, Number(after));
-  mkdirSync(out, { recursive: true });
+  makeFolderSync(out);
   for (const { seq, signed } of kept) keepElsewhere(join(out, `${site}-${seq}.p7m`), signed);
   print(`${kept.length} checkpoints in ${out}, the last of entry ${kept.at(-1)?.seq ?? 0}`);
 }

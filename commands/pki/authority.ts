@@ -1,11 +1,12 @@
 /** A small certification authority for a demo, a test or an exchange of one's own: CA, certificates and keys for sites, revocation. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
 import { type Issuer, issueCertificate, issueCrl } from "../../envelope/issue.ts";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { legacyPurposes, purposes } from "../../pipeline/identity.ts";
 
 export type PkiOptions = {
@@ -46,13 +47,13 @@ export async function initPki(
   sites: readonly string[],
   { now, rsa = false, legacy = false, days = defaultDays }: PkiOptions,
 ): Promise<void> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolderSync(folder, 0o700);
   const notBefore = new Date(now.getTime() - 5 * 60_000);
   const ca = authority(folder, notBefore, authorityEnd(now, days));
   const notAfter = endUnder(ca, now, days);
   for (const site of sites) {
     const place = join(folder, site);
-    mkdirSync(place, { recursive: true, mode: 0o700 });
+    makeFolderSync(place, 0o700);
     for (const name of legacy ? keyNames : purposes) {
       const profile = profileFor(name);
       const key = newKey(isRsa(name, rsa));

@@ -1,8 +1,9 @@
 /** Certificates on their way to a partner and from one: one PEM file, and fingerprints to be read out by telephone. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { purposes } from "../../pipeline/identity.ts";
 import { organizationIn } from "../envelope/keys.ts";
 
@@ -66,7 +67,7 @@ export function trustBundle(
   for (const purpose of purposes)
     if (!found.has(purpose))
       throw new Fault("CONFIG_INVALID", `the bundle has no certificate to ${purpose}; ask ${name} to export it again`);
-  mkdirSync(place, { recursive: true, mode: 0o755 });
+  makeFolderSync(place, 0o755);
   const files = legacy ? old : modern;
   const others: string[] = [];
   const written = [...found].map(([purpose, ders]) =>

@@ -1,6 +1,6 @@
 /** Certificate requests of a site, and the certificates that a CA issues for them. */
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { InvalidArgumentError } from "commander";
@@ -8,6 +8,7 @@ import { derToPem, pemToDer } from "../../envelope/certificate.ts";
 import { issueCertificate } from "../../envelope/issue.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
+import { makeFolderSync } from "../../folder.ts";
 import { purposes } from "../../pipeline/identity.ts";
 import {
   endUnder,
@@ -32,7 +33,7 @@ export function makeRequests(
     hosts,
   }: { readonly rsa: boolean; readonly legacy?: boolean; readonly hosts: readonly string[] },
 ): readonly string[] {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolderSync(folder, 0o700);
   const files = (legacy ? keyNames : purposes).map((name) => {
     const keyFile = join(folder, `${name}.key`);
     if (!existsSync(keyFile)) writeKey(keyFile, newKey(isRsa(name, rsa)));
