@@ -1,5 +1,4 @@
 /** `semrs erase`: a patient's keys, and with them what was sealed under them at this site. */
-import { text } from "node:stream/consumers";
 import { Command } from "commander";
 import type { Erasure } from "../pipeline/erasure.ts";
 import { adminOf } from "./admin-client.ts";
@@ -25,7 +24,7 @@ export const eraseCommand = (): Command =>
 async function erase({ reason, yes = false, json, ...flags }: Flags): Promise<void> {
   const body = { patientIds: await patientIdsOf(flags), reason, confirmed: yes };
   // A long audit log is counted for longer than a question may take.
-  const erased = JSON.parse(await text(await adminOf(flags).download("/erasures", body))) as Erasure;
+  const erased = await adminOf(flags).post<Erasure>("/erasures", body, 0);
   if (json) return print(JSON.stringify(erased));
   const { isErased, keys, entries, auditEntries } = erased;
   print(

@@ -14,9 +14,8 @@ import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
 import { expiryOf } from "../../pipeline/expiry.ts";
 import { legacyPurposes, purposes, speaksLegacy } from "../../pipeline/identity.ts";
-import type { Check } from "../../pipeline/readiness.ts";
 import { openFolder } from "../../store/permitted.ts";
-import { adminUrl } from "../admin-client.ts";
+import { readinessAt } from "../admin-client.ts";
 import { doorsOf } from "./firewall.ts";
 
 const dayMs = 24 * 3600 * 1000;
@@ -253,11 +252,9 @@ function* folder({ own }: Config): Generator<Finding> {
 
 /** A port that is taken may be the site's own, running. */
 async function listeners(config: Config): Promise<readonly Finding[]> {
-  const told = await fetch(`${adminUrl(config.own.admin)}/health/ready`, { signal: AbortSignal.timeout(1_000) })
-    .then(async (response) => (await response.json()) as { checks: readonly Check[] })
-    .catch(() => undefined);
-  if (told)
-    return told.checks
+  const checks = await readinessAt(config.own.admin, 1_000);
+  if (checks)
+    return checks
       .filter(({ check, state }) => state === "warn" && /^(channel|system) /.test(check))
       .map(({ check, says }) => finding(`${config.site} ${check}`, "STOPPED", says));
   const findings: Finding[] = [];

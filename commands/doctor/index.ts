@@ -4,8 +4,8 @@ import { reasonOf } from "../../errors.ts";
 import { type Config, readConfig } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, meaningOf } from "../../pipeline/config-findings.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
-import type { Check, CheckState } from "../../pipeline/readiness.ts";
-import { adminUrl } from "../admin-client.ts";
+import type { CheckState } from "../../pipeline/readiness.ts";
+import { readinessAt } from "../admin-client.ts";
 import { checkEnvironment } from "../check/environment.ts";
 import { checkPeers } from "../check/peers.ts";
 import { exits, guarded, print, say } from "../exit.ts";
@@ -129,15 +129,9 @@ const askMs = 10_000;
 /** What the site says of itself, if it runs. */
 async function running({ own: { admin } }: Config): Promise<readonly Diagnosis[]> {
   const check = "running site";
-  try {
-    const response = await fetch(`${adminUrl(admin)}/health/ready`, {
-      signal: AbortSignal.timeout(askMs),
-    });
-    const { checks } = (await response.json()) as { checks: readonly Check[] };
-    return checks.map((each) => ({ ...each, check: `${check}, ${each.check}` }));
-  } catch {
-    return [{ check, state: "warn", says: "does not answer on its admin port", next: "Start it: semrs run." }];
-  }
+  const checks = await readinessAt(admin, askMs);
+  if (checks) return checks.map((each) => ({ ...each, check: `${check}, ${each.check}` }));
+  return [{ check, state: "warn", says: "does not answer on its admin port", next: "Start it: semrs run." }];
 }
 
 const lines = ({ state, check, says, next }: Diagnosis): readonly string[] => [
