@@ -16,12 +16,13 @@ import {
   readdirSync,
   readFileSync,
   readSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
   truncateSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Fault } from "../errors.ts";
 import { makeFolderSync } from "../folder.ts";
@@ -51,6 +52,7 @@ const chunkBytes = 1024 * 1024;
 /** Writes a backup into a folder that is not there yet. CONFIG_INVALID when it is, STORE_DAMAGED or STORE_FULL on the way. */
 export function backUp(data: string, target: string, site: string, at: Date): Backup {
   if (!existsSync(join(data, files.index))) throw new Fault("CONFIG_INVALID", `${data} holds no store yet`);
+  checkApart(data, target);
   return inOneStep(target, (partial) => {
     const [index, journal] = [join(partial, files.index), join(partial, files.journal)];
     const source = new DatabaseSync(join(data, files.index));
@@ -88,6 +90,7 @@ export function backUp(data: string, target: string, site: string, at: Date): Ba
 /** Makes a data folder of a backup. CONFIG_INVALID where one is already or the key is another's, STORE_DAMAGED when index or journal have changed. */
 export function restore(from: string, data: string, key: Uint8Array): Backup {
   const backup = readBackup(from);
+  checkApart(from, data);
   for (const part of ["index", "journal"] as const)
     if (digestOf(join(from, files[part])) !== backup.sha256[part])
       throw new Fault("STORE_DAMAGED", `${join(from, files[part])} has changed since the backup; take another one`);
@@ -102,6 +105,17 @@ export function restore(from: string, data: string, key: Uint8Array): Backup {
     return backup;
   });
 }
+
+/** Before anything is made: a copy within what it is of is lost with it, and its files are nobody's there. */
+function checkApart(original: string, copied: string): void {
+  const [first = ""] = relative(realpathSync(original), placeOf(copied)).split(sep);
+  if (first !== "..")
+    throw new Fault("CONFIG_INVALID", `${copied} lies in ${original}; name a folder elsewhere, on another disk`);
+}
+
+/** Where a folder is, or would be made, past all links. */
+const placeOf = (path: string): string =>
+  existsSync(path) ? realpathSync(path) : join(placeOf(dirname(path)), basename(path));
 
 /** Before anything is made: a folder that is there would be in the way of the next attempt, with the right key. */
 function checkKeyOf(index: string, key: Uint8Array, from: string): void {

@@ -76,6 +76,29 @@ test("a backup under load, restored elsewhere, verifies, starts ready, and has a
   expect(await house.end("SIGTERM")).toBe(0);
 });
 
+test("a copy within what it is of is refused before anything is written, by whichever name", async () => {
+  const home = await makeHome();
+  house = await startHouse(home);
+  const [link, backup] = [join(home.folder, "link"), join(home.folder, "backup")];
+  symlinkSync(home.data, link);
+  expect(await run(home, "backup", backup)).toMatchObject({ exit: 0 });
+  const before = (folder: string): readonly string[] => readdirSync(folder, { recursive: true, encoding: "utf8" });
+  const [data, copied] = [before(home.data), before(backup)];
+  for (const target of [home.data, link, join(home.data, "b"), join(link, "b"), join(home.data, "blobs", "x", "y")])
+    expect(await run(home, "backup", target), target).toMatchObject({
+      exit: 78,
+      err: `semrs backup: ${target} lies in ${home.data}; name a folder elsewhere, on another disk\n`,
+    });
+  expect(before(home.data)).toEqual(data);
+  const inside = { ...home, env: { ...home.env, DATA: join(backup, "data") } };
+  expect(await run(inside, "restore", backup)).toMatchObject({
+    exit: 78,
+    err: `semrs restore: ${inside.env.DATA} lies in ${backup}; name a folder elsewhere, on another disk\n`,
+  });
+  expect(before(backup)).toEqual(copied);
+  expect(await house.end("SIGTERM")).toBe(0);
+});
+
 test("what is there is not overwritten; a backup that has changed is refused or its damage named; nothing is left half made", async () => {
   const home = await makeHome();
   house = await startHouse(home);
