@@ -145,7 +145,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
   const partners = new Map(keys.identity.partners);
   const known = { ...keys.identity, partners };
   const identity = Object.defineProperty(known, "trust", { get: revocation.trust, enumerable: true });
-  const store = await openStore({ folder: config.own.data, key: keys.storageKey, now, ...sizes }).catch(
+  const house = { name: config.site, formerly: config.own.formerly };
+  const store = await openStore({ folder: config.own.data, key: keys.storageKey, house, now, ...sizes }).catch(
     async (thrown: unknown) => {
       await revocation.stop();
       throw thrown;

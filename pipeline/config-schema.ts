@@ -37,6 +37,9 @@ const audit = z
 
 const site = z.strictObject({
   data: z.string().min(1).describe("Data folder of the site; everything in it is sealed."),
+  formerly: name
+    .optional()
+    .describe("How the house was called before: its data folder, which is of that name, goes on under the new one."),
   keys: z
     .string()
     .min(1)

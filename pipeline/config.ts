@@ -53,6 +53,7 @@ export type Config = {
   readonly own: {
     readonly keys: string;
     readonly data: string;
+    readonly formerly: string | undefined;
     readonly admin: Address;
     /** Octets. */
     readonly disk: Site["disk"];
@@ -185,6 +186,7 @@ function resolved(
     own: {
       keys: absolute(own.keys ?? `pki/${file.site}`),
       data: absolute(own.data),
+      formerly: own.formerly,
       admin: own.admin.listen,
       disk: own.disk,
       alerts: own.alerts,

@@ -20,6 +20,7 @@ import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
 import { openMessages } from "./messages.ts";
+import { type House, ownedBy } from "./owner.ts";
 import { openPatientKeys } from "./patient-keys.ts";
 import { openPatterns, type Patterns } from "./patterns.ts";
 import { openFolder } from "./permitted.ts";
@@ -42,6 +43,8 @@ export type StoreOptions = {
   readonly folder: string;
   /** 32 octets from outside the data folder. */
   readonly key: Uint8Array;
+  /** Whose folder it is: asked of a house that begins to work in it. */
+  readonly house?: House;
   readonly now: () => Date;
   /** The disk reserve: with less than this free, nothing more is accepted. */
   readonly minFreeBytes?: number;
@@ -56,6 +59,7 @@ const checkText = "semrs";
 export async function openStore({
   folder,
   key,
+  house,
   now,
   minFreeBytes = defaultMinFreeBytes,
   ballastBytes = 0,
@@ -78,7 +82,8 @@ export async function openStore({
     const database = db;
     const sealed = (): Uint8Array => keys.seal("meta\0key\0value", Buffer.from(checkText));
     const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];
-    await database.commit([...first, ...afterStart(arrivals)]);
+    const owned = house ? ownedBy(house, database, keys, folder) : [];
+    await database.commit([...first, ...owned, ...afterStart(arrivals)]);
     return {
       commit: async (changes, ...more) => {
         await database.commit(changes, ...more);
