@@ -18,8 +18,10 @@ export async function takeProof(exchange: Exchange, opened: AnyOpened): Promise<
     partner: (sha256) => ownerOf(identity, sha256),
   });
   const houses = [org, ...(identity.partners.get(org)?.relays ?? [])];
+  // Looked up first: the store's writer is a thread of its own, and may commit the answer to a push between two looks.
+  const isPushed = org === opened.org && isBeingPushed(store, receipt, houses);
   const record = receipted(store, receipt, houses);
-  if (!record && org === opened.org && isBeingPushed(store, receipt, houses))
+  if (!record && isPushed)
     throw new Fault("PEER_BUSY", "the answer to the push that this proves is not here yet; send it again");
   if (org !== opened.org || !record || receipt.verdict !== "delivered") {
     throw new Fault("NOT_PERMITTED", "a receipt counts only from the one who was answered, for a record of ours");
