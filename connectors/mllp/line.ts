@@ -16,7 +16,10 @@ export type Line = {
   /** While nobody uses it: it keeps no process alive, and `ended` is told when the peer closes it. */
   rest(ended: () => void): void;
   use(): void;
+  /** Once all that was written is sent. */
   close(): void;
+  /** At once: what the peer has not taken of it by then does not come later, when it was sent again. */
+  cut(): void;
 };
 
 /** Takes a connected socket over. */
@@ -79,5 +82,6 @@ export function openLine(socket: Socket): Line {
       socket.ref();
     },
     close,
+    cut: () => void socket.destroy(),
   };
 }

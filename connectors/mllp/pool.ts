@@ -49,7 +49,8 @@ export function openPool(
       if (isSound && !isClosed && keepMs > 0 && line.isOpen()) {
         resting.set(line, setTimeout(() => drop(line), keepMs).unref());
         line.rest(() => drop(line));
-      } else line.close();
+      } else if (isSound) line.close();
+      else line.cut();
       leave();
     },
     close: () => {
