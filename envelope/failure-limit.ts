@@ -16,7 +16,8 @@ export function failureLimit(most = 20, windowMs = hourMs): FailureLimit {
   return {
     attempt: (peer, now) => {
       const since = now.getTime() - windowMs;
-      const recent = (attempts.get(peer) ?? []).filter(({ at }) => at > since);
+      // One of later than now was made while this clock was ahead.
+      const recent = (attempts.get(peer) ?? []).filter(({ at }) => at > since && at <= now.getTime());
       if (recent.length >= most) return undefined;
       const own = { at: now.getTime() };
       attempts.set(peer, [...recent, own]);

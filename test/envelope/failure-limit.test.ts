@@ -36,3 +36,13 @@ test("attempts at the same time are limited before any of them has failed", () =
   const attempts = Array.from({ length: 10 }, () => limit.attempt("a", now));
   expect(attempts.filter((attempt) => attempt !== undefined)).toHaveLength(4);
 });
+
+test("failures while this clock was ahead do not count once it is set right: a peer would be refused until then", () => {
+  const limit = failureLimit(2);
+  const [one, other] = [limit.attempt("a", later(365 * 24 * hour)), limit.attempt("a", later(365 * 24 * hour))];
+  expect([one, other]).not.toContain(undefined);
+  expect(limit.attempt("a", later(365 * 24 * hour))).toBeUndefined();
+  expect(limit.attempt("a", now)).toBeDefined();
+  expect(limit.attempt("a", now)).toBeDefined();
+  expect(limit.attempt("a", now)).toBeUndefined();
+});
