@@ -60,7 +60,8 @@ export function openDeliveryLoop<T extends Together>(
     if (isStopped) return;
     callOff();
     const [now, steady] = [clock.now(), clock.steady()];
-    if (jumps.look({ wall: now, steady }) < 0) setRight();
+    const by = jumps.look({ wall: now, steady });
+    if (by < 0) setRight(-by);
     const free = (destination: string): number =>
       pauses.limit(destination, placesOf(config, destination), steady) - (load.get(destination) ?? 0);
     const shut = shutAt(config, now);
@@ -94,10 +95,10 @@ export function openDeliveryLoop<T extends Together>(
     if (waits.length > 0) callOff = clock.after(Math.min(...waits, maxSleepMs), wake);
   };
 
-  /** The clock was wrong, perhaps while no process ran: what was put off by it until years from now goes on. */
-  const setRight = (): void => {
+  /** The clock was ahead, by `back` or while no process ran: what was put off by it waits no longer than it would have. */
+  const setRight = (back = 0): void => {
     const now = clock.now();
-    const nearer = store.deliveries.nearer(now, now + longestWait(config));
+    const nearer = store.deliveries.nearer(now, now + longestWait(config), back);
     void store.commit([nearer]).then(
       () => wake(),
       () => log("deliver.unmarked", { code: "STORE_FULL" }, "error"),

@@ -126,11 +126,13 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           JSON.stringify(ids),
         )
         .map((row) => text(row, "id")),
-    nearer: (now, latest) =>
+    nearer: (now, latest, back) =>
       change(
-        "UPDATE delivery SET due = ? WHERE state IN ('queued', 'ambiguous') AND due > ?",
+        `UPDATE delivery SET due = CASE WHEN due - ?1 BETWEEN ?2 AND ?3 THEN due - ?1 ELSE ?2 END WHERE ${isWaiting} AND due > ?4`,
+        Math.round(back),
         Math.round(now),
         Math.round(latest),
+        Math.round(back > 0 ? now : latest),
       ),
     asked: ({ before, after, limit }) =>
       db.all(askedSql, before, after, limit).map((row) => ({ id: text(row, "id"), isOver: row.is_over === 1 })),

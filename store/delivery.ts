@@ -60,8 +60,8 @@ export type Deliveries = {
   isLast(delivery: Pick<Delivery, "record" | "kind" | "destination" | "id">): Change;
   /** Which of these are on the wire. */
   inflight(ids: readonly Id[]): readonly Id[];
-  /** Those that are due after `latest` are due at `now`. */
-  nearer(now: number, latest: number): Change;
+  /** Those that are due later than `now` are due so much earlier, but not before it; those after `latest` at once. */
+  nearer(now: number, latest: number, back: number): Change;
   /** By id, which is a time, oldest first: `isOver` where it still says what was asked for and no record came of it. */
   asked(query: { readonly before: Id; readonly after: Id; readonly limit: number }): readonly {
     readonly id: Id;

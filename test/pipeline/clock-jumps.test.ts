@@ -106,6 +106,28 @@ test("what was put off while the clock was years ahead goes on when it is set ri
   await until("delivered", () => at.first()?.state === "delivered");
 });
 
+test("what is due in a moment stays so when the clock is set back by less than others wait", async () => {
+  let [offset, isDown] = [5 * 60_000, true];
+  const at = await looping(
+    newFolder(),
+    () => offset,
+    () => (isDown ? "PEER_UNREACHABLE" : undefined),
+  );
+  const { deliveries } = at.store;
+  const [soon, later] = [0, 2 * 60_000].map((ms) => {
+    const delivery = newDelivery(at.site, "receipt", "incoming", "hospital-a");
+    return { ...delivery, due: delivery.due + ms };
+  }) as [Delivery, Delivery];
+  await at.store.commit([soon, later].map(deliveries.add));
+  at.loop.wake();
+  await until("tried", () => (deliveries.find(soon.id)?.attempts ?? 0) > 0);
+  [offset, isDown] = [0, false];
+  at.loop.wake();
+  await until("delivered", () => deliveries.find(soon.id)?.state === "delivered");
+  // Both clocks are read one after the other.
+  expect(Math.abs((deliveries.find(later.id)?.due ?? 0) - later.due + 5 * 60_000)).toBeLessThan(1_000);
+});
+
 test("so does what another process has put off", async () => {
   const folder = newFolder();
   const before = await looping(
