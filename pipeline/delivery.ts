@@ -118,15 +118,15 @@ export function openDeliveryLoop<T extends Together>(
 
   /** Sends all that are due on a way, and leaves a little time for more to come before it is gone again. */
   const gather = (way: Way, send: SendTogether, except: Except): void => {
-    const started = clock.now();
-    const all = store.deliveries.due(way, started, maxTogether, except);
+    const started = clock.steady();
+    const all = store.deliveries.due(way, clock.now(), maxTogether, except);
     gathering.add(nameOf(way));
     const leave = (): void => {
       gathering.delete(nameOf(way));
       wake();
     };
     const sent = attemptAll(all, send).finally(() => {
-      const left = all.length < maxTogether ? started + gatherMs - clock.now() : 0;
+      const left = all.length < maxTogether ? started + gatherMs - clock.steady() : 0;
       if (left > 0) clock.after(left, leave);
       else gathering.delete(nameOf(way));
     });

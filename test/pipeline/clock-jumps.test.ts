@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { type ErrorCode, Fault } from "../../errors.ts";
 import { openJumps } from "../../pipeline/clock-jumps.ts";
 import { loadConfig } from "../../pipeline/config.ts";
-import { openDeliveryLoop, type Send } from "../../pipeline/delivery.ts";
+import { openDeliveryLoop, type Send, type SendTogether } from "../../pipeline/delivery.ts";
 import { openMetrics } from "../../pipeline/metrics.ts";
 import { newDelivery } from "../../pipeline/route.ts";
 import type { Site } from "../../pipeline/site.ts";
@@ -61,7 +61,12 @@ afterEach(async () => {
 });
 
 /** A loop whose wall clock is ahead by `offset()`; `failing` says how an attempt ends, undefined for well. */
-async function looping(folder: string, offset: () => number, failing: () => ErrorCode | undefined) {
+async function looping(
+  folder: string,
+  offset: () => number,
+  failing: () => ErrorCode | undefined,
+  together: { readonly register?: SendTogether } = {},
+) {
   const clock = { ...systemClock, now: () => Date.now() + offset() };
   const store = await openStore({ folder, key: new Uint8Array(32), now: () => new Date(clock.now()) });
   const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), { SITE: "hospital-b" });
@@ -81,7 +86,7 @@ async function looping(folder: string, offset: () => number, failing: () => Erro
     return { changes: [], event: "delivered" };
   };
   const sends = new Proxy({}, { get: () => send }) as Record<Delivery["kind"], Send>;
-  const loop = openDeliveryLoop(site, sends, {}, clock);
+  const loop = openDeliveryLoop(site, sends, together, clock);
   stops.push(async () => {
     await loop.stop();
     await store.close();
@@ -126,6 +131,28 @@ test("what is due in a moment stays so when the clock is set back by less than o
   await until("delivered", () => deliveries.find(soon.id)?.state === "delivered");
   // Both clocks are read one after the other.
   expect(Math.abs((deliveries.find(later.id)?.due ?? 0) - later.due + 5 * 60_000)).toBeLessThan(1_000);
+});
+
+test("what comes to the registry while the clock is set back waits for no more than its turn", async () => {
+  let offset = 8 * 3_600_000;
+  const at = await looping(
+    newFolder(),
+    () => offset,
+    () => undefined,
+    {
+      register: async (_site, deliveries) => {
+        offset = 0;
+        return deliveries.map(() => ({ changes: [], event: "registered" }));
+      },
+    },
+  );
+  const { deliveries } = at.store;
+  for (let n = 0; n < 2; n += 1) {
+    const delivery = newDelivery(at.site, "register", "documents", "registry");
+    await at.store.commit([deliveries.add(delivery)]);
+    at.loop.wake();
+    await until("registered", () => deliveries.find(delivery.id)?.state === "delivered");
+  }
 });
 
 test("so does what another process has put off", async () => {
