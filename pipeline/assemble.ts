@@ -51,6 +51,10 @@ const askEveryMs = 5_000;
 /** The pause before the PACS is asked again to send a study doubles up to this often. */
 const maxDoublings = 16;
 
+/** What came later than it is now: the clock was ahead. */
+export const aheadOf = ({ document, instances }: Waiting, now: number): readonly Item[] =>
+  [document, ...instances].filter(({ since }) => Date.parse(since) > now);
+
 /** Whether a waiting document goes, with which instances. */
 export function decide(waiting: Waiting, now: number): Decision {
   const { document, instances, rules } = waiting;

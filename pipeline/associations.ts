@@ -8,13 +8,16 @@ export type Associations = {
   /** This association sent to the study; `ended` is called once when it and all others that did are closed. */
   sends(study: string, session: Session, ended: () => void): void;
   heard(studies: readonly string[]): Heard;
-  /** Forgets what ended before `time`. */
-  forget(time: number): void;
+  /** Forgets what ended longer ago. */
+  forget(ms: number): void;
 };
 
-/** `now` in milliseconds since 1970; nothing that was before it is known, so that silence begins with it. */
-export function openAssociations(now: () => number): Associations {
-  const began = now();
+/**
+ * `now` in milliseconds since 1970; nothing that was before it is known, so that silence begins with it. `steady` cannot be set: how
+ * long it has been silent is the same by any clock.
+ */
+export function openAssociations(now: () => number, steady: () => number): Associations {
+  const began = steady();
   const open = new Map<string, Set<string>>();
   const ends = new Map<string, number>();
   return {
@@ -24,7 +27,7 @@ export function openAssociations(now: () => number): Associations {
       open.set(study, sessions.add(id));
       const end = (): void => {
         sessions.delete(id);
-        ends.set(study, now());
+        ends.set(study, steady());
         if (sessions.size > 0) return;
         open.delete(study);
         ended();
@@ -33,10 +36,12 @@ export function openAssociations(now: () => number): Associations {
     },
     heard: (studies) => ({
       isOpen: studies.some((study) => open.has(study)),
-      at: studies.reduce((last, study) => Math.max(last, ends.get(study) ?? began), began),
+      at: Math.floor(
+        now() - steady() + studies.reduce((last, study) => Math.max(last, ends.get(study) ?? began), began),
+      ),
     }),
-    forget: (time) => {
-      for (const [study, at] of ends) if (at < time) ends.delete(study);
+    forget: (ms) => {
+      for (const [study, at] of ends) if (at < steady() - ms) ends.delete(study);
     },
   };
 }

@@ -2,7 +2,7 @@
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
-import { type Assembled, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
+import { type Assembled, aheadOf, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import { outboundChannels } from "./channels.ts";
 import type { OutboundChannel } from "./config.ts";
@@ -54,7 +54,7 @@ export function openWaitingRoom(
   pace: Pace,
 ): WaitingRoom {
   const { store } = site;
-  const associations = openAssociations(() => Date.now());
+  const associations = openAssociations(Date.now, () => performance.now());
   const questions = openStudyQuestions(site, pacs);
   let isStopped = false;
   const deferred = (thrown: unknown): number => {
@@ -95,7 +95,10 @@ export function openWaitingRoom(
       return undefined;
     }
     if (questions.isAsking(key)) return undefined;
-    const decision = (appends ? decideLate : decide)(gather(document, channel), Date.now());
+    const waiting = gather(document, channel);
+    const ahead = aheadOf(waiting, Date.now());
+    if (ahead.length > 0) return await fromNow(ahead);
+    const decision = (appends ? decideLate : decide)(waiting, Date.now());
     if (!decision) return undefined;
     if (decision.now === "wait") return decision.until;
     if (decision.now === "hold") {
@@ -104,8 +107,8 @@ export function openWaitingRoom(
       return Date.now();
     }
     if (decision.now === "go" && (await stopRejected(site, decision.instances))) return Date.now();
-    const ahead = decision.now === "go" && !appends ? dueBehindAddendum(decision.instances) : undefined;
-    if (ahead !== undefined) return ahead;
+    const behind = decision.now === "go" && !appends ? dueBehindAddendum(decision.instances) : undefined;
+    if (behind !== undefined) return behind;
     if (decision.now === "go")
       return void (await go({ ...decision, channel, document, appends } as Partial<Assembled> as Assembled));
     const again = (at: number): void => table.by(key, at, lookFor(key, id, appends));
@@ -116,6 +119,12 @@ export function openWaitingRoom(
       (thrown) => again(deferred(thrown)),
     );
     return undefined;
+  };
+  /** What came while the clock was ahead would wait until it is so late: it waits from now on. */
+  const fromNow = async (items: readonly Item[]): Promise<number> => {
+    const since = site.now().toISOString();
+    await store.commit(items.map(({ id }) => store.items.mark(id, { since })));
+    return Date.now();
   };
   const lookFor =
     (key: string, id: string, appends: boolean): Look =>
@@ -239,7 +248,7 @@ export function openWaitingRoom(
 
   /** A study that no document ever referred to is a person's business after `document.wait`. */
   const sweep = async (): Promise<number> => {
-    associations.forget(Date.now() - sweepMs);
+    associations.forget(sweepMs);
     const orphans = new Map<string, Item[]>();
     for await (const item of waitingInstances(store, () => isStopped)) {
       const wait = channelOf(item)?.assemble?.document.wait;
