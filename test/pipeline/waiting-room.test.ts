@@ -94,18 +94,6 @@ test("an open association keeps its study open, its end begins the quiet period"
   expect(assembled[0]?.closing).toBe("quiet");
 });
 
-test("what came while the clock was ahead goes once it is quiet, not when it is so late", async () => {
-  await open("100ms");
-  const sender = session("1");
-  await arrive(study, sender);
-  sender.end();
-  const since = new Date(Date.now() + 8 * 3_600_000).toISOString();
-  const items = store.items.list({ state: "waiting", limit: 100 });
-  await store.commit(items.map(({ id }) => store.items.mark(id, { since })));
-  await document();
-  await until("the whole study went", gone(study.length));
-});
-
 test("a list of everything that was sent ends the quiet period; a list with what is not here does not", async () => {
   await open("10m");
   await arrive(study.slice(0, 3), session("1"));
