@@ -2,10 +2,17 @@
 import type { StorageKeys } from "./keys.ts";
 import { openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, failsWhere, insert, insertWhere, overwriting, type Row, update } from "./sqlite.ts";
-import type { Change, Deliveries, Delivery, DeliveryState } from "./store.ts";
+import type { Change, Deliveries, Delivery, DeliveryState, Id } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
 export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
+
+/** What is made from now on is newer than what waits, though the clock was ahead before this start: ids are the order. */
+export const newestWaiting = (db: Pick<Database, "get">): Id =>
+  ["queued", "inflight", "ambiguous"]
+    .map((state) => db.get("SELECT coalesce(max(id), '') AS id FROM delivery WHERE state = ?", state))
+    .map((row) => (row ? text(row, "id") : ""))
+    .reduce((newest, id) => (id > newest ? id : newest), "");
 
 const isWaiting = "state IN ('queued', 'ambiguous')";
 /** The first delivery of each way, found in a step of the index each, however long their queues are; ?1 is now. */

@@ -8,7 +8,8 @@ import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
 import { openConsents } from "./consents.ts";
-import { afterCrash, openDeliveries } from "./deliveries.ts";
+import { afterCrash, newestWaiting, openDeliveries } from "./deliveries.ts";
+import { drawn } from "./drawn.ts";
 import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
 import { openArrivals, openItems } from "./journal.ts";
@@ -92,7 +93,7 @@ export async function openStore({
       reading: database.reading,
       version: database.version,
       failed: database.failed,
-      newId: idSource(now),
+      newId: idSource(now, drawn, newestWaiting(db)),
       cursors: openCursors(keys),
       blobs,
       ...tables,

@@ -29,9 +29,9 @@ export const textOrNull = (row: Row, column: string): string | null =>
 /** Before every id of this millisecond since 1970, which ids begin with, and behind those of earlier ones. */
 export const firstId = (ms: number): Id => Math.max(0, Math.floor(ms)).toString(16).padStart(12, "0");
 
-/** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process. */
-export function idSource(now: () => Date, random: (octets: number) => Buffer = drawn): () => Id {
-  let last = "";
+/** Time-ordered ids (48 bits of milliseconds, 80 random bits), never falling within a process, all greater than `before`. */
+export function idSource(now: () => Date, random: (octets: number) => Buffer = drawn, before: Id = ""): () => Id {
+  let last = before;
   return () => {
     const ms = now().getTime().toString(16).padStart(12, "0");
     let id = ms + random(10).toString("hex");

@@ -64,7 +64,7 @@ afterEach(async () => {
 async function looping(
   folder: string,
   offset: () => number,
-  failing: () => ErrorCode | undefined,
+  failing: (delivery: Delivery) => ErrorCode | undefined,
   together: { readonly register?: SendTogether } = {},
 ) {
   const clock = { ...systemClock, now: () => Date.now() + offset() };
@@ -80,8 +80,8 @@ async function looping(
     signal: new AbortController().signal,
     stopped: openStopped(store),
   } as unknown as Site;
-  const send: Send = async () => {
-    const code = failing();
+  const send: Send = async (_site, delivery) => {
+    const code = failing(delivery);
     if (code) throw new Fault(code, "not now");
     return { changes: [], event: "delivered" };
   };
@@ -174,6 +174,39 @@ test("so does what another process has put off", async () => {
     () => undefined,
   );
   await until("delivered", () => after.first()?.state === "delivered");
+});
+
+test("what comes after a start with a clock that was set right does not overtake what waits for the same patient", async () => {
+  const folder = newFolder();
+  const [sent, ids]: [string[], string[]] = [[], []];
+  const add = async (at: Awaited<ReturnType<typeof looping>>): Promise<void> => {
+    const delivery = { ...newDelivery(at.site, "receipt", "incoming", "hospital-a"), order: "a patient" };
+    ids.push(delivery.id);
+    await at.store.commit([at.store.deliveries.add(delivery)]);
+    at.loop.wake();
+  };
+  const before = await looping(
+    folder,
+    () => 3_600_000,
+    () => "PEER_UNREACHABLE",
+  );
+  await add(before);
+  await until("tried", () => (before.first()?.attempts ?? 0) > 0);
+  await stops.pop()?.();
+  let isDown = true;
+  const after = await looping(
+    folder,
+    () => 0,
+    ({ id }) => {
+      if (isDown) return "PEER_UNREACHABLE";
+      sent.push(id);
+      return undefined;
+    },
+  );
+  await add(after);
+  isDown = false;
+  await until("both are delivered", () => sent.length === 2);
+  expect(sent).toEqual(ids);
 });
 
 test("a clock that is set ahead by years makes nothing too old to be tried again", async () => {
