@@ -51,6 +51,9 @@ export const directorySource: Source<typeof sourceOptions> = {
       if (odd > skipped)
         context.log("directory.skipped", { peer: settings.path, count: odd, reason: oddNames }, "warn");
       skipped = odd;
+      // Of what its writer has renamed or removed nothing stays: another file may come under that name, still being written.
+      const there = new Set(names);
+      for (const name of sizes.keys()) if (!there.has(name)) sizes.delete(name);
       for (const name of names) {
         if (isStopped) continue;
         const file = await lstat(join(settings.path, name)).catch(() => undefined);

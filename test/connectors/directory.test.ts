@@ -84,6 +84,44 @@ test("a file that waits for a house that takes nothing is not left open at each 
   expect(open.filter((path) => path.startsWith(folder))).toEqual([]);
 });
 
+test("a file that went before it was taken is not remembered: one that comes under its name later is whole when it is taken", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "semrs-directory-"));
+  const file = join(folder, "next.hl7");
+  /** What happens between the listing of a look and its files: each look lists an odd name more, and tells of it. */
+  const looks: readonly (() => void)[] = [
+    () => undefined,
+    () => unlinkSync(file),
+    () => writeFileSync(file, "half "),
+    () => undefined,
+    () => writeFileSync(file, "and the rest", { flag: "a" }),
+  ];
+  const seen: string[] = [];
+  let n = 0;
+  const odd = (): void => writeFileSync(join(folder, `odd ${n}`), "");
+  writeFileSync(file, "first");
+  odd();
+  const options = directorySource.options.parse({ path: folder, mediaType: "application/hl7-v2", everySeconds: 0.01 });
+  const source = await directorySource.listen(
+    options,
+    async ({ body }) => {
+      seen.push(Buffer.concat(await Array.fromAsync(body)).toString());
+      return { duplicate: false, answer: Promise.resolve({ accepted: true }) };
+    },
+    {
+      ...context,
+      log: (event) => {
+        if (event !== "directory.skipped") return;
+        looks[n]?.();
+        n += 1;
+        odd();
+      },
+    },
+  );
+  await until("it was taken", () => readdirSync(join(folder, "done")).length === 1 || seen.length > 1);
+  await source.stop();
+  expect(seen).toEqual(["half and the rest"]);
+});
+
 test.each(["STORE_FULL", "STORE_DAMAGED"] as const)(
   "while nothing can be kept (%s) files stay, one is tried at each look, and it is told once",
   async (code) => {
