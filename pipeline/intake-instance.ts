@@ -197,7 +197,7 @@ async function quarantine(
   const isKept = await keep().catch(async (thrown: unknown) => {
     if (codeOf(thrown) !== "STORE_CONFLICT") throw thrown;
     // It came twice at once, or more than 24 hours ago.
-    await store.commit([store.arrivals.forget()]);
+    await store.commit([store.arrivals.forget(repetition)]);
     return await keep();
   });
   const message = isKept ? store.arrivals.byRepetition(repetition)?.id : row.id;

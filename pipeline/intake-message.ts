@@ -135,7 +135,7 @@ export function openMessageIntake(
       }
       // A control id of more than 24 hours ago stands in the way: it may come again. Or its document was kept meanwhile: then
       // another look finds a repetition.
-      await store.commit([store.arrivals.forget()]);
+      await store.commit([store.arrivals.forget(row.repetition)]);
       if (!isForeseen) known = undefined;
       await keepIt();
     }

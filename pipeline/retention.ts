@@ -6,7 +6,7 @@ import { codeOf, reasonOf } from "../errors.ts";
 import type { KeptRecord } from "../store/kept.ts";
 import type { EndedState } from "../store/kept-arrivals.ts";
 import { firstId } from "../store/rows.ts";
-import type { Id } from "../store/store.ts";
+import type { Id, Token } from "../store/store.ts";
 import { pruneAudit } from "./audit-pruning.ts";
 import { openJumps } from "./clock-jumps.ts";
 import type { Channel } from "./config.ts";
@@ -28,8 +28,10 @@ const everyMs = 60_000;
 const pruneEveryMs = 3_600_000;
 /** Records counted in one commit, and looked at in one query; each is shredded in a commit of its own, between those of intake. */
 const page = 100;
-/** Ids of envelopes whose time is over, in one commit: there may be tens of thousands a minute. */
+/** Ids of envelopes, and repetition tokens, whose time is over, in one commit: there may be tens of thousands a minute. */
 const forgottenAtOnce = 1_000;
+/** Repetition tokens, which count for a day, are all gone through this often. */
+const repetitionsEveryMs = 3_600_000;
 /** However full a channel is: what was made just now stays. */
 const youngestMs = 3_600_000;
 /** However full: a sender repeats what was refused, and is told as before, for a day. */
@@ -47,7 +49,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> = Promise.resolve();
   let isStopped = false;
-  let pruneAt = Number.NEGATIVE_INFINITY;
+  let [pruneAt, repetitionsAt] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
   let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
   const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
   /** To the hour, as the store keeps it. */
@@ -174,6 +176,15 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (told.length > 0) await store.commit(told);
     const seen = () => store.messages.expire(site.now().getTime(), forgottenAtOnce);
     for (let changes = seen(); changes.length > 0 && !isStopped; changes = seen()) await store.commit(changes);
+    if (steady() < repetitionsAt) return;
+    repetitionsAt = steady() + repetitionsEveryMs;
+    for (let after: Token | undefined = ""; after !== undefined && !isStopped; ) {
+      const { changes, next } = store.arrivals.forgetPage(after, forgottenAtOnce);
+      if (changes.length > 0) await store.commit(changes);
+      // Others have their turn between two pages.
+      else await new Promise(setImmediate);
+      after = next;
+    }
   };
 
   const pass = async (): Promise<number> => {

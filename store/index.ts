@@ -35,7 +35,7 @@ import { openSignedHeads } from "./signed-heads.ts";
 import { change, type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
-import type { Arrivals, Change, Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import { openStudies } from "./studies.ts";
 import { openWitnesses } from "./witnesses.ts";
 
@@ -84,7 +84,7 @@ export async function openStore({
     const sealed = (): Uint8Array => keys.seal("meta\0key\0value", Buffer.from(checkText));
     const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];
     const owned = house ? ownedBy(house, database, keys, folder) : [];
-    await database.commit([...first, ...owned, ...afterStart(arrivals)]);
+    await database.commit([...first, ...owned, afterCrash]);
     return {
       commit: async (changes, ...more) => {
         await database.commit(changes, ...more);
@@ -151,6 +151,3 @@ export function openTables(
     search: openSearch(db),
   };
 }
-
-/** The first commit of every start: what a crash left on the wire is ambiguous, control ids of yesterday may come again. */
-export const afterStart = (arrivals: Arrivals): readonly Change[] => [afterCrash, arrivals.forget()];

@@ -1,11 +1,15 @@
 /** Arrivals and items: what came in on a wire, and the documents and instances that wait to be sealed. */
 import type { StorageKeys } from "./keys.ts";
-import { openJson, sealJson, text, textOrNull } from "./rows.ts";
+import { firstId, openJson, sealJson, text, textOrNull } from "./rows.ts";
 import { change, type Database, failsWhere, insert, type Row, update } from "./sqlite.ts";
 import type { ArrivalRow, ArrivalState, Arrivals, Item, ItemState, Items } from "./store.ts";
 
 /** A control id may come again after this long. */
 const repetitionMs = 24 * 3600 * 1000;
+
+/** By the index alone: ids are times. */
+export const repetitionsSql = `SELECT repetition, id FROM arrival INDEXED BY arrival_repetition
+  WHERE repetition IS NOT NULL AND repetition > ? ORDER BY repetition LIMIT +?`;
 
 export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): Arrivals {
   const read = (row: Row): ArrivalRow => ({
@@ -47,8 +51,19 @@ export function openArrivals(db: Database, keys: StorageKeys, now: () => Date): 
         ...columns,
         ...(facts === undefined ? {} : { facts: sealJson(keys, "arrival", id, "facts", facts) }),
       }),
-    forget: () =>
-      change("UPDATE arrival SET repetition = NULL WHERE repetition IS NOT NULL AND received_at < ?", before(now)),
+    forget: (token) =>
+      change("UPDATE arrival SET repetition = NULL WHERE repetition = ? AND received_at < ?", token, before(now)),
+    forgetPage: (after, limit) => {
+      const rows = db.all(repetitionsSql, after, limit);
+      const oldest = firstId(now().getTime() - repetitionMs);
+      const old = rows.map((row) => text(row, "id")).filter((id) => id < oldest);
+      const freeing =
+        "UPDATE arrival SET repetition = NULL WHERE id IN (SELECT value FROM json_each(?)) AND received_at < ?";
+      return {
+        changes: old.length > 0 ? [change(freeing, JSON.stringify(old), before(now))] : [],
+        next: rows.length === limit ? text(rows.at(-1) as Row, "repetition") : undefined,
+      };
+    },
     find: (id) => map(db.get("SELECT * FROM arrival WHERE id = ?", id), read),
     byRepetition: (token) =>
       map(db.get("SELECT * FROM arrival WHERE repetition = ? AND received_at >= ?", token, before(now)), read),

@@ -209,8 +209,10 @@ export type ArrivalRow = {
 export type Arrivals = {
   add(row: ArrivalRow): Change;
   settle(id: Id, patch: Partial<Pick<ArrivalRow, "state" | "code" | "reason" | "channel" | "blob" | "facts">>): Change;
-  /** Frees the repetition tokens of arrivals older than 24 h. */
-  forget(): Change;
+  /** Frees a repetition token of more than 24 h ago. */
+  forget(token: Token): Change;
+  /** The same of a page of them, in their own order, behind one: `next` is where the page behind it begins, undefined where there is none. */
+  forgetPage(after: Token, limit: number): { readonly changes: readonly Change[]; readonly next: Token | undefined };
   find(id: Id): ArrivalRow | undefined;
   byRepetition(token: Token): ArrivalRow | undefined;
   list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];

@@ -6,6 +6,7 @@ import { readMsh } from "../formats/hl7.ts";
 import { cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { acksIn, type House, openHouse } from "./house.ts";
 import { testPki, until } from "./sites.ts";
+import { arrivalRow } from "./store/rows.ts";
 
 let pki: string;
 const houses: Record<"validated" | "stored", House | undefined> = {
@@ -98,6 +99,17 @@ describe("repetitions (decision 8)", () => {
     expect(acksIn(await house.ask(wrong("R2")))).toEqual(["AE R2"]);
     expect(acksIn(await house.ask(wrong("R2")))).toEqual(["AE R2"]);
     expect(arrival(house, "R2")).toHaveLength(1);
+  });
+
+  test("what came more than a day ago is a new message", async () => {
+    const [one, other] = [of("validated"), of("stored")];
+    await one.ask(latin(adt("R3")));
+    const [before] = arrival(one, "R3");
+    const receivedAt = new Date(Date.now() - 25 * 3_600_000).toISOString();
+    const old = arrivalRow(other.store.newId(), { controlId: "R3", repetition: before?.repetition ?? "", receivedAt });
+    await other.store.commit([other.store.arrivals.add({ ...old, state: "done" })]);
+    expect(acksIn(await other.ask(latin(adt("R3", { rest: "NTE|1\r" }))))).toEqual(["AA R3"]);
+    expect(arrival(other, "R3").map(({ repetition }) => repetition)).toEqual([null, before?.repetition]);
   });
 
   test("control ids that start anew every day are new messages, since MSH-7 differs", async () => {

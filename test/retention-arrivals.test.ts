@@ -229,6 +229,27 @@ test("what the registry was asked for forgets whom it was about once it has ende
   expect(await look({}, {}, { for: days(7) })).toBe(0);
 });
 
+test("what a repetition is known by goes after a day, a page at a time, and of one that stands in the way at once", async () => {
+  const of = (token: string, age: number): ArrivalRow =>
+    arrival({ id: idOf(age), repetition: token, receivedAt: new Date(Date.now() - days(age)).toISOString() });
+  const [old, young] = [Array.from({ length: 2_500 }, (_, n) => of(`old${n}`, 2)), of("young", 0.5)];
+  await store.commit([...old, young].map(store.arrivals.add));
+  const known = (): number => {
+    const index = new DatabaseSync(join(folder, "semrs.db"), { readOnly: true });
+    const { n } = index.prepare("SELECT count(*) AS n FROM arrival WHERE repetition IS NOT NULL").get() ?? {};
+    index.close();
+    return Number(n);
+  };
+  await store.close();
+  await open();
+  await store.commit([store.arrivals.forget("old7"), store.arrivals.forget("young")]);
+  expect(known()).toBe(old.length);
+  expect(store.arrivals.byRepetition("young")).toEqual(young);
+  await store.commit([store.arrivals.add(of("old7", 0))]);
+  await look({});
+  expect(known()).toBe(2);
+});
+
 test("files go when they are told to", async () => {
   const { name } = await put(octets(300_000, 76));
   const id = await came(40, { blob: name, controlId: "large" });

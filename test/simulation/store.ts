@@ -1,8 +1,9 @@
 /** The store of one life over a simulated disk: the product's tables, group commit, accept journal and recovery. */
 import { recoverJournal } from "../../store/accept-journal.ts";
 import { openAppender } from "../../store/appender.ts";
+import { afterCrash } from "../../store/deliveries.ts";
 import { type Commit, type Committed, nextGroup, openGroupCommit } from "../../store/group-commit.ts";
-import { afterStart, openTables } from "../../store/index.ts";
+import { openTables } from "../../store/index.ts";
 import { storageKeys } from "../../store/keys.ts";
 import { idSource } from "../../store/rows.ts";
 import { checkpointOf, type Database, faultOf, type Statement } from "../../store/sqlite.ts";
@@ -98,7 +99,7 @@ export async function openSimulatedStore(
   const appender = openAppender(file, head, life.clock, { ahead: 8_192, group: 2_048 });
   const groups = openGroupCommit(index, appender, owed);
   write = groups.write;
-  await commit(afterStart(tables.arrivals));
+  await commit([afterCrash]);
   const newId = idSource(now, (octets) => Buffer.from(Array.from({ length: octets }, () => chance(256))));
   return {
     store: { ...tables, commit, newId, missing } as unknown as Store,

@@ -10,6 +10,7 @@ import { submitted } from "../../exchange/submission.ts";
 import { readCommand } from "../../formats/command.ts";
 import { dueSql, waysSql } from "../../store/deliveries.ts";
 import { openStore } from "../../store/index.ts";
+import { repetitionsSql } from "../../store/journal.ts";
 import { discardedSql } from "../../store/kept-items.ts";
 import { expireSql, takenUnderSql } from "../../store/messages.ts";
 import type { Store } from "../../store/store.ts";
@@ -145,4 +146,8 @@ test("ids of envelopes whose time is over are found without going through those 
     "SEARCH replay USING PRIMARY KEY (org=? AND id=?)",
     "SEARCH replay USING COVERING INDEX replay_until (until<?)",
   ]);
+});
+
+test("what repetitions are known by is gone through in its index alone", () => {
+  expect(planOf(repetitionsSql)).toEqual(["SEARCH arrival USING COVERING INDEX arrival_repetition (repetition>?)"]);
 });
