@@ -74,7 +74,7 @@ export function openMetrics(site: string, store: Store, config?: Config): Metric
       labelNames: ["state"],
       registers,
       async collect() {
-        const counts = await store.scans.counts();
+        const counts = await store.scans.recentCounts();
         this.reset();
         for (const [state, count] of Object.entries(counts[of])) this.set({ state }, count);
       },

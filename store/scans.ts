@@ -62,6 +62,8 @@ export type ScanRequest = {
 export type Scans = {
   /** They include every commit which had resolved when they were asked for; who asks while one is under way shares the next. */
   counts(): Promise<Counts>;
+  /** The same for who looks again and again: of a large index, what was counted last, which is counted anew beside it once that has rested. */
+  recentCounts(): Promise<Counts>;
   queues(now: number): Promise<readonly Queue[]>;
   /** Arrivals by control id; anything by its id or the last digits of it. */
   find(query: string): Promise<readonly Found[]>;
@@ -69,8 +71,11 @@ export type Scans = {
 
 /** Up to this many octets of index some 100,000 rows are looked at where they are asked for. */
 const maxInPlace = 256 * 1024 * 1024;
+/** To count a year's rows takes seconds: it rests this many times as long as it took, and takes no more than a twentieth of one core. */
+const rest = 20;
 
-export function openScans(db: Asked, database: string, max = maxInPlace): Scans {
+/** `steady` is a clock that nobody can set. */
+export function openScans(db: Asked, database: string, max = maxInPlace, steady = () => performance.now()): Scans {
   const isLarge = (): boolean => statSync(database).size > max;
   const inThread = <Answer>(name: ScanRequest["name"], value: ScanRequest["value"] = 0): Promise<Answer> =>
     beside<ScanRequest, Answer>("./scans-worker.ts", { database, name, value }, name);
@@ -80,11 +85,28 @@ export function openScans(db: Asked, database: string, max = maxInPlace): Scans 
     next = undefined;
     return isLarge() ? await inThread("counts") : scans.counts(db);
   };
+  const counts = (): Promise<Counts> => {
+    next ??= running.then(count, count);
+    running = next;
+    return next;
+  };
+  let last: { readonly counts: Counts; readonly until: number } | undefined;
+  let counting: Promise<Counts> | undefined;
+  const countAnew = async (): Promise<Counts> => {
+    const started = steady();
+    const counted = await counts();
+    last = { counts: counted, until: steady() + rest * (steady() - started) };
+    return counted;
+  };
   return {
-    counts: () => {
-      next ??= running.then(count, count);
-      running = next;
-      return next;
+    counts,
+    recentCounts: async () => {
+      if (!isLarge()) return await counts();
+      if (last && steady() < last.until) return last.counts;
+      counting ??= countAnew().finally(() => (counting = undefined));
+      if (!last) return await counting;
+      counting.catch(() => undefined);
+      return last.counts;
     },
     queues: async (now) => (isLarge() ? await inThread("queues", now) : scans.queues(db, now)),
     find: async (query) => {

@@ -1,9 +1,10 @@
 /** Rows by state: the same in place and beside the site, never older than the question, and the site goes on meanwhile. */
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import { openScans } from "../../store/scans.ts";
 import type { Delivery } from "../../store/store.ts";
+import { until } from "../sites.ts";
 import { arrival, delivery, folder, freshStore, store } from "./fresh.ts";
 
 freshStore();
@@ -78,6 +79,27 @@ describe.each([
     expect((await second).arrivals).toEqual({ accepted: 1 });
     db.close();
   });
+});
+
+test("who looks again and again gets the last count of a large index while that rests, and waits for none but the first", async () => {
+  const path = join(folder, "semrs.db");
+  const db = new DatabaseSync(path, { readOnly: true });
+  let clock = 0;
+  const asked = { all: (sql: string, ...params: SQLInputValue[]) => db.prepare(sql).all(...params) };
+  const { recentCounts } = openScans(asked, path, 0, () => clock);
+  const accepted = async (): Promise<number> => (await recentCounts()).arrivals.accepted ?? 0;
+  await add("accepted");
+  const first = recentCounts();
+  clock = 1_000;
+  expect((await first).arrivals).toEqual({ accepted: 1 });
+  await add("accepted");
+  clock = 20_999;
+  expect(await accepted()).toBe(1);
+  // Its rest is over: this look begins the next count, and does not wait for it.
+  clock = 21_000;
+  expect(await accepted()).toBe(1);
+  await until("the next count", async () => (await accepted()) === 2);
+  db.close();
 });
 
 test("an index that cannot be read is told, and the next question is asked anew", async () => {
