@@ -8,9 +8,11 @@ export type Associations = {
   /** This association sent to the study; `ended` is called once when it and all others that did are closed. */
   sends(study: string, session: Session, ended: () => void): void;
   heard(studies: readonly string[]): Heard;
-  /** Forgets what ended longer ago. */
+  /** Forgets what ended longer ago, and to what an association that is open has sent nothing for so long. */
   forget(ms: number): void;
 };
+
+type Sent = { at: number; readonly ended: () => void };
 
 /**
  * `now` in milliseconds since 1970; nothing that was before it is known, so that silence begins with it. `steady` cannot be set: how
@@ -20,19 +22,37 @@ export function openAssociations(now: () => number, steady: () => number): Assoc
   const began = steady();
   const open = new Map<string, Set<string>>();
   const ends = new Map<string, number>();
-  return {
-    sends: (study, { id, ended: closed }, ended) => {
-      const sessions = open.get(study) ?? new Set();
-      if (sessions.has(id)) return;
-      open.set(study, sessions.add(id));
-      const end = (): void => {
-        sessions.delete(id);
+  /** By association, the studies that it sent to: one that stays open for weeks may have sent to thousands. */
+  const sent = new Map<string, Map<string, Sent>>();
+
+  const part = (study: string, id: string): void => {
+    const sessions = open.get(study);
+    sessions?.delete(id);
+    if (sessions?.size === 0) open.delete(study);
+  };
+  const begin = ({ id, ended: closed }: Session): Map<string, Sent> => {
+    const studies = new Map<string, Sent>();
+    sent.set(id, studies);
+    const end = (): void => {
+      sent.delete(id);
+      for (const [study, { ended }] of studies) {
+        part(study, id);
         ends.set(study, steady());
-        if (sessions.size > 0) return;
-        open.delete(study);
-        ended();
-      };
-      closed.then(end, end);
+        if (!open.has(study)) ended();
+      }
+    };
+    closed.then(end, end);
+    return studies;
+  };
+  return {
+    sends: (study, session, ended) => {
+      const studies = sent.get(session.id) ?? begin(session);
+      const known = studies.get(study);
+      if (known) known.at = steady();
+      else {
+        studies.set(study, { at: steady(), ended });
+        open.set(study, (open.get(study) ?? new Set()).add(session.id));
+      }
     },
     heard: (studies) => ({
       isOpen: studies.some((study) => open.has(study)),
@@ -41,7 +61,14 @@ export function openAssociations(now: () => number, steady: () => number): Assoc
       ),
     }),
     forget: (ms) => {
-      for (const [study, at] of ends) if (at < steady() - ms) ends.delete(study);
+      const time = steady() - ms;
+      for (const [study, at] of ends) if (at < time) ends.delete(study);
+      for (const [id, studies] of sent)
+        for (const [study, { at }] of studies)
+          if (at < time) {
+            studies.delete(study);
+            part(study, id);
+          }
     },
   };
 }

@@ -37,6 +37,9 @@ export type WaitingRoom = {
   stop(): Promise<void>;
 };
 
+/** So long after the last instance of a study, and the end of what sent it, a channel goes by associations. */
+const heardMs = ({ assemble }: OutboundChannel): number => (assemble ? assemble.study.open + assemble.study.quiet : 0);
+
 const maxDocuments = 1_000_000;
 /** Documents that leave at once. */
 const maxAlone = 8;
@@ -248,7 +251,7 @@ export function openWaitingRoom(
 
   /** A study that no document ever referred to is a person's business after `document.wait`. */
   const sweep = async (): Promise<number> => {
-    associations.forget(sweepMs);
+    associations.forget(Math.max(sweepMs, ...outboundChannels(site.config).map(heardMs)));
     const orphans = new Map<string, Item[]>();
     for await (const item of waitingInstances(store, () => isStopped)) {
       const wait = channelOf(item)?.assemble?.document.wait;
