@@ -13,6 +13,7 @@ import { watchOpenings } from "./seal-anew.ts";
 import type { Alone, SendTogether, Sent, Together } from "./sends.ts";
 import { pass, type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
+import { withBodies } from "./staging.ts";
 import { shutAt } from "./windows.ts";
 
 export type { Send, SendTogether, Sent } from "./sends.ts";
@@ -173,7 +174,7 @@ export function openDeliveryLoop<T extends Together>(
       const sent = await pass(site, stationOf[delivery.kind], delivery.channel, () =>
         send(site, delivery, mark.onTheWire),
       );
-      await commitWaiting(id, delivered(delivery, sent, started));
+      await withBodies(sent.bodies ?? [], () => commitWaiting(id, delivered(delivery, sent, started)));
     } catch (failure) {
       const thrown = orStale(failure);
       const isEnded = store.deliveries.stateOf(id) === "discarded";

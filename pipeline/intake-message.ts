@@ -241,6 +241,7 @@ export function openMessageIntake(
     judged?: Foreseen,
   ): Promise<void> => {
     await staging(async (stage) => {
+      for (const body of judged?.bodies ?? []) stage(body);
       const octets = judged?.frame ?? bytes;
       const blob = stage(await stageMessage(store, row.id, octets, octets === bytes ? sha256 : undefined));
       const added = store.arrivals.add({ ...row, blob: blob.name });

@@ -18,7 +18,7 @@ import { begin } from "./identify.ts";
 import { headerOf, pushChannel, type Received, type ReceivedFacts } from "./open.ts";
 import { receivedInstances } from "./returned.ts";
 import { msSince, type Site, step } from "./site.ts";
-import { type Stage, staging } from "./staging.ts";
+import { type Stage, staging, withBodies } from "./staging.ts";
 
 /** A document and its images, durable in one commit with the answer to their envelope. What came before, in another one, is not kept twice. */
 export async function receiveLegacy(site: Site, opened: Opened2017, answered: Change): Promise<void> {
@@ -84,8 +84,10 @@ export async function receiveLegacy(site: Site, opened: Opened2017, answered: Ch
     ...store.audit.add({ event: "open", subject: id, peer: org, patients: recordPatient(site, record) }),
   ];
   const isKnown = (): boolean => store.records.find(id) !== undefined;
-  if (isKnown()) for (const each of [blob, ...kept.map(({ blob }) => blob)]) await each.drop();
-  await store.commit(isKnown() ? [answered] : [answered, ...changes]).catch(async (thrown: unknown) => {
+  const bodies = [blob, ...kept.map(({ blob }) => blob)];
+  if (isKnown()) for (const each of bodies) await each.drop();
+  const commit = () => store.commit(isKnown() ? [answered] : [answered, ...changes]);
+  await withBodies(bodies, commit).catch(async (thrown: unknown) => {
     if (codeOf(thrown) !== "STORE_CONFLICT" || !isKnown()) throw thrown;
     await store.commit([answered]);
   });

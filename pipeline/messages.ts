@@ -24,7 +24,7 @@ import { namedOne } from "./original.ts";
 import { followed } from "./reference.ts";
 import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
-import { type Stage, staging } from "./staging.ts";
+import { type Stage, stagedBy } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
 import { firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
@@ -55,9 +55,9 @@ export const openMessages =
     const channels = await pass(site, "filter", message.system, async () =>
       candidates(site.config, message.system, message.facts, message.bytes),
     );
-    return channels.length === 0
-      ? filtered("NO_CHANNEL")
-      : await staging((stage) => leave(site, channels, message, kept, stage));
+    if (channels.length === 0) return filtered("NO_CHANNEL");
+    const { made, bodies } = await stagedBy((stage) => leave(site, channels, message, kept, stage));
+    return { ...made, bodies };
   };
 
 const filtered = (code: string): Settled => ({

@@ -26,7 +26,7 @@ import { relationOf, used } from "./relation.ts";
 import { type Superseded, supersede } from "./replacement.ts";
 import { receivedInstances } from "./returned.ts";
 import { msSince, pass, type Site, step } from "./site.ts";
-import { type Stage, staging } from "./staging.ts";
+import { type Stage, stagedBy, staging } from "./staging.ts";
 import type { At } from "./validate.ts";
 
 /** What delivery needs to know of a received record, sealed beside it. */
@@ -91,9 +91,8 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   }
   const { attach } = site.store.records;
   const response = packSigned({ manifest: answer.manifestBytes, signature: answer.signature });
-  const { id, changes: opened } = await staging((stage) =>
-    keep(site, channel, answer, registered.entry, admission, stage),
-  );
+  const { made, bodies } = await stagedBy((stage) => keep(site, channel, answer, registered.entry, admission, stage));
+  const { id, changes: opened } = made;
   const changes = [
     ...opened,
     site.store.deliveries.mark(delivery.id, { payload: null }),
@@ -109,7 +108,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   });
   const verified = `${answer.manifest.parts.length} parts, signatures verified`;
   const audit = { patients: identifiedPatient(site, registered.entry.patientIds), manifest: answer.manifestSha256 };
-  return { changes: [...kept, ...changes], event: "opened", subject: id, answer: verified, audit };
+  return { changes: [...kept, ...changes], bodies, event: "opened", subject: id, answer: verified, audit };
 }
 
 /** The channel that takes what this partner pushes; NOT_PERMITTED where there is none. */

@@ -1,10 +1,12 @@
 /** What the delivery loop asks of those that send: one delivery, or several of a kind in one request. */
-import type { AuditEntry, Change, Delivery, Id } from "../store/store.ts";
+import type { AuditEntry, Change, Delivery, Id, StagedBlob } from "../store/store.ts";
 import type { Site } from "./site.ts";
 
 /** What to commit together with a delivery's success, and what is told of it. */
 export type Sent = {
   readonly changes: readonly Change[];
+  /** What these keep: gone where they cannot be committed. */
+  readonly bodies?: readonly StagedBlob[];
   /** What happened, and to which record where the delivery has none of its own. */
   readonly event: string;
   readonly subject?: Id;

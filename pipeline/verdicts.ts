@@ -2,12 +2,13 @@
 import type { Verdict } from "../connectors/connector.ts";
 import { codeOf, consequence, type ErrorCode, reasonOf } from "../errors.ts";
 import { findingsOf, type MessageFacts } from "../formats/hl7.ts";
-import type { ArrivalRow, BlobName, Change, Id } from "../store/store.ts";
+import type { ArrivalRow, BlobName, Change, Id, StagedBlob } from "../store/store.ts";
 import { openLanes } from "./lanes.ts";
 import { stageMessage } from "./message-blob.ts";
 import type { Pace } from "./pace.ts";
 import type { Turn } from "./patient-order.ts";
 import { type Site, step } from "./site.ts";
+import { withBodies } from "./staging.ts";
 
 /** What the corridor made of a message: `channel` is null when none takes it. */
 export type Settled = {
@@ -16,6 +17,8 @@ export type Settled = {
   readonly code?: string;
   /** Committed with the message's verdict. */
   readonly changes: readonly Change[];
+  /** What these keep: gone where they cannot be committed. */
+  readonly bodies?: readonly StagedBlob[] | undefined;
   /** Once a document's part is durable, its message is kept without the payload, as this. */
   readonly frame?: Uint8Array;
   /** What begins once they are committed. */
@@ -40,6 +43,7 @@ export type TakeMessage = (message: SpooledMessage) => Promise<Settled>;
 export type Foreseen = {
   readonly row: Pick<ArrivalRow, "state" | "channel" | "code" | "reason">;
   readonly changes: readonly Change[];
+  readonly bodies?: Settled["bodies"];
   /** What is kept of the message; all of it where this is undefined. */
   readonly frame?: Uint8Array | undefined;
   readonly verdict: Verdict;
@@ -145,11 +149,12 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
   };
   const draft = async (message: SpooledMessage, taken: Promise<Settled>, started: number): Promise<Foreseen> => {
     const { id, system, facts } = message;
-    const { channel, state, code, changes, frame, begin } = await taken;
+    const { channel, state, code, changes, bodies, frame, begin } = await taken;
     const fields = { peer: system, detail: "AA", ms: performance.now() - started, code: code ?? null };
     const findings = findingsOf(message.bytes, facts);
     return {
       row: { state, channel, code: code ?? null, reason: null },
+      bodies,
       frame,
       verdict: { accepted: true },
       changes: [
@@ -166,11 +171,13 @@ export function openVerdicts(site: Site, take: TakeMessage, pace: Pace): Verdict
     };
   };
   const settleOne = async (message: SpooledMessage, started: number): Promise<Verdict> => {
-    const { row, changes, frame, verdict, begin } = await draft(message, takeInTurn(message), started);
-    const less = frame ? await instead(message.id, frame) : { changes: [] };
-    const { blob } = less;
-    const settled = store.arrivals.settle(message.id, { ...row, ...(blob && { blob }) });
-    await store.commit([...changes, ...less.changes, settled], [], true);
+    const { row, changes, bodies = [], frame, verdict, begin } = await draft(message, takeInTurn(message), started);
+    await withBodies(bodies, async () => {
+      const less = frame ? await instead(message.id, frame) : { changes: [] };
+      const { blob } = less;
+      const settled = store.arrivals.settle(message.id, { ...row, ...(blob && { blob }) });
+      await store.commit([...changes, ...less.changes, settled], [], true);
+    });
     begin();
     return verdict;
   };
