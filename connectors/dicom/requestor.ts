@@ -186,6 +186,10 @@ export function rejectionOf(
       "AE_TITLE_UNKNOWN",
       `${where} says it is not the called AE title: correct calledAeTitle, or ${enter}`,
     );
-  const why = source === 1 && reason === 2 ? "it does not support the application context" : numbers;
-  return new Fault("PEER_REFUSED", `${where} rejected ${ours.aeTitle}: ${why}`);
+  const why = reason === 1 ? `without a reason (source ${source}); if it does not know us, ${enter}` : numbers;
+  const isContext = source === 1 && reason === 2;
+  return new Fault(
+    "PEER_REFUSED",
+    `${where} rejected ${ours.aeTitle}: ${isContext ? "it does not support the application context" : why}`,
+  );
 }

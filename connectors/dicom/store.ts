@@ -1,8 +1,8 @@
 /** C-STORE as SCU: what belongs together on 1 to N associations, each instance in the transfer syntax that it is stored in. */
-import { Fault, reasonOf } from "../../errors.ts";
+import { codeOf, Fault, reasonOf } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import type { Item, Outcome } from "../connector.ts";
-import { explicitLittle, implicitLittle, maxContexts, type ProposedContext } from "./association.ts";
+import { explicitLittle, implicitLittle, maxContexts, type ProposedContext, verificationClass } from "./association.ts";
 import { isTaken } from "./dimse.ts";
 import { followed } from "./outbox.ts";
 import { type ReadAhead, readAhead } from "./read-ahead.ts";
@@ -56,8 +56,20 @@ export async function sendGroup(
         throw thrown;
       },
     );
-  const first = await open(await turns.enter(at, peer.associations));
   const refusal = openRefusals(peer, contexts, signal);
+  const enter = async (): Promise<Opened> => await open(await turns.enter(at, peer.associations));
+  const first = await enter().catch(async (thrown: unknown) => {
+    await echoAfter(thrown, peer, signal);
+    // Since the first time it may have come to know us.
+    return await enter().catch((again: unknown) =>
+      codeOf(again) === "PEER_REFUSED" ? undefined : Promise.reject(again),
+    );
+  });
+  if (!first) {
+    for (const item of items)
+      report(item, { state: "refused", code: "DICOM_UNSUPPORTED", reason: await refusal(keyOf(item), undefined) });
+    return;
+  }
   const others = Array.from({ length: count - 1 }, () => turns.enterNow(at, peer.associations))
     .filter((leave) => leave !== undefined)
     .map(open);
@@ -72,6 +84,16 @@ export async function sendGroup(
 }
 
 type Opened = { readonly association: Association; readonly leave: () => void };
+
+/** A peer that rejects an association for good, and takes one for C-ECHO, rejects what was offered; else us, and whatever else is sent. */
+async function echoAfter(thrown: unknown, peer: Peer, signal: AbortSignal): Promise<void> {
+  if (codeOf(thrown) !== "PEER_REFUSED") throw thrown;
+  const contexts = [{ id: 1, abstractSyntax: verificationClass, transferSyntaxes: [implicitLittle] }];
+  const association = await openAssociation(peer, contexts, signal).catch((cause: unknown) => {
+    throw codeOf(cause) === "PEER_REFUSED" ? new Fault("AE_TITLE_UNKNOWN", reasonOf(thrown), { cause }) : cause;
+  });
+  await association.release();
+}
 
 /** `left` ends with what is next. */
 async function work(

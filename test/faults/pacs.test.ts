@@ -1,14 +1,15 @@
 /** What PACS B does to deliveries: it rejects our AE title, drops in mid-study, falls silent; nothing is lost, nothing parked. */
 import { describe, expect, test } from "vitest";
 import type { Traced } from "../../commands/journal/trace.ts";
-import { scriptedPacs } from "../connectors/scripted-pacs.ts";
+import type { ProposedContext } from "../../connectors/dicom/association.ts";
+import { type Script, scriptedPacs } from "../connectors/scripted-pacs.ts";
 import { openExchange, until } from "../sites.ts";
 import { deliveries, delivering, digests, housesWithPacs, logged, pki, stops, study } from "./pacs-b.ts";
 
 housesWithPacs();
 
 describe("PACS B", () => {
-  test.for([3, 7])(
+  test.for([1, 3, 7])(
     "that rejects our AE title (reason %i) pauses alone, with one alarm, and is resumed by itself",
     async (reason) => {
       let isKnown = false;
@@ -30,7 +31,8 @@ describe("PACS B", () => {
       await at.stop("hospital-b");
       await at.start("hospital-b");
       const before = pacs.requests.length;
-      await until("a probe after the restart", () => pacs.requests.length > before);
+      // Without a reason each is followed by a C-ECHO.
+      await until("a probe after the restart", () => pacs.requests.length > before + 1);
       isKnown = true;
       await until("all delivered", () => new Map(pacs.stored).size === study.length);
       await until("resumed", () => logged(at, "deliver.resumed").length === 1);
@@ -84,9 +86,17 @@ describe("PACS B", () => {
     expect(logged(at, "deliver.parked").map(({ fields }) => fields.code)).toEqual(["PEER_REFUSED"]);
   });
 
-  test("that refuses the context of the whole study is told once, with what it takes", async () => {
-    const implicit = "1.2.840.10008.1.2";
-    const { at } = await delivering({ accepts: ({ transferSyntaxes }) => (transferSyntaxes[0] === implicit ? 0 : 4) });
+  const implicit = "1.2.840.10008.1.2";
+  const isTaken = ({ transferSyntaxes }: ProposedContext): boolean => transferSyntaxes[0] === implicit;
+  test.for<[string, Script]>([
+    ["refuses the context of the whole study", {}],
+    // As DCMTK's dcmrecv does.
+    [
+      "rejects an association that offers nothing else",
+      { reject: ({ contexts }) => (contexts.some(isTaken) ? undefined : [1, 1, 1]) },
+    ],
+  ])("that %s is told once, with what it takes", async ([_what, script]) => {
+    const { at } = await delivering({ accepts: (context) => (isTaken(context) ? 0 : 4), ...script });
     await until("parked", async () => (await deliveries(at)).parked === 1);
     const [parked, ...more] = logged(at, "deliver.parked");
     expect(more).toEqual([]);
