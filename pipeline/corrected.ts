@@ -135,9 +135,16 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
 
 /** Why a system does not get the images of a report any more: it was cancelled before any of them was sent there. */
 export const cancelledBefore = (site: Site, record: StoredRecord, delivery: Delivery) =>
-  record.code === cancelled && isUnsent(site, delivery) && !hasSome(site, record, delivery)
+  isOfCancelled(site, record) && isUnsent(site, delivery) && !hasSome(site, record, delivery)
     ? { code: cancelled, reason: "its author has cancelled it" }
     : undefined;
+
+/** Cancelled itself, or what follows a report that was. */
+function isOfCancelled({ store }: Site, { code, author, entry }: StoredRecord): boolean {
+  const { appends } = (entry ?? {}) as Partial<ReceivedFacts>;
+  const reports = appends ? store.records.byKey(store.tokens.of("document", "", appends)) : [];
+  return code === cancelled || reports.some((each) => each.author === author && each.code === cancelled);
+}
 
 /** In the delivery ledger: an instance of a record that a system has taken. */
 export const instanceTaken = ({ id }: StoredRecord, sopInstanceUid: string): string => `${id} ${sopInstanceUid}`;

@@ -40,3 +40,29 @@ test.each(["paused", "away, and given up"])(
     expect(exchange.instancesAtB().size).toBe(0);
   },
 );
+
+test("nor those that follow it as an addendum", async () => {
+  exchange = await openExchange(pki, { RETRY: "100ms" });
+  const b = exchange.admin("hospital-b");
+  await b.post("/stops/pacs/pause", { reason: "it is being updated" });
+  const instances = (first: number) => ctStudy({ instancesPerSeries: 1, first }).map(({ bytes }) => bytes);
+  await exchange.instances(instances(1));
+  await exchange.message(mdmFor(documents["116"], { controlId: "M1", name: "DOC1^HIS" }));
+  await exchange.registered(1);
+  await exchange.instances(instances(40));
+  await exchange.registered(2);
+  await exchange.message(adtFor(`${chen.national}^^^MOI^NI`), "B_ADT");
+  const studies = async () => {
+    const records = await b.get<readonly { readonly id: string }[]>("/records");
+    const traces = await Promise.all(records.map(({ id }) => b.get<Traced>(`/trace/${id}`)));
+    return traces.flatMap(({ deliveries }) => deliveries).filter(({ kind }) => kind === "study");
+  };
+  await until("both are here", async () => (await studies()).length === 2);
+  await exchange.messagesAtB(1);
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await exchange.messagesAtB(2);
+  await b.post("/stops/pacs/resume", { reason: "it is up" });
+  await until("ended", async () => (await studies()).every(({ state }) => /delivered|discarded/.test(state)));
+  expect((await studies()).map(({ state, code }) => `${state} ${code}`)).toEqual(Array(2).fill("discarded CANCELLED"));
+  expect(exchange.instancesAtB().size).toBe(0);
+});
