@@ -3,7 +3,7 @@ import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
-import { unreached } from "./delivery-decisions.ts";
+import { unanswered, unreached } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
@@ -71,7 +71,7 @@ export const isWithdrawn = ({ store }: Site, org: string, key: Token): boolean =
 export const isNotWithdrawn = ({ store }: Site, org: string, key: Token): Change =>
   store.messages.hasNotTaken(ledger, sealedBy(org, key));
 
-/** A HIS that has the document, or is getting it, gets the cancellation after it; what nobody has yet, or was given up before it was sent, ends. */
+/** A HIS that has the document, may have it, or is getting it, gets the cancellation after it; what nobody has yet, or was given up before it was sent, ends. */
 function cancel(site: Site, record: StoredRecord): readonly Change[] {
   const { store } = site;
   const all = store.deliveries.list({ record: record.id, limit: maxDeliveries });
@@ -92,7 +92,8 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
     // Once a system, however often a person has sent it there.
     ...new Map(
       deliveries
-        .filter(({ kind, state, payload }) => kind === "message" && state !== "discarded" && !isCancellation(payload))
+        .filter(({ kind, payload }) => kind === "message" && !isCancellation(payload))
+        .filter((delivery) => delivery.state !== "discarded" || isUnanswered(site, delivery))
         .map((delivery) => [delivery.destination, delivery]),
     )
       .values()
@@ -164,6 +165,12 @@ const isGivenUp = (site: Site, record: StoredRecord, delivery: Delivery): boolea
   delivery.state === "parked" &&
   delivery.code === unreached &&
   isUnreached(site, delivery);
+
+/** Whether a system was sent a report and did not answer: who ends such a delivery may have found that it is there. */
+const isUnanswered = ({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean =>
+  steps
+    .of([record ?? id])
+    .some(({ station, peer, code }) => station === "deliver" && peer === destination && code === unanswered);
 
 /** Whether all attempts found nobody, and no person had it go on who may know more. */
 function isUnreached({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean {

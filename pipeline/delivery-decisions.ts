@@ -10,6 +10,8 @@ const timed: ReadonlySet<ErrorCode> = new Set(["ENVELOPE_NOT_OPENED", "ENVELOPE_
 
 /** Nothing was sent. */
 export const unreached = "PEER_UNREACHABLE";
+/** It may have arrived. */
+export const unanswered = "PEER_AMBIGUOUS";
 
 export type Retry = { readonly first: number; readonly max: number; readonly for: number };
 
@@ -59,7 +61,7 @@ export function afterFailure(
   { now, age, isClockOff, retry, isHeld, random }: Circumstances,
 ): { readonly state: "queued" | "ambiguous" | "parked"; readonly due: number } {
   const isOver = age > retry.for;
-  const isUnanswered = code === "PEER_AMBIGUOUS";
+  const isUnanswered = code === unanswered;
   // An attempt that found nobody tells nothing of the one before.
   const isAmbiguous = isUnanswered || (state === "ambiguous" && code === unreached);
   const mayPass = consequenceOf(code).retry || code === "STORE_CONFLICT" || (isClockOff && timed.has(code));
@@ -77,7 +79,7 @@ export function toldOf(
 ): { readonly code: ErrorCode; readonly reason: string } {
   const [code, reason] = [codeOf(thrown), reasonOf(thrown)];
   const isUnknown = before === "ambiguous" && after === "parked" && code === unreached;
-  return isUnknown ? { code: "PEER_AMBIGUOUS", reason: `it may have arrived, and since: ${reason}` } : { code, reason };
+  return isUnknown ? { code: unanswered, reason: `it may have arrived, and since: ${reason}` } : { code, reason };
 }
 
 /** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */

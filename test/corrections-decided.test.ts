@@ -222,6 +222,26 @@ test("a report that HIS B may have got before it went down goes there with its c
   expect(got).toEqual(["MDM^T02", "MDM^T02", "MDM^T11"]);
 });
 
+test("ambiguous: hold: a report of which a person found that HIS B has it, and ended it, is cancelled there", async () => {
+  await exchange.close();
+  exchange = await openExchange(pki, { RETRY: "100ms", B_HIS: port() }, (yaml) =>
+    yaml.replace('connect: "127.0.0.1:${B_HIS', "ambiguous: hold, responseSeconds: 1, $&"),
+  );
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  silent = promise;
+  const { record, message } = await sent("parked");
+  answer();
+  await exchange.admin("hospital-b").post(`/journal/${message}/discard`, { reason: "HIS B has it" });
+  await exchange.message(cancelFor("M2", "DOC1^HIS"));
+  await until("cancelled", async () =>
+    (await exchange.admin("hospital-b").get<Traced>(`/trace/${record}`)).steps.some(
+      ({ event }) => event === "cancelled",
+    ),
+  );
+  await until("told", () => got.length === 2);
+  expect(got).toEqual(["MDM^T02", "MDM^T11"]);
+});
+
 /** A report in which the patient's own number stands first, or alone. */
 const reportOfNational = (extension: string): Uint8Array =>
   Buffer.from(
