@@ -1,8 +1,8 @@
-/** Facts of a CDA header for index, matching and rules; every list is cut at 256. */
+/** Facts of a CDA header for index, matching and rules; a list of over 256 is refused. */
 import type { XmlNode } from "libxml2-wasm";
 import { isMeaningful } from "./accession.ts";
 import type { CdaTime, Precision } from "./cda-time.ts";
-import { type CdaXml, elements, text, value } from "./cda-xml.ts";
+import { allElements, type CdaXml, elements, text, value } from "./cda-xml.ts";
 
 export type CdaId = { readonly root: string; readonly extension: string };
 export type CdaCode = {
@@ -90,7 +90,7 @@ export function factsOf({ root, isPackaged }: CdaXml, effectiveTime: CdaTime): C
   const code = codeOf(root, "h:code");
   const studyUids = studiesOf(root, form);
   const [id = { root: "", extension: "" }] = ids(root, "h:id");
-  const patientNames = elements(root, `${target}/h:patient/h:name`).flatMap((name) => text(name, ".") ?? []);
+  const patientNames = allElements(root, `${target}/h:patient/h:name`).flatMap((name) => text(name, ".") ?? []);
   const orderIds = ids(root, "h:inFulfillmentOf/h:order/h:id");
   const isReport = isImaging(form, templateIds, code, studyUids);
   return {
@@ -113,7 +113,7 @@ export function factsOf({ root, isPackaged }: CdaXml, effectiveTime: CdaTime): C
     patientName: patientNames[0] ?? null,
     birthTime: value(root, `${target}/h:patient/h:birthTime/@value`),
     gender: value(root, `${target}/h:patient/h:administrativeGenderCode/@code`),
-    authors: elements(root, "h:author").map((author) =>
+    authors: allElements(root, "h:author").map((author) =>
       partyOf(author, "h:assignedAuthor", "h:representedOrganization"),
     ),
     custodian: custodianOf(root),
@@ -124,7 +124,7 @@ export function factsOf({ root, isPackaged }: CdaXml, effectiveTime: CdaTime): C
     relatedDocuments: relatedOf(root),
     orderIds,
     accessionNumbers: isReport ? accessionsOf(orderIds) : [],
-    serviceEvents: elements(root, "h:documentationOf/h:serviceEvent").map((event) => ({
+    serviceEvents: allElements(root, "h:documentationOf/h:serviceEvent").map((event) => ({
       ids: ids(event, "h:id"),
       code: codeOf(event, "h:code"),
       ...intervalOf(event),
@@ -203,7 +203,7 @@ const accessionsOf = (orderIds: readonly CdaId[]): readonly string[] =>
   ].filter((number) => isMeaningful(number));
 
 const relatedOf = (root: XmlNode): CdaFacts["relatedDocuments"] =>
-  elements(root, "h:relatedDocument").flatMap((related) => {
+  allElements(root, "h:relatedDocument").flatMap((related) => {
     const type = value(related, "@typeCode");
     const [id] = ids(related, "h:parentDocument/h:id");
     return id && (type === "RPLC" || type === "APND" || type === "XFRM") ? [{ type, uniqueId: uniqueIdOf(id) }] : [];
@@ -211,7 +211,7 @@ const relatedOf = (root: XmlNode): CdaFacts["relatedDocuments"] =>
 
 /** Ids with a root or an extension; a null flavor is no id. */
 const ids = (node: XmlNode, path: string): readonly CdaId[] =>
-  elements(node, path)
+  allElements(node, path)
     .map((each) => ({ root: value(each, "@root") ?? "", extension: value(each, "@extension") ?? "" }))
     .filter(({ root, extension }) => root !== "" || extension !== "");
 

@@ -75,7 +75,7 @@ function clinicalDocument(root: XmlElement): XmlElement {
   const refuse = (what: string): Fault => new Fault("CDA_INVALID", what);
   if (root.name !== "ContentPackage" || root.namespaceUri !== package1)
     throw refuse("the root is neither ClinicalDocument in urn:hl7-org:v3 nor an EEC ContentPackage");
-  const [found, other] = elements(root, "cdp:ContentContainer/cdp:StructuredContent/h:ClinicalDocument");
+  const [found, other] = elements(root, "cdp:ContentContainer/cdp:StructuredContent/h:ClinicalDocument", 2);
   if (!found || other)
     throw refuse(`the package holds ${other ? "several clinical documents" : "none"} instead of one`);
   return found;
@@ -107,14 +107,25 @@ export function isXPath(expression: string): boolean {
   }
 }
 
-/** At most so many nodes of one path are looked at. */
-const maxListed = 256;
-
-export const elements = (node: XmlNode, expression: string, limit = maxListed): readonly XmlElement[] =>
+/** The first of them. */
+export const elements = (node: XmlNode, expression: string, limit: number): readonly XmlElement[] =>
   node
     .find(path(expression))
     .slice(0, limit)
     .filter((found) => found instanceof XmlElement);
+
+/** Elements of one path in one place; no header of a record comes near. */
+const maxListed = 256;
+
+/** All of them; CDA_INVALID says of which there are too many: one that is not looked at might be another patient's id. */
+export function allElements(node: XmlNode, expression: string): readonly XmlElement[] {
+  const found = elements(node, expression, maxListed + 1);
+  if (found.length <= maxListed) return found;
+  throw new Fault(
+    "CDA_INVALID",
+    `the document has over ${maxListed} of ${expression.replaceAll("h:", "")} in one place`,
+  );
+}
 
 /** The expression as a boolean, by the rules of XPath. */
 export const holds = (node: XmlNode, expression: string): boolean => node.eval(path(`boolean(${expression})`)) === true;

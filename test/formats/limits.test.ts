@@ -4,6 +4,7 @@ import { readCda } from "../../formats/cda.ts";
 import { inspectDicom, part10Header } from "../../formats/dicom.ts";
 import { embeddedDocuments, readBatch, readMsh, segments } from "../../formats/hl7.ts";
 import { ct, explicitLittle } from "../dicom-peer.ts";
+import { cda, chen } from "../fixtures/cda.ts";
 
 const msh = "MSH|^~\\&|HIS|A|SEMRS|A|20260102||MDM^T02|1|P|2.5.1\r";
 const documentsOf = (count: number): Buffer =>
@@ -36,6 +37,32 @@ test("a document of over 64 MiB is TOO_LARGE before anything is read of it", () 
   expect(() => readCda(Buffer.alloc(64 * 1024 * 1024 + 1, 0x20))).toThrow(
     expect.objectContaining({ code: "TOO_LARGE", message: expect.stringContaining("over 67108864 octets") }),
   );
+});
+
+describe("what a header repeats", () => {
+  const about = { extension: "1", patient: chen, code: "18842-5", display: "x", title: "x", body: "x" };
+  const sample = Buffer.from(cda(about)).toString();
+  /** Before what stands there already. */
+  const repeated = (inner: string, count: number): Buffer => {
+    const place = inner.startsWith("<id") ? '<patientRole classCode="PAT">' : "<custodian";
+    const [before = "", after = ""] = sample.split(place);
+    const [opened, closed] = inner.startsWith("<id") ? [place, ""] : ["", place];
+    return Buffer.from(before + opened + inner.repeat(count) + closed + after);
+  };
+  test.each([
+    ["patient ids, most of them none", '<id nullFlavor="NI"/>', "recordTarget/patientRole/id"],
+    ["authors", "<author><assignedAuthor/></author>", "author"],
+    ["related documents", '<relatedDocument typeCode="RPLC"/>', "relatedDocument"],
+    ["orders", '<inFulfillmentOf><order><id root="1.2"/></order></inFulfillmentOf>', "inFulfillmentOf/order/id"],
+  ])("over 256 %s are CDA_INVALID: none goes unlooked at", (_what, inner, told) => {
+    expect(readCda(repeated(inner, 200)).patientIds).not.toHaveLength(0);
+    expect(() => readCda(repeated(inner, 257))).toThrow(
+      expect.objectContaining({
+        code: "CDA_INVALID",
+        message: `the document has over 256 of ${told} in one place`,
+      }),
+    );
+  });
 });
 
 describe("instances", () => {
