@@ -16,6 +16,10 @@ const parser = new XMLParser({
   parseTagValue: false,
   parseAttributeValue: false,
   processEntities: false,
+  // The parser's own way trims attributes, too, whose space is theirs: a namespace with some is another one (XML 1.0 3.3.3).
+  trimValues: false,
+  tagValueProcessor: (_name, value) => value.trim(),
+  attributeValueProcessor: (_name, value) => value.replace(/\r\n|[\t\r\n]/g, " "),
   ignoreDeclaration: true,
   ignorePiTags: true,
   maxNestedTags: maxDepth,
