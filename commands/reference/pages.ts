@@ -112,5 +112,29 @@ export function editorSchema(): string {
   const channels = z.record(z.string(), z.union([channelSchemas.outbound, channelSchemas.inbound]));
   const whole = schema.extend({ channels: channels.default({}).describe(schema.shape.channels.description ?? "") });
   const written = z.toJSONSchema(whole, { io: "input", unrepresentable: "any" });
-  return `${JSON.stringify({ ...written, title: "channels.yaml" }, undefined, 1)}\n`;
+  return `${JSON.stringify({ ...(withVariables(written) as object), title: "channels.yaml" }, undefined, 1)}\n`;
+}
+
+/** As config-file.ts replaces them: within a text, or alone where a number or a truth value is wanted. */
+const variable = "\\$\\{[A-Z][A-Z0-9_]*(:[^}]*)?\\}";
+const alone: ReadonlySet<unknown> = new Set(["number", "integer", "boolean"]);
+
+/** A variable stands for a value of any form, and for no key. */
+function withVariables(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(withVariables);
+  if (typeof node !== "object" || node === null) return node;
+  const { type, description, default: fallback, ...form } = node as Readonly<Record<string, unknown>>;
+  const isFormed = type === "string" && ["pattern", "enum", "allOf"].some((key) => key in form);
+  if (alone.has(type) || isFormed)
+    return {
+      ...(fallback === undefined ? {} : { default: fallback }),
+      ...(description === undefined ? {} : { description }),
+      anyOf: [
+        { type, ...form },
+        { type: "string", pattern: isFormed ? variable : `^${variable}$` },
+      ],
+    };
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [key, key === "propertyNames" ? value : withVariables(value)]),
+  );
 }
