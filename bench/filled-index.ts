@@ -2,9 +2,9 @@
 import { createSecretKey } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { sealUnder } from "../store/cipher.ts";
 import { openStore } from "../store/index.ts";
 import { storageKeys } from "../store/keys.ts";
-import { sealUnder } from "../store/patient-keys.ts";
 
 export type Filled = {
   readonly entries: number;
@@ -47,7 +47,7 @@ export async function fillIndex(folder: string, key: Uint8Array, { entries, pati
   const secretKey = createSecretKey(secret);
   db.function("sealed", (id, n, key) => {
     const clear = Number(n) < 2 * most ? long : short;
-    return sealUnder(secretKey, String(key), `entry\0${String(id)}\0entry`, clear ?? Buffer.alloc(0));
+    return sealUnder(secretKey, `entry\0${String(id)}\0entry\0${String(key)}`, clear ?? Buffer.alloc(0));
   });
   // Every other one of the first is of the patient with most.
   const patientKey = `printf('%032x', iif(i < ${2 * most} AND i % 2 = 0, 0, i % ${patients}))`;

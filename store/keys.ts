@@ -1,11 +1,9 @@
 /** The site's storage key and what is derived from it: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { drawn } from "./drawn.ts";
+import { openUnder, sealUnder } from "./cipher.ts";
 import type { Tokens } from "./store.ts";
 
-const nonceBytes = 12;
-const tagBytes = 16;
 /** RFC 3394 2.2.3.1, the default initial value. */
 const wrapIv = Buffer.alloc(8, 0xa6);
 /** Tokens carry the version of the key that made them, so that a rotation can tell old from new. */
@@ -63,21 +61,10 @@ export function storageKeys(key: Uint8Array): StorageKeys {
   };
   return {
     tokens: { of: (label, system, value) => token(`${label}\0${system}\0${value}`) },
-    seal: (where, clear) => {
-      const nonce = drawn(nonceBytes);
-      const cipher = createCipheriv("aes-256-gcm", rowKey, nonce, { authTagLength: tagBytes }).setAAD(
-        Buffer.from(where),
-      );
-      return Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
-    },
+    seal: (where, clear) => sealUnder(rowKey, where, clear),
     open: (where, sealed) => {
       try {
-        if (sealed.length < nonceBytes + tagBytes) throw new Error("short");
-        const decipher = createDecipheriv("aes-256-gcm", rowKey, sealed.subarray(0, nonceBytes), {
-          authTagLength: tagBytes,
-        });
-        decipher.setAAD(Buffer.from(where)).setAuthTag(sealed.subarray(-tagBytes));
-        return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+        return openUnder(rowKey, where, sealed);
       } catch (cause) {
         const [table] = where.split("\0");
         throw new Fault(

@@ -2,8 +2,8 @@
  * Keys of patients, one each, wrapped under the site's: to erase a patient's is to erase whatever was sealed under it, wherever its
  * octets lie (decision 30). What is sealed names the key by an id, which says nothing of the patient once the key is gone.
  */
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from "node:crypto";
-import { drawn as drawnAhead } from "./drawn.ts";
+import { createSecretKey, type KeyObject, randomBytes } from "node:crypto";
+import { openUnder, sealUnder } from "./cipher.ts";
 import type { StorageKeys } from "./keys.ts";
 import { text } from "./rows.ts";
 import { change, type Database, overwriting, type Row } from "./sqlite.ts";
@@ -28,7 +28,7 @@ export type PatientKeys = {
 
 type Key = { readonly id: string; readonly key: KeyObject; readonly fresh: Change | null };
 
-const [nonceBytes, tagBytes, keyBytes, wrappedBytes] = [12, 16, 32, 40];
+const [keyBytes, wrappedBytes] = [32, 40];
 const maxCached = 10_000;
 /** Keys that something was opened with: those of a page are mostly of one patient. */
 const maxOpened = 1_000;
@@ -83,17 +83,12 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
   return {
     seal: (patient, where, clear) => {
       const { id, key, fresh } = keyOf(patient);
-      return { key: id, sealed: sealUnder(key, id, where, clear), changes: fresh ? [fresh] : [] };
+      return { key: id, sealed: sealUnder(key, `${where}\0${id}`, clear), changes: fresh ? [fresh] : [] };
     },
     open: (id, where, sealed) => {
       try {
         const key = openingOf(id);
-        if (!key || sealed.length < nonceBytes + tagBytes) return undefined;
-        const decipher = createDecipheriv("aes-256-gcm", key, sealed.subarray(0, nonceBytes), {
-          authTagLength: tagBytes,
-        });
-        decipher.setAAD(Buffer.from(`${where}\0${id}`)).setAuthTag(sealed.subarray(-tagBytes));
-        return Buffer.concat([decipher.update(sealed.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+        return key && openUnder(key, `${where}\0${id}`, sealed);
       } catch {
         return undefined;
       }
@@ -120,12 +115,4 @@ export function openPatientKeys(db: Database, keys: StorageKeys, newId: () => Id
       }
     },
   };
-}
-
-/** Nonce, ciphertext and tag of AES-256-GCM, the key's id authenticated with the place. */
-export function sealUnder(key: KeyObject, id: string, where: string, clear: Uint8Array): Uint8Array {
-  const nonce = drawnAhead(nonceBytes);
-  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: tagBytes });
-  cipher.setAAD(Buffer.from(`${where}\0${id}`));
-  return Buffer.concat([nonce, cipher.update(clear), cipher.final(), cipher.getAuthTag()]);
 }
