@@ -1,14 +1,9 @@
 /** What is allowed in channels.yaml and probably not meant: documents that nobody takes, patients that nobody compares. */
-import type { z } from "zod";
 import { eecForms } from "../formats/command.ts";
 import type { Channel, InboundChannel, OutboundChannel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
-import type { schema } from "./config-schema.ts";
+import type { File, House, System } from "./config-schema.ts";
 import { takesMessage } from "./filter.ts";
-
-type File = z.output<typeof schema>;
-type Site = File["sites"][string];
-type System = Site["systems"][string];
 
 /** Cancels a document (HL7 v2.5.1 9.6.11). */
 const cancellation = "MDM^T11";
@@ -38,7 +33,7 @@ export function* findDoubts(file: File, channels: readonly Channel[]): Generator
 }
 
 const dayMs = 86_400_000;
-const hasWindow = (part: File | Site): boolean =>
+const hasWindow = (part: File | House): boolean =>
   Object.values("systems" in part ? part.systems : part.partners).some(({ window }) => window !== undefined);
 
 const isOutbound = (channel: Channel): channel is OutboundChannel => channel.kind === "outbound";
@@ -113,7 +108,11 @@ function* forms(system: string, taking: readonly OutboundChannel[]): Generator<P
   yield { code: "FILTER_DROPS_DOCUMENT", path, message: `no channel takes ${missing.join(", ")} from ${system}` };
 }
 
-function* outbound(path: readonly PropertyKey[], channel: OutboundChannel, sites: readonly Site[]): Generator<Problem> {
+function* outbound(
+  path: readonly PropertyKey[],
+  channel: OutboundChannel,
+  sites: readonly House[],
+): Generator<Problem> {
   for (const what of ["document", "study"] as const) {
     const grade = channel.validate[what].patient;
     if (grade === "reject" || grade === "hold" || (what === "study" && !channel.assemble)) continue;
@@ -126,7 +125,7 @@ function* outbound(path: readonly PropertyKey[], channel: OutboundChannel, sites
     yield { code: "SCHEMA_SKIPPED", path: [...path, "validate", "document", "schemas"], message };
   }
   const runs = sites.filter(({ run }) => run.includes(channel.name));
-  const sends = ({ systems }: Site): boolean =>
+  const sends = ({ systems }: House): boolean =>
     channel.source.some(
       (name) => systems[name]?.dicom?.listen || systems[name]?.directory?.mediaType === "application/dicom",
     );

@@ -1,14 +1,10 @@
 /** Rules of channels.yaml that no schema says and that keep a site from starting: names, ports, clear text, identity. */
 import { isIP, isIPv4 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
-import type { z } from "zod";
 import type { Channel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
-import type { schema } from "./config-schema.ts";
+import type { File, House } from "./config-schema.ts";
 import { nearest } from "./config-suggest.ts";
-
-type File = z.output<typeof schema>;
-type Site = File["sites"][string];
 
 /** By its name or address: `127.example.org` is a host anywhere. */
 const isLoopback = (host: string): boolean =>
@@ -20,16 +16,12 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
   if (!Object.hasOwn(file.sites, file.site)) yield unknown(["site"], "this file has no site", file.site, names);
   yield* authorities(file);
   yield* legacy(file);
-  const known = Object.keys(file.partners);
   for (const [name, { relays }] of Object.entries(file.partners))
-    for (const [index, relay] of relays.entries())
-      if (!known.includes(relay))
-        yield unknown(["partners", name, "relays", index], "there is no partner", relay, known);
-  for (const [name, { owner }] of Object.entries(file.identifiers)) {
-    const partners = Object.keys(file.partners);
+    yield* missingPartners(file, relays, ["partners", name, "relays"]);
+  const partners = Object.keys(file.partners);
+  for (const [name, { owner }] of Object.entries(file.identifiers))
     if (owner !== undefined && !partners.includes(owner) && !names.includes(owner))
       yield unknown(["identifiers", name, "owner"], "there is no partner", owner, partners);
-  }
   for (const [site, own] of Object.entries(file.sites)) {
     const at = ["sites", site];
     if (!isLoopback(own.admin.listen.host))
@@ -47,14 +39,22 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
     yield* samePorts(site, own);
     yield* oneService(site, own);
     for (const [index, { orgs = [] }] of (own.registry?.access ?? []).entries())
-      for (const [n, org] of orgs.entries())
-        if (!known.includes(org))
-          yield unknown([...at, "registry", "access", index, "orgs", n], "there is no partner", org, known);
+      yield* missingPartners(file, orgs, [...at, "registry", "access", index, "orgs"]);
   }
   for (const channel of channels) {
     yield* channel.kind === "inbound" ? identities(channel) : shadows(channel);
     yield* twice(channel);
   }
+}
+
+function* missingPartners(
+  { partners }: File,
+  orgs: readonly string[],
+  path: readonly PropertyKey[],
+): Generator<Problem> {
+  const known = Object.keys(partners);
+  for (const [index, org] of orgs.entries())
+    if (!known.includes(org)) yield unknown([...path, index], "there is no partner", org, known);
 }
 
 function unknown(path: readonly PropertyKey[], what: string, name: string, known: readonly string[]): Problem {
@@ -96,7 +96,7 @@ function* authorities(file: File): Generator<Problem> {
   }
 }
 
-function* missingNames(file: File, channel: Channel, { systems, repository }: Site, site: string): Generator<Problem> {
+function* missingNames(file: File, channel: Channel, { systems, repository }: House, site: string): Generator<Problem> {
   const path = ["channels", channel.name];
   const known = Object.keys(systems);
   const partners = Object.keys(file.partners);
@@ -230,7 +230,7 @@ function* clearText(
   }
 }
 
-function* samePorts(site: string, own: Site): Generator<Problem> {
+function* samePorts(site: string, own: House): Generator<Problem> {
   const taken: { readonly where: string; readonly host: string; readonly port: number }[] = [];
   const listeners: (readonly [string, { host: string; port: number } | undefined])[] = [
     ["admin", own.admin.listen],
@@ -252,7 +252,7 @@ function* samePorts(site: string, own: Site): Generator<Problem> {
 }
 
 /** A house that is the registry as well serves both at one address; at another one nobody would listen. */
-function* oneService(site: string, { repository, registry }: Site): Generator<Problem> {
+function* oneService(site: string, { repository, registry }: House): Generator<Problem> {
   if (!repository || !registry || isDeepStrictEqual(repository.listen, registry.listen)) return;
   const { host, port } = repository.listen;
   const message = `a house has one REST service: listen at ${host}:${port} as its repository does`;

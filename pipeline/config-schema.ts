@@ -207,3 +207,8 @@ export const schema = z.strictObject({
     .describe("How deliveries are repeated."),
   channels: z.record(name, z.unknown()).default({}).describe("The channels: outbound (source …) or inbound (fetch …)."),
 });
+
+/** What channels.yaml says, and of it one of the sites, and a system of one. */
+export type File = z.output<typeof schema>;
+export type House = File["sites"][string];
+export type System = House["systems"][string];

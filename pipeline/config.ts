@@ -10,11 +10,10 @@ import { type ConfigFile, type Environment, type Problem, readConfigFile } from 
 import { type Finding, findingText } from "./config-findings.ts";
 import { findDoubts } from "./config-lint.ts";
 import { findConflicts } from "./config-rules.ts";
-import { schema } from "./config-schema.ts";
+import { type File, type House, type System, schema } from "./config-schema.ts";
 import { keysOf, problemsOf } from "./config-schema-problems.ts";
 import { parsedBy } from "./config-variables.ts";
 
-type File = z.output<typeof schema>;
 export type OutboundChannel = { readonly kind: "outbound"; readonly name: string } & z.output<
   (typeof channelSchemas)["outbound"]
 >;
@@ -22,8 +21,7 @@ export type InboundChannel = { readonly kind: "inbound"; readonly name: string }
   (typeof channelSchemas)["inbound"]
 >;
 export type Channel = OutboundChannel | InboundChannel;
-type Site = File["sites"][string];
-export type System = Site["systems"][string];
+export type { System } from "./config-schema.ts";
 export type Address = { readonly host: string; readonly port: number };
 
 /** The configuration of one site: names resolved, paths absolute, durations in milliseconds. */
@@ -56,14 +54,14 @@ export type Config = {
     readonly formerly: string | undefined;
     readonly admin: Address;
     /** Octets. */
-    readonly disk: Site["disk"];
-    readonly alerts: Site["alerts"];
-    readonly retention: Site["retention"];
-    readonly limits: Site["limits"];
+    readonly disk: House["disk"];
+    readonly alerts: House["alerts"];
+    readonly retention: House["retention"];
+    readonly limits: House["limits"];
     readonly repository: Address | undefined;
     readonly registry: Address | undefined;
     /** Who may ask the registry for what. */
-    readonly access: NonNullable<Site["registry"]>["access"];
+    readonly access: NonNullable<House["registry"]>["access"];
     readonly systems: Readonly<Record<string, System>>;
     /** In the order of `run`. */
     readonly channels: readonly Channel[];
