@@ -245,22 +245,14 @@ export function openDeliveryLoop<T extends Together>(
     });
     const again = state !== "parked";
     const { code, reason } = toldOf(thrown, delivery, state);
-    const { id, kind, channel, destination: peer, attempts: attemptNumber } = delivery;
-    const fields = {
-      channel,
-      station: kind,
-      message: delivery.record ?? id,
-      peer,
-      code,
-      reason,
-      attempt: attemptNumber,
-    };
+    const { id, kind, channel, record, destination: peer, attempts: attempt } = delivery;
+    const fields = { channel, station: kind, message: record ?? id, peer, code, reason, attempt };
     log(again ? `${stationOf[kind]}.deferred` : `${stationOf[kind]}.parked`, fields, again ? "warn" : "error");
     // One step a change of mind, not one an attempt: a house that is down for a week is told once.
     const isNew = code !== delivery.code || !again;
     const event = again ? "deferred" : "parked";
     const steps = isNew ? failing(site, stationOf[kind], delivery, event, { code, reason }) : [];
-    const mark = store.deliveries.mark(id, { state, code, reason, attempts: delivery.attempts, due });
+    const mark = store.deliveries.mark(id, { state, code, reason, attempts: attempt, due });
     await settle(id, [mark, ...steps, ...goesOn]);
     if (code === "PEER_UNOPENABLE") openings.refused(peer);
   };
