@@ -144,6 +144,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
   const sizes = { minFreeBytes, ballastBytes };
   const partners = new Map(keys.identity.partners);
   const known = { ...keys.identity, partners };
+  // Asked for each time: the lists are renewed while the site runs.
   const identity = Object.defineProperty(known, "trust", { get: revocation.trust, enumerable: true });
   const house = { name: config.site, formerly: config.own.formerly };
   const store = await openStore({ folder: config.own.data, key: keys.storageKey, house, now, ...sizes }).catch(

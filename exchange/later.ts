@@ -13,7 +13,7 @@ import { rangeOf } from "./ranges.ts";
 import type { Exchange, Resource } from "./server.ts";
 
 /** Code of a record whose report was cancelled: it is handed to nobody any more. */
-export const withdrawn = "CANCELLED";
+export const cancelled = "CANCELLED";
 
 /** What is smaller is sent at once, also to who would wait: to send it again costs little. */
 const leastBytes = 8 * 1024 * 1024;
@@ -61,7 +61,7 @@ export function openLater(
     const held = org && certificate ? await locations.find(certificate, location) : undefined;
     const record = held && store.records.find(held.record);
     // What was cancelled, or is kept no longer, is not handed on to its end.
-    if (!held || !org || !record || record.code === withdrawn || record.parts.length === 0) return false;
+    if (!held || !org || !record || record.code === cancelled || record.parts.length === 0) return false;
     const span = begin(request, response, held);
     if (!span) return true;
     readers.get(location)?.destroy();

@@ -20,7 +20,7 @@ import { Fault } from "../errors.ts";
 import { type Command, readCommand } from "../formats/command.ts";
 import type { BlobFacts, BlobName, Change, StoredRecord, Token } from "../store/store.ts";
 import type { Answer } from "./answers.ts";
-import { withdrawn } from "./later.ts";
+import { cancelled } from "./later.ts";
 import { type OnLegacy, openLegacy } from "./legacy.ts";
 import { answerOnce, part1, seen, storedReceipt } from "./once.ts";
 import { takeProof } from "./proof.ts";
@@ -207,7 +207,7 @@ async function retrieve(exchange: Exchange, pipeline: Pipeline, opened: AnyOpene
     .byKey(keyOf(store, uniqueId))
     .find(
       ({ origin, parts, code, ...kept }) =>
-        origin === "own" && kept.manifestSha256 === manifestSha256 && code !== withdrawn && parts.length > 0,
+        origin === "own" && kept.manifestSha256 === manifestSha256 && code !== cancelled && parts.length > 0,
     );
   if (!record) throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
   const manifest = provided(exchange, record);
@@ -235,7 +235,7 @@ async function retrieve(exchange: Exchange, pipeline: Pipeline, opened: AnyOpene
     }),
   ]);
   // A cancellation that was committed meanwhile has not told this house: it gets nothing. One that comes from now on tells it.
-  if (store.records.find(record.id)?.code === withdrawn)
+  if (store.records.find(record.id)?.code === cancelled)
     throw new Fault("DOCUMENT_UNKNOWN", "this repository holds no such document, or not for you");
   await pipeline.handed?.(record.key);
   const bytes = content.reduce((sum, { facts }) => sum + facts.size, 0);

@@ -98,16 +98,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
           continue;
         }
         const attempt = next.attempts + 1;
-        if (attempt === 1)
-          log(
-            "alert.deferred",
-            {
-              peer,
-              code: codeOf(thrown),
-              reason: reasonOf(thrown),
-            },
-            "warn",
-          );
+        if (attempt === 1) log("alert.deferred", { peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
         const pause = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(attempt - 1, 20));
         return await store.commit([store.alerts.again(next.id, attempt, Date.now() + pause)]);
       }

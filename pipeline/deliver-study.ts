@@ -8,7 +8,7 @@ import type { Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { clearHead, clearPieces } from "./clear.ts";
 import { cancelledBefore, instanceTaken } from "./corrected.ts";
-import { channelOf, partOf, receivedOf, settled, succeed } from "./deliver.ts";
+import { answerOf, channelOf, partOf, receivedOf, settled } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
@@ -85,7 +85,7 @@ async function sendInstances(
   const taken: Promise<void>[] = [];
   const report = (item: Item, outcome: Outcome): void => {
     try {
-      const noted = took(item, succeed(outcome));
+      const noted = took(item, answerOf(outcome));
       // Who waits for all of them at the end hears of it, and until then it must not end the house.
       noted.catch(() => undefined);
       taken.push(noted);

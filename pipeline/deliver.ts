@@ -109,7 +109,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   };
   let outcome: Outcome | undefined;
   await mllpDestination.send(settingsOf(site, mllp, mllp.connect), one(item), (_item, is) => (outcome = is), site);
-  const answer = succeed(outcome);
+  const answer = answerOf(outcome);
   const fields = {
     channel: delivery.channel,
     message: record.id,
@@ -195,7 +195,7 @@ export function settled(site: Site, { record, facts }: Received, { id: last }: D
 }
 
 /** What the system answered, or the fault that its answer is. */
-export function succeed(outcome: Outcome | undefined): string {
+export function answerOf(outcome: Outcome | undefined): string {
   if (outcome?.state === "delivered") return outcome.detail ?? "";
   if (outcome?.state === "refused") throw new Fault(outcome.code, outcome.reason);
   throw new Fault("PEER_AMBIGUOUS", outcome?.reason ?? "the peer gave no answer");

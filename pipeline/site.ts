@@ -11,7 +11,9 @@ import type { Metrics, Station } from "./metrics.ts";
 import type { Stopped } from "./stops.ts";
 
 export type Site = {
+  /** One object for all stations, whose parts a reload replaces (`reload.ts`): they are looked up when they are needed. */
   readonly config: Config;
+  /** Its `trust` has the revocation lists of the moment, and its `partners` those of the last reload: neither is kept aside. */
   readonly identity: Identity;
   readonly tls: TlsKeys;
   readonly store: Store;

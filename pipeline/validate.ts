@@ -225,7 +225,9 @@ function graded(site: Site, channel: OutboundChannel, found: readonly DicomFindi
 /** Code and tags; never a value. */
 const findingText = ({ code, tags }: DicomFinding): string => `${code} ${tags.map(tagText).join(" ")}`;
 
+const chunkBytes = 1024 * 1024;
+
 /** One value as a stream of chunks that the cipher likes. */
-export async function* chunks(bytes: Uint8Array, size = 1 << 20): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+export async function* chunks(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
 }

@@ -13,7 +13,10 @@ export type Item = {
   readonly key: string;
   readonly digest: Token;
   readonly blob: BlobName;
-  /** What joins a document and its study: `study:<UID>`, `accession:<token>`. */
+  /**
+   * What it is found by: `study:<UID>` and `accession:<token>` join a document and its study; of a document `name:<token>` is what its
+   * sender calls it, `case:<token>` what its versions share, `replaces:<token>` the one before it.
+   */
   readonly joins: readonly string[];
   /** Tokens of the patient ids. */
   readonly patients: readonly Token[];

@@ -20,7 +20,10 @@ export type Messages = {
   hasSeen(org: string, id: Id): boolean;
   /** Drops replay rows that ended, so many at most, the oldest first; no change where none has. */
   expire(now: number, limit: number): readonly Change[];
-  /** Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. */
+  /**
+   * Delivery ledger: a document or instance that a destination has taken. A repetition changes nothing. In the place of a destination
+   * stands the name of what else happens once: a `retrieval`, or that a document was `cancelled` or `withdrawn`.
+   */
   took(destination: string, key: string, at: string): Change;
   /** The same of several. */
   tookAll(destination: string, keys: readonly string[], at: string): Change;

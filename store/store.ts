@@ -110,7 +110,10 @@ export type Store = {
 };
 
 export type Tokens = {
-  /** HMAC-SHA-256(key, label 00 system 00 value), with the key's version in front. */
+  /**
+   * HMAC-SHA-256(key, label 00 system 00 value), with the key's version in front. `system` is who gives the value: of a patient's number
+   * it is empty in items and records, which are compared without, and the root in the registry, merges and consents.
+   */
   of(label: "patient" | "reference" | "document" | "message" | "digest", system: string, value: string): Token;
 };
 
