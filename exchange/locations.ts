@@ -2,7 +2,7 @@
  * Answers that wait under a Location (decision 0015): of each, the sealed head as a file of its own; the bulk rests where it
  * rested. A head is ciphertext for whom it is sealed, and says nothing else of a patient.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
@@ -94,7 +94,7 @@ export function openLocations(folder: string, now: () => Date, { maxPerPeer, max
   };
 }
 
-const sha256 = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const sha256 = (bytes: string | Uint8Array): string => hash("sha256", bytes);
 
 /** Nobody who reads the folder learns a Location, and another peer's file is not found: both name it. */
 const fileOf = (peer: string, location: string): string => sha256(`${peer}\0${location}`);

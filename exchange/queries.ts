@@ -2,7 +2,7 @@
  * The stored queries (ITI TF-2 3.18.4.1.2.3.7). A first page fixes the moment that all its pages are of; its cursor carries that
  * moment and the last row, sealed to who asked and what, so that the union of pages is what was there, whatever comes meanwhile.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { maxCommandBytes } from "../formats/command.ts";
 import type { Found, PatientId, Query, QueryOf, Registered } from "../formats/query.ts";
@@ -44,7 +44,7 @@ export function answerQuery(store: Store, org: string, query: Query, may: May = 
 
 /** The question without its page. */
 function questionOf({ cursor: _cursor, limit: _limit, ...question }: Query): string {
-  return createHash("sha256").update(JSON.stringify(question)).digest("hex");
+  return hash("sha256", JSON.stringify(question));
 }
 
 function placeOf(store: Store, bound: string, cursor: string | undefined): Place {

@@ -1,5 +1,5 @@
 /** The registry center: an index of who holds what (paper steps 3 to 5). It stores tokens and sealed metadata, no document. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
@@ -72,8 +72,7 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
   const bytes = await part1(opened);
   const command = readCommand("change", bytes);
   const { changed, patients } = changes[command.action](exchange, owns, opened.org, command as never);
-  const names =
-    "manifestSha256" in command ? [command.manifestSha256] : [createHash("sha256").update(bytes).digest("hex")];
+  const names = "manifestSha256" in command ? [command.manifestSha256] : [hash("sha256", bytes)];
   const answer = await answerOnce(exchange, opened, {
     status: 200,
     names,

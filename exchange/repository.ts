@@ -2,7 +2,7 @@
  * A house's repository: keeps sealed records, tells the registry of them (paper step 3), and answers retrievals by
  * re-addressing (step 7): the bulk ciphertext is copied unread, only the keys are wrapped anew.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { readCertificate } from "../envelope/certificate.ts";
 import { ownerOf } from "../envelope/identity.ts";
 import {
@@ -143,7 +143,7 @@ function verifyOwn({ identity, now }: Exchange, bytes: Uint8Array, signature: Ui
   if (owner?.org !== identity.org || manifest.sender.org !== identity.org) {
     throw new Fault("ENVELOPE_NOT_OPENED", "the record is not signed by this site");
   }
-  return { manifest, manifestSha256: sha256(bytes) };
+  return { manifest, manifestSha256: hash("sha256", bytes) };
 }
 
 /** What this site has sealed: its signature holds. The certificate may have ended since: who asks judges it as of the registry's mark. */
@@ -258,5 +258,3 @@ function contentFrom({ store }: Exchange, manifest: Manifest, n: number, blob: B
   const sop = "sop" in entry && entry.sop ? { sop: entry.sop } : {};
   return { role, type, ...sop, facts: store.blobs.facts(blob), cipher: () => store.blobs.read(blob) };
 }
-
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

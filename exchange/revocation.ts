@@ -3,7 +3,7 @@
  * stays in force until it is stale, and then nothing is opened: hard fail. What was fetched is kept, so that a site starts
  * without the network.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -178,8 +178,7 @@ function fromText(text: string, source: string): readonly Uint8Array[] {
   return found;
 }
 
-const fileOf = (url: string, folder: string): string =>
-  join(folder, `${createHash("sha256").update(url).digest("hex").slice(0, 32)}.crl`);
+const fileOf = (url: string, folder: string): string => join(folder, `${hash("sha256", url).slice(0, 32)}.crl`);
 
 function keep(url: string, folder: string, lists: readonly Uint8Array[]): void {
   makeFolderSync(folder, 0o700);

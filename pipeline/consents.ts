@@ -2,7 +2,7 @@
  * What patients allow, told to the registry by a person of the house that gives their id (decision 16). A consent is a delivery,
  * sealed at rest like every other: those of one patient go in the order they were told, and are found again by the patient.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { Fault } from "../errors.ts";
 import { type Command, type PatientId, writeCommand } from "../formats/command.ts";
@@ -133,7 +133,7 @@ export function toldOfConsent(site: Site, { payload }: Delivery): ToldChange {
     ...(consent.orgs ? { orgs: consent.orgs } : {}),
     ...(consent.forms ? { forms: consent.forms } : {}),
   });
-  const named = createHash("sha256").update(command).digest("hex");
+  const named = hash("sha256", command);
   return { command, named, event: "consented", audit: { patients: identifiedPatient(site, [patientId]) } };
 }
 

@@ -1,5 +1,5 @@
 /** What a site publishes: the house about itself, and the registry about who takes part. Signed when it changes, and once a day. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Participant, type PublicDocument, type PublicName, signPublic, writePublic } from "../envelope/index.ts";
 import { maxParts } from "../envelope/manifest.ts";
 import { maxCommandBytes, maxEntries } from "../formats/command.ts";
@@ -52,7 +52,7 @@ function signed<N extends PublicName>(
     const isCurrent = kept && at.getTime() - kept.at < signedForMs && from.length === kept.from.length;
     if (!kept || !isCurrent || from.some((each, n) => each !== kept?.from[n])) {
       const octets = writePublic(name, made());
-      const etag = createHash("sha256").update(octets).digest("hex");
+      const etag = hash("sha256", octets);
       const document = signPublic(octets, identity.signer, at).then((signature) => ({ octets: signature, etag }));
       kept = { from, at: at.getTime(), document };
     }

@@ -1,5 +1,5 @@
 /** Reads a site's keys, its partners' certificates and the trust anchors from the folders that the configuration names. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { z } from "zod";
@@ -213,4 +213,4 @@ function text(file: string): string {
   }
 }
 
-const sha256 = (der: Uint8Array): string => createHash("sha256").update(der).digest("hex");
+const sha256 = (der: Uint8Array): string => hash("sha256", der);

@@ -1,5 +1,5 @@
 /** A document of semrs-2017 from a partner that can nothing else: it is signed, its images are not. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import {
   contentDigest,
   type Opened2017,
@@ -127,4 +127,4 @@ async function keep({ store }: Site, { n, clear }: OpenedInstance, stage: Stage)
   return { blob, part };
 }
 
-const digest = (octets: string | Uint8Array): string => createHash("sha256").update(octets).digest("hex");
+const digest = (octets: string | Uint8Array): string => hash("sha256", octets);

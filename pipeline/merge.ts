@@ -3,7 +3,7 @@
  * what is delivered later is the surviving patient's, and the registry is told where this house gives the ids. Nothing that was
  * sealed changes; all of it is committed with the acknowledgement.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type PatientId, writeCommand } from "../formats/command.ts";
 import { mergesIn } from "../formats/hl7-merge.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
@@ -150,7 +150,7 @@ export const isMerging = ({ payload }: Delivery): boolean =>
 export function toldOfMerge({ payload }: Delivery): ToldChange {
   const { merges, arrival } = payload as MergePayload;
   const command = writeCommand<"change">({ command: "change", action: "merge", merges: [...merges] });
-  return { command, named: createHash("sha256").update(command).digest("hex"), event: "merged", subject: arrival };
+  return { command, named: hash("sha256", command), event: "merged", subject: arrival };
 }
 
 /** A `change` command as octets, what its receipt has to name, and the step that tells of it. */

@@ -2,7 +2,7 @@
  * Station `open`: a record from another house is verified while its ciphertext is kept as it came (paper step 7).
  * What was not verified to the last octet leaves nothing behind.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type AnyOpened, contentOf, openCipher } from "../envelope/index.ts";
 import { packSigned } from "../envelope/signed-manifest.ts";
 import { codeOf, Fault } from "../errors.ts";
@@ -57,7 +57,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
   // One that has brought its record keeps nothing of what it asked for.
   if (!payload.registered) return { changes: [], event: "dropped", answer: "here already" };
   const { registered, admission = null } = payload;
-  const { uniqueId, hash } = registered.entry;
+  const { uniqueId } = registered.entry;
   const channel = inboundChannel(site, delivery.channel);
   if (!site.store.reserve.hasSpace()) throw belowReserve();
   if (isWithdrawn(site, registered.org, site.store.tokens.of("document", "", uniqueId)))
@@ -86,7 +86,7 @@ export async function retrieve(site: Site, delivery: Delivery): Promise<Sent> {
     throw new Fault("PEER_REFUSED", `${delivery.destination} answered with another record than was asked for`);
   }
   const first = origin.manifest.parts.find(({ n }) => n === 1);
-  if (first && "sha256" in first && first.sha256 !== hash) {
+  if (first && "sha256" in first && first.sha256 !== registered.entry.hash) {
     throw new Fault("PEER_REFUSED", `the document ${delivery.destination} sent is not the one that was registered`);
   }
   const { attach } = site.store.records;
@@ -255,7 +255,7 @@ function placeOf(
 ): { readonly id: Id; readonly isKept: boolean } {
   const held = records.find(message);
   if (!held || (held.author === org && held.key === key)) return { id: message, isKept: held !== undefined };
-  const id = createHash("sha256").update(`${org}\0${key}\0${message}`).digest("hex").slice(0, message.length);
+  const id = hash("sha256", `${org}\0${key}\0${message}`).slice(0, message.length);
   return { id, isKept: records.find(id) !== undefined };
 }
 

@@ -1,5 +1,5 @@
 /** Asks a partner: seals a request, posts it, opens the answer, and accepts it only if it answers this request. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { legacyOf, openingFor, type Partner, receiverOf } from "../envelope/identity.ts";
 import {
   type AnyOpened,
@@ -182,8 +182,7 @@ export async function refusedInClear(
 }
 
 /** What a person compares of a certificate (DER): the beginning of its SHA-256. */
-export const fingerprintOf = (certificate: Uint8Array): string =>
-  createHash("sha256").update(certificate).digest("hex").slice(0, 16);
+export const fingerprintOf = (certificate: Uint8Array): string => hash("sha256", certificate).slice(0, 16);
 
 /** The one command or receipt that an answer holds. */
 export async function partOne(answer: AnyOpened): Promise<Uint8Array> {

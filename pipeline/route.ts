@@ -1,5 +1,5 @@
 /** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { legacyOf, ownerOf } from "../envelope/identity.ts";
 import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
@@ -145,7 +145,7 @@ export async function registerAll(
 function messageOf(deliveries: readonly Delivery[]): Id {
   const ids = deliveries.map(({ id }) => id);
   const [first = ""] = ids;
-  const digest = createHash("sha256").update(ids.join()).digest("hex");
+  const digest = hash("sha256", ids.join());
   // Times of ids stay in front: what is kept by message is kept in order.
   return ids.length === 1 ? first : first.slice(0, 12) + digest.slice(0, 20);
 }

@@ -1,6 +1,6 @@
 /** Station `seal`: an assembled record becomes a signed manifest over parts that are already ciphertext (paper step 2). */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { receiverOf } from "../envelope/identity.ts";
 import { type Content, type Draft, sealWhole, sign } from "../envelope/index.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
@@ -105,7 +105,7 @@ export async function sealRecord(site: Site, assembled: Assembled): Promise<Seal
       ...store.audit.add({
         event: "seal",
         subject: first.id,
-        manifest: createHash("sha256").update(manifest).digest("hex"),
+        manifest: hash("sha256", manifest),
         count: draft.content.length,
         patients: identifiedPatient(site, first.entry.patientIds),
       }),

@@ -1,5 +1,5 @@
 /** Station `validate`: a document's hard rules and its patient, an instance's structure. Grades come from the channel. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { sealPart, sealWhole } from "../envelope/index.ts";
 import { Fault } from "../errors.ts";
 import type { CdaFacts } from "../formats/cda.ts";
@@ -122,7 +122,7 @@ export async function validateDocument(
     channel.validate.document,
     received.findings ?? (checks ? (await examineDocument(bytes, checks)).findings : []),
   );
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const sha256 = hash("sha256", bytes);
   const part = sealWhole(bytes, sha256);
   const blob = stage(await store.blobs.put(part.cipher, part.facts));
   const written = documentEntry(cda, { sha256, size: bytes.length, repositoryUniqueId: config.site, images: null });

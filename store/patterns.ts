@@ -12,7 +12,7 @@
  * A packed value: ff · u32 number of its pattern (0: none; ffffffff: as it came; fffffffe: kept once) · octets, or their name. No
  * manifest and no CMS begins with ff: whatever else is what was kept before there were patterns.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { Fault } from "../errors.ts";
 import type { StorageKeys } from "./keys.ts";
@@ -107,7 +107,7 @@ export function openPatterns(db: Pick<Database, "get">, keys: StorageKeys, now: 
     return { octets: withHead(pattern?.n ?? none, shorter), changes };
   };
   const keepOnce = (kind: string, value: Uint8Array): Packed => {
-    const name = createHash("sha256").update(value).digest("hex");
+    const name = hash("sha256", value);
     const { octets, changes } = pack(kind, value);
     const sealed = keys.seal(keptOncePlace(name), octets);
     const insert = change("INSERT INTO kept_once (name, octets) VALUES (?, ?) ON CONFLICT DO NOTHING", name, sealed);

@@ -1,5 +1,5 @@
 /** Plays HIS A, PACS A and HIS B with the project's own sample data, and compares what was sent with what was received. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Item, Outcome } from "../../connectors/connector.ts";
@@ -181,7 +181,7 @@ const split = (address: string): { host: string; port: number } => {
   return { host: address.slice(0, at), port: Number(address.slice(at + 1)) };
 };
 
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const sha256 = (bytes: Uint8Array): string => hash("sha256", bytes);
 /** File Meta Information is the sender's own (PS3.10 7.1); the data set is the image. */
 const dataSet = (file: Uint8Array): string => sha256(file.subarray(readMeta(file).offset));
 

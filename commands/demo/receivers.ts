@@ -1,5 +1,5 @@
 /** HIS B and PACS B of the demo: real receivers on MLLP and C-STORE that keep what was delivered, as a HIS and a PACS do. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Deliver, Running } from "../../connectors/connector.ts";
@@ -52,7 +52,7 @@ const keepMessage =
     const message = Buffer.concat(parts);
     const facts = readMsh(message);
     for (const { bytes } of embeddedDocuments(message, facts)) {
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
+      const sha256 = hash("sha256", bytes);
       await keep(folder, `${sha256}.cda`, one(bytes));
     }
     await keep(folder, `${facts.controlId.replaceAll(/[^A-Za-z0-9._-]/g, "_")}.hl7`, one(message));

@@ -1,5 +1,5 @@
 /** The registry's directory, fetched and verified, beside what channels.yaml knows of the same houses. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pemToDer, readCertificate } from "../../envelope/certificate.ts";
@@ -94,6 +94,6 @@ function compareOne(
 
 /** As a person compares it: the beginning of its SHA-256, and its last day. */
 export function written(der: Uint8Array): string {
-  const digest = createHash("sha256").update(der).digest("hex").slice(0, 16);
+  const digest = hash("sha256", der).slice(0, 16);
   return `${digest} until ${readCertificate(der).notAfter.toISOString().slice(0, 10)}`;
 }
