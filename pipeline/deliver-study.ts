@@ -8,7 +8,7 @@ import type { Delivery, StoredRecord } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import { clearHead, clearPieces } from "./clear.ts";
 import { cancelledBefore, instanceTaken } from "./corrected.ts";
-import { answerOf, channelOf, partOf, receivedOf, settled } from "./deliver.ts";
+import { answerOf, partOf, receivedOf, ruleOf, settled } from "./deliver.ts";
 import type { Sent } from "./delivery.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { dicomIdentity } from "./patient.ts";
@@ -37,7 +37,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
     ({ sopInstanceUid }) =>
       isAgain || !store.messages.hasTaken(delivery.destination, instanceTaken(record, sopInstanceUid)),
   );
-  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const rule = ruleOf(site, delivery);
   const identity = dicomIdentity(site, rule, record, delivery);
   const answers = new Map<string, number>();
   let bytes = 0;

@@ -68,12 +68,12 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const mllp = config.own.systems[delivery.destination]?.mllp;
   if (!mllp?.connect)
     throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
-  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === delivery.destination);
+  const rule = ruleOf(site, delivery);
   const bytes = await clear(site, partOf(record, 1));
   const cda = facts.header ?? (await examineDocument(bytes)).facts;
   const related = correctedBy(facts.entry, (uniqueId) => isOfAnother(site, record.author, uniqueId));
   const event = isCancellation(delivery.payload) ? "cancel" : related ? events[related.type] : "new";
-  const form = rule?.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
+  const form = rule.as?.[event] === "ORU^R01" ? "ORU" : "MDM";
   const attachments = await Promise.all(
     (facts.attachments ?? []).map(async ({ n, type }) => ({ bytes: await clear(site, partOf(record, n)), type })),
   );
@@ -213,6 +213,18 @@ export const channelOf = ({ config }: Site, delivery: Delivery): InboundChannel 
   if (!channel) throw new Fault("CONFIG_INVALID", `channel ${delivery.channel} is no longer in run; put it back`);
   return channel;
 };
+
+/** How its channel delivers there. What says whose identity goes there is not to be guessed. */
+export function ruleOf(site: Site, delivery: Delivery): InboundChannel["deliver"][number] {
+  const { channel, destination } = delivery;
+  const rule = channelOf(site, delivery).deliver.find(({ to }) => to === destination);
+  if (!rule)
+    throw new Fault(
+      "CONFIG_INVALID",
+      `channel ${channel} no longer delivers to ${destination}; put it back or discard`,
+    );
+  return rule;
+}
 
 /** The blob of a record's part n. */
 export const partOf = (record: StoredRecord, n: number): BlobName => {

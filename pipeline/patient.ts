@@ -38,8 +38,8 @@ const admissionOf = (site: Site, record: Id): Admission | null => {
 };
 
 /** PID of a message to the HIS: of the admission, or of the document. */
-export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: Header): MdmDraft["patient"] {
-  const admission = rule?.identity === "ours" ? admissionOf(site, record) : null;
+export function patientOf(site: Site, rule: Rule, record: Id, cda: Header): MdmDraft["patient"] {
+  const admission = rule.identity === "ours" ? admissionOf(site, record) : null;
   if (admission) return admission.patient.written;
   return {
     identifiers: cda.patientIds.map(({ root, extension }) => ({ id: extension || root, root })),
@@ -52,12 +52,12 @@ export function patientOf(site: Site, rule: Rule | undefined, record: Id, cda: H
 /** What is spliced into the copies for a PACS; null where they go as they were sealed. */
 export function dicomIdentity(
   site: Site,
-  rule: Rule | undefined,
+  rule: Rule,
   { id, author }: StoredRecord,
   { createdAt }: Delivery,
 ): DicomIdentity | null {
-  const admission = rule?.identity === "ours" ? admissionOf(site, id) : null;
-  if (!rule || !admission) return null;
+  const admission = rule.identity === "ours" ? admissionOf(site, id) : null;
+  if (!admission) return null;
   const number = numberOf(rule, admission);
   return {
     patientId: number.id,
