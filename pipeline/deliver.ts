@@ -1,9 +1,9 @@
 /** Station `deliver`: an opened record to the HIS as a message, then the proof back to its author; instances: deliver-study.ts. */
 
 import type { Item, Outcome } from "../connectors/connector.ts";
-import { mllpDestination } from "../connectors/mllp/index.ts";
+import { keepOnly, mllpDestination } from "../connectors/mllp/index.ts";
 import { contentOf, type Receipt, signReceipt, utcSeconds } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import { examineDocument } from "../formats/cda-pool.ts";
 import { charsetNamed } from "../formats/charset.ts";
 import { receiptMediaType } from "../formats/command.ts";
@@ -65,9 +65,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const { record, facts } = received;
   const over = overtakenAt(site, record, delivery);
   if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
-  const mllp = config.own.systems[delivery.destination]?.mllp;
-  if (!mllp?.connect)
-    throw new Fault("CONFIG_INVALID", `${delivery.destination} has no mllp.connect; add it or discard the delivery`);
+  const mllp = mllpOf(site, delivery.destination);
   const rule = ruleOf(site, delivery);
   const bytes = await clear(site, partOf(record, 1));
   const cda = facts.header ?? (await examineDocument(bytes)).facts;
@@ -108,7 +106,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     body: () => announced(onTheWire, message),
   };
   let outcome: Outcome | undefined;
-  await mllpDestination.send(settingsOf(site, mllp, mllp.connect), one(item), (_item, is) => (outcome = is), site);
+  await sendNow(site, delivery.destination, item, (_item, is) => (outcome = is));
   const answer = answerOf(outcome);
   const fields = {
     channel: delivery.channel,
@@ -125,15 +123,52 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
 type Mllp = NonNullable<Site["config"]["own"]["systems"][string]["mllp"]>;
 type Settings = ReturnType<typeof mllpDestination.options.parse>;
 
+/** By the settings of now: they may be changed while a message waits for a connection. */
+async function sendNow(
+  site: Site,
+  system: string,
+  item: Item,
+  report: (item: Item, outcome: Outcome) => void,
+): Promise<void> {
+  try {
+    await mllpDestination.send(settingsOf(site, system), one(item), report, site);
+  } catch (thrown) {
+    if (codeOf(thrown) !== "STOPPING") throw thrown;
+    await sendNow(site, system, item, report);
+  }
+}
+
+/** After a reload: what waits for a connection by other settings than those of now waits for one by these. */
+export function renewConnections(site: Site): void {
+  const used = Object.keys(site.config.own.systems).flatMap((system) => {
+    try {
+      return [settingsOf(site, system)];
+    } catch {
+      // It has no connect any more, or a file of its authorities is not there: what waits is told that.
+      return [];
+    }
+  });
+  keepOnly(used, site);
+}
+
 /** Looked at once, but where files of authorities belong to them: those may be changed at any time. */
-function settingsOf({ config, tls }: Site, mllp: Mllp, connect: NonNullable<Mllp["connect"]>): Settings {
+function settingsOf(site: Site, system: string): Settings {
+  const { config, tls } = site;
+  const mllp = mllpOf(site, system);
   const known = mllp.tls ? undefined : settings.get(mllp);
   if (known) return known;
-  const fresh = mllpDestination.options.parse({ ...mllp, ...connect, ...tlsOf(config, tls, mllp.tls) });
+  const fresh = mllpDestination.options.parse({ ...mllp, ...mllp.connect, ...tlsOf(config, tls, mllp.tls) });
   settings.set(mllp, fresh);
   return fresh;
 }
 const settings = new WeakMap<Mllp, Settings>();
+
+function mllpOf({ config }: Site, system: string): Mllp {
+  const mllp = config.own.systems[system]?.mllp;
+  if (!mllp?.connect)
+    throw new Fault("CONFIG_INVALID", `${system} has no mllp.connect; add it or discard the delivery`);
+  return mllp;
+}
 
 /** Proof of delivery to the author's repository: the delivered receipt names the author's manifest. */
 export async function sendReceipt(site: Site, delivery: Delivery): Promise<Sent> {

@@ -9,7 +9,7 @@ import { type Admin, openAdmin } from "./admin.ts";
 import { openAlerting } from "./alerts.ts";
 import { openCommit } from "./commitment.ts";
 import { endIfCancelled, noticesWith, pushTold } from "./correction.ts";
-import { deliverMessage, sendReceipt } from "./deliver.ts";
+import { deliverMessage, renewConnections, sendReceipt } from "./deliver.ts";
 import { deliverStudy } from "./deliver-study.ts";
 import { openDeliveryLoop, type Send } from "./delivery.ts";
 import { query } from "./fetch.ts";
@@ -92,6 +92,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   /** What waits is judged by the new rules. */
   const renew = (): Reloaded => {
     const reloaded = reload(site);
+    renewConnections(site);
     room.lookAgain();
     sealAnew(site).catch((thrown: unknown) =>
       site.log("route.unchanged", { code: codeOf(thrown), reason: reasonOf(thrown) }, "error"),

@@ -7,7 +7,7 @@ import { maxSeconds, reach, seconds, tlsOptions } from "../wire.ts";
 import { commitByte, refusalByte } from "./answer.ts";
 import { frameOf, frameOfPieces } from "./framer.ts";
 import { type Line, openLine } from "./line.ts";
-import { openPool, type Pool, poolOf } from "./pool.ts";
+import { closeOthers, openPool, type Pool, poolOf } from "./pool.ts";
 
 /** HL7 Table 0008, and the form of ERR-3's codes: a HIS may write anything there, a patient's name too. */
 const answerCodes = new Set(["AA", "AE", "AR", "CA", "CE", "CR"]);
@@ -81,6 +81,10 @@ function poolFor(settings: Settings, { signal }: Context): Pool {
   const make = () => openPool((each) => connect(settings, each), { connections, keepMs: keepSeconds * 1000 });
   return keepSeconds > 0 ? poolOf(signal, nameOf(settings), make) : make();
 }
+
+/** After a change these are all settings of a site's systems: nobody waits for a connection by others any more (STOPPING). */
+export const keepOnly = (settings: readonly Settings[], { signal }: Pick<Context, "signal">): void =>
+  closeOthers(signal, new Set(settings.map(nameOf)));
 
 /** Of settings that are used for message after message; the same ones say the same. */
 function nameOf(settings: Settings): string {

@@ -1,3 +1,3 @@
 /** MLLP: HL7 v2 in and out. */
-export { mllpDestination } from "./destination.ts";
+export { keepOnly, mllpDestination } from "./destination.ts";
 export { mllpSource } from "./source.ts";

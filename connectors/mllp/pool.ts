@@ -1,11 +1,13 @@
 /** Connections to one system, kept open between deliveries: so many at once, closed after a rest, and all at the site's stop. */
+import { Fault } from "../../errors.ts";
 import type { Line } from "./line.ts";
 
 export type Pool = {
-  /** A connection for one user: one that rests, or a new one once fewer than `connections` are in use. */
+  /** A connection for one user: one that rests, or a new one once fewer than `connections` are in use. STOPPING where it is closed meanwhile. */
   take(signal: AbortSignal): Promise<Line>;
   /** Back for the next user; `isSound: false` for one on which an answer may still be owed: never used again. */
   give(line: Line, isSound: boolean): void;
+  /** What is in use is closed once it is given back. */
   close(): void;
 };
 
@@ -29,7 +31,11 @@ export function openPool(
   };
   return {
     take: async (signal) => {
-      while (used >= connections) await turn(waiting, signal);
+      while (used >= connections && !isClosed) await turn(waiting, signal);
+      if (isClosed) {
+        signal.throwIfAborted();
+        throw new Fault("STOPPING", "how the system is reached was changed; it is sent as it is reached now");
+      }
       used += 1;
       try {
         for (const [line, timer] of resting) {
@@ -56,6 +62,7 @@ export function openPool(
     close: () => {
       isClosed = true;
       for (const line of [...resting.keys()]) drop(line);
+      for (const next of waiting.splice(0)) next();
     },
   };
 }
@@ -89,4 +96,14 @@ export function poolOf(site: AbortSignal, key: string, make: () => Pool): Pool {
   const fresh = make();
   ofSite.set(key, fresh);
   return fresh;
+}
+
+/** Closes the pools of a site whose settings are no longer in use. */
+export function closeOthers(site: AbortSignal, used: ReadonlySet<string>): void {
+  const ofSite = pools.get(site) ?? new Map<string, Pool>();
+  for (const [key, pool] of ofSite) {
+    if (used.has(key)) continue;
+    ofSite.delete(key);
+    pool.close();
+  }
 }
