@@ -23,7 +23,7 @@ const entryHusk = (entry: DocumentEntry): DocumentEntry => ({
 /** What stays of a record's `entry`. */
 export const recordHusk = ({ origin, entry }: StoredRecord): unknown => {
   if (origin === "own") return entryHusk(entry as DocumentEntry);
-  const facts = entry as ReceivedFacts;
+  const { header: _gone, ...facts } = entry as ReceivedFacts;
   return { ...facts, entry: entryHusk(facts.entry), instances: [], attachments: [] } satisfies ReceivedFacts;
 };
 

@@ -59,6 +59,24 @@ async function record({ days, blob, body, delivered = "delivered", state = "regi
 }
 const isShredded = (id: Id): boolean => store.records.find(id)?.parts.length === 0;
 
+test("what another house sent keeps nothing of its patient either", async () => {
+  const [id, { name: blob }] = [store.newId(), await put(octets(3_000, 4))];
+  const patientIds = [{ root: "1", extension: "A123456789" }];
+  const header = { code: {}, effectiveTime: "2026", patientIds, patientName: name, birthTime: "19850412", gender: "F" };
+  const entry = { entry: { uniqueId: `1.2.3^${id}`, title: name, patientIds }, appends: null, instances: [], header };
+  const sealed = { manifest: Buffer.from(name), signature: Buffer.from("signed"), manifestSha256: id };
+  await store.commit([
+    ...store.records.add({
+      ...{ id, channel: "documents", origin: "received", author: "a", key: id, state: "delivered", ...sealed },
+      ...{ parts: [{ n: 1, blob }], patients: [], code: null, reason: null, entry, createdAt: daysAgo(31) },
+    }),
+    store.deliveries.add(delivery({ record: id, state: "delivered", channel: "documents" })),
+  ]);
+  await retentionOf({ for: 30 * dayMs }).look();
+  expect(isShredded(id)).toBe(true);
+  expect(JSON.stringify(store.records.find(id)?.entry)).not.toMatch(/陳怡君|A123456789|19850412/);
+});
+
 test("what is finished and older loses its octets and everything of its patient; the rows, their states and times stay", async () => {
   const [file, small] = [await put(octets(300_000, 1)), await put(octets(3_000, 2))];
   const [old, older, young] = [
