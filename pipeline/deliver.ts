@@ -65,6 +65,12 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const { record, facts } = received;
   const over = overtakenAt(site, record, delivery);
   if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
+  // What waits keeps its record whole: only a cancellation comes later.
+  if (record.parts.length === 0)
+    throw new Fault(
+      "DOCUMENT_UNKNOWN",
+      `the report's retention is over, and with it whose it is: cancel it at ${delivery.destination} by hand, then discard this`,
+    );
   const mllp = mllpOf(site, delivery.destination);
   const rule = ruleOf(site, delivery);
   const bytes = await clear(site, partOf(record, 1));
