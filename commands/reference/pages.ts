@@ -90,7 +90,7 @@ export const testingPage = (): string =>
     "",
     "Tests of `channels.yaml`, run by `semrs test`. Each starts every house of the configuration on free ports, with a throw-away",
     "PKI and fresh data; a registry or partner that the file does not describe is a real one beside them; systems that are delivered",
-    "to are listeners that keep what they take, watched folders empty ones; nobody is told of alerts. TLS and MLLP release of systems, address ranges of callers and delivery windows are left",
+    "to are listeners that keep what they take, watched folders empty ones; nobody is told of alerts, and no HIS asked for what a message refers to (`references`; send the document itself). TLS and MLLP release of systems, address ranges of callers and delivery windows are left",
     "out, everything else is as in",
     "production. The shipped [channels.test.yaml](../../channels.test.yaml) is an example of every kind.",
     "",

@@ -14,6 +14,8 @@ export type Difference = {
   readonly to?: string;
   /** The code that was expected. */
   readonly code?: string;
+  /** Nothing that is still to come changes it. */
+  readonly isFinal?: true;
 };
 
 /** What a system was answered against what the test says. */
@@ -62,7 +64,11 @@ export function factDifferences(expect: Expectations, facts: Facts): readonly Di
           facts.instances === undefined ? "no record" : `${facts.instances} instances`,
         )),
     ...(opensFor === undefined ? [] : differ("opensFor", list(opensFor), list(facts.opensFor))),
-    ...(routed === undefined ? [] : differ("routed", list(routed), list(facts.routed))),
+    ...(routed === undefined ? [] : differ("routed", list(routed), list(facts.routed))).map((each) => ({
+      ...each,
+      // Who has signed has signed.
+      ...(facts.routed.some((name) => !routed?.includes(name)) ? { isFinal: true as const } : {}),
+    })),
   ];
 }
 
@@ -82,6 +88,7 @@ export function deliveryDifferences(
             {
               about: "delivered" as const,
               to: name,
+              isFinal: true as const,
               text: `expected nothing, ${name} got ${messages.length} messages, ${instances.size} instances`,
             },
           ],

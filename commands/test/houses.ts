@@ -161,7 +161,10 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
   };
 }
 
-/** Free ports on this machine, clear and without commit bytes; callers are known by their AE title alone; what lies in a watched folder is not a test's to take. */
+/**
+ * Free ports on this machine, clear and without commit bytes; callers are known by their AE title alone; what lies in a watched
+ * folder is not a test's to take, nor what a message refers to.
+ */
 function moved(
   { mllp, dicom, directory }: System,
   files: string,
@@ -181,6 +184,7 @@ function moved(
       listen: mllp.listen && free,
       connect: reached(mllp.connect),
       standby: [],
+      references: [],
       tls: undefined,
     },
     dicom: dicom && {

@@ -78,7 +78,8 @@ async function outcome(
       ...factDifferences(test.expect, facts),
       ...deliveryDifferences(test.expect.delivered, houses.receivers, sent, full),
     ];
-    if (found.length > 0 && performance.now() < end && differences.length === 0) continue;
+    const mayHold = differences.length === 0 && !found.some(({ isFinal }) => isFinal);
+    if (found.length > 0 && mayHold && performance.now() < end) continue;
     const clear = test.expect.neverInClear ? await foundInClear(houses, test.expect.neverInClear) : [];
     const about = senderOf(first, path, house, full);
     return [...differences, ...found]
@@ -95,7 +96,7 @@ function told(
   within: number,
 ): string {
   const decision = decidedBy(difference, facts, sender, houses);
-  const waited = difference.about === "delivered" ? ` in ${within / 1000} s` : "";
+  const waited = difference.about === "delivered" && !difference.isFinal ? ` in ${within / 1000} s` : "";
   if (!decision) return `${difference.text}${waited}`;
   const code = facts.family.arrivals[0]?.code ?? facts.held;
   return `${difference.text}${waited}; ${decision.what}${code ? ` (${code})` : ""} at ${decision.config.placeOf(decision.path)} ${decision.path.map(String).join(".")}`;

@@ -1,5 +1,7 @@
 /** `semrs test` beside a live house: nothing of that house is taken, told or waited for. */
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -43,6 +45,30 @@ test("no address of a live house's systems is left", async () => {
   await houses.close();
   for (const { config } of houses.houses.values())
     expect(JSON.stringify(config.own.systems)).not.toContain("192.0.2.1");
+}, 60_000);
+
+test("what a message refers to is not asked of the live HIS", async () => {
+  let asked = 0;
+  const his = createServer((socket) => {
+    asked += 1;
+    socket.destroy();
+  }).listen(0, "127.0.0.1");
+  await once(his, "listening");
+  const base = `http://127.0.0.1:${(his.address() as AddressInfo).port}/reports/`;
+  const folder = mkdtempSync(join(tmpdir(), "semrs-referring-"));
+  const message = Buffer.from(sampleMessage("mdm-t02-121")).toString("latin1");
+  const referring = message.replace(/OBX\|1\|ED\|([^|]*)\|\|[^|\r]*/, `OBX|1|RP|$1||${base}1.xml^HIS^TEXT^XML`);
+  expect(referring).toContain(base);
+  writeFileSync(join(folder, "referring.hl7"), referring, "latin1");
+  const allowed = `references: [{ prefix: "${base}", clearText: on this machine }], charset: from-msh-18, answer`;
+  const send = {
+    to: "his",
+    files: [join(folder, "referring.hl7")],
+    expect: { ack: "AE", error: "DOCUMENT_MALFORMED" },
+  };
+  const { exit, out } = await tested([["charset: from-msh-18, answer", allowed]], one(send, { routed: [] }));
+  his.close();
+  expect({ exit, out, asked }).toMatchObject({ exit: 0, asked: 0 });
 }, 60_000);
 
 test("whom a live house tells of alerts is not told of a test's: what names its secret need not be here", async () => {

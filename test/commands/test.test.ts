@@ -177,6 +177,20 @@ test("--patience waits so many times as long for what a test does not expect", a
   });
 }, 60_000);
 
+test.each([
+  [{ delivered: [] }, "expected nothing, hospital-b/his got 1 messages, 0 instances"],
+  [{ routed: [] }, "routed: expected none, got registry"],
+])(
+  "a test that expects nothing ends at once when something comes: %j",
+  async (wanted, says) => {
+    const [what] = one([record, admission], wanted).tests;
+    const { exit, out } = await tested([], { site: "hospital-a", tests: [{ ...what, within: "1h" }] });
+    expect({ exit, out }).toEqual({ exit: 1, out: expect.stringContaining(says) });
+    expect(out).not.toContain("in 3600 s");
+  },
+  60_000,
+);
+
 test("--watch runs again when the configuration changes", async () => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-watch-"));
   writeFileSync(join(folder, "channels.yaml"), shipped);
