@@ -122,11 +122,18 @@ export async function reach(
           `${where} showed no certificate that tls.trust accepts; compare it and serverName`,
           { cause },
         )
-      : new Fault("PEER_UNREACHABLE", `${where} cannot be reached; is it listening${tls ? ", with TLS" : ""}?`, {
-          cause,
-        });
+      : new Fault("PEER_UNREACHABLE", `${where} cannot be reached${whyNot(cause, tls)}`, { cause });
   }
 }
+
+/** Of a name nobody listens: what is to be looked at is another thing. */
+const unnamed: ReadonlyMap<string, string> = new Map([
+  ["ENOTFOUND", ": its name is not known here; correct it, or have it entered in the DNS"],
+  ["EAI_AGAIN", ": the DNS does not answer for its name; see the resolver of this machine"],
+]);
+
+const whyNot = (cause: unknown, tls: Tls): string =>
+  unnamed.get((cause as { code?: string }).code ?? "") ?? `; is it listening${tls ? ", with TLS" : ""}?`;
 
 /** Places for so many connections. */
 export function openPlaces(most: number): Places {

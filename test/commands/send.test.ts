@@ -110,6 +110,11 @@ describe("mllp", () => {
       exit: 69,
       err: expect.stringContaining("cannot be reached"),
     });
+    // RFC 6761 6.4: no such name is ever known.
+    expect(await semrs(["echo", "no-such-his.invalid:2575"])).toMatchObject({
+      exit: 69,
+      err: expect.stringMatching(/no-such-his\.invalid:2575 cannot be reached: (its name|the DNS)/),
+    });
     expect((await semrs(["send", "mllp", "--to", "nowhere", "x"])).exit).toBe(64);
     expect((await semrs(["send", "mllp", "--to", his()])).exit).toBe(64);
     expect((await semrs(["send", "mllp", "--to", his(), "--tls", join(folder, "report-00.hl7")])).exit).toBe(64);
