@@ -1,4 +1,6 @@
 /** `semrs journal`: what is not done at a site and why, the way of one message, and what a person decides; through the admin port. */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Command, Option } from "commander";
 import { Fault } from "../../errors.ts";
 import { type AdminClient, adminOf, type Where } from "../admin-client.ts";
@@ -120,8 +122,8 @@ async function show(admin: AdminClient, id: string, { json, reveal, reason }: Op
   if (reveal) {
     if (!reason) throw new Fault("QUERY_INVALID", '--reveal needs --reason "…": that it was read, and why, is kept');
     const body = await admin.download(`/journal/${encodeURIComponent(id)}/reveal`, { reason });
-    for await (const chunk of body) process.stdout.write(chunk);
-    return;
+    // As fast as it is read: a payload may be larger than memory.
+    return await pipeline(Readable.from(body, { objectMode: false }), process.stdout, { end: false });
   }
   const traced = await admin.get<Traced>(`/trace/${encodeURIComponent(id)}`);
   print(json ? JSON.stringify({ ...traced, steps: undefined }) : showLines(traced).join("\n"));

@@ -1,4 +1,5 @@
 /** What a verb says where no site, or something else, answers on the admin port. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
@@ -7,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { makeHome } from "../faults/house.ts";
-import { semrs } from "./cli.ts";
+import { root, semrs } from "./cli.ts";
 
 const data = mkdtempSync(join(tmpdir(), "semrs-admin-token-"));
 writeFileSync(join(data, "admin.token"), "a token\n");
@@ -98,4 +99,19 @@ test("check says of another program on the admin port that the port is taken", a
   server.close();
   const taken = JSON.parse(out).findings.filter(({ code }: { code: string }) => code === "PORT_TAKEN");
   expect(taken).toMatchObject([{ file: `admin 127.0.0.1:${port}`, message: "EADDRINUSE" }]);
+});
+
+test("a payload is taken no further than it is read", async () => {
+  const server = createServer((request, response) =>
+    request.url === "/health/live" ? void response.end(live) : others["without end"]?.(request, response),
+  ).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const shown = ["journal", "show", "A1", "--reveal", "--reason", "x", "--admin", url, "--data", data];
+  const child = spawn(process.execPath, [join(root, "semrs.js"), ...shown], { stdio: ["ignore", "pipe", "inherit"] });
+  child.stdout.once("data", () => child.stdout.destroy());
+  await once(child, "exit");
+  server.closeAllConnections();
+  server.close();
+  expect(child.exitCode).toBe(1);
 });
