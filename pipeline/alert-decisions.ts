@@ -46,17 +46,23 @@ const [minuteMs, hourMs] = [60_000, 3_600_000];
 /** What is usual is not known of a feed that began today. */
 const minHours = 24;
 
-/** What holds now. */
-export const alertsIn = (facts: AlertFacts, limits: AlertLimits, now: number): readonly Alert[] => [
-  ...holding(facts, limits, now),
+/** What hovers about its limit would begin and end with each look: what is open ends this part of the limit within it. */
+const [agePart, roomPart] = [1 / 5, 1 / 10];
+
+type Open = readonly Pick<Alert, "key">[];
+
+/** What holds now, beside what is open. */
+export const alertsIn = (facts: AlertFacts, limits: AlertLimits, now: number, open: Open = []): readonly Alert[] => [
+  ...holding(facts, limits, now, open),
 ];
 
-function* holding(facts: AlertFacts, limits: AlertLimits, now: number): Generator<Alert> {
+function* holding(facts: AlertFacts, limits: AlertLimits, now: number, open: Open): Generator<Alert> {
+  const within = (key: string, part: number): number => (open.some((each) => each.key === key) ? part : 0);
   const { queues, heldSince, emergencySince, feeds, certificates, lists, disk, isBalanced, missing } = facts;
   const isOver = (since: number | null, limit: number): since is number => since !== null && now - since > limit;
   const waits = (since: number): string => minutes(now - since);
   for (const { destination, since } of queues)
-    if (isOver(since, limits.queueAge))
+    if (isOver(since, limits.queueAge - within(`queue-age ${destination}`, limits.queueAge * agePart)))
       yield alert("queue-age", destination, `the oldest delivery to ${destination} waits for ${waits(since)}`);
   if (isOver(heldSince, limits.heldAge))
     yield alert("held-age", "", `something waits for a person for ${waits(heldSince)}; semrs journal list --held`);
@@ -78,7 +84,7 @@ function* holding(facts: AlertFacts, limits: AlertLimits, now: number): Generato
   if (lists) yield alert("revocation", "late", "a revocation list should have been renewed; see trust.crls");
   if (lists === "over")
     yield alert("revocation", "over", "a revocation list has ended: nothing is opened any more; see trust.crls");
-  if (disk.freeBytes < disk.minFreeBytes) {
+  if (disk.freeBytes < disk.minFreeBytes + within("disk", disk.minFreeBytes * roomPart)) {
     const says = "the disk reserve is reached: nothing is accepted, what is queued still drains; free space";
     yield alert("disk", "", says);
   }

@@ -36,8 +36,9 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 
   const look = async (): Promise<void> => {
     const now = site.now();
-    const holding = alertsIn(await factsOf(site, reconciler), wanted, now.getTime());
+    const facts = await factsOf(site, reconciler);
     const open = store.alerts.open() as readonly Alert[];
+    const holding = alertsIn(facts, wanted, now.getTime(), open);
     const { raised, resolved } = turnsOf(open, holding);
     // One of which nothing is known has heard of no begin; before anything was known of any, all had.
     const names = isMet ? undefined : store.alerts.targets();

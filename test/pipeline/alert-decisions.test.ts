@@ -43,6 +43,27 @@ test.each<[string, Partial<AlertFacts>, readonly string[]]>([
   ["a gap in the journal", { missing: 2 }, ["journal-gap"]],
 ])("%s", (_what, facts, expected) => expect(keys(facts)).toEqual(expected));
 
+test("what hovers about its limit stays told, and ends once it is well within", () => {
+  const looked = (open: readonly string[], minutesOld: number, freeBytes: number): readonly string[] =>
+    alertsIn(
+      {
+        ...well,
+        queues: [{ destination: "his", since: now - minutesOld * minuteMs }],
+        disk: { freeBytes, minFreeBytes: 100 },
+      },
+      limits,
+      now,
+      open.map((key) => ({ key })),
+    ).map(({ key }) => key);
+  const both = ["queue-age his", "disk"];
+  expect(looked([], 14, 101)).toEqual([]);
+  expect(looked([], 16, 99)).toEqual(both);
+  expect(looked(both, 14, 101)).toEqual(both);
+  expect(looked(both, 13, 109)).toEqual(both);
+  expect(looked(both, 12, 110)).toEqual([]);
+  expect(looked(["queue-age pacs"], 14, 101)).toEqual([]);
+});
+
 describe("a feed that is silent", () => {
   const hours = (...runs: readonly (readonly [boolean, number])[]) =>
     runs.flatMap(([isBusy, count]) => Array.from({ length: count }, () => isBusy));
