@@ -105,11 +105,15 @@ const unlistened: ReadonlyMap<string, string> = new Map([
   ["ENOTFOUND", "there is no such name; write an address"],
 ]);
 
-/** CONFIG_INVALID: a listener that did not come up, with why. */
-export function cannotListen(where: string, cause: unknown): Fault {
+/** Why a listener did not come up. */
+export function whyUnlistened(cause: unknown): string {
   const { code = "" } = cause as { readonly code?: string };
-  return new Fault("CONFIG_INVALID", `${where} cannot be listened on: ${unlistened.get(code) ?? code}`, { cause });
+  return unlistened.get(code) ?? code;
 }
+
+/** CONFIG_INVALID: a listener that did not come up, with why. */
+export const cannotListen = (where: string, cause: unknown): Fault =>
+  new Fault("CONFIG_INVALID", `${where} cannot be listened on: ${whyUnlistened(cause)}`, { cause });
 
 /** All codes, for the reference documentation and the tests that raise each. */
 export const errorCodes = Object.keys(table) as readonly ErrorCode[];

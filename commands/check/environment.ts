@@ -8,7 +8,7 @@ import { type Certificate, pemToDer, readCertificate } from "../../envelope/cert
 import { readCrl } from "../../envelope/crl.ts";
 import { validatePath } from "../../envelope/index.ts";
 import { privateKeyFrom } from "../../envelope/keys.ts";
-import { Fault, orFault, reasonOf } from "../../errors.ts";
+import { Fault, orFault, reasonOf, whyUnlistened } from "../../errors.ts";
 import { isAddress } from "../../exchange/revocation.ts";
 import type { Config } from "../../pipeline/config.ts";
 import { type Finding, type FindingCode, severityOf } from "../../pipeline/config-findings.ts";
@@ -266,9 +266,7 @@ async function listeners(config: Config): Promise<readonly Finding[]> {
     try {
       await once(server, "listening");
     } catch (thrown) {
-      findings.push(
-        finding(`${who} ${address}`, "PORT_TAKEN", (thrown as { code?: string }).code ?? "cannot be listened on"),
-      );
+      findings.push(finding(`${who} ${address}`, "PORT_TAKEN", whyUnlistened(thrown)));
     }
     server.close();
   }

@@ -98,7 +98,9 @@ test("check says of another program on the admin port that the port is taken", a
   server.closeAllConnections();
   server.close();
   const taken = JSON.parse(out).findings.filter(({ code }: { code: string }) => code === "PORT_TAKEN");
-  expect(taken).toMatchObject([{ file: `admin 127.0.0.1:${port}`, message: "EADDRINUSE" }]);
+  expect(taken).toMatchObject([
+    { file: `admin 127.0.0.1:${port}`, message: "another process listens there; end it, or take another port" },
+  ]);
 });
 
 test("a payload is taken no further than it is read", async () => {
