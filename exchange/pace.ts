@@ -10,7 +10,7 @@ export const slowest: Pace = { bytes: 64 * 1024, ms: 30_000 };
 export type Paced = { readonly body: AsyncIterable<Uint8Array>; isTooSlow(): boolean };
 
 /**
- * The same body, read on by whoever iterates next; ENVELOPE_MALFORMED when it comes slower than this. Only what we wait
+ * The same body, read on by whoever iterates next; PEER_BUSY when it comes slower than this: the line, or a machine, may be better soon. Only what we wait
  * counts: a peer is not refused because our own disk is slow.
  */
 export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Paced {
@@ -32,7 +32,7 @@ export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Pac
       // What is still awaited cannot be returned to: whoever owns the connection closes it.
       if (!isTooSlow) await iterator.return?.();
     }
-    throw new Fault("ENVELOPE_MALFORMED", `the body comes too slowly: less than ${bytes} octets in ${ms} ms`);
+    throw new Fault("PEER_BUSY", `the body comes too slowly: less than ${bytes} octets in ${ms} ms`);
   }
   return { body: { [Symbol.asyncIterator]: pieces }, isTooSlow: () => isTooSlow };
 }

@@ -19,7 +19,8 @@ import { bytesOf } from "../envelope/people.ts";
 import { testPki } from "../sites.ts";
 import { type Peer, peerOf, read } from "./peer.ts";
 
-const tooSlow = { code: "ENVELOPE_MALFORMED", message: expect.stringMatching(/too slowly/) };
+/** Worth another attempt: a machine that was suspended, a line that was down, is no fault of the envelope. */
+const tooSlow = { code: "PEER_BUSY", message: expect.stringMatching(/too slowly/) };
 async function* chunks(count: number, bytes: number): AsyncGenerator<Uint8Array> {
   for (let n = 0; n < count; n += 1) yield new Uint8Array(bytes);
 }
@@ -141,24 +142,27 @@ describe("a repository", () => {
   });
 
   test.each([
-    ["before its signature", 500],
-    ["in mid-part", 900_000],
-  ])("17 an envelope that stops %s is answered 400, its connection closed, and nothing of it kept", async (_, sent) => {
-    const sealed = await peer.push();
-    const body = await bytesOf(sealed.body());
-    const before = store.blobs.names("", 100).length;
-    const { outgoing, answered } = peer.begin(sealed.headers, body.length);
-    outgoing.write(body.subarray(0, sent));
-    const { statusCode, headers } = await answered;
-    expect([statusCode, headers.connection]).toEqual([400, "close"]);
-    outgoing.destroy();
-    expect(reasons.at(-1)).toMatch(/too slowly/);
-    expect(store.blobs.names("", 100)).toHaveLength(before);
+    ["before its signature", 500, 429],
+    ["in mid-part", 900_000, 503],
+  ])(
+    "17 an envelope that stops %s may come again, its connection is closed, and nothing of it kept",
+    async (_, sent, status) => {
+      const sealed = await peer.push();
+      const body = await bytesOf(sealed.body());
+      const before = store.blobs.names("", 100).length;
+      const { outgoing, answered } = peer.begin(sealed.headers, body.length);
+      outgoing.write(body.subarray(0, sent));
+      const { statusCode, headers } = await answered;
+      expect([statusCode, headers.connection]).toEqual([status, "close"]);
+      outgoing.destroy();
+      expect(reasons.at(-1)).toMatch(/too slowly/);
+      expect(store.blobs.names("", 100)).toHaveLength(before);
 
-    // The same one, sent as it should be, is taken.
-    expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
-    expect(taken).toBeGreaterThan(1_200_000);
-  });
+      // The same one, sent as it should be, is taken.
+      expect(await peer.post(sealed.headers, body)).toMatchObject({ status: 201, profile: "semrs-2" });
+      expect(taken).toBeGreaterThan(1_200_000);
+    },
+  );
 
   test.each([
     ["POST", "/nothing", 404],
