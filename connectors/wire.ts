@@ -26,8 +26,8 @@ export const tlsOptions = z
 export type Tls = z.output<typeof tlsOptions>;
 
 const handshakeMs = 10_000;
-/** Connections of a listener that have not shaken hands, so that they may be anybody's: for one too many the oldest goes. */
-const maxUnsecured = 128;
+/** Connections of a listener that have not said who they are, so that they may be anybody's: for one too many the oldest goes. */
+const maxStrangers = 128;
 /** One read of a connection; one that is told to wait has at most one that nobody has asked for yet. */
 export const readBytes = 65_536;
 
@@ -41,33 +41,42 @@ type Listening = {
   readonly graceMs: number;
 };
 
-/** Listens; `serve` gets each connection once it is safe to read, with how many of those there are (past counting when the site has no place). CONFIG_INVALID when the port is taken. */
+/**
+ * Counts a connection, once: it takes a place from here on. How many those are; past counting when the site has no place. Until then
+ * it is a stranger's.
+ */
+export type Count = () => number;
+
+/** Listens; `serve` gets each connection once it is safe to read. CONFIG_INVALID when the port is taken. */
 export async function listenOn(
   { host, port, tls, allowHalfOpen = false, graceMs }: Listening,
-  serve: (socket: Socket, connections: number) => void,
+  serve: (socket: Socket, count: Count) => void,
   { log, places }: Pick<Context, "log" | "places">,
 ): Promise<Running> {
   const sockets = new Set<Socket>();
-  /** Connections that have not shaken hands, by peer: the TLS socket of one does not tell which it is. */
-  const unsecured = new Map<string, Socket>();
+  /** Connections that are not counted, by peer: the TLS socket of one does not tell which it is. */
+  const strangers = new Map<string, Socket>();
   const tcp = { noDelay: true, highWaterMark: readBytes, allowHalfOpen };
   const server = tls ? createTlsServer({ ...tcp, ...serverSide(tls) }) : createServer(tcp);
   server.on("connection", (socket: Socket) => {
     const peer = peerOf(socket);
     sockets.add(socket);
-    if (tls) unsecured.set(peer, socket);
-    const [oldest] = unsecured.values();
-    if (unsecured.size > maxUnsecured) oldest?.destroy();
+    strangers.set(peer, socket);
+    const [oldest] = strangers.values();
+    if (strangers.size > maxStrangers) oldest?.destroy();
     socket.once("close", () => {
       sockets.delete(socket);
-      unsecured.delete(peer);
+      if (strangers.get(peer) === socket) strangers.delete(peer);
     });
   });
   server.on(tls ? "secureConnection" : "connection", (socket: Socket) => {
-    unsecured.delete(peerOf(socket));
-    const leave = places?.take();
-    if (leave) socket.once("close", leave);
-    serve(socket, places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size - unsecured.size);
+    const peer = peerOf(socket);
+    serve(socket, () => {
+      strangers.delete(peer);
+      const leave = places?.take();
+      if (leave) socket.once("close", leave);
+      return places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size - strangers.size;
+    });
   });
   onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
   server.listen(port, host);
@@ -80,8 +89,8 @@ export async function listenOn(
     isListening: () => server.listening,
     stop: async () => {
       const stopped = stop(server, sockets, graceMs);
-      // Nothing was taken on these: half closed, they would only wait for the end of the handshake's time.
-      for (const socket of unsecured.values()) socket.destroy();
+      // Nothing was taken on these: half closed, they would only wait for the end of their time.
+      for (const socket of strangers.values()) socket.destroy();
       await stopped;
     },
   };

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { z } from "zod";
 import type { Source } from "../connector.ts";
-import { listenOn, seconds, tlsOptions } from "../wire.ts";
+import { type Count, listenOn, seconds, tlsOptions } from "../wire.ts";
 import { openAccess } from "./access.ts";
 import { openCommitments } from "./commitment-owed.ts";
 import { openBudget } from "./flow.ts";
@@ -61,8 +61,9 @@ export const dicomSource: Source<typeof options> = {
       budget: openBudget(maxWaitingBytes, context.held),
       commitments: openCommitments(settings, context),
     };
-    const serve = (socket: Socket, connections: number): void => {
-      const isFull = () => connections > settings.maxAssociations;
+    const serve = (socket: Socket, count: Count): void => {
+      // Asked when it asks for an association: until then it takes no place.
+      const isFull = () => count() > settings.maxAssociations;
       serveAssociation(socket, { ...acceptor, isFull });
     };
     return await listenOn({ ...settings, graceMs }, serve, context);

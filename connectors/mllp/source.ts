@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { z } from "zod";
 import type { Source } from "../connector.ts";
-import { listenOn, seconds, tlsOptions } from "../wire.ts";
+import { type Count, listenOn, seconds, tlsOptions } from "../wire.ts";
 import { refusal } from "./answer.ts";
 import { openBudget, within } from "./budget.ts";
 import { type Connection, serve } from "./connection.ts";
@@ -55,7 +55,8 @@ export const mllpSource: Source<typeof options> = {
       else byAddress.delete(address);
       return connections;
     };
-    const serveOne = (socket: Socket, connections: number): void => {
+    const serveOne = (socket: Socket, countIn: Count): void => {
+      const connections = countIn();
       const address = socket.remoteAddress ?? "";
       const peer = `${address}:${socket.remotePort}`;
       const ofAddress = count(address, 1);

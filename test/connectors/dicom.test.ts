@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Outcome } from "../../connectors/connector.ts";
 import { writeCommand } from "../../connectors/dicom/dimse.ts";
 import { dataHead } from "../../connectors/dicom/pdu.ts";
+import { openAssociation } from "../../connectors/dicom/requestor.ts";
 import { dicomDestination, echo } from "../../connectors/dicom/scu.ts";
 import { Fault } from "../../errors.ts";
 import { associateRq } from "../dicom-peer.ts";
@@ -134,9 +135,9 @@ describe("who may call", () => {
 
   test("over the limit of associations the answer is a transient rejection", async () => {
     const { port } = await listening(undefined, { maxAssociations: 1 });
-    const first = connect(port, "127.0.0.1");
-    stops.push(() => first.destroy());
-    await once(first, "connect");
+    const contexts = [{ id: 1, abstractSyntax: "1.2.840.10008.1.1", transferSyntaxes: ["1.2.840.10008.1.2"] }];
+    const first = await openAssociation(settings(port), contexts, context.signal);
+    stops.push(() => first.abort());
     await expect(echo(settings(port), context)).rejects.toMatchObject({ code: "PEER_BUSY" });
   });
 });
