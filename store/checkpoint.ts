@@ -12,6 +12,11 @@ import { isFull } from "./disk-errors.ts";
  * once, so more of them are cheaper.
  */
 const mostPages = 4_000;
+/**
+ * What the file of the log keeps when it begins anew: somebody who read for long (a backup, a look at everything) kept it from that, and
+ * it is as long as what was committed meanwhile.
+ */
+export const maxLogBytes = 64 * 1024 * 1024;
 /** Groups between two looks, each of which takes 10 µs. */
 const groups = 8;
 

@@ -5,7 +5,7 @@ import { giveBack } from "../memory.ts";
 import type { Head } from "./accept-journal.ts";
 import { openAppender } from "./appender.ts";
 import { chainsAudit } from "./audit-chain.ts";
-import { openCheckpoints } from "./checkpoint.ts";
+import { maxLogBytes, openCheckpoints } from "./checkpoint.ts";
 import { systemClock } from "./clock.ts";
 import { type Commit, nextGroup, openGroupCommit } from "./group-commit.ts";
 import { openJournalFile } from "./journal-file.ts";
@@ -37,6 +37,7 @@ function openForWriting({ database, journal, head, owed }: WriterData) {
   db.exec(
     "PRAGMA secure_delete = FAST; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA wal_autocheckpoint = 8000",
   );
+  db.exec(`PRAGMA journal_size_limit = ${maxLogBytes}`);
   chainsAudit(db);
   const prepared = new Map<string, StatementSync>();
   const run = ({ sql, params }: Statement): void => {
