@@ -205,11 +205,14 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     handed: (key) => tellReplacedSince(site, key),
   });
 
+  /** What runs by now, and would go on where the rest of the start fails. */
+  const begun: { stop(): Promise<void> }[] = [revocation];
   let serving: Serving | undefined;
   try {
     const engine = await startEngine(site, repository.provide, (made) => {
       bound = made;
     });
+    begun.push(engine);
     const listen = config.own.repository ?? config.own.registry;
     if (listen) {
       const resources = [
@@ -225,12 +228,8 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       const published = publishedBy(site, { version, resources: told });
       const { connectionsOfOne } = config.own.limits;
       const limited = { ...exchange, published, ...engine.limits, connectionsOfOne };
-      serving = await serve(listen, resources, limited, () => !stopping.signal.aborted).catch(
-        async (thrown: unknown) => {
-          await engine.stop();
-          throw thrown;
-        },
-      );
+      serving = await serve(listen, resources, limited, () => !stopping.signal.aborted);
+      begun.push(serving);
     }
     await store.commit(store.audit.add({ event: "start" }));
     const checkpoints = openCheckpoints(site);
@@ -261,7 +260,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
       },
     };
   } catch (thrown) {
-    await revocation.stop();
+    for (const each of begun.toReversed()) await each.stop();
     await store.close();
     throw thrown;
   }

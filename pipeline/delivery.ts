@@ -102,7 +102,7 @@ export function openDeliveryLoop<T extends Together>(
     const nearer = store.deliveries.nearer(now, now + longestWait(config), back);
     void store.commit([nearer]).then(
       () => wake(),
-      () => log("deliver.unmarked", { code: "STORE_FULL" }, "error"),
+      (thrown: unknown) => log("deliver.unmarked", { code: codeOf(thrown) }, "error"),
     );
   };
 

@@ -84,8 +84,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const messages = openMessageIntake(site, openMessages(site, room.arrived), pace);
   const instances = openInstanceIntake(site, room.arrived);
   const commit = openCommit(site, room.complete);
-  await messages.resume();
-  await sealAnew(site);
 
   const health = openHealthChecks(site);
   const retention = openRetention(site);
@@ -112,6 +110,8 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
     for (const part of parts) await part?.stop();
   };
   try {
+    await messages.resume();
+    await sealAnew(site);
     const context = { ...site, commit, ...limits };
     const systems = await openListeners(site, messages.intake, instances, context, (name, running) =>
       listeners.push({ name, ...running }),
