@@ -107,6 +107,8 @@ const idHelp = "an id, the last digits of one (4 or more), or a control id";
 
 async function list(admin: AdminClient, _id: string, options: Options): Promise<void> {
   const { json, held, state, limit } = options;
+  if (held && (state !== undefined || isSearch(options)))
+    throw new Fault("QUERY_INVALID", "--held is a list of its own: give it without --state and without a search");
   if (isSearch(options)) return await search(admin, options);
   const ask = (wanted?: string): Promise<Listed> =>
     admin.get<Listed>(`/journal?limit=${limit}${wanted ? `&state=${encodeURIComponent(wanted)}` : ""}`);

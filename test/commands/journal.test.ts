@@ -121,6 +121,16 @@ describe("a record that travelled", () => {
 });
 
 describe("what waits for a person", () => {
+  test.each([
+    ["--state", "refused"],
+    ["--patient", "A123456789"],
+    ["--from", "2026-11-01"],
+  ])("list --held with %s is refused: it was listed without the one or the other", async (...more) =>
+    expect(await journal(["list", "--held", ...more, ...a()])).toMatchObject({
+      exit: 64,
+      err: expect.stringContaining("--held is a list of its own"),
+    }),
+  );
   test("list --held says why and what to do; release and discard end it", async () => {
     const wrong = mdmFor(
       cda({ form: "113", extension: "HELD.1", patient: chen, code: "11502-2", display: "x", title: "t", body: "" }),
