@@ -55,7 +55,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   /** To the hour, as the store keeps it. */
   const pinned = (): string => before(pinnedMs).slice(0, "YYYY-MM-DDTHH".length);
   const leave = (files: readonly string[]): void =>
-    void leaving.push({ at: site.now().getTime() + removedAfterMs, files });
+    void leaving.push({ at: steady() + removedAfterMs, files });
 
   const jumps = openJumps({ wall: site.now().getTime(), steady: steady() });
   let ahead = 0;
@@ -197,7 +197,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     for (const channel of config.own.channels) shredded += await keep(channel);
     for (const state of ["refused", "filtered"] as const) shredded += await keepEnded(state);
     for (const reason of ["done", "discarded"] as const) shredded += await keepBehind(reason);
-    const due = leaving.filter(({ at }) => at <= site.now().getTime());
+    const due = leaving.filter(({ at }) => at <= steady());
     leaving = leaving.filter((each) => !due.includes(each));
     for (const { files } of due) await store.kept.remove(files);
     if (steady() >= pruneAt) {

@@ -281,6 +281,21 @@ test("a clock that is set ahead by years while a house runs makes nothing old en
   expect(isShredded(id)).toBe(true);
 });
 
+test("a clock that is set ahead by hours takes no file from whoever reads it, or from a backup that is under way", async () => {
+  const { name: blob } = await put(octets(300_000, 94));
+  await record({ days: 40, blob });
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  const { file } = db.prepare("SELECT file FROM blob WHERE name = ?").get(blob) as { file: string };
+  db.close();
+  const isThere = (): boolean => existsSync(pathOf(join(folder, "blobs"), file));
+  let ahead = 0;
+  const retention = retentionOf({ for: 30 * dayMs }, [], () => new Date(Date.now() + ahead));
+  expect([await retention.look(), isThere()]).toEqual([1, true]);
+  ahead = 2 * 3_600_000;
+  await retention.look();
+  expect(isThere()).toBe(true);
+});
+
 test("a record that cannot be read is told, and keeps no other from its end", async () => {
   const [damaged, other] = [
     await record({ days: 41, blob: (await put(octets(3_000, 92))).name }),
