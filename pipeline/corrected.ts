@@ -3,7 +3,7 @@ import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
-import { unanswered, unreached } from "./delivery-decisions.ts";
+import { unreached, wasUnanswered } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
@@ -93,7 +93,7 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
     ...new Map(
       deliveries
         .filter(({ kind, payload }) => kind === "message" && !isCancellation(payload))
-        .filter((delivery) => delivery.state !== "discarded" || isUnanswered(site, delivery))
+        .filter((delivery) => delivery.state !== "discarded" || wasUnanswered(store, delivery))
         .map((delivery) => [delivery.destination, delivery]),
     )
       .values()
@@ -165,12 +165,6 @@ const isGivenUp = (site: Site, record: StoredRecord, delivery: Delivery): boolea
   delivery.state === "parked" &&
   delivery.code === unreached &&
   isUnreached(site, delivery);
-
-/** Whether a system was sent a report and did not answer: who ends such a delivery may have found that it is there. */
-const isUnanswered = ({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean =>
-  steps
-    .of([record ?? id])
-    .some(({ station, peer, code }) => station === "deliver" && peer === destination && code === unanswered);
 
 /** Whether all attempts found nobody, and no person had it go on who may know more. */
 function isUnreached({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean {

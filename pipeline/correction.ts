@@ -8,6 +8,7 @@ import type { DocumentName } from "../formats/hl7-txa.ts";
 import type { Change, Delivery, Id, Item, ItemState, StoredRecord, Token } from "../store/store.ts";
 import { isCancelled, meeting, remembered } from "./cancellations.ts";
 import type { Sent } from "./delivery.ts";
+import { wasUnanswered } from "./delivery-decisions.ts";
 import type { Notice } from "./notices.ts";
 import { newDelivery, push } from "./route.ts";
 import type { Sealed } from "./seal.ts";
@@ -104,6 +105,12 @@ const openPushes = ({ store }: Site, record: Id): readonly Delivery[] =>
   store.deliveries
     .list({ record, limit: maxDeliveries })
     .filter(({ kind, state }) => kind === "push" && state !== "delivered" && state !== "discarded");
+
+/** Pushes of a record that a person ended, and that a partner may have got. */
+const endedUnanswered = ({ store }: Site, record: Id): readonly Delivery[] =>
+  store.deliveries
+    .list({ record, limit: maxDeliveries })
+    .filter((push) => push.kind === "push" && push.state === "discarded" && wasUnanswered(store, push));
 
 /** What is not on the wire yet does not go out any more; where it is by now, its house has to be told: the message is judged once more. */
 function endedPushes({ store: { deliveries } }: Site, pushes: readonly Delivery[]): readonly Change[] {
@@ -214,9 +221,10 @@ function notices(
     .evidence(of.id)
     .filter(({ kind }) => kind !== "registered")
     .map(({ from }) => from);
-  const tried = openPushes(site, of.id)
-    .filter(({ attempts }) => attempts > 0)
-    .map(({ destination }) => destination);
+  const tried = [
+    ...openPushes(site, of.id).filter(({ attempts }) => attempts > 0),
+    ...endedUnanswered(site, of.id),
+  ].map(({ destination }) => destination);
   const houses = [...new Set([...released, ...receipted, ...tried])].filter(
     (org) => org !== "" && org !== config.site && !isTold(org),
   );

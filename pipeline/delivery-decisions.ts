@@ -1,6 +1,6 @@
 /** What becomes of a delivery whose attempt failed: decided from what is given, for the loop and for its simulation. */
 import { codeOf, consequenceOf, type ErrorCode, reasonOf } from "../errors.ts";
-import type { Delivery } from "../store/store.ts";
+import type { Delivery, Store } from "../store/store.ts";
 import { inboundChannels } from "./channels.ts";
 import type { Config } from "./config.ts";
 import type { Station } from "./metrics.ts";
@@ -81,6 +81,15 @@ export function toldOf(
   const isUnknown = before === "ambiguous" && after === "parked" && code === unreached;
   return isUnknown ? { code: unanswered, reason: `it may have arrived, and since: ${reason}` } : { code, reason };
 }
+
+/** Whether what was sent was not answered, ever: who ended such a delivery may have found that it is there. */
+export const wasUnanswered = (
+  { steps }: Pick<Store, "steps">,
+  { id, record, kind, destination }: Pick<Delivery, "id" | "record" | "kind" | "destination">,
+): boolean =>
+  steps
+    .of([record ?? id])
+    .some(({ station, peer, code }) => station === stationOf[kind] && peer === destination && code === unanswered);
 
 /** The longest that a delivery is ever put off by: what is due later was, by a clock that was wrong. */
 export const longestWait = (config: Pick<Config, "delivery" | "own">): number =>
