@@ -54,8 +54,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
   /** To the hour, as the store keeps it. */
   const pinned = (): string => before(pinnedMs).slice(0, "YYYY-MM-DDTHH".length);
-  const leave = (files: readonly string[]): void =>
-    void leaving.push({ at: steady() + removedAfterMs, files });
+  const leave = (files: readonly string[]): void => void leaving.push({ at: steady() + removedAfterMs, files });
 
   const jumps = openJumps({ wall: site.now().getTime(), steady: steady() });
   let ahead = 0;

@@ -4,60 +4,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { sealOctets, sealPart } from "../envelope/index.ts";
-import { openRetention } from "../pipeline/retention.ts";
-import type { Site } from "../pipeline/site.ts";
 import { pathOf } from "../store/blank-files.ts";
 import { migrations } from "../store/schema.ts";
-import type { Delivery, Id, RecordState } from "../store/store.ts";
+import type { Id } from "../store/store.ts";
 import { octets, wire } from "./envelope/people.ts";
+import { dayMs, daysAgo, isShredded, type Kept, name, record, retentionOf } from "./retained.ts";
 import { arrival, clear, delivery, folder, freshStore, open, put, store } from "./store/fresh.ts";
 
 freshStore();
-
-const dayMs = 86_400_000;
-const name = "陳怡君";
-const daysAgo = (days: number): string => new Date(Date.now() - days * dayMs).toISOString();
-const retentionOf = (retention: { for?: number; size?: number }, told: string[] = [], now = () => new Date()) =>
-  openRetention({
-    store,
-    config: {
-      own: {
-        channels: [{ name: "documents", retention }],
-        retention: { refused: {}, filtered: {}, done: {}, discarded: {}, audit: {} },
-      },
-    },
-    log: (event: string) => told.push(event),
-    now,
-  } as unknown as Site);
-
-type Kept = { days: number; blob: string; body?: string; delivered?: Delivery["state"]; state?: RecordState };
-
-/** A record of one document, its arrival and its delivery. */
-async function record({ days, blob, body, delivered = "delivered", state = "registered" }: Kept): Promise<Id> {
-  const [id, item, came] = [
-    store.newId(),
-    store.newId(),
-    arrival({ state: "done", channel: "documents", blob: body ?? null }),
-  ];
-  const [patient, join] = [store.tokens.of("patient", "x", name), store.tokens.of("reference", "", id)];
-  const entry = { uniqueId: `1.2.3^${id}`, title: name, author: name, patientIds: [{ root: "1", extension: name }] };
-  await store.commit([
-    store.arrivals.add(came),
-    ...store.items.add({
-      ...{ id: item, kind: "document", arrival: came.id, channel: "documents", key: id, digest: id, blob },
-      ...{ joins: [join], patients: [patient], state: "sealed", code: null, reason: null, since: daysAgo(days) },
-      ...{ record: id, facts: { messageType: "113", entry, extensions: [name], event: "new", refers: false } },
-    }),
-    ...store.records.add({
-      ...{ id, channel: "documents", origin: "own", author: "a", manifest: Buffer.from(name), key: id, state },
-      ...{ signature: Buffer.from("signed"), manifestSha256: id, parts: [{ n: 1, blob }], patients: [patient] },
-      ...{ code: null, reason: null, entry, createdAt: daysAgo(days) },
-    }),
-    store.deliveries.add(delivery({ record: id, state: delivered, order: patient, channel: "documents" })),
-  ]);
-  return id;
-}
-const isShredded = (id: Id): boolean => store.records.find(id)?.parts.length === 0;
 
 test("what another house sent keeps nothing of its patient either", async () => {
   const [id, { name: blob }] = [store.newId(), await put(octets(3_000, 4))];
@@ -262,39 +216,6 @@ function readIfThere(path: string): Buffer {
     return Buffer.alloc(0);
   }
 }
-
-test("a clock that is set ahead by years while a house runs makes nothing old enough to go", async () => {
-  const id = await record({ days: 1, blob: (await put(octets(3_000, 91))).name });
-  const told: string[] = [];
-  let ahead = 0;
-  const retention = retentionOf({ for: 30 * dayMs }, told, () => new Date(Date.now() + ahead));
-  await retention.look();
-  ahead = 365 * dayMs;
-  expect([await retention.look(), await retention.look()]).toEqual([0, 0]);
-  expect([isShredded(id), told]).toEqual([false, ["retention.waits"]]);
-  ahead = 0;
-  await retention.look();
-  // A house that starts with that clock believes it.
-  expect(await retentionOf({ for: 30 * dayMs }, [], () => new Date(Date.now() + 365 * dayMs)).look()).toBeGreaterThan(
-    0,
-  );
-  expect(isShredded(id)).toBe(true);
-});
-
-test("a clock that is set ahead by hours takes no file from whoever reads it, or from a backup that is under way", async () => {
-  const { name: blob } = await put(octets(300_000, 94));
-  await record({ days: 40, blob });
-  const db = new DatabaseSync(join(folder, "semrs.db"));
-  const { file } = db.prepare("SELECT file FROM blob WHERE name = ?").get(blob) as { file: string };
-  db.close();
-  const isThere = (): boolean => existsSync(pathOf(join(folder, "blobs"), file));
-  let ahead = 0;
-  const retention = retentionOf({ for: 30 * dayMs }, [], () => new Date(Date.now() + ahead));
-  expect([await retention.look(), isThere()]).toEqual([1, true]);
-  ahead = 2 * 3_600_000;
-  await retention.look();
-  expect(isThere()).toBe(true);
-});
 
 test("a record that cannot be read is told, and keeps no other from its end", async () => {
   const [damaged, other] = [
