@@ -93,7 +93,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     sendingFacility: config.site,
     receivingApplication: delivery.destination,
     receivingFacility: config.site,
-    patient: patientOf(site, rule, record.id, cda),
+    patient: patientOf(site, rule, record.id, cda, { id: delivery.id, cancels: event === "cancel" }),
     document: {
       bytes,
       attachments,

@@ -31,15 +31,30 @@ export function identified({ store }: Site, record: Id): IdentifyPayload | undef
   return delivery?.payload as IdentifyPayload | undefined;
 }
 
-/** The admission that a record is delivered for; null where a person let it go as it was sealed. */
-const admissionOf = (site: Site, record: Id): Admission | null => {
-  const admission = identified(site, record)?.admission ?? null;
-  return admission && currently(site, admission);
-};
+/**
+ * The admission that a record is delivered for; null where a person let it go as it was sealed, or this delivery. PATIENT_UNKNOWN where
+ * nobody was compared with it: it began before its channel said `ours`.
+ */
+function admissionOf(site: Site, record: Id, { id }: Pick<Delivery, "id">): Admission | null {
+  const known = identified(site, record);
+  if (known) return known.admission && currently(site, known.admission);
+  if (site.store.steps.of([id]).some(({ event }) => event === "released")) return null;
+  throw new Fault(
+    "PATIENT_UNKNOWN",
+    "its channel did not say identity: ours when this began, and no admission was compared with it; release it to deliver it with the identity it was sealed with, or discard it",
+  );
+}
 
-/** PID of a message to the HIS: of the admission, or of the document. */
-export function patientOf(site: Site, rule: Rule, record: Id, cda: Header): MdmDraft["patient"] {
-  const admission = rule.identity === "ours" ? admissionOf(site, record) : null;
+/** PID of a message to the HIS: of the admission, or of the document; what cancels an earlier message has the PID of that one. */
+export function patientOf(
+  site: Site,
+  rule: Rule,
+  record: Id,
+  cda: Header,
+  { id, cancels }: Pick<Delivery, "id"> & { readonly cancels: boolean },
+): MdmDraft["patient"] {
+  const isAsSealed = rule.identity === "original" || (cancels && !identified(site, record));
+  const admission = isAsSealed ? null : admissionOf(site, record, { id });
   if (admission) return admission.patient.written;
   return {
     identifiers: cda.patientIds.map(({ root, extension }) => ({ id: extension || root, root })),
@@ -54,9 +69,9 @@ export function dicomIdentity(
   site: Site,
   rule: Rule,
   { id, author }: StoredRecord,
-  { createdAt }: Delivery,
+  delivery: Delivery,
 ): DicomIdentity | null {
-  const admission = rule.identity === "ours" ? admissionOf(site, id) : null;
+  const admission = rule.identity === "ours" ? admissionOf(site, id, delivery) : null;
   if (!admission) return null;
   const number = numberOf(rule, admission);
   return {
@@ -64,7 +79,7 @@ export function dicomIdentity(
     issuerOfPatientId: number.issuer,
     accessionNumber: admission.patient.accessionNumber ?? (rule.accession === "keep" ? undefined : ""),
     // The same for every attempt, so that a PACS sees the same bytes again.
-    modifiedAt: new Date(createdAt),
+    modifiedAt: new Date(delivery.createdAt),
     modifyingSystem: site.config.site,
     source: author,
   };

@@ -1,4 +1,4 @@
-/** `identity: ours`: what waits for a system to which its channel delivers no more does not go there as it was sealed. */
+/** `identity: ours` and a reload: what waits meanwhile does not go as it was sealed. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -37,4 +37,25 @@ test("it is parked, and goes as this house's own once the system is put back and
   await b.post(`/journal/${(await parked())[0]?.id}/release`, { reason: "it is back" });
   await delivered();
   expect(numbersAtPacs()).toEqual(["", "B990011", "HOSPB"]);
+});
+
+test("what waits while its channel begins to say identity: ours is parked, and goes as it was sealed once a person says so", async () => {
+  await provided((yaml) => yaml.replaceAll(/\{ to: pacs, identity: original, because: "[^"]*" \}/g, "$&   # the PACS"));
+  const b = exchange.admin("hospital-b");
+  const file = join(exchange.folder, "hospital-b.yaml");
+  await b.post("/stops/pacs/pause", { reason: "it moves" });
+  await exchange.message(admission("ADT1"), "B_ADT");
+  await exchange.messagesAtB(1);
+  writeFileSync(
+    file,
+    readFileSync(file, "utf8").replace(/\{ to: pacs, identity: original.*# the PACS/, "{ to: pacs, identity: ours }"),
+  );
+  await b.post("/reload", {});
+  await b.post("/stops/pacs/resume", { reason: "it has moved" });
+  await until("parked", async () => (await parked()).length === 1 || exchange.instancesAtB().size > 0);
+  expect(exchange.instancesAtB().size).toBe(0);
+  expect(await parked()).toMatchObject([{ kind: "study", code: "PATIENT_UNKNOWN" }]);
+  await b.post(`/journal/${(await parked())[0]?.id}/release`, { reason: "the same person" });
+  await delivered();
+  expect(exchange.instancesAtB().size).toBeGreaterThan(0);
 });
