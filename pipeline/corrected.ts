@@ -1,4 +1,4 @@
-/** What the author of a record that this house has says of it later (decision 9): HIS B gets its cancellation, or the record that replaces it. */
+/** What the author of a record that this house has says of it later (decision 8): HIS B gets its cancellation, or the record that replaces it. */
 import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";

@@ -1,4 +1,4 @@
-/** What was corrected, told (decision 9): to the registry as a change of its entry, to other houses as a notice. */
+/** What was corrected, told (decision 8): to the registry as a change of its entry, to other houses as a notice. */
 import { contentOf } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
