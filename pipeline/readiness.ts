@@ -1,6 +1,6 @@
 /** Whether a site can do its work, one line a check: asked on `/health/ready`, watched all the time, told in the log when it changes. */
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
-import { codeOf, type ErrorCode, reasonOf } from "../errors.ts";
+import { codeOf, type ErrorCode, Fault, orFault, reasonOf } from "../errors.ts";
 import { authorities, revocationLists } from "./authorities.ts";
 import { expiryOf } from "./expiry.ts";
 import { goneChannels } from "./gone.ts";
@@ -54,6 +54,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
     listening(listeners, isLeaving || site.signal.aborted),
     balance(reconciler),
     goneChannels(site.config, reconciler.last()),
+    ...asked("clock", () => clock(site)),
     ...asked("stops", () => stops(site)),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
@@ -72,7 +73,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
       else if (state === "warn") site.log("health.warned", fields, "warn");
       else site.log("health.failed", fields, "error");
     }
-    // A stop, an authority or the revocation lists have a line while there is something to say.
+    // A stop, an authority, the revocation lists or the clock have a line while there is something to say.
     for (const [check, before] of told) {
       if (checks.some((each) => each.check === check)) continue;
       told.delete(check);
@@ -178,6 +179,14 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
     ...authorities({ identity, now }, own, chain),
     ...revocationLists({ identity, now }),
   ];
+}
+
+/** Meanwhile no partner is answered, and none is asked (`checkClock`). */
+function clock({ store, now }: Pick<Site, "store" | "now">): readonly Check[] {
+  const behind = orFault(() => store.steps.checkClock(now()));
+  if (!(behind instanceof Fault)) return [];
+  const says = `${behind.message}; until then nothing goes to a partner or comes from one`;
+  return [{ check: "clock", state: "fail", says, code: behind.code }];
 }
 
 function listening(listeners: readonly Listener[] | undefined, isStopping: boolean): Check {

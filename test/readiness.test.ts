@@ -152,10 +152,24 @@ describe("checks that fail", () => {
     await store.commit([store.stops.end("channel", "reports")]);
   });
 
+  test("a clock that is behind what the journal has, and until it is not", async () => {
+    await store.commit([
+      store.steps.add({ subject: store.newId(), at: at.toISOString(), station: "open", event: "opened" }),
+    ]);
+    const last = at;
+    at = new Date(last.getTime() - 3_600_000);
+    expect(await failing()).toEqual([
+      `clock: the clock is behind the journal, whose last entry is of ${last.toISOString()}; set it; until then nothing goes to a partner or comes from one`,
+    ]);
+    at = last;
+    expect(await failing()).toEqual([]);
+  });
+
   test("a store that takes nothing more, and cannot be read", async () => {
     await store.close();
     expect(await failing()).toEqual([
       "store: the store is closed",
+      expect.stringMatching(/^clock: cannot be looked at: unexpected Error at /),
       expect.stringMatching(/^stops: cannot be looked at: unexpected Error at /),
     ]);
   });
