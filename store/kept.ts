@@ -48,9 +48,7 @@ export type Kept = {
 /** Records made since the last count are looked at one by one: more of them come into the figure with that count. */
 const maxUncounted = 1_000;
 const open = "state IN ('queued', 'inflight', 'ambiguous', 'parked')";
-const isOpen = (record: string): string =>
-  `(EXISTS (SELECT 1 FROM delivery WHERE record = ${record} AND ${open})
-    OR EXISTS (SELECT 1 FROM record INDEXED BY record_state WHERE state = 'held' AND id = ${record}))`;
+const isOpen = (record: string): string => `EXISTS (SELECT 1 FROM delivery WHERE record = ${record} AND ${open})`;
 
 export const finishedSql = `
   SELECT record, channel, at, bytes FROM kept INDEXED BY kept_order

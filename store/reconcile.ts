@@ -50,7 +50,7 @@ const recordFate = (id: string): string => `(SELECT max(${deliveryFate}) FROM de
 
 /** Found in an index alone: a record's row is kilobytes long. */
 const isKept = `EXISTS (SELECT 1 FROM record INDEXED BY record_state
-  WHERE state IN ('stored', 'registered', 'opened', 'delivered', 'held') AND id = item.record)`;
+  WHERE state IN ('stored', 'registered', 'opened', 'delivered') AND id = item.record)`;
 
 /** An own record goes to somebody, unless its channel runs in the shadow. */
 const itemFate = `CASE item.state

@@ -221,7 +221,7 @@ export type Arrivals = {
   list(query: { readonly state?: ArrivalState; readonly after?: Id; readonly limit: number }): readonly ArrivalRow[];
 };
 
-export type RecordState = "stored" | "registered" | "opened" | "delivered" | "held";
+export type RecordState = "stored" | "registered" | "opened" | "delivered";
 
 /** What a repository keeps of one sealed record; the bytes are blobs, shared with the journal. */
 export type StoredRecord = {

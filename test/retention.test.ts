@@ -66,7 +66,6 @@ test.each<Partial<Kept>>([
   { delivered: "inflight" },
   { delivered: "ambiguous" },
   { delivered: "parked" },
-  { state: "held" },
 ])("what is %j stays, however old and however much", async (waits) => {
   const { name: blob } = await put(octets(3_000, 4));
   const id = await record({ days: 4_000, blob, ...waits });

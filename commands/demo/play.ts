@@ -83,10 +83,7 @@ export async function play(stage: Stage): Promise<Played> {
   const clear = await total(admins, "false");
   const sealed = await total(admins, "true");
   const open = sum(queued);
-  const held = sum(
-    ({ items, deliveries, records }) =>
-      (items.held ?? 0) + (items.waiting ?? 0) + (deliveries.parked ?? 0) + (records.held ?? 0),
-  );
+  const held = sum(({ items, deliveries }) => (items.held ?? 0) + (items.waiting ?? 0) + (deliveries.parked ?? 0));
   const unequal = compared.filter((pair) => pair.received !== pair.sent);
   const failures = [
     ...unequal.map(({ what }) => `${what} did not arrive as it was sent`),
