@@ -1,6 +1,6 @@
 /** Station `deliver`: the instances of an opened record to the PACS. */
 import type { Item, Outcome } from "../connectors/connector.ts";
-import { type DicomItem, dicomDestination } from "../connectors/dicom/scu.ts";
+import { type DicomItem, dicomDestination, maxFullInARow } from "../connectors/dicom/scu.ts";
 import { codeOf, consequenceOf, Fault } from "../errors.ts";
 import { readHead, readMeta } from "../formats/dicom.ts";
 import { type DicomIdentity, spliceIdentity } from "../formats/dicom-splice.ts";
@@ -50,7 +50,9 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
       ]);
     });
   };
-  await send(left);
+  // A PACS that is too full for the first ones may take others of them.
+  const from = (maxFullInARow * (delivery.attempts - 1)) % Math.max(1, left.length);
+  await send([...left.slice(from), ...left.slice(0, from)]);
   const proof = dicom.proof === "response" ? "" : `, ${dicom.proof}`;
   if (proof !== "") {
     const all: SentInstance[] = [];

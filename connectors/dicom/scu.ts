@@ -7,7 +7,7 @@ import { explicitLittle, implicitLittle, verificationClass } from "./association
 import { echoCommand, openAssociation } from "./requestor.ts";
 import { type DicomItem, groupsOf, sendGroup } from "./store.ts";
 
-export type { DicomItem } from "./store.ts";
+export { type DicomItem, maxFullInARow } from "./store.ts";
 
 const maxItems = 25_000;
 

@@ -15,6 +15,8 @@ export type Report = (item: Item, outcome: Outcome) => void;
 
 /** File Meta Information must be within this. */
 const maxMetaBytes = 128 * 1024;
+/** Instances of one context in a row that a PACS is too full for (A7xx): the rest of them is not sent to it now. */
+export const maxFullInARow = 16;
 
 type Group = { readonly contexts: readonly ProposedContext[]; readonly items: readonly DicomItem[] };
 const keyOf = ({ sopClassUid, transferSyntaxUid }: DicomItem): string => `${sopClassUid} ${transferSyntaxUid}`;
@@ -46,6 +48,7 @@ export async function sendGroup(
   signal: AbortSignal,
 ): Promise<void> {
   const left = [...items].reverse();
+  const { told, spared } = sparing(left, report);
   const count = Math.min(peer.associations, left.length);
   const at = `${peer.callingAeTitle} ${peer.calledAeTitle}@${peer.host}:${peer.port}`;
   const open = (leave: () => void): Promise<Opened> =>
@@ -76,11 +79,31 @@ export async function sendGroup(
   const workers = [Promise.resolve(first), ...others].map(async (opening, index) => {
     // A PACS may allow fewer associations than were asked for: the first one carries on.
     const opened = await opening.catch((thrown: unknown) => (index === 0 ? Promise.reject(thrown) : undefined));
-    if (opened) await work(opened.association, contexts, left, report, refusal).finally(opened.leave);
+    if (opened) await work(opened.association, contexts, left, told, refusal).finally(opened.leave);
   });
   const results = await Promise.allSettled(workers);
   const failed = results.find((result) => result.status === "rejected");
   if (failed && left.length > 0) throw failed.reason;
+  // Not sent and not reported: without it the rest would pass for all.
+  if (spared.length > 0)
+    throw new Fault("PEER_BUSY", `the PACS was too full for ${maxFullInARow} in a row; what is left is sent again`);
+}
+
+type Told = (item: DicomItem, outcome: Outcome) => void;
+
+/** Takes the rest of a context out of what is left once a PACS is too full for it. */
+function sparing(left: DicomItem[], report: Report): { readonly told: Told; readonly spared: readonly DicomItem[] } {
+  const spared: DicomItem[] = [];
+  const inARow = new Map<string, number>();
+  const told: Told = (item, outcome) => {
+    report(item, outcome);
+    const isTooFull = outcome.state === "refused" && outcome.code === "PEER_BUSY";
+    const count = isTooFull ? (inARow.get(keyOf(item)) ?? 0) + 1 : 0;
+    inARow.set(keyOf(item), count);
+    if (count < maxFullInARow) return;
+    for (const each of left.splice(0)) (keyOf(each) === keyOf(item) ? spared : left).push(each);
+  };
+  return { told, spared };
 }
 
 type Opened = { readonly association: Association; readonly leave: () => void };
@@ -100,7 +123,7 @@ async function work(
   association: Association,
   contexts: readonly ProposedContext[],
   left: DicomItem[],
-  report: Report,
+  report: Told,
   refusal: Refusals,
 ): Promise<void> {
   const ids = new Map(

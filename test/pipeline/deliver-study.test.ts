@@ -1,8 +1,9 @@
-/** A study on its way to the PACS while the house's own disk is full, or its report is cancelled. */
+/** A study on its way to the PACS while the house's own disk is full, or the PACS is, or its report is cancelled. */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { maxFullInARow } from "../../connectors/dicom/scu.ts";
 import { sealPart } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
 import { loadConfig } from "../../pipeline/config.ts";
@@ -17,7 +18,7 @@ import { ctStudy } from "../fixtures/dicom.ts";
 import { testPki } from "../sites.ts";
 
 /** Hospital B alone, with a record of a study of so many pixels a side that goes to `pacs`. */
-async function withStudy(pacs: { readonly port: number }, size: number) {
+async function withStudy(pacs: { readonly port: number }, size: number, instancesPerSeries = 1) {
   const folder = mkdtempSync(join(tmpdir(), "semrs-study-"));
   const env = { SITE: "hospital-b", PKI: await testPki(), DATA: folder, B_PACS: String(pacs.port) };
   const config = loadConfig(join(import.meta.dirname, "..", "..", "channels.yaml"), env);
@@ -25,7 +26,7 @@ async function withStudy(pacs: { readonly port: number }, size: number) {
   const store = await openStore({ folder: config.own.data, key: storageKey, now: () => new Date() });
   const parts: { n: number; blob: string }[] = [];
   const instances: { n: number; sopInstanceUid: string }[] = [];
-  for (const [index, { bytes, sopInstanceUid }] of ctStudy({ instancesPerSeries: 1, size }).entries()) {
+  for (const [index, { bytes, sopInstanceUid }] of ctStudy({ instancesPerSeries, size }).entries()) {
     const { cipher, facts } = sealPart(wire(bytes, 65_536), "segments");
     const { name: blob, change } = await store.blobs.put(cipher, facts);
     await store.commit([change]);
@@ -50,7 +51,7 @@ async function withStudy(pacs: { readonly port: number }, size: number) {
   const delivery = { ...of, ...rest, id: store.newId(), state: "queued" } as unknown as Delivery;
   const beside = { now: () => new Date(), log: () => undefined, signal: new AbortController().signal };
   const site = { config, tls, store, ...beside } as unknown as Site;
-  return { site, delivery };
+  return { site, delivery, instances };
 }
 
 test("fails as one that is tried again, and nothing else comes of it", async () => {
@@ -93,4 +94,16 @@ test("goes on where PACS B has some of it when its report is cancelled", async (
   expect(pacs.stored).toHaveLength(2);
   await pacs.stop();
   await store.close();
+});
+
+test("a PACS that is too full for what stands first in a study gets the rest of it at the next attempt", async () => {
+  const refused = new Set<string>();
+  const pacs = await scriptedPacs({ answer: ({ sopInstanceUid }) => (refused.has(sopInstanceUid) ? 0xa700 : 0) });
+  const { site, delivery, instances } = await withStudy(pacs, 32, 20);
+  for (const { sopInstanceUid } of instances.slice(0, 2 * maxFullInARow - 1)) refused.add(sopInstanceUid);
+  await expect(deliverStudy(site, delivery)).rejects.toMatchObject({ code: "PEER_BUSY" });
+  await expect(deliverStudy(site, { ...delivery, attempts: 2 })).rejects.toMatchObject({ code: "PEER_BUSY" });
+  expect(pacs.stored).toHaveLength(instances.length - refused.size);
+  await pacs.stop();
+  await site.store.close();
 });
