@@ -1,8 +1,9 @@
 /** Which documents were cancelled, remembered by their id, or by a name until the report that it is of has come. */
 import type { Change, Item, Token } from "../store/store.ts";
+import { ledgers } from "./remembered.ts";
 import type { Site } from "./site.ts";
 
-const ledger = "cancelled";
+const ledger = ledgers.cancelled;
 
 /** Whether a document was cancelled before it came. */
 export const isCancelled = ({ store }: Site, names: readonly string[]): boolean =>

@@ -24,7 +24,7 @@ const table = {
   CONFIG_VALUE: ["error", "A value is not one that this key takes.", "The message says what it takes."],
   CONFIG_NAME: [
     "error",
-    "A site, system, channel or partner is named that is not in the file, or twice in one list.",
+    "A site, system, channel or partner is named that is not in the file, or twice in one list; or a system has a name that SEMRS keeps for itself.",
     "Correct the name, or add what it names.",
   ],
   CONFIG_PORT_TWICE: [

@@ -5,6 +5,7 @@ import type { Channel } from "./config.ts";
 import type { Problem } from "./config-file.ts";
 import type { File, House } from "./config-schema.ts";
 import { nearest } from "./config-suggest.ts";
+import { ledgers } from "./remembered.ts";
 
 /** By its name or address: `127.example.org` is a host anywhere. */
 const isLoopback = (host: string): boolean =>
@@ -34,8 +35,11 @@ export function* findConflicts(file: File, channels: readonly Channel[]): Genera
         yield unknown([...at, "run", index], "there is no channel", name, defined);
       }
     }
-    for (const [system, { mllp, dicom }] of Object.entries(own.systems))
+    for (const [system, { mllp, dicom }] of Object.entries(own.systems)) {
+      const message = `${system} is a name that SEMRS keeps for itself; call the system something else`;
+      if (Object.hasOwn(ledgers, system)) yield { code: "CONFIG_NAME", path: [...at, "systems", system], message };
       yield* wires([...at, "systems", system], mllp, dicom);
+    }
     yield* samePorts(site, own);
     yield* oneService(site, own);
     for (const [index, { orgs = [] }] of (own.registry?.access ?? []).entries())

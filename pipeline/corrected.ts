@@ -7,7 +7,7 @@ import { unreached, wasUnanswered } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
-import { sealedBy } from "./remembered.ts";
+import { ledgers, sealedBy } from "./remembered.ts";
 import { replaced } from "./replacement.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -61,7 +61,7 @@ export async function receiveCorrection(
   site.wake();
 }
 
-const ledger = "withdrawn";
+const ledger = ledgers.withdrawn;
 
 /** Whether an author has cancelled a document, or replaced it before it was here. */
 export const isWithdrawn = ({ store }: Site, org: string, key: Token): boolean =>
@@ -208,7 +208,7 @@ function replacedBy(
   { entry, manifestSha256 }: NonNullable<Command<"correction">["by"]>,
 ): readonly Change[] {
   const { store, now } = site;
-  if (store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return [];
+  if (store.messages.hasTaken(ledgers.retrieval, sealedBy(org, manifestSha256))) return [];
   const at = now().toISOString();
   const registered = { id: store.newId(), org, registeredAt: at, manifestSha256, entry };
   const payload: RetrievePayload = { registered, admission: identified(site, record.id)?.admission ?? null };
@@ -216,7 +216,7 @@ function replacedBy(
   const order = store.tokens.of("document", "", entry.uniqueId);
   return [
     store.deliveries.add({ ...newDelivery(site, "retrieve", record.channel, org), order, payload }),
-    store.messages.took("retrieval", sealedBy(org, manifestSha256), at),
+    store.messages.took(ledgers.retrieval, sealedBy(org, manifestSha256), at),
     step(site, record.id, "open", "replaced", { peer: org }),
   ];
 }

@@ -24,7 +24,7 @@ import { currently } from "./merge.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { ask, partOne } from "./partner.ts";
 import type { Admission } from "./patient.ts";
-import { sealedBy } from "./remembered.ts";
+import { ledgers, sealedBy } from "./remembered.ts";
 import { newDelivery } from "./route.ts";
 import { msSince, type Site, step } from "./site.ts";
 import type { SpooledMessage } from "./verdicts.ts";
@@ -146,7 +146,7 @@ export async function query(site: Site, delivery: Delivery): Promise<Sent> {
     const payload: RetrievePayload = { registered, admission };
     changes.push(
       store.deliveries.add({ ...retrieval, order, payload }),
-      store.messages.took("retrieval", sealedBy(registered.org, registered.manifestSha256), now().toISOString()),
+      store.messages.took(ledgers.retrieval, sealedBy(registered.org, registered.manifestSha256), now().toISOString()),
     );
   }
   // What was pushed since the patient came waits for whoever asks.
@@ -229,7 +229,8 @@ function askedFor(site: Site, { payload }: Delivery): FetchPayload {
 /** Ours, asked for already, or here by another way. */
 function isKnown(site: Site, registered: Registered): boolean {
   const { org, manifestSha256 } = registered;
-  if (org === site.config.site || site.store.messages.hasTaken("retrieval", sealedBy(org, manifestSha256))) return true;
+  if (org === site.config.site || site.store.messages.hasTaken(ledgers.retrieval, sealedBy(org, manifestSha256)))
+    return true;
   return isHere(site, registered);
 }
 

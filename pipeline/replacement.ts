@@ -4,6 +4,7 @@ import type { BlobName, Change, Item } from "../store/store.ts";
 import { letGo, replaces } from "./assemble.ts";
 import { studiesOf } from "./joins.ts";
 import { rejected } from "./rejection-note.ts";
+import { ledgers } from "./remembered.ts";
 import { type Site, step } from "./site.ts";
 
 /** Code of an instance that a corrected one stands for now. */
@@ -117,17 +118,16 @@ export const goneBefore = ({ store }: Site, { key, id }: Item): readonly Item[] 
 const digestOf = ({ root, sha256 }: { root: string | null; sha256: string | null }): string => root ?? sha256 ?? "";
 
 /** In the delivery ledger: not to be delivered any more, in whichever of its author's records it comes and in whichever order they do. */
-const superseding = "superseded";
 const supersededKey = ({ store }: Site, author: string, { sop, digest }: Superseded): string =>
   `${author} ${sop} ${store.tokens.of("digest", "", digest)}`;
 
 /** An instance that its author has replaced. */
 export const supersede = (site: Site, author: string, each: Superseded): Change =>
-  site.store.messages.took(superseding, supersededKey(site, author, each), site.now().toISOString());
+  site.store.messages.took(ledgers.superseded, supersededKey(site, author, each), site.now().toISOString());
 
 /** Whether an instance that is to be delivered was replaced by its author. */
 export const isSuperseded = (site: Site, author: string, sop: string, blob: BlobName): boolean =>
   site.store.messages.hasTaken(
-    superseding,
+    ledgers.superseded,
     supersededKey(site, author, { sop, digest: digestOf(site.store.blobs.facts(blob)) }),
   );
