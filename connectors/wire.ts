@@ -78,7 +78,7 @@ export async function listenOn(
       return places?.isOver() ? Number.POSITIVE_INFINITY : sockets.size - strangers.size;
     });
   });
-  onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
+  onRefusedHandshake(server, (refused) => log("tls.refused", refused, "warn"));
   server.listen(port, host);
   await once(server, "listening").catch((cause: unknown) => {
     throw cannotListen(`${host}:${port}`, cause);

@@ -17,7 +17,7 @@ type Failed = Error & { readonly code?: string };
 export function tellUnreadable(server: Server, { identity, log }: Pick<Exchange, "identity" | "log">): void {
   const answering = new WeakMap<Socket, ServerResponse>();
   server.on("request", ({ socket }, response) => answering.set(socket, response));
-  onRefusedHandshake(server, (refused) => log("tls.refused", { ...refused, code: "CERTIFICATE_INVALID" }, "warn"));
+  onRefusedHandshake(server, (refused) => log("tls.refused", refused, "warn"));
   server.on("clientError", ({ code = "" }: Failed, socket: Socket) => {
     // A connection that broke off, a handshake that failed: nobody hears an answer.
     if (!/^(HPE|ERR_HTTP)_/.test(code) || !socket.writable) return void socket.destroy();
