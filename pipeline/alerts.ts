@@ -6,6 +6,7 @@ import { codeOf, reasonOf } from "../errors.ts";
 import type { Change, Id } from "../store/store.ts";
 import { type Alert, type AlertFacts, alertsIn, turnsOf } from "./alert-decisions.ts";
 import { type Target, type Told, targetsOf } from "./alert-targets.ts";
+import { openJumps } from "./clock-jumps.ts";
 import { certificates } from "./readiness.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
@@ -29,6 +30,8 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
   const telling = new Map<string, Promise<void>>();
   /** Told, while the disk was too full to say so. */
   const unmarked = new Set<Id>();
+  const moment = () => ({ wall: site.now().getTime(), steady: performance.now() });
+  const jumps = openJumps(moment());
   /** Whether targets that are new have been told of what is open. */
   let isMet = false;
   let looking: Promise<void> | undefined;
@@ -36,6 +39,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 
   const look = async (): Promise<void> => {
     const now = site.now();
+    jumps.look(moment());
     const facts = await factsOf(site, reconciler);
     const open = store.alerts.open() as readonly Alert[];
     const holding = alertsIn(facts, wanted, now.getTime(), open);
@@ -87,21 +91,21 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
     for (;;) {
       const next = store.alerts.first().find(({ target }) => target === name);
       // No notice waits for longer than the longest pause, or it was put off by a clock that was wrong.
-      const wait = (next?.due ?? 0) - Date.now();
+      const wait = (next?.due ?? 0) - site.now().getTime();
       if (!next || (wait > 0 && wait <= maxPauseMs) || stopping.signal.aborted) return;
       try {
         // What is under way at a stop may finish: cut off, it would be told twice.
         if (!unmarked.has(next.id)) await tell(next.body, AbortSignal.any([site.signal, AbortSignal.timeout(tellMs)]));
       } catch (thrown) {
         if (site.signal.aborted) return;
-        if (Date.now() - Date.parse((JSON.parse(next.body) as Told).at) > giveUpMs) {
+        if (jumps.age(Date.parse((JSON.parse(next.body) as Told).at), moment()) > giveUpMs) {
           await store.commit([store.alerts.told(next.id)]);
           continue;
         }
         const attempt = next.attempts + 1;
         if (attempt === 1) log("alert.deferred", { peer, code: codeOf(thrown), reason: reasonOf(thrown) }, "warn");
         const pause = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(attempt - 1, 20));
-        return await store.commit([store.alerts.again(next.id, attempt, Date.now() + pause)]);
+        return await store.commit([store.alerts.again(next.id, attempt, site.now().getTime() + pause)]);
       }
       unmarked.add(next.id);
       await store.commit([store.alerts.told(next.id)]);

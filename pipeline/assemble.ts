@@ -55,6 +55,18 @@ const maxDoublings = 16;
 export const aheadOf = ({ document, instances }: Waiting, now: number): readonly Item[] =>
   [document, ...instances].filter(({ since }) => Date.parse(since) > now);
 
+/** The same with every time as `shown` says it: a clock that is set meanwhile makes nothing that waits any older. */
+export const waitedBy = (waiting: Waiting, shown: (at: number) => number): Waiting => {
+  const since = (item: Item): Item => ({ ...item, since: new Date(shown(Date.parse(item.since))).toISOString() });
+  const told = (at: number | null): number | null => (at === null ? null : shown(at));
+  return {
+    ...waiting,
+    document: since(waiting.document),
+    instances: waiting.instances.map(since),
+    studies: waiting.studies.map((row) => ({ ...row, askedAt: told(row.askedAt), completeAt: told(row.completeAt) })),
+  };
+};
+
 /** Whether a waiting document goes, with which instances. */
 export function decide(waiting: Waiting, now: number): Decision {
   const { document, instances, rules } = waiting;

@@ -8,7 +8,10 @@ export type Jumps = {
   look(now: Moment): number;
   /** Whether it is not where it would be had nobody set it since the start. */
   isOff(now: Moment): boolean;
-  /** How long ago the wall clock showed `made`: the last time it did; 0 where it never has, which a clock before the start did. */
+  /**
+   * How long ago the wall clock showed `made`: the last time it did; where it passed that by when it was set, since then; 0 where it
+   * never has, which a clock before the start did.
+   */
   age(made: number, now: Moment): number;
 };
 
@@ -32,13 +35,27 @@ export function openJumps(start: Moment): Jumps {
     isOff: ({ wall, steady }) => Math.abs(wall - start.wall - (steady - start.steady)) >= leastMs,
     age: (made, now) => {
       let end = now;
+      let passedBy: number | undefined;
       for (const [n, from] of settings.entries()) {
         const isOldest = n === settings.length - 1;
         const shown = from.wall + end.steady - from.steady;
         if (made <= shown && (made >= from.wall || isOldest)) return now.steady - from.steady - (made - from.wall);
+        if (made > shown && made < end.wall) passedBy ??= now.steady - end.steady;
         end = from;
       }
-      return 0;
+      return passedBy ?? 0;
     },
+  };
+}
+
+/** When something was made, as the clock would have shown it that is set as this one is now; as it is said where it is still set so. */
+export function openShown(wall = (): number => Date.now(), steady = (): number => performance.now()) {
+  const moment = (): Moment => ({ wall: wall(), steady: steady() });
+  const jumps = openJumps(moment());
+  let set = Number.NEGATIVE_INFINITY;
+  return (made: number): number => {
+    const now = moment();
+    if (jumps.look(now) !== 0) set = now.wall;
+    return made >= set ? made : Math.round(now.wall - jumps.age(made, now));
   };
 }

@@ -2,9 +2,10 @@
 import type { Session } from "../connectors/connector.ts";
 import { codeOf, reasonOf } from "../errors.ts";
 import type { Id, Item } from "../store/store.ts";
-import { type Assembled, aheadOf, type Decision, decide, decideLate, type Waiting } from "./assemble.ts";
+import { type Assembled, aheadOf, type Decision, decide, decideLate, type Waiting, waitedBy } from "./assemble.ts";
 import { openAssociations } from "./associations.ts";
 import { outboundChannels } from "./channels.ts";
+import { openShown } from "./clock-jumps.ts";
 import type { OutboundChannel } from "./config.ts";
 import { studiesOf } from "./joins.ts";
 import { openLanes } from "./lanes.ts";
@@ -58,6 +59,7 @@ export function openWaitingRoom(
 ): WaitingRoom {
   const { store } = site;
   const associations = openAssociations(Date.now, () => performance.now());
+  const shown = openShown();
   const questions = openStudyQuestions(site, pacs);
   let isStopped = false;
   const deferred = (thrown: unknown): number => {
@@ -101,7 +103,7 @@ export function openWaitingRoom(
     const waiting = gather(document, channel);
     const ahead = aheadOf(waiting, Date.now());
     if (ahead.length > 0) return await fromNow(ahead);
-    const decision = (appends ? decideLate : decide)(waiting, Date.now());
+    const decision = (appends ? decideLate : decide)(waitedBy(waiting, shown), Date.now());
     if (!decision) return undefined;
     if (decision.now === "wait") return decision.until;
     if (decision.now === "hold") {
@@ -139,7 +141,7 @@ export function openWaitingRoom(
     const corrected = instances.find((instance) => standsFor(site, instance).length > 0);
     const gone = corrected && goneWith(site, corrected);
     const channel = gone && channelOf(gone);
-    const decision = channel && decideLate(gather(gone, channel), Date.now());
+    const decision = channel && decideLate(waitedBy(gather(gone, channel), shown), Date.now());
     if (!gone || !decision) return undefined;
     const due = decision.now === "wait" ? decision.until : Date.now();
     lookLate(gone, due);
@@ -203,12 +205,9 @@ export function openWaitingRoom(
 
   const arrived = (item: Item, session?: Session): void => {
     if (item.state !== "waiting" || isStopped) return;
-    if (item.kind === "document" && waitsForNothing(item)) {
-      leaveAlone(item.id, item.patients);
-      return;
-    }
     if (item.kind === "document") {
-      table.by(item.id, Date.now(), lookFor(item.id, item.id, false));
+      if (waitsForNothing(item)) leaveAlone(item.id, item.patients);
+      else table.by(item.id, Date.now(), lookFor(item.id, item.id, false));
       return;
     }
     for (const study of session ? studiesOf([item]) : [])
@@ -255,7 +254,7 @@ export function openWaitingRoom(
     const orphans = new Map<string, Item[]>();
     for await (const item of waitingInstances(store, () => isStopped)) {
       const wait = channelOf(item)?.assemble?.document.wait;
-      if (wait === undefined || Date.parse(item.since) + wait >= Date.now()) continue;
+      if (wait === undefined || shown(Date.parse(item.since)) + wait >= Date.now()) continue;
       const study = studiesOf([item])[0] ?? item.id;
       const items = orphans.get(study) ?? [];
       items.push(item);

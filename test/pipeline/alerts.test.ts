@@ -108,3 +108,21 @@ test("what a target was still to be told is forgotten with it, and not told when
   await until("over", () => at.store.alerts.open().length === 0);
   await until("nothing is left to be told", () => at.store.alerts.first().length === 0);
 });
+
+test("a clock that is set ahead by weeks gives up no notice that a target has not taken yet", async () => {
+  let isUp = false;
+  const webhook = await listen((response) => void response.writeHead(isUp ? 204 : 503).end());
+  let ahead = 0;
+  const now = (): Date => new Date(Date.now() + ahead);
+  await open();
+  at.begin(alertsTo(webhook), { now });
+  const tried = (): number => at.store.alerts.first()[0]?.attempts ?? 0;
+  await until("tried", () => tried() > 0);
+  ahead = 20 * dayMs;
+  const before = tried();
+  await until("tried again, or given up", () => tried() !== before);
+  expect(at.store.alerts.first()).toHaveLength(1);
+  isUp = true;
+  await until("told", () => at.store.alerts.first().length === 0);
+  expect(webhook.posted.at(-1)).toMatchObject({ state: "resolved", kind: "journal-gap" });
+});
