@@ -41,8 +41,9 @@ export function restoreCommand(): Command {
     .action((folder: string, flags: Flags) =>
       guarded("restore", async () => {
         const config = loadConfig(flags.config, process.env);
-        const { own } = config;
-        const backup = restore(resolve(folder), own.data, loadKeys(config).storageKey);
+        const { own, site } = config;
+        const house = { name: site, formerly: own.formerly };
+        const backup = restore(resolve(folder), own.data, loadKeys(config).storageKey, house);
         if (!flags.json) print(`${own.data}: ${told(backup)}`);
         await verify(flags);
       }),

@@ -30,6 +30,7 @@ import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
 import { isFull, isUnreadable } from "./disk-errors.ts";
 import { writeDurably } from "./durable.ts";
 import { checkKey, keySql, storageKeys } from "./keys.ts";
+import { checkOwner, type House } from "./owner.ts";
 import { checkpointOf } from "./sqlite.ts";
 
 /** backup.json: written last; a folder without it is no whole backup. */
@@ -87,8 +88,11 @@ export function backUp(data: string, target: string, site: string, at: Date): Ba
   });
 }
 
-/** Makes a data folder of a backup. CONFIG_INVALID where one is already or the key is another's, STORE_DAMAGED when index or journal have changed. */
-export function restore(from: string, data: string, key: Uint8Array): Backup {
+/**
+ * Makes a data folder of a backup. CONFIG_INVALID where one is already, or the key or the house is another; STORE_DAMAGED when index
+ * or journal have changed.
+ */
+export function restore(from: string, data: string, key: Uint8Array, house?: House): Backup {
   const backup = readBackup(from);
   checkApart(from, data);
   for (const part of ["index", "journal"] as const)
@@ -96,7 +100,7 @@ export function restore(from: string, data: string, key: Uint8Array): Backup {
       throw new Fault("STORE_DAMAGED", `${join(from, files[part])} has changed since the backup; take another one`);
   return inOneStep(data, (partial) => {
     copy(join(from, files.index), join(partial, files.index));
-    checkKeyOf(join(partial, files.index), key, from);
+    checkIndex(join(partial, files.index), key, from, house && { ...house, told: backup.site });
     if (existsSync(join(from, files.journal))) copy(join(from, files.journal), join(partial, files.journal));
     for (const path of existsSync(join(from, "blobs"))
       ? readdirSync(join(from, "blobs"), { recursive: true, encoding: "utf8" })
@@ -117,13 +121,20 @@ function checkApart(original: string, copied: string): void {
 const placeOf = (path: string): string =>
   existsSync(path) ? realpathSync(path) : join(placeOf(dirname(path)), basename(path));
 
-/** Before anything is made: a folder that is there would be in the way of the next attempt, with the right key. */
-function checkKeyOf(index: string, key: Uint8Array, from: string): void {
-  const db = new DatabaseSync(index);
+/** Before anything is made: a folder that is there would be in the way of the next attempt, with the right key or backup. */
+function checkIndex(
+  index: string,
+  key: Uint8Array,
+  from: string,
+  house: (House & { readonly told: string }) | undefined,
+): void {
+  const file = new DatabaseSync(index);
+  const db = { get: (sql: string) => file.prepare(sql).get() };
   try {
-    checkKey(db.prepare(keySql).get(), storageKeys(key), from);
+    checkKey(db.get(keySql), storageKeys(key), from);
+    if (house) checkOwner(house, db, storageKeys(key), { what: `${from} is a backup`, unnamed: house.told });
   } finally {
-    db.close();
+    file.close();
   }
 }
 
