@@ -41,7 +41,7 @@ const files: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 type Renamed = { readonly dest?: string };
 
 /** A file or an argument that a person named wrongly is no defect: it is told as theirs. */
-function ofAPerson(thrown: unknown): unknown {
+export function ofAPerson(thrown: unknown): unknown {
   if (thrown instanceof InvalidArgumentError) return new Fault("QUERY_INVALID", thrown.message, { cause: thrown });
   // Of a rename a person named the file that was to be made.
   const { code = "", path, dest = path } = (thrown instanceof Error ? thrown : {}) as NodeJS.ErrnoException & Renamed;

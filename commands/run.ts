@@ -131,7 +131,11 @@ export function runCommand(): Command {
 }
 
 /** Starts a site in this process. Everything it opened is closed again when a part of it cannot start. */
-export async function startSite(config: Config, told: Log = openLog(config.site)): Promise<Started> {
+export async function startSite(
+  config: Config,
+  told: Log = openLog(config.site),
+  documentAt?: Site["documentAt"],
+): Promise<Started> {
   const started = performance.now();
   const keys = loadKeys(config);
   const now = () => new Date();
@@ -192,6 +196,7 @@ export async function startSite(config: Config, told: Log = openLog(config.site)
     doubt: (org) => bound.doubt(org),
     stopped: openStopped(store),
     events,
+    documentAt,
   };
   const { passed } = site.metrics;
   const spools = openSpools(join(config.own.data, "spool"));

@@ -9,6 +9,8 @@ import type { Tls } from "./wire.ts";
 export type Get = {
   /** https:, or http: where the configuration gives a reason. */
   readonly url: URL;
+  /** Where it is asked for, unless there. */
+  readonly at?: URL;
   readonly tls?: Tls;
   /** Largest document, octets. */
   readonly maxBytes: number;
@@ -23,13 +25,13 @@ const maxHeaderBytes = 16 * 1024;
  * another time is as good, PEER_REFUSED for any other answer, TOO_LARGE over `maxBytes`. A fault names the host, never the
  * path: it may hold a patient's number.
  */
-export async function getDocument({ url, tls, maxBytes, signal }: Get): Promise<Uint8Array> {
+export async function getDocument({ url, at = url, tls, maxBytes, signal }: Get): Promise<Uint8Array> {
   const common = { method: "GET", agent: false, maxHeaderSize: maxHeaderBytes, signal } as const;
   const secure = tls && { key: tls.key, cert: tls.certificate, ca: tls.ca, ...tlsProfile };
   const outgoing =
-    url.protocol === "https:"
-      ? requestTls(url, { ...common, ...secure, ...(tls?.serverName ? { servername: tls.serverName } : {}) })
-      : requestClear(url, common);
+    at.protocol === "https:"
+      ? requestTls(at, { ...common, ...secure, ...(tls?.serverName ? { servername: tls.serverName } : {}) })
+      : requestClear(at, common);
   try {
     outgoing.end();
     const [response] = (await once(outgoing, "response")) as [IncomingMessage];

@@ -27,6 +27,11 @@ function* problems(issue: Issue, known: readonly string[]): Generator<Problem> {
     for (const inner of best) yield* problems({ ...inner, path: [...issue.path, ...inner.path] } as Issue, known);
     return;
   }
+  if (issue.code === "invalid_key") {
+    // Not the library's "Invalid key in record": what the key has to be.
+    for (const inner of issue.issues) yield* problems({ ...inner, path: issue.path } as Issue, known);
+    return;
+  }
   if (issue.code === "invalid_type" && /received undefined/.test(issue.message)) {
     yield { code: "CONFIG_MISSING_KEY", path: issue.path, message: "required" };
     return;

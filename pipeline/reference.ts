@@ -53,7 +53,13 @@ async function fetched(site: Site, url: URL, { trust, maxBytes }: Allowed): Prom
   const signal = AbortSignal.any([site.signal, AbortSignal.timeout(timeoutMs)]);
   const get = async (attempt: number): Promise<Uint8Array> => {
     try {
-      return await getDocument({ url, tls: tlsOptions.parse(tls), maxBytes, signal });
+      return await getDocument({
+        url,
+        at: site.documentAt?.(url) ?? url,
+        tls: tlsOptions.parse(tls),
+        maxBytes,
+        signal,
+      });
     } catch (thrown) {
       const ms = againMs[attempt];
       if (!consequence(thrown).retry || signal.aborted || ms === undefined) throw thrown;

@@ -33,6 +33,8 @@ export type Site = {
   readonly events: Events;
   /** What a person has paused or is draining. */
   readonly stopped: Stopped;
+  /** Where a document that a message refers to is asked for, unless at its own address: a test has it itself. */
+  readonly documentAt?: ((url: URL) => URL) | undefined;
 };
 
 /** Runs one pass of a station and counts how it ended: `codeIn` tells of a result that says no. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Fault } from "../../errors.ts";
 import type { LogFields } from "../../log.ts";
 import { type Channel, type Config, loadConfig, readConfig, type System } from "../../pipeline/config.ts";
+import type { Site } from "../../pipeline/site.ts";
 import { ports } from "../demo/ports.ts";
 import { type Started, startSite } from "../run.ts";
 import { type Receiver, startReceivers } from "./receivers.ts";
@@ -49,6 +50,7 @@ async function open(
   pki: string,
   folder: string,
   times: TestFile["times"],
+  documentAt?: Site["documentAt"],
 ): Promise<Houses> {
   const names = housesOf(configs);
   const port = await ports(names.flatMap((name) => [`${name} rest`, `${name} admin`]));
@@ -72,7 +74,8 @@ async function open(
     for (const written of all) {
       const name = written.site;
       const config = relocated(written, { pki, folder, times, place, addresses });
-      const started = await startSite(config, (event, fields = {}) => void log.push({ site: name, event, fields }));
+      const tell = (event: string, fields: LogFields = {}): void => void log.push({ site: name, event, fields });
+      const started = await startSite(config, tell, documentAt);
       houses.set(name, { config, started });
     }
   } catch (thrown) {
@@ -163,7 +166,7 @@ function relocated(config: Config, { pki, folder, times, place, addresses }: Pla
 
 /**
  * Free ports on this machine, clear and without commit bytes; callers are known by their AE title alone; what lies in a watched
- * folder is not a test's to take, nor what a message refers to.
+ * folder is not a test's to take.
  */
 function moved(
   { mllp, dicom, directory }: System,
@@ -184,7 +187,7 @@ function moved(
       listen: mllp.listen && free,
       connect: reached(mllp.connect),
       standby: [],
-      references: [],
+      references: mllp.references.map((each) => ({ ...each, trust: [] })),
       tls: undefined,
     },
     dicom: dicom && {

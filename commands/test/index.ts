@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { Fault, reasonOf } from "../../errors.ts";
 import { speaksLegacy } from "../../pipeline/identity.ts";
-import { exitOf, exits, guarded, print, say } from "../exit.ts";
+import { exitOf, exits, guarded, ofAPerson, print, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
 import { configsOf, housesOf } from "./houses.ts";
 import { patient, type Result, runTest } from "./run.ts";
@@ -63,7 +63,7 @@ async function runAll(file: string, { only = "", patience, json }: Options): Pro
       if (!test.name.includes(only)) continue;
       const result = await runTest(patient(test, patience), tests, path, configs, pki).catch(
         (thrown: unknown): Result => {
-          return { name: test.name, failures: [reasonOf(thrown)], ms: 0 };
+          return { name: test.name, failures: [reasonOf(ofAPerson(thrown))], ms: 0 };
         },
       );
       results.push(result);

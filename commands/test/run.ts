@@ -11,6 +11,7 @@ import { decidedBy } from "./decide.ts";
 import { type Facts, factsOf } from "./facts.ts";
 import { setFields } from "./fields.ts";
 import { type House, type Houses, openHouses } from "./houses.ts";
+import { openReferenced, type Referenced } from "./referenced.ts";
 import type { Sending, Test, TestFile } from "./schema.ts";
 import { type Sent, sendAll } from "./send.ts";
 
@@ -35,12 +36,17 @@ export async function runTest(
 ): Promise<Result> {
   const started = performance.now();
   const folder = mkdtempSync(join(tmpdir(), "semrs-test-"));
-  const houses = await openHouses(configs, pki, folder, file.times);
+  const referenced = await openReferenced(test.referenced, dirname(path));
   try {
-    const failures = await outcome(test, file, path, configs, houses);
-    return { name: test.name, failures, ms: Math.round(performance.now() - started) };
+    const houses = await openHouses(configs, pki, folder, file.times, referenced.at);
+    try {
+      const failures = await outcome(test, file, path, configs, houses, referenced);
+      return { name: test.name, failures, ms: Math.round(performance.now() - started) };
+    } finally {
+      await houses.close();
+    }
   } finally {
-    await houses.close();
+    referenced.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -51,6 +57,7 @@ async function outcome(
   path: string,
   configs: readonly Config[],
   houses: Houses,
+  referenced: Referenced,
 ): Promise<readonly string[]> {
   const site = test.site ?? file.site ?? configs[0]?.site ?? "";
   const full = (system: string): string => (system.includes("/") ? system : `${site}/${system}`);
@@ -60,7 +67,7 @@ async function outcome(
   let first: Sending | undefined;
   for (const step of test.send) {
     const [where = "", system = ""] = full(step.to).split("/");
-    const answers = await sendAll(step, system, houseOf(houses, where), dirname(path), sent);
+    const answers = await sendAll(step, system, houseOf(houses, where), dirname(path), sent, referenced);
     differences.push(...answerDifferences(step, answers));
     if (where === site) {
       first ??= step;

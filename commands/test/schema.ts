@@ -63,6 +63,13 @@ const expectations = z.strictObject({
 const test = z.strictObject({
   name: z.string().min(1).describe("What must be true, as a sentence."),
   site: name.optional().describe("The house it is about; default: the one of the file."),
+  referenced: z
+    .record(
+      z.string().refine((text) => /^https?:/.test(text) && URL.canParse(text), "an https: or http: address"),
+      z.string().min(1),
+    )
+    .default({})
+    .describe("What messages refer to, address and file (relative to this one); under any other address is nothing."),
   send: z.union([z.array(sending).min(1), sending.transform((one) => [one])]).describe("What is sent, in order."),
   expect: expectations.prefault({}).describe("What must become of it."),
   within: lasting("8s", "How long it may take."),

@@ -7,10 +7,11 @@ import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts"
 import { frameOf, openFramer } from "../../connectors/mllp/framer.ts";
 import { Fault, reasonOf } from "../../errors.ts";
 import { readHead } from "../../formats/dicom.ts";
-import { embeddedDocuments, fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
+import { documentsIn, embeddedDocuments, fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
 import { setFields } from "./fields.ts";
 import type { House } from "./houses.ts";
 import { dataSetSha256, sha256 } from "./receivers.ts";
+import type { Referenced } from "./referenced.ts";
 import type { Sending } from "./schema.ts";
 
 /** What was answered to one file: MSA-1, ERR-3 and ERR-8 of a message, the C-STORE status of an instance. */
@@ -37,6 +38,7 @@ export async function sendAll(
   house: House,
   folder: string,
   sent: Sent,
+  referenced: Pick<Referenced, "contentOf">,
 ): Promise<readonly Answered[]> {
   const paths = files.flatMap((file) => found(file, folder));
   const address = house.started.addresses.systems[system];
@@ -46,7 +48,7 @@ export async function sendAll(
     if (!address?.mllp)
       throw new Fault("CONFIG_INVALID", `${to} listens for nothing; add mllp.listen or dicom.listen to it`);
     const message = setFields(readFileSync(path), set);
-    for (const { bytes } of documentsOf(message)) sent.documents.add(sha256(bytes));
+    for (const { bytes } of documentsOf(message, referenced)) sent.documents.add(sha256(bytes));
     answers.push({ file: path, ...(await exchange(message, address.mllp)) });
   }
   return answers;
@@ -58,9 +60,17 @@ function found(file: string, folder: string): readonly string[] {
   return paths;
 }
 
-function documentsOf(message: Uint8Array): readonly { readonly bytes: Uint8Array }[] {
+function documentsOf(
+  message: Uint8Array,
+  { contentOf }: Pick<Referenced, "contentOf">,
+): readonly { readonly bytes: Uint8Array }[] {
   try {
-    return embeddedDocuments(message, readMsh(message)).filter(({ kind }) => kind === "cda");
+    const facts = readMsh(message);
+    const documents = embeddedDocuments(message, facts).flatMap((each) => {
+      const content = each.kind === "reference" ? contentOf(Buffer.from(each.bytes).toString("utf8")) : undefined;
+      return content ? documentsIn(each.obx, content, facts) : [each];
+    });
+    return documents.filter(({ kind }) => kind === "cda");
   } catch {
     // It is sent all the same: what a broken message is answered may be what the test asks.
     return [];
