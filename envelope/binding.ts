@@ -7,7 +7,8 @@ import type { Opening } from "./open.ts";
 import type { VerifiedSigner } from "./signer.ts";
 
 const skewMs = 5 * 60_000;
-const maxLifetimeMs = 7 * 24 * 3600 * 1000;
+/** The longest time from `created` to `expires`. */
+export const maxLifetimeMs = 7 * 24 * 3600 * 1000;
 /** DER of KeyTransRecipientInfo starts with SEQUENCE, of KeyAgreeRecipientInfo with [1] (RFC 5652 6.2). */
 const algorithmByTag: Readonly<Record<number, string>> = { 48: "rsaes-oaep-sha256", 161: "ecdh-p256-aes256-wrap" };
 const algorithmByKey: Readonly<Record<string, string>> = {

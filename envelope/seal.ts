@@ -1,6 +1,7 @@
 /** Seals an envelope (paper Table 2): headers, manifest, signature and one-time key around parts that are already ciphertext. */
 import { createHash, randomBytes } from "node:crypto";
 import { Fault } from "../errors.ts";
+import { maxLifetimeMs } from "./binding.ts";
 import { each } from "./cms/ber.ts";
 import { framed, framedLength, framedOctets, keyHead, partHead, partTail, segments } from "./frame.ts";
 import { headerKey, type RawHeaders, sealHeaders } from "./headers.ts";
@@ -71,7 +72,6 @@ export type SealedRuns = Sealed & {
 };
 
 export const dayMs = 24 * 3600 * 1000;
-const maxLifetimeMs = 7 * dayMs;
 const oneTimeKeyBytes = 32;
 /** Parts 2 to 4. */
 const ownParts = 3;
