@@ -5,7 +5,7 @@ import type { Clock } from "../store/clock.ts";
 import type { Change, Delivery, Id } from "../store/store.ts";
 import { deliveryAudited, failing } from "./audited.ts";
 import type { Jumps } from "./clock-jumps.ts";
-import { afterFailure, saysWhenSent, stationOf, toldOf } from "./delivery-decisions.ts";
+import { afterFailure, hasReached, saysWhenSent, stationOf, toldOf } from "./delivery-decisions.ts";
 import { openMarks } from "./marks.ts";
 import { isPausing, type Pauses } from "./pauses.ts";
 import { markedAhead } from "./places.ts";
@@ -84,7 +84,7 @@ export function openAttempts<T extends Together>(
     } catch (failure) {
       const thrown = orStale(failure);
       const isEnded = store.deliveries.stateOf(id) === "discarded";
-      if (!isEnded && (!isStopped() || !site.signal.aborted)) await fail(delivery, thrown);
+      if (!isEnded && (!isStopped() || !site.signal.aborted)) await fail(delivery, thrown, mark.isOnTheWire());
     } finally {
       mark.end();
     }
@@ -132,7 +132,7 @@ export function openAttempts<T extends Together>(
   const isHeld = ({ kind, destination }: Delivery): boolean =>
     kind === "message" && config.own.systems[destination]?.mllp?.ambiguous === "hold";
 
-  const fail = async (delivery: Delivery, thrown: unknown): Promise<void> => {
+  const fail = async (delivery: Delivery, thrown: unknown, isOnTheWire = false): Promise<void> => {
     const failure = codeOf(thrown);
     if (isPausing(failure)) {
       const began = pauses.ended(delivery.destination, failure, clock.steady()) === "began";
@@ -158,7 +158,14 @@ export function openAttempts<T extends Together>(
     const isNew = code !== delivery.code || !again;
     const event = again ? "deferred" : "parked";
     const steps = isNew ? failing(site, stationOf[kind], delivery, event, { code, reason }) : [];
-    const mark = store.deliveries.mark(id, { state, code, reason, attempts: attempt, due });
+    const mark = store.deliveries.mark(id, {
+      state,
+      code,
+      reason,
+      attempts: attempt,
+      due,
+      hasReached: hasReached(delivery, failure, isOnTheWire),
+    });
     await settle(id, [mark, ...steps, ...goesOn]);
     if (code === "PEER_UNOPENABLE") openings.refused(peer);
   };

@@ -3,7 +3,7 @@ import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
 import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
-import { unreached, wasUnanswered } from "./delivery-decisions.ts";
+import { wasUnanswered } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
 import type { ReceivedFacts } from "./open.ts";
 import { identified } from "./patient.ts";
@@ -123,11 +123,14 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
   const told = others.filter(({ payload }) => isCancellation(payload));
   const reports = others.filter(({ payload }) => !isCancellation(payload));
   if (isCancellation(delivery.payload))
-    return told.length === 1 && reports.every((each) => each.state === "discarded" && each.code === cancelled)
+    return told.length === 1 && !reports.some(({ id: report }) => store.deliveries.hasReached(report))
       ? { code: cancelled, reason: "the system was never sent what it cancels" }
       : undefined;
   // One that was sent and not answered may be there, and its cancellation follows it.
-  if (code === cancelled && (told.some(({ state }) => state === "delivered") || isUnsent(site, delivery)))
+  if (
+    code === cancelled &&
+    (told.some(({ state }) => state === "delivered") || !store.deliveries.hasReached(delivery.id))
+  )
     return { code: cancelled, reason: "its author has cancelled it" };
   return store.messages.hasTaken(replacedAt(delivery), sealedBy(author, key))
     ? { code: replaced, reason: "its author has replaced it, and the system has what replaces it" }
@@ -136,7 +139,7 @@ export function overtakenAt(site: Site, { code, id, author, key }: StoredRecord,
 
 /** Why a system does not get the images of a report any more: it was cancelled before any of them was sent there. */
 export const cancelledBefore = (site: Site, record: StoredRecord, delivery: Delivery) =>
-  isOfCancelled(site, record) && isUnsent(site, delivery) && !hasSome(site, record, delivery)
+  isOfCancelled(site, record) && !mayHave(site, record, delivery)
     ? { code: cancelled, reason: "its author has cancelled it" }
     : undefined;
 
@@ -155,23 +158,15 @@ const hasSome = ({ store }: Site, record: StoredRecord, { destination }: Deliver
     store.messages.hasTaken(destination, instanceTaken(record, sopInstanceUid)),
   );
 
-/** Whether no attempt to send a report, or its images, has reached its system, before the one that begins now. */
-const isUnsent = (site: Site, delivery: Delivery): boolean =>
-  delivery.attempts === 1 || (delivery.state === "queued" && isUnreached(site, delivery));
+/** Whether a system may have a report, or some of its images. */
+const mayHave = (site: Site, record: StoredRecord, delivery: Delivery): boolean =>
+  site.store.deliveries.hasReached(delivery.id) || (delivery.kind === "study" && hasSome(site, record, delivery));
 
-/** Whether a report, or its images, is parked and was never sent. */
+/** Whether a report, or its images, is parked and was never sent, why ever it was not. */
 const isGivenUp = (site: Site, record: StoredRecord, delivery: Delivery): boolean =>
-  (delivery.kind === "message" || (delivery.kind === "study" && !hasSome(site, record, delivery))) &&
+  (delivery.kind === "message" || delivery.kind === "study") &&
   delivery.state === "parked" &&
-  delivery.code === unreached &&
-  isUnreached(site, delivery);
-
-/** Whether all attempts found nobody, and no person had it go on who may know more. */
-function isUnreached({ store: { steps } }: Site, { id, record, destination }: Delivery): boolean {
-  const failed = steps.of([record ?? id]).filter(({ station, peer }) => station === "deliver" && peer === destination);
-  const isDecided = steps.of([id]).length > 0;
-  return !isDecided && failed.length > 0 && failed.every(({ code }) => code === unreached || code === null);
-}
+  !mayHave(site, record, delivery);
 
 /** In the delivery ledger: what a system has the replacement of. */
 const replacedAt = ({ destination }: Delivery): string => `replaced ${destination}`;

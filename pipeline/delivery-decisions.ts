@@ -71,6 +71,10 @@ export function afterFailure(
   return { state: isAmbiguous ? "ambiguous" : "queued", due: now + pause };
 }
 
+/** Whether something of an attempt that failed may be there. */
+export const hasReached = ({ kind }: Pick<Delivery, "kind">, code: ErrorCode, isOnTheWire: boolean): boolean =>
+  code === unanswered || (saysWhenSent.has(kind) && isOnTheWire && code !== unreached);
+
 /** What a failure is called: what may have arrived, and nobody was reached about since, is parked as that. */
 export function toldOf(
   thrown: unknown,

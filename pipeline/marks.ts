@@ -6,6 +6,7 @@ import type { Delivery, Id, Store } from "../store/store.ts";
 export type Turn = {
   /** Resolves once it is marked; STORE_CONFLICT when it was discarded meanwhile. */
   onTheWire(): Promise<void>;
+  isOnTheWire(): boolean;
   end(): void;
 };
 type Waiting = Pick<Delivery, "id" | "attempts"> & { marked?: Promise<void> };
@@ -44,8 +45,10 @@ export function openMarks(
       there.delete(own);
       if (there.size === 0 && waiting.get(destination) === there) waiting.delete(destination);
     };
+    let isOnTheWire = false;
     return {
       end,
+      isOnTheWire: () => isOnTheWire,
       onTheWire: async () => {
         end();
         const others = [...there];
@@ -55,6 +58,7 @@ export function openMarks(
         const next = own.marked && room < aheadOf(destination) / 2 ? [] : unmarked.slice(0, Math.max(0, room));
         markAll(own.marked ? next : [own, ...next]);
         await own.marked;
+        isOnTheWire = true;
       },
     };
   };

@@ -5,7 +5,9 @@ import { change, type Database, failsWhere, insert, insertWhere, overwriting, ty
 import type { Change, Deliveries, Delivery, DeliveryState, Id } from "./store.ts";
 
 /** What a crash left on the wire: nobody knows whether it arrived. */
-export const afterCrash: Change = change("UPDATE delivery SET state = 'ambiguous' WHERE state = 'inflight'");
+export const afterCrash: Change = change(
+  "UPDATE delivery SET state = 'ambiguous', reached = 1 WHERE state = 'inflight'",
+);
 
 /** What is made from now on is newer than what waits, though the clock was ahead before this start: ids are the order. */
 export const newestWaiting = (db: Pick<Database, "get">): Id =>
@@ -101,6 +103,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
     reason: delivery.reason,
     created_at: delivery.createdAt,
     payload: sealJson(keys, "delivery", delivery.id, "payload", delivery.payload),
+    reached: 0,
   });
   return {
     add: (delivery) => insert("delivery", rowOf(delivery)),
@@ -111,9 +114,10 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
         "EXISTS (SELECT 1 FROM record WHERE id = ? AND state = 'delivered')",
         record,
       ),
-    mark: (id, { payload, due, ...columns }) =>
+    mark: (id, { payload, due, hasReached, ...columns }) =>
       update("delivery", "id", id, {
         ...columns,
+        ...(hasReached ? { reached: 1 } : {}),
         ...(due === undefined ? {} : { due: Math.round(due) }),
         ...(payload === undefined ? {} : { payload: sealJson(keys, "delivery", id, "payload", payload) }),
       }),
@@ -154,6 +158,8 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
       const row = db.get("SELECT * FROM delivery WHERE id = ?", id);
       return row ? read(row) : undefined;
     },
+    hasReached: (id) =>
+      db.get("SELECT 1 FROM delivery WHERE id = ? AND (reached = 1 OR state = 'delivered')", id) !== undefined,
     stateOf: (id) => {
       const row = db.get("SELECT state FROM delivery WHERE id = ?", id);
       return row && (text(row, "state") as DeliveryState);

@@ -49,7 +49,13 @@ export type Deliveries = {
   add(delivery: Delivery): Change;
   /** Adds it where this record is delivered, unless it is there. */
   addOnceDelivered(delivery: Delivery, record: Id): Change;
-  mark(id: Id, patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">>): Change;
+  /** `hasReached`: for good. */
+  mark(
+    id: Id,
+    patch: Partial<Pick<Delivery, "state" | "attempts" | "due" | "code" | "reason" | "payload">> & {
+      readonly hasReached?: boolean;
+    },
+  ): Change;
   /** On the wire from now on; nothing happens to one that is over meanwhile. */
   take(id: Id, attempts: number): Change;
   /** Fails with STORE_CONFLICT where one of these is on the wire. */
@@ -71,6 +77,8 @@ export type Deliveries = {
   forget(ids: readonly Id[]): readonly Change[];
   find(id: Id): Delivery | undefined;
   stateOf(id: Id): DeliveryState | undefined;
+  /** Whether its destination may have got something of it: it was delivered, was not answered, or went out and was refused. */
+  hasReached(id: Id): boolean;
   /** Fetches for one patient, newest first. */
   fetches(order: Token, limit: number): readonly Delivery[];
   /** Changes at the registry with this key, newest first. */

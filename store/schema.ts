@@ -237,4 +237,9 @@ export const migrations: readonly string[] = [
     WHERE substr(key, 33, 1) = ' ' AND substr(key, 1, 32) NOT GLOB '*[^0-9a-f]*'
       AND substr(key, 34) GLOB '[0-9]*.[0-9]*' AND substr(key, 34) NOT GLOB '*[^0-9.]*';
 `,
+  // Of what was tried before this nobody knows any more whether something of it went out.
+  `
+  ALTER TABLE delivery ADD COLUMN reached INTEGER NOT NULL DEFAULT 1;
+  UPDATE delivery SET reached = 0 WHERE state = 'queued' AND attempts = 0;
+`,
 ];

@@ -266,7 +266,7 @@ test("an upgrade finds those that are there", async () => {
   const db = new DatabaseSync(join(folder, "semrs.db"));
   db.exec(`DROP TABLE kept_arrival; DROP TRIGGER arrival_came; DROP TRIGGER arrival_ended; DROP TRIGGER arrival_resent;
     ALTER TABLE entry DROP COLUMN patient_key;
-    PRAGMA user_version = ${migrations.indexOf(keptArrivalTable)}`);
+    ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.indexOf(keptArrivalTable)}`);
   db.close();
   await open();
   expect(await look({ for: days(30) })).toBe(1);

@@ -18,7 +18,7 @@ test("an upgrade finds them in the audit log", async () => {
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
   db.exec(
-    `DROP TABLE emergency; ALTER TABLE entry DROP COLUMN patient_key; PRAGMA user_version = ${migrations.indexOf(emergencyTable)}`,
+    `DROP TABLE emergency; ALTER TABLE entry DROP COLUMN patient_key; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.indexOf(emergencyTable)}`,
   );
   db.close();
   await open();

@@ -40,7 +40,7 @@ describe("formats of the database", () => {
       CREATE TABLE before (value TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, item)) STRICT, WITHOUT ROWID;
       INSERT INTO before SELECT value, item FROM item_join;
       DROP TABLE item_join; ALTER TABLE before RENAME TO item_join;
-      DROP TABLE study; DROP TABLE rejection; DROP INDEX delivery_fetch; PRAGMA user_version = 2;`);
+      DROP TABLE study; DROP TABLE rejection; DROP INDEX delivery_fetch; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = 2;`);
     db.close();
     await open();
     const ids = (kind: "document" | "instance", joins: readonly string[]) =>

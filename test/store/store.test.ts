@@ -70,7 +70,9 @@ test("instances that a PACS took before houses knew them by UID are known by it,
   ]);
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(`PRAGMA user_version = ${migrations.findIndex((each) => each.includes("'received instance'"))}`);
+  db.exec(
+    `ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.findIndex((each) => each.includes("'received instance'"))}`,
+  );
   db.close();
   await open();
   expect(store.messages.takenUnder("received instance", uid)).toEqual([record]);
