@@ -1,7 +1,7 @@
 /** One connection of a listener: frames in, answers out in the order of the frames, and reading only while there is room. */
 import type { Socket } from "node:net";
 import { codeOf, reasonOf } from "../../errors.ts";
-import type { Context, Deliver, HeldBudget } from "../connector.ts";
+import type { Context, Deliver, HeldBudget, Verdict } from "../connector.ts";
 import { answersOf, commitByte, refusal, refusalByte, type Taken } from "./answer.ts";
 import { type Frame, frameOf, openFramer } from "./framer.ts";
 
@@ -24,6 +24,8 @@ export type ConnectionSettings = {
 };
 
 export type Connection = {
+  /** Nothing that came on it was ever accepted, and nothing is under way: it may be anybody's, and loses nothing by its end. */
+  isStranger(): boolean;
   /** Takes no further frame, answers what was taken, then closes. What came of an open frame is not answered: it comes again. */
   drain(): void;
 };
@@ -44,8 +46,17 @@ export function serve(
   let noise = 0;
   let stray = 0;
   let isDraining = false;
+  let isKnown = false;
+  const know = ({ accepted }: Verdict): void => {
+    isKnown = isKnown || accepted;
+  };
+  const heard: Deliver = async (arrival) => {
+    const delivered = await deliver(arrival);
+    delivered.answer.then(know, () => undefined);
+    return delivered;
+  };
   const warn = (reason: string): void => log("mllp.warned", { peer, reason }, "warn");
-  const answering = { peer, charset: settings.charset, release: settings.release, deliver, warn };
+  const answering = { peer, charset: settings.charset, release: settings.release, deliver: heard, warn };
 
   const steer = (): void => {
     const isFull = unanswered >= maxUnanswered || share.isOver() || socket.writableLength > maxUnreadBytes;
@@ -188,6 +199,7 @@ export function serve(
       void answers.then(() => share.close());
     });
   return {
+    isStranger: () => !isKnown && unanswered === 0 && !framer.isOpen(),
     drain: () => {
       if (isDraining) return;
       isDraining = true;

@@ -1,6 +1,7 @@
 /** MLLP source: listens for HL7 v2 messages and answers each from what `deliver` says, in the order they came. */
 import type { Socket } from "node:net";
 import { z } from "zod";
+import { peerOf } from "../../tls.ts";
 import type { Source } from "../connector.ts";
 import { type Count, listenOn, seconds, tlsOptions } from "../wire.ts";
 import { refusal } from "./answer.ts";
@@ -24,7 +25,11 @@ const options = z.object({
     .min(1024 * 1024)
     .default(256 * 1024 * 1024)
     .describe("Octets that all its connections may hold unanswered; beyond it one connection reads on at a time."),
-  maxConnections: z.int().min(1).default(256).describe("Connections at once."),
+  maxConnections: z
+    .int()
+    .min(1)
+    .default(256)
+    .describe("Connections at once; beyond it the oldest goes on which nothing was ever accepted."),
   maxPerAddress: z.int().min(1).default(64).describe("Connections at once from one address."),
   frameSeconds: seconds
     .default(30)
@@ -55,27 +60,42 @@ export const mllpSource: Source<typeof options> = {
       else byAddress.delete(address);
       return connections;
     };
+    /** The oldest goes that may be anybody's: on a clear port strangers would keep out who has something to send. */
+    const makeRoom = (full: string): boolean => {
+      const [socket] = open.entries().find(([, connection]) => connection.isStranger()) ?? [];
+      if (!socket) return false;
+      const reason = `${full}; nothing that came on this one was ever accepted`;
+      context.log("mllp.crowded", { peer: peerOf(socket), code: "PEER_BUSY", reason }, "warn");
+      open.delete(socket);
+      turnAway(socket);
+      return true;
+    };
+    const turnAway = (socket: Socket): void => {
+      socket.end(frameOf(refusal("too many connections; try again later", settings)));
+      socket.destroySoon();
+    };
     const serveOne = (socket: Socket, countIn: Count): void => {
       const connections = countIn();
       const address = socket.remoteAddress ?? "";
-      const peer = `${address}:${socket.remotePort}`;
+      const peer = peerOf(socket);
       const ofAddress = count(address, 1);
       socket.once("close", () => {
         open.delete(socket);
         count(address, -1);
       });
-      const reason = [
+      const crowd =
+        ofAddress > settings.maxPerAddress ? "as many connections of one address are open as maxPerAddress allows" : "";
+      const full = [
         connections > settings.maxConnections
           ? "as many connections are open as maxConnections, or limits.connections, allow"
           : "",
-        ofAddress > settings.maxPerAddress ? "as many connections of one address are open as maxPerAddress allows" : "",
         budget.hasRoom() ? "" : "as many octets in flight as maxHeldBytes, or limits.held, allow",
       ].find((each) => each !== "");
+      const reason = crowd || (full && !makeRoom(full) ? full : "");
       if (reason) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason }, "warn");
         socket.on("error", () => undefined);
-        socket.end(frameOf(refusal("too many connections; try again later", settings)));
-        socket.destroySoon();
+        turnAway(socket);
         return;
       }
       open.set(socket, serve(socket, peer, settings, budget, deliver, context));

@@ -10,6 +10,7 @@ import { openBudget, within } from "../../connectors/mllp/budget.ts";
 import { mllpSource } from "../../connectors/mllp/index.ts";
 import { listenOn, openPlaces } from "../../connectors/wire.ts";
 import { until } from "../sites.ts";
+import { accepting, framed, message } from "./mllp-listening.ts";
 
 describe("octets in flight", () => {
   test("over the site's limit a connection of another listener waits, until the first has finished", () => {
@@ -105,6 +106,10 @@ describe("connections", () => {
   afterEach(async () => {
     for (const each of open.splice(0)) await ("stop" in each ? each.stop() : each.destroy());
   });
+  const accept: typeof accepting = async (arrival) => {
+    for await (const _ of arrival.body);
+    return await accepting(arrival);
+  };
   const portOf = ({ address }: Running): number => Number(address.slice(address.lastIndexOf(":") + 1));
 
   test("beyond maxConnections of a listener HL7 gets AR and is told which option", async () => {
@@ -113,15 +118,17 @@ describe("connections", () => {
       log: (_event, { code, reason } = {}) => void told.push(code, reason),
       signal: new AbortController().signal,
     };
-    const refuse = () => Promise.reject(new Error("nothing is sent here"));
-    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0, maxConnections: 1 }), refuse, context);
+    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0, maxConnections: 1 }), accept, context);
     open.push(his);
-    const [first, second] = [connect(portOf(his), "127.0.0.1"), connect(portOf(his), "127.0.0.1")];
-    open.push(first, second);
+    const first = connect(portOf(his), "127.0.0.1").on("error", () => undefined);
+    open.push(first);
+    first.write(framed(message("M1")));
+    await once(first, "data");
+    const second = connect(portOf(his), "127.0.0.1").on("error", () => undefined);
+    open.push(second);
     let back = "";
-    for (const socket of [first, second])
-      socket.on("error", () => undefined).on("data", (data: Buffer) => (back += data.toString()));
-    await until("one is refused", () => back.includes("MSA|AR") && told.length > 0);
+    second.on("data", (data: Buffer) => (back += data.toString()));
+    await until("it is refused", () => back.includes("MSA|AR") && told.length > 0);
     expect(told).toEqual(["PEER_BUSY", expect.stringContaining("maxConnections")]);
   });
 
@@ -130,7 +137,7 @@ describe("connections", () => {
     const signal = new AbortController().signal;
     const context: Context = { log: (event) => void log.push(event), signal, places: openPlaces(2) };
     const refuse = () => Promise.reject(new Error("nothing is sent here"));
-    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0 }), refuse, context);
+    const his = await mllpSource.listen(mllpSource.options.parse({ port: 0 }), accept, context);
     const pacs = await dicomSource.listen(dicomSource.options.parse({ port: 0, aeTitle: "SEMRS" }), refuse, context);
     open.push(his, pacs);
     const dial = async (): Promise<{ socket: Socket; back: () => string }> => {
@@ -149,7 +156,10 @@ describe("connections", () => {
     });
     await echo(peer, context);
     const first = await dial();
-    await dial();
+    for (const { socket, back } of [first, await dial()]) {
+      socket.write(framed(message("M1")));
+      await until("it is answered", () => back() !== "");
+    }
     const third = await dial();
     await until("refused", () => third.back().includes("MSA|AR"));
     expect(log).toContain("mllp.refused");
