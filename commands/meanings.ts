@@ -148,7 +148,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, readonly [cause: string, 
   ],
   CLOCK_BEHIND: [
     "This computer's clock is behind what the journal already holds, so replays and expiry cannot be told.",
-    "Set the clock (NTP); envelopes are opened again once it has passed the journal's last entry.",
+    "Set the clock (NTP). If it is right now, and was ahead before: semrs clock confirm. Envelopes are opened again at once.",
   ],
   PEER_BUSY: ["A system or partner is busy or full for now.", "Nothing; it is repeated."],
   PEER_UNREACHABLE: [

@@ -16,6 +16,7 @@ export const verbs: Readonly<Record<string, (program: Command) => Promise<Comman
   pause: async () => (await import("./stops.ts")).stopCommand("pause"),
   drain: async () => (await import("./stops.ts")).stopCommand("drain"),
   resume: async () => (await import("./stops.ts")).stopCommand("resume"),
+  clock: async () => (await import("./clock.ts")).clockCommand(),
   journal: async () => (await import("./journal/index.ts")).journalCommand(),
   audit: async () => (await import("./audit/index.ts")).auditCommand(),
   log: async () => (await import("./log/index.ts")).logCommand(),
@@ -59,6 +60,7 @@ export const listed: Readonly<Record<string, readonly [usage: string, summary: s
   ],
   drain: ["drain [options] <name>", "take in nothing more of a channel, or from a system, and send what is queued"],
   resume: ["resume [options] <name>", "end a pause or a drain"],
+  clock: ["clock", "that the clock of a site is right now, after it was wrong, or the site was off for weeks"],
   journal: [
     "journal",
     "what waits, is held or was refused at a site, the way of one message, and what is decided about it",

@@ -5,6 +5,7 @@ import { openRoutes } from "./admin-health.ts";
 import { patientRoutes } from "./admin-patients.ts";
 import { get, post, type Route } from "./admin-route.ts";
 import { readAudit } from "./audit.ts";
+import { confirmClock } from "./belief.ts";
 import { findings, listEmergencies, reviewEmergency } from "./emergencies.ts";
 import { eventsQuery, streamEvents } from "./events.ts";
 import { evidenceOf } from "./evidence.ts";
@@ -160,6 +161,11 @@ export const routes: readonly Route[] = [
   post("/reload", {
     summary: "Reads channels.yaml anew; a file that is wrong, or needs a restart, changes nothing.",
     answer: ({ running }) => running.reload(),
+  }),
+  post("/clock/confirm", {
+    summary: "The clock is right now, whatever was written by one that was not.",
+    body: reasonBody,
+    answer: ({ running: { site }, body }) => confirmClock(site, body.reason),
   }),
   post("/verify", {
     summary: "Everything that is kept, looked at again: one line a damage, and one at the end.",

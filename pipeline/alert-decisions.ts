@@ -7,6 +7,7 @@ export type AlertKind =
   | "emergency"
   | "silent-feed"
   | "certificate"
+  | "clock"
   | "revocation"
   | "disk"
   | "reconciliation"
@@ -27,6 +28,8 @@ export type AlertFacts = {
   readonly feeds: readonly { readonly system: string; readonly last: number; readonly hours: readonly boolean[] }[];
   /** Days that each certificate is good for; below zero it is over. */
   readonly certificates: readonly { readonly name: string; readonly days: number }[];
+  /** What is wrong with the clock: it is behind the journal, or not believed. */
+  readonly clock?: string | undefined;
   /** Revocation lists that should have been renewed: `over` once nothing is opened any more. */
   readonly lists?: "late" | "over" | undefined;
   readonly disk: { readonly freeBytes: number; readonly minFreeBytes: number; readonly isOutOfFiles?: boolean };
@@ -58,7 +61,7 @@ export const alertsIn = (facts: AlertFacts, limits: AlertLimits, now: number, op
 
 function* holding(facts: AlertFacts, limits: AlertLimits, now: number, open: Open): Generator<Alert> {
   const within = (key: string, part: number): number => (open.some((each) => each.key === key) ? part : 0);
-  const { queues, heldSince, emergencySince, feeds, certificates, lists, disk, isBalanced, missing } = facts;
+  const { queues, heldSince, emergencySince, feeds, certificates, clock, lists, disk, isBalanced, missing } = facts;
   const isOver = (since: number | null, limit: number): since is number => since !== null && now - since > limit;
   const waits = (since: number): string => minutes(now - since);
   for (const { destination, since } of queues)
@@ -81,6 +84,7 @@ function* holding(facts: AlertFacts, limits: AlertLimits, now: number, open: Ope
       const when = step === 0 ? "has expired" : `expires in less than ${step} d`;
       yield alert("certificate", `${name} ${step}`, `the certificate ${name} ${when}; have it issued anew`);
     }
+  if (clock !== undefined) yield alert("clock", "", clock);
   if (lists) yield alert("revocation", "late", "a revocation list should have been renewed; see trust.crls");
   if (lists === "over")
     yield alert("revocation", "over", "a revocation list has ended: nothing is opened any more; see trust.crls");

@@ -7,7 +7,7 @@ import type { Change, Id } from "../store/store.ts";
 import { type Alert, type AlertFacts, alertsIn, turnsOf } from "./alert-decisions.ts";
 import { type Target, type Told, targetsOf } from "./alert-targets.ts";
 import { openJumps } from "./clock-jumps.ts";
-import { certificates } from "./readiness.ts";
+import { certificates, clock } from "./readiness.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Site } from "./site.ts";
 import { waitingSince } from "./windows.ts";
@@ -20,8 +20,12 @@ const tellMs = 30_000;
 const giveUpMs = 7 * 24 * 3_600_000;
 const [hourMs, weekHours] = [3_600_000, 7 * 24];
 
-/** Looks as often as the configuration says; without `alerts` nothing is looked at. */
-export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
+/** Looks as often as the configuration says; without `alerts` nothing is looked at. `doubt`: why the clock is not believed. */
+export function openAlerting(
+  site: Site,
+  reconciler: Reconciler,
+  doubt = (): string | undefined => undefined,
+): Alerting {
   const { store, log } = site;
   const wanted = site.config.own.alerts;
   if (!wanted) return { begin: () => undefined, stop: async () => undefined };
@@ -40,7 +44,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
   const look = async (): Promise<void> => {
     const now = site.now();
     jumps.look(moment());
-    const facts = await factsOf(site, reconciler);
+    const facts = await factsOf(site, reconciler, doubt());
     const open = store.alerts.open() as readonly Alert[];
     const holding = alertsIn(facts, wanted, now.getTime(), open);
     const { raised, resolved } = turnsOf(open, holding);
@@ -132,7 +136,7 @@ export function openAlerting(site: Site, reconciler: Reconciler): Alerting {
 }
 
 /** What is known now; feeds are the systems that listen here. */
-async function factsOf(site: Site, reconciler: Reconciler): Promise<AlertFacts> {
+async function factsOf(site: Site, reconciler: Reconciler, doubt: string | undefined): Promise<AlertFacts> {
   const { store, config, now } = site;
   const at = now().getTime();
   const watched = certificates(site);
@@ -153,6 +157,7 @@ async function factsOf(site: Site, reconciler: Reconciler): Promise<AlertFacts> 
     heldSince: store.alerts.heldSince(),
     emergencySince: store.emergencies.waiting().since,
     feeds,
+    clock: clock(site, doubt)[0]?.says,
     lists: stateOfLists && (stateOfLists === "fail" ? "over" : "late"),
     certificates: watched.flatMap(({ check, days }) =>
       days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days }],

@@ -67,7 +67,8 @@ export type Bound = Pick<Site, "wake" | "doubt">;
 export async function startEngine(site: Site, provide: Provide, bind: (bound: Bound) => void): Promise<Engine> {
   const reconciler = openReconciler(site);
   // Files that it names may be missing: found out before anything is sent.
-  const alerting = openAlerting(site, reconciler);
+  const retention = openRetention(site);
+  const alerting = openAlerting(site, reconciler, retention.doubt);
   const pace = openPace();
   const loop = openDeliveryLoop(site, sends, { register: registerAll }, systemClock, pace.turn);
   const recall = openRecall(site);
@@ -86,7 +87,6 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
   const commit = openCommit(site, room.complete);
 
   const health = openHealthChecks(site);
-  const retention = openRetention(site);
   /** What waits is judged by the new rules. */
   const renew = (): Reloaded => {
     const reloaded = reload(site);
@@ -98,7 +98,7 @@ export async function startEngine(site: Site, provide: Provide, bind: (bound: Bo
     loop.wake();
     return reloaded;
   };
-  const readiness = openReadiness(site, reconciler);
+  const readiness = openReadiness(site, reconciler, retention.doubt);
   const { held, connections } = site.config.own.limits;
   const limits = { held: openBudget(held), places: openPlaces(connections) };
   const listeners: (Listener & Running)[] = [];

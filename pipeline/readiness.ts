@@ -41,8 +41,12 @@ export const isReady = (checks: readonly Check[]): boolean => checks.every(({ st
 /** As `/health/ready` writes it for a person. */
 export const checkLine = ({ check, state, says }: Check): string => `${state} ${check}: ${says}`;
 
-/** Watches from `opened` on. */
-export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
+/** Watches from `opened` on. `doubt`: why the clock is not believed. */
+export function openReadiness(
+  site: Site,
+  reconciler: Reconciler,
+  doubt = (): string | undefined => undefined,
+): Readiness {
   let listeners: readonly Listener[] | undefined;
   let isLeaving = false;
   let laying: Promise<void> | undefined;
@@ -54,7 +58,7 @@ export function openReadiness(site: Site, reconciler: Reconciler): Readiness {
     listening(listeners, isLeaving || site.signal.aborted),
     balance(reconciler),
     goneChannels(site.config, reconciler.last()),
-    ...asked("clock", () => clock(site)),
+    ...asked("clock", () => clock(site, doubt())),
     ...asked("stops", () => stops(site)),
   ];
   /** One line a change: a check that begins to warn or fail, a certificate that comes a step nearer to its end, and the end of it. */
@@ -181,12 +185,15 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
   ];
 }
 
-/** Meanwhile no partner is answered, and none is asked (`checkClock`). */
-function clock({ store, now }: Pick<Site, "store" | "now">): readonly Check[] {
+/** One that is behind: no partner is answered meanwhile, and none is asked (`checkClock`). One that is ahead: less is removed. */
+export function clock({ store, now }: Pick<Site, "store" | "now">, doubt?: string): readonly Check[] {
   const behind = orFault(() => store.steps.checkClock(now()));
-  if (!(behind instanceof Fault)) return [];
-  const says = `${behind.message}; until then nothing goes to a partner or comes from one`;
-  return [{ check: "clock", state: "fail", says, code: behind.code }];
+  const check = "clock";
+  if (behind instanceof Fault) {
+    const says = `${behind.message}; until then nothing goes to a partner or comes from one`;
+    return [{ check, state: "fail", says, code: behind.code }];
+  }
+  return doubt === undefined ? [] : [{ check, state: "warn", says: doubt }];
 }
 
 function listening(listeners: readonly Listener[] | undefined, isStopping: boolean): Check {

@@ -8,7 +8,7 @@ import type { EndedState } from "../store/kept-arrivals.ts";
 import { firstId } from "../store/rows.ts";
 import type { Id, Token } from "../store/store.ts";
 import { pruneAudit } from "./audit-pruning.ts";
-import { openJumps } from "./clock-jumps.ts";
+import { openBelief, saysDoubt } from "./belief.ts";
 import type { Channel } from "./config.ts";
 import { itemHusk, recordHusk } from "./husks.ts";
 import { relationMs } from "./related.ts";
@@ -20,6 +20,8 @@ export type Retention = {
   /** One pass: counts what is new, then shreds what is over; how many records, arrivals and items. */
   look(): Promise<number>;
   begin(): void;
+  /** Why the clock is not believed, as far as it was looked at. */
+  doubt(): string | undefined;
   stop(): Promise<void>;
 };
 
@@ -40,8 +42,6 @@ const youngestArrivalMs = 86_400_000;
 const pinnedMs = 90 * 86_400_000;
 /** Files go later than their rows: whoever reads one, and a backup that is under way, may finish. */
 const removedAfterMs = 3_600_000;
-/** A clock that was set ahead by more than this while the house ran makes nothing old enough to go: that could not be taken back. */
-const aheadMs = 86_400_000;
 
 /** Runs about once a minute from `begin` on. `steady` is a clock that nobody can set. */
 export function openRetention(site: Site, steady = (): number => performance.now()): Retention {
@@ -51,21 +51,22 @@ export function openRetention(site: Site, steady = (): number => performance.now
   let isStopped = false;
   let [pruneAt, repetitionsAt] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
   let leaving: { readonly at: number; readonly files: readonly string[] }[] = [];
-  const before = (ms: number): string => new Date(site.now().getTime() - ms).toISOString();
+  const before = (ms: number): string => new Date(believed - ms).toISOString();
   /** To the hour, as the store keeps it. */
   const pinned = (): string => before(pinnedMs).slice(0, "YYYY-MM-DDTHH".length);
   const leave = (files: readonly string[]): void => void leaving.push({ at: steady() + removedAfterMs, files });
 
-  const jumps = openJumps({ wall: site.now().getTime(), steady: steady() });
-  let ahead = 0;
-  /** Until the clock is set right, or a new process believes it. */
-  const isAhead = (): boolean => {
-    const before = ahead;
-    ahead += jumps.look({ wall: site.now().getTime(), steady: steady() });
-    const reason =
-      "the clock was set ahead while the house ran: set it right, or restart the house where it is right now";
-    if (ahead > aheadMs && before <= aheadMs) log("retention.waits", { reason }, "error");
-    return ahead > aheadMs;
+  const believe = openBelief();
+  let believed = site.now().getTime();
+  let doubt: string | undefined;
+  const lookAtClock = async (): Promise<void> => {
+    const wall = site.now().getTime();
+    const belief = believe({ wall, steady: steady() }, store.believed.until());
+    const before = doubt;
+    doubt = belief.isDoubted ? saysDoubt(wall, belief) : undefined;
+    believed = belief.time;
+    if (doubt !== undefined && before === undefined) log("retention.waits", { reason: doubt }, "error");
+    if (belief.keep !== undefined) await store.commit([store.believed.put(belief.keep)]);
   };
 
   const count = async (): Promise<void> => {
@@ -167,13 +168,13 @@ export function openRetention(site: Site, steady = (): number => performance.now
     if (count > 0) log("retention.shredded", { reason, count });
     return count;
   };
-  const idBefore = (ms: number): Id => firstId(site.now().getTime() - ms);
+  const idBefore = (ms: number): Id => firstId(believed - ms);
 
   /** What is kept for a time of its own, whatever the channels keep. */
   const forget = async (): Promise<void> => {
     const told = store.relations.expire(before(relationMs));
     if (told.length > 0) await store.commit(told);
-    const seen = () => store.messages.expire(site.now().getTime(), forgottenAtOnce);
+    const seen = () => store.messages.expire(believed, forgottenAtOnce);
     for (let changes = seen(); changes.length > 0 && !isStopped; changes = seen()) await store.commit(changes);
     if (steady() < repetitionsAt) return;
     repetitionsAt = steady() + repetitionsEveryMs;
@@ -187,10 +188,10 @@ export function openRetention(site: Site, steady = (): number => performance.now
   };
 
   const pass = async (): Promise<number> => {
+    await lookAtClock();
     await count();
     // A message that was kept as a file until its document was: without this each would leave one until the next start.
     leave(store.blobs.dropped());
-    if (isAhead()) return 0;
     await forget();
     let shredded = 0;
     for (const channel of config.own.channels) shredded += await keep(channel);
@@ -201,7 +202,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
     for (const { files } of due) await store.kept.remove(files);
     if (steady() >= pruneAt) {
       pruneAt = steady() + pruneEveryMs;
-      await pruneAudit(site);
+      await pruneAudit({ ...site, now: () => new Date(believed) });
     }
     const thrown = unread;
     unread = undefined;
@@ -222,6 +223,7 @@ export function openRetention(site: Site, steady = (): number => performance.now
   return {
     look,
     begin: () => void watch(),
+    doubt: () => doubt,
     stop: async () => {
       isStopped = true;
       clearTimeout(timer);

@@ -4,6 +4,7 @@ import { readJournal } from "./accept-journal.ts";
 import { openAlerts } from "./alerts.ts";
 import { openAuditPruning } from "./audit-anchor.ts";
 import { openAuditLog } from "./audit-log.ts";
+import { openBelieved } from "./believed.ts";
 import { openBlobs } from "./blobs.ts";
 import { openChecks } from "./checks.ts";
 import { openCommitments } from "./commitments.ts";
@@ -148,6 +149,7 @@ export function openTables(
     witnesses: openWitnesses(db, now),
     signedHeads: openSignedHeads(db),
     stops: openStops(db),
+    believed: openBelieved(db),
     search: openSearch(db),
   };
 }

@@ -73,7 +73,7 @@ export function openSteps(db: Database): Steps {
       if (last && Date.parse(text(last, "at")) - maxBehindMs > now.getTime())
         throw new Fault(
           "CLOCK_BEHIND",
-          `the clock is behind the journal, whose last entry is of ${text(last, "at")}; set it`,
+          `the clock is behind the journal, whose last entry is of ${text(last, "at")}; set it, or say that it is right: semrs clock confirm`,
         );
     },
     of: (subjects) =>

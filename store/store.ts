@@ -11,6 +11,7 @@ import type { Fault } from "../errors.ts";
 import type { Alerts } from "./alerts.ts";
 import type { AuditPruning } from "./audit-anchor.ts";
 import type { AuditLog } from "./audit-log.ts";
+import type { Believed } from "./believed.ts";
 import type { Checks } from "./checks.ts";
 import type { Commitments } from "./commitments.ts";
 import type { Consents } from "./consents.ts";
@@ -96,6 +97,7 @@ export type Store = {
   readonly witnesses: Witnesses;
   readonly signedHeads: SignedHeads;
   readonly stops: Stops;
+  readonly believed: Believed;
   readonly search: Search;
   /** What the start found: acceptances the journal holds and the index lacks. Empty on a healthy store. */
   readonly missing: readonly Acceptance[];

@@ -159,7 +159,7 @@ describe("checks that fail", () => {
     const last = at;
     at = new Date(last.getTime() - 3_600_000);
     expect(await failing()).toEqual([
-      `clock: the clock is behind the journal, whose last entry is of ${last.toISOString()}; set it; until then nothing goes to a partner or comes from one`,
+      `clock: the clock is behind the journal, whose last entry is of ${last.toISOString()}; set it, or say that it is right: semrs clock confirm; until then nothing goes to a partner or comes from one`,
     ]);
     at = last;
     expect(await failing()).toEqual([]);

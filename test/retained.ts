@@ -7,18 +7,26 @@ import { arrival, delivery, store } from "./store/fresh.ts";
 export const dayMs = 86_400_000;
 export const name = "陳怡君";
 export const daysAgo = (days: number): string => new Date(Date.now() - days * dayMs).toISOString();
-export const retentionOf = (retention: { for?: number; size?: number }, told: string[] = [], now = () => new Date()) =>
-  openRetention({
-    store,
-    config: {
-      own: {
-        channels: [{ name: "documents", retention }],
-        retention: { refused: {}, filtered: {}, done: {}, discarded: {}, audit: {} },
+export const retentionOf = (
+  retention: { for?: number; size?: number },
+  told: string[] = [],
+  now = () => new Date(),
+  steady = () => performance.now(),
+) =>
+  openRetention(
+    {
+      store,
+      config: {
+        own: {
+          channels: [{ name: "documents", retention }],
+          retention: { refused: {}, filtered: {}, done: {}, discarded: {}, audit: {} },
+        },
       },
-    },
-    log: (event: string) => told.push(event),
-    now,
-  } as unknown as Site);
+      log: (event: string) => told.push(event),
+      now,
+    } as unknown as Site,
+    steady,
+  );
 
 export type Kept = { days: number; blob: string; body?: string; delivered?: Delivery["state"]; state?: RecordState };
 

@@ -38,6 +38,8 @@ const later = async (): Promise<number> => {
   const discarded = { for: 30 * 86_400_000 };
   const now = (): Date => new Date(Date.now() + 40 * 86_400_000);
   const config = { own: { ...own, retention: { ...own.retention, discarded } } };
+  // So much time has passed.
+  await house.store.commit([house.store.believed.put(now().getTime())]);
   return await openRetention({ store: house.store, config, log: () => undefined, now } as unknown as Site).look();
 };
 

@@ -40,6 +40,7 @@ test.each<[string, Partial<AlertFacts>, readonly string[]]>([
   ["a full disk", { disk: { freeBytes: 1, minFreeBytes: 2 } }, ["disk"]],
   ["what does not reconcile", { isBalanced: false }, ["reconciliation"]],
   ["what was not looked at yet", { isBalanced: undefined }, []],
+  ["a clock that is wrong", { clock: "behind" }, ["clock"]],
   ["a gap in the journal", { missing: 2 }, ["journal-gap"]],
 ])("%s", (_what, facts, expected) => expect(keys(facts)).toEqual(expected));
 
