@@ -41,12 +41,14 @@ export function factDifferences(expect: Expectations, facts: Facts): readonly Di
   const wanted = facts.entry as Readonly<Record<string, unknown>> | undefined;
   return [
     ...(channel === undefined ? [] : differ("channel", channel ?? "none", facts.channel ?? "none")),
-    ...(findings === undefined ? [] : differ("findings", list(findings), list(facts.findings))),
+    ...(findings === undefined ? [] : listed("findings", findings, facts.findings)),
     ...(held === undefined
       ? []
-      : differ("held", held ?? "not held", facts.held ?? "not held").map((each) =>
-          held ? { ...each, code: held } : each,
-        )),
+      : differ("held", held ?? "not held", facts.held ?? "not held").map((each) => ({
+          ...each,
+          ...(held ? { code: held } : {}),
+          ...(facts.held === null || (held && mayBeHeld(facts)) ? {} : { isFinal: true as const }),
+        }))),
     ...Object.entries(entry ?? {}).flatMap(([key, value]) => {
       if (wanted && !(key in wanted)) {
         const meant = nearest(key, Object.keys(wanted));
@@ -63,14 +65,13 @@ export function factDifferences(expect: Expectations, facts: Facts): readonly Di
           `${assembled.instances} instances`,
           facts.instances === undefined ? "no record" : `${facts.instances} instances`,
         )),
-    ...(opensFor === undefined ? [] : differ("opensFor", list(opensFor), list(facts.opensFor))),
-    ...(routed === undefined ? [] : differ("routed", list(routed), list(facts.routed))).map((each) => ({
-      ...each,
-      // Who has signed has signed.
-      ...(facts.routed.some((name) => !routed?.includes(name)) ? { isFinal: true as const } : {}),
-    })),
+    ...(opensFor === undefined ? [] : listed("opensFor", opensFor, facts.opensFor)),
+    ...(routed === undefined ? [] : listed("routed", routed, facts.routed)),
   ];
 }
+
+/** What waits may be held for another reason than what is held. */
+const mayBeHeld = ({ family }: Facts): boolean => family.items.some(({ state }) => state === "waiting");
 
 /** What systems received against what the test says; an empty list means that nothing is delivered anywhere. */
 export function deliveryDifferences(
@@ -131,6 +132,13 @@ function oneDelivery(
 
 const differ = (about: Difference["about"], wanted: string, got: string): readonly Difference[] =>
   wanted === got ? [] : [{ about, text: `${about}: expected ${wanted}, got ${got}` }];
+
+/** What was found, sealed for or signed stays so: only a message takes it back, and all that a test sends has settled. */
+const listed = (about: Difference["about"], wanted: readonly string[], got: readonly string[]): readonly Difference[] =>
+  differ(about, list(wanted), list(got)).map((each) => ({
+    ...each,
+    ...(got.some((value) => !wanted.includes(value)) ? { isFinal: true as const } : {}),
+  }));
 
 const list = (values: readonly string[]): string => [...values].sort().join(", ") || "none";
 const text = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value ?? null));

@@ -180,16 +180,28 @@ test("--patience waits so many times as long for what a test does not expect", a
 test.each([
   [{ delivered: [] }, "expected nothing, hospital-b/his got 1 messages, 0 instances"],
   [{ routed: [] }, "routed: expected none, got registry"],
-])(
-  "a test that expects nothing ends at once when something comes: %j",
-  async (wanted, says) => {
-    const [what] = one([record, admission], wanted).tests;
-    const { exit, out } = await tested([], { site: "hospital-a", tests: [{ ...what, within: "1h" }] });
+  [{ opensFor: ["hospital-a"] }, "opensFor: expected hospital-a, got hospital-a, hospital-b"],
+  [{ findings: [] }, "findings: expected none, got STUDY_MISSING", [report]],
+  [{ held: null }, "held: expected not held, got STUDY_MISSING", [report]],
+  [{ held: "DOCUMENT_MISSING" }, "held: expected DOCUMENT_MISSING, got STUDY_MISSING", [report]],
+] as const)(
+  "a test ends at once when something comes that it does not expect: %j",
+  async (wanted, says, send: readonly object[] = [record, admission]) => {
+    const [what] = one(send, wanted).tests;
+    const { exit, out } = await tested([["then: proceed }", "then: hold }"]], {
+      site: "hospital-a",
+      tests: [{ ...what, within: "1h" }],
+    });
     expect({ exit, out }).toEqual({ exit: 1, out: expect.stringContaining(says) });
     expect(out).not.toContain("in 3600 s");
   },
   60_000,
 );
+
+test("a test that expects nothing waits for a document that waits for its study", async () => {
+  const { exit, out } = await tested([], one(report, { routed: [] }));
+  expect({ exit, out }).toEqual({ exit: 1, out: expect.stringContaining("routed: expected none, got registry") });
+}, 60_000);
 
 test("--watch runs again when the configuration changes", async () => {
   const folder = mkdtempSync(join(tmpdir(), "semrs-watch-"));
