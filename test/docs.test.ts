@@ -170,6 +170,16 @@ test("envelopes by hand", async () => {
   await walk("docs/envelopes.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
 }, 60_000);
 
+test("coming from Mirth and Orthanc: what is shown is what examples/ has, and does what it says", async () => {
+  const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
+  const page = readFileSync(join(root, "docs/coming-from.md"), "utf8");
+  for (const from of ["from-mirth", "from-orthanc"])
+    expect(page).toContain(
+      `\n\`\`\`yaml\n${readFileSync(join(root, `examples/${from}/channels.yaml`), "utf8")}\`\`\`\n`,
+    );
+  await walk("docs/coming-from.md", root, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
+}, 120_000);
+
 /** A folder with `semrs` in it, as `npm link` would put it on the PATH. */
 function shim(cwd: string): string {
   const bin = join(cwd, "..", `${cwd.split("/").at(-1)}-bin`);
@@ -189,6 +199,15 @@ test("what the page of connectors shows is what a system takes", () => {
   }
 });
 
+/** Headings as links name them. */
+const headings = (path: string): readonly string[] =>
+  [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
 describe("every page", () => {
   const pages = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) =>
     file.endsWith(".md"),
@@ -202,9 +221,11 @@ describe("every page", () => {
     "SECURITY.md",
   ])("%s: its links lead somewhere", (file) => {
     const text = readFileSync(join(root, file), "utf8");
-    for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    for (const [, target = "", heading] of text.matchAll(/\]\(([^)#\s]*)(?:#([^)]*))?\)/g)) {
       if (/^https?:/.test(target)) continue;
-      expect(existsSync(join(root, dirname(file), target)), `${file} → ${target}`).toBe(true);
+      const path = target === "" ? join(root, file) : join(root, dirname(file), target);
+      expect(existsSync(path), `${file} → ${target}`).toBe(true);
+      if (heading !== undefined) expect(headings(path), `${file} → ${target}#${heading}`).toContain(heading);
     }
   });
   test("every verb that a page names exists, with its options", async () => {
