@@ -1,8 +1,10 @@
 /** A submission set and its entries as rows of the national index (ITI-42), and what they replace. */
 import { Fault } from "../errors.ts";
 import { type Command, eecForms } from "../formats/command.ts";
-import type { Change, Store, Token } from "../store/store.ts";
+import type { Change, EntryRow, Store, Token } from "../store/store.ts";
+import { fixedFieldsOf } from "./fixed-fields.ts";
 import { tokenOf } from "./patients.ts";
+import { entryOf } from "./query-filters.ts";
 
 /** Octets of one entry, as JSON: whoever asks for a patient gets all that is registered of it. */
 const maxEntryBytes = 256 * 1024;
@@ -16,10 +18,15 @@ export function submitted(
   { submissionSet: name, entries }: Command<"register">,
   createdAt: string,
 ): readonly Change[] {
-  const fresh = entries
-    .filter((registration) => !isRegistered(store, org, registration))
-    .map((registration) => ({ ...registration, key: keyOf(store, registration.entry.uniqueId) }));
-  if (new Set(fresh.map(({ key }) => key)).size < fresh.length)
+  const all = entries.map((registration) => ({
+    ...registration,
+    key: keyOf(store, registration.entry.uniqueId),
+    known: knownOf(store, org, registration),
+  }));
+  const fresh = all.filter(({ known }) => !known);
+  const anew = all.filter(({ known, manifestSha256 }) => known && known.manifestSha256 !== manifestSha256);
+  const told = [...fresh, ...anew];
+  if (new Set(told.map(({ key }) => key)).size < told.length)
     throw new Fault("DOCUMENT_CONFLICT", "one document is named twice; each is registered once");
   const patients = [...new Set(fresh.flatMap(({ entry }) => entry.patientIds.map((id) => tokenOf(store, id))))];
   return [
@@ -43,7 +50,21 @@ export function submitted(
         entry,
       }),
     ),
+    ...anew.flatMap(({ known, ...registration }) => (known ? sealedAnew(store, known, registration, createdAt) : [])),
   ];
+}
+
+/** The same document under another manifest: its house had lost the record, and has sealed it anew (decision 43). */
+function sealedAnew(
+  store: Store,
+  known: EntryRow,
+  { entry: { images }, manifestSha256 }: Registration,
+  createdAt: string,
+): readonly Change[] {
+  // What its house has corrected since stays; which images travel with it is what its manifest says.
+  const entry = { ...entryOf(known), images };
+  const patients = entry.patientIds.map((id) => tokenOf(store, id));
+  return store.entries.update(known.id, { form: known.form, patients, entry, sealed: { manifestSha256, createdAt } });
 }
 
 /** TOO_LARGE for an entry that says more than any document has to say. */
@@ -52,8 +73,8 @@ export function checkSize(entry: Registration["entry"]): void {
     throw new Fault("TOO_LARGE", `an entry is over ${maxEntryBytes} octets; leave out what nobody looks for`);
 }
 
-/** By this house: what another one has registered under this id is not its business, and not told (decision 36). */
-function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Registration): boolean {
+/** What this house has registered under the id: what another one has is not its business, and not told (decision 36). */
+function knownOf(store: Store, org: string, { entry, manifestSha256 }: Registration): EntryRow | undefined {
   if (entry.repositoryUniqueId !== org) {
     throw new Fault(
       "NOT_PERMITTED",
@@ -63,13 +84,17 @@ function isRegistered(store: Store, org: string, { entry, manifestSha256 }: Regi
   const known = store.entries.byKey(keyOf(store, entry.uniqueId)).find((each) => each.org === org);
   if (!known) {
     checkSize(entry);
-    return false;
+    return undefined;
   }
   if (known.isRemoved) throw removed();
-  if (known.manifestSha256 === manifestSha256) return true;
+  if (known.manifestSha256 === manifestSha256 || isSameDocument(entry, known)) return known;
   const both = `${known.manifestSha256}, and now ${manifestSha256}`;
   throw new Fault("DOCUMENT_CONFLICT", `a document with this id is registered with other content: ${both}`);
 }
+
+/** Octet for octet, of the same patient, and found by the same; the images beside it may be others. */
+const isSameDocument = (entry: Registration["entry"], known: EntryRow): boolean =>
+  fixedFieldsOf(entry, entryOf(known)).every((name) => name === "images");
 
 /** What access rules and consents judge by, kept in clear. */
 export const formOf = ({ form }: Registration["entry"]): string => (form && eecForms.includes(form) ? form : "other");

@@ -132,14 +132,15 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
       change("DELETE FROM patient WHERE token IN (SELECT value FROM json_each(?))", JSON.stringify(patients)),
     ],
     // What was removed, or its patient erased, between the question whether it is there and this commit stays so.
-    update: (id, { form, patients, entry }) => {
+    update: (id, { form, patients, entry, sealed: anew }) => {
       const { key, sealed, changes } = seal({ id, patients, entry });
       return [
         ...changes,
         change(
-          `UPDATE entry SET form = ?1, entry = ?2, patient_key = ?3
+          `UPDATE entry SET form = ?1, entry = ?2, patient_key = ?3,
+              manifest_sha256 = coalesce(?5, manifest_sha256), created_at = coalesce(?6, created_at)
             WHERE id = ?4 AND length(entry) > 0 AND (patient_key IS NULL OR patient_key = ?3)`,
-          ...[form, sealed, key, id],
+          ...[form, sealed, key, id, anew?.manifestSha256 ?? null, anew?.createdAt ?? null],
         ),
       ];
     },

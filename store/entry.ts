@@ -59,8 +59,16 @@ export type Entries = {
   add(row: NewEntry): readonly Change[];
   /** From now on; once. */
   deprecate(id: Id): readonly Change[];
-  /** It says this from now on, whatever moment is asked for; what was removed, or its patient erased, stays so. */
-  update(id: Id, says: Pick<NewEntry, "form" | "patients" | "entry">): readonly Change[];
+  /**
+   * It says this from now on, whatever moment is asked for; what was removed, or its patient erased, stays so. `sealed`: under another
+   * manifest, and when that was registered.
+   */
+  update(
+    id: Id,
+    says: Pick<NewEntry, "form" | "patients" | "entry"> & {
+      readonly sealed?: Pick<NewEntry, "manifestSha256" | "createdAt">;
+    },
+  ): readonly Change[];
   /** What it says is gone, whatever moment is asked for; that there was one, and whose, stays. */
   remove(id: Id): readonly Change[];
   /** Nothing that was registered so far is found by these patients any more, nor a patient by it. */

@@ -24,7 +24,9 @@ const other = (name: string, org: string): Uint8Array =>
   writeCommand<"register">({
     command: "register",
     submissionSet: "0".repeat(32),
-    entries: [{ entry: documentOf(name, { repositoryUniqueId: org }), manifestSha256: "e".repeat(64) }],
+    entries: [
+      { entry: documentOf(name, { repositoryUniqueId: org, hash: "1".repeat(64) }), manifestSha256: "e".repeat(64) },
+    ],
   });
 
 test("200 entries in one envelope are one set, and pages of them over the wire are all of them", async () => {
