@@ -1,12 +1,14 @@
 /**
- * A patient is erased (decision 30): the keys of all their ids, what the registry says of their documents, what merges say of them.
+ * A patient is erased (decision 30): the keys of all their ids, what the registry says of their documents, what merges say of them,
+ * and what the registry was told of those.
  * Records and documents that a house keeps go by its retention.
  */
 import { setImmediate as others } from "node:timers/promises";
 import { Fault } from "../errors.ts";
 import type { PatientId } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
-import type { EntryRow, Id, Store, Token } from "../store/store.ts";
+import type { Change, EntryRow, Id, Store, Token } from "../store/store.ts";
+import { withoutMerges } from "./merge.ts";
 import type { Site } from "./site.ts";
 
 /** What cannot be read any more, or could not be if it was confirmed. */
@@ -30,7 +32,8 @@ export async function erasePatient(
 ): Promise<Erasure> {
   const { tokens, entries } = await reachOf(store, patientIds);
   const keys = tokens.flatMap((token) => store.patientKeys.of(token) ?? []);
-  if (keys.length + entries.length === 0)
+  const told = await untold(store, tokens);
+  if (keys.length + entries.length + told.length === 0)
     throw new Fault(
       "DOCUMENT_UNKNOWN",
       "nothing that can be erased is kept of these ids; name all that the patient has",
@@ -41,6 +44,7 @@ export async function erasePatient(
       ...entries.flatMap((id) => store.entries.remove(id)),
       ...store.entries.forget(tokens),
       ...store.merges.forget(tokens),
+      ...told,
       ...store.audit.add({ event: "erasure", peer: "admin", count: entries.length, reason }),
     ]);
     log("admin.erased", { count: entries.length }, "warn");
@@ -69,6 +73,21 @@ async function reachOf(
     named = rows.flatMap(({ entry }) => (entry as Pick<DocumentEntry, "patientIds">).patientIds);
   }
   return { tokens: [...tokens], entries: [...entries] };
+}
+
+/** Merges of these ids that the registry was told of: nobody reads them any more, and a recall does not tell them again. */
+async function untold(store: Store, patients: readonly Token[]): Promise<readonly Change[]> {
+  const [all, changes] = [new Set(patients), [] as Change[]];
+  const isForgotten = (id: PatientId): boolean => tokensOf(store, id).some((token) => all.has(token));
+  for (let after = ""; ; await others()) {
+    const told = store.deliveries.told(after, pageRows);
+    for (const each of told) {
+      const payload = withoutMerges(each, isForgotten);
+      if (payload !== undefined) changes.push(store.deliveries.mark(each.id, { payload }));
+    }
+    if (told.length < pageRows) return changes;
+    after = told.at(-1)?.id ?? after;
+  }
 }
 
 /** The registry and admissions name a patient with who gives the id, the audit log of a house and documents without. */

@@ -206,15 +206,16 @@ async function subjectOf(site: Site, query: string): Promise<Subject> {
   );
 }
 
-/** What it is about was shredded. A retrieval that has brought its record says nothing of it any more, and finds it here. */
+/** What it is about was shredded, or its patient erased. A retrieval that has brought its record says nothing of it any more, and finds it here. */
 function isOver({ store }: Site, { kind, state, record, payload }: Delivery): boolean {
   if (record !== null) return store.records.find(record)?.parts.length === 0;
-  return payload === null && (kind === "fetch" || (kind === "retrieve" && state === "discarded"));
+  return payload === null && (kind === "fetch" || kind === "change" || (kind === "retrieve" && state === "discarded"));
 }
 
 /** A document or an instance whose retention is over. */
 const isShredded = (subject: Subject): boolean => subject.kind === "item" && subject.item.blob === "";
-const over = (what: string): Fault => new Fault("DOCUMENT_UNKNOWN", `its retention is over: there is ${what}`);
+const over = (what: string): Fault =>
+  new Fault("DOCUMENT_UNKNOWN", `its retention is over, or its patient was erased: there is ${what}`);
 
 const resendable: ReadonlySet<string> = new Set(["refused", "filtered"]);
 const ended: ReadonlySet<DeliveryState> = new Set(["delivered", "parked", "discarded"]);

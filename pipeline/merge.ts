@@ -146,6 +146,15 @@ export function currently({ store }: Site, admission: Admission): Admission {
 export const isMerging = ({ payload }: Delivery): boolean =>
   (payload as Partial<MergePayload> | null)?.merges !== undefined;
 
+/** What a `change` delivery tells of merges but for those of ids that are forgotten, null where none is left; undefined where it tells of no such one. */
+export function withoutMerges(delivery: Delivery, isForgotten: (id: PatientId) => boolean): unknown {
+  if (!isMerging(delivery)) return undefined;
+  const payload = delivery.payload as MergePayload;
+  const merges = payload.merges.filter(({ prior, surviving }) => !isForgotten(prior) && !isForgotten(surviving));
+  if (merges.length === payload.merges.length) return undefined;
+  return merges.length > 0 ? { ...payload, merges } : null;
+}
+
 /** What the registry is told: a search for one of the ids finds what is registered under the other. */
 export function toldOfMerge({ payload }: Delivery): ToldChange {
   const { merges, arrival } = payload as MergePayload;

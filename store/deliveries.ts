@@ -57,10 +57,15 @@ const beforeSql = `
 const answeredSql = `
   SELECT d.* FROM delivery AS d INDEXED BY delivery_state LEFT JOIN record ON record.id = d.record
   WHERE d.state = 'delivered' AND d.id > ?3 AND d.kind IN ('register', 'change') AND d.destination = ?1
-    AND (d.record IS NULL OR (record.parts <> '[]'
+    AND (d.payload <> x'' OR d.record IS NOT NULL) AND (d.record IS NULL OR (record.parts <> '[]'
       AND EXISTS (SELECT 1 FROM step WHERE subject = d.record AND step.peer = ?1 AND step.at >= ?2)
       AND NOT EXISTS (SELECT 1 FROM delivery AS n WHERE n.record = d.record AND n.kind = d.kind AND n.id > d.id)))
   ORDER BY d.id LIMIT +?4`;
+
+/** A merge or a consent that the registry was told of, or never is, and that says of whom it is. */
+const toldSql = `
+  SELECT * FROM delivery INDEXED BY delivery_told WHERE kind = 'change' AND record IS NULL AND id > ?
+    AND state IN ('delivered', 'discarded') AND payload <> x'' ORDER BY id LIMIT +?`;
 
 const isAsked =
   "kind IN ('fetch', 'retrieve') AND state IN ('delivered', 'discarded') AND record IS NULL AND payload <> x''";
@@ -199,6 +204,7 @@ export function openDeliveries(db: Database, keys: StorageKeys): Deliveries {
           ? db.all("SELECT * FROM delivery WHERE state = ? AND id > ? ORDER BY id LIMIT +?", state, after, limit)
           : db.all("SELECT * FROM delivery ORDER BY id LIMIT +?", limit)
       ).map(read),
+    told: (after, limit) => db.all(toldSql, after, limit).map(read),
     answered: ({ registry, since, from, limit }) => db.all(answeredSql, registry, since, from, limit).map(read),
     parked: (kind, limit) =>
       db.all("SELECT * FROM delivery WHERE state = 'parked' AND kind = ? ORDER BY id LIMIT +?", kind, limit).map(read),

@@ -98,7 +98,7 @@ export type Deliveries = {
   }): readonly Delivery[];
   /**
    * Registrations and changes that a registry has answered since a time (ISO 8601), oldest first, behind one; none that was made
-   * anew since, and none of a record whose retention is over. `from`: an id before that of the first that may be among them.
+   * anew since, none of a record whose retention is over, none that says no more of whom it is. `from`: an id before that of the first that may be among them.
    */
   answered(of: {
     readonly registry: string;
@@ -106,6 +106,8 @@ export type Deliveries = {
     readonly from: Id;
     readonly limit: number;
   }): readonly Delivery[];
+  /** Changes at the registry that are of no record and have ended, but for those whose patient was erased: by id, behind one. */
+  told(after: Id, limit: number): readonly Delivery[];
   /** Parked ones of a kind, oldest first. */
   parked(kind: Delivery["kind"], limit: number): readonly Delivery[];
   /** Fetches that have not been asked, the next first. */

@@ -242,4 +242,5 @@ export const migrations: readonly string[] = [
   ALTER TABLE delivery ADD COLUMN reached INTEGER NOT NULL DEFAULT 1;
   UPDATE delivery SET reached = 0 WHERE state = 'queued' AND attempts = 0;
 `,
+  "CREATE INDEX IF NOT EXISTS delivery_told ON delivery (id) WHERE kind = 'change' AND record IS NULL",
 ];

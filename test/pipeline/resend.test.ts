@@ -73,7 +73,7 @@ test.each([
   await site.store.commit(site.store.deliveries.forget([id, anew]));
   await expect(resend(site, releases, id, "once more")).rejects.toMatchObject({
     code: "DOCUMENT_UNKNOWN",
-    message: "its retention is over: there is nothing left to send",
+    message: "its retention is over, or its patient was erased: there is nothing left to send",
   });
   expect(site.store.deliveries.find(anew)).toMatchObject({ payload });
 });
