@@ -9,23 +9,38 @@ export const slowest: Pace = { bytes: 64 * 1024, ms: 30_000 };
 
 export type Paced = { readonly body: AsyncIterable<Uint8Array>; isTooSlow(): boolean };
 
+/** Octets that have come of one peer, on all its connections. */
+export type Flow = { octets: number };
+
 /**
  * The same body, read on by whoever iterates next; PEER_BUSY when it comes slower than this: the line, or a machine, may be better soon. Only what we wait
- * counts: a peer is not refused because our own disk is slow.
+ * counts: a peer is not refused because our own disk is slow. What else comes of its peer meanwhile counts with it, as long as anything comes of itself: four
+ * bodies on one slow line are no slower than one, and cut off they would come again together.
  */
-export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace): Paced {
-  let [waited, taken, isTooSlow] = [0, 0, false];
+export function paced(body: AsyncIterable<Uint8Array>, { bytes, ms }: Pace, flow: Flow = { octets: 0 }): Paced {
+  let [waited, taken, before, isTooSlow] = [0, 0, flow.octets, false];
+  const isEnough = (): boolean => taken > 0 && flow.octets - before >= bytes;
+  const renew = (): void => {
+    [waited, taken, before] = [0, 0, flow.octets];
+  };
   async function* pieces(): AsyncGenerator<Uint8Array> {
     const iterator = body[Symbol.asyncIterator]();
     try {
       while (!isTooSlow) {
-        const started = performance.now();
-        const next = await within(iterator.next(), ms - waited);
-        if (next?.done) return;
-        waited += performance.now() - started;
-        taken += next?.value.length ?? 0;
-        if (taken >= bytes) [waited, taken] = [0, 0];
-        isTooSlow = !next || waited >= ms;
+        const coming = iterator.next();
+        let next: IteratorYieldResult<Uint8Array> | undefined;
+        while (!next && !isTooSlow) {
+          const started = performance.now();
+          const come = await within(coming, ms - waited);
+          if (come?.done) return;
+          next = come;
+          waited += performance.now() - started;
+          const length = next?.value.length ?? 0;
+          taken += length;
+          flow.octets += length;
+          if (isEnough()) renew();
+          isTooSlow = waited >= ms;
+        }
         if (next && !isTooSlow) yield next.value;
       }
     } finally {

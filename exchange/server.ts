@@ -21,7 +21,7 @@ import { openLater } from "./later.ts";
 import { endLegacy, isLegacy, type TakeLegacy } from "./legacy.ts";
 import { type Admitted, isOfHere, type PeerLimits, peerLimits } from "./limits.ts";
 import type { Locations } from "./locations.ts";
-import { type Pace, paced, slowest } from "./pace.ts";
+import { type Flow, type Pace, paced, slowest } from "./pace.ts";
 import { countConnections, type Limit, type Places, type Shares } from "./places.ts";
 import { problemMediaType, refuseInClear, tick } from "./problem.ts";
 import { type Published, publish } from "./published.ts";
@@ -97,6 +97,7 @@ export async function serve(
   });
   publish(app, exchange.published ?? [], ready);
   const limits = peerLimits();
+  const flows = new Map<string, Flow>();
   const later = openLater(exchange);
   for (const resource of resources) {
     if (resource.holds)
@@ -107,7 +108,7 @@ export async function serve(
         ),
       );
     app.post(`/semrs/v1${resource.path}`, (request, response) =>
-      exchange.spools.within((spool) => respond(resource, exchange, { limits, spool }, request, response)),
+      exchange.spools.within((spool) => respond(resource, exchange, { limits, flows, spool }, request, response)),
     );
   }
   app.use(async (request, response) => {
@@ -160,14 +161,16 @@ export async function serve(
 async function respond(
   resource: Resource,
   exchange: Exchange,
-  { limits, spool }: { readonly limits: PeerLimits; readonly spool: Spool },
+  { limits, flows, spool }: { readonly limits: PeerLimits; readonly flows: Map<string, Flow>; readonly spool: Spool },
   request: Request,
   response: Response,
 ): Promise<void> {
   const { identity, log } = exchange;
   const started = performance.now();
   const peer = tlsPeer(identity, request);
-  const { body } = paced(unread(request), exchange.pace ?? slowest);
+  const flow = (peer && flows.get(peer.org)) ?? { octets: 0 };
+  if (peer) flows.set(peer.org, flow);
+  const { body } = paced(unread(request), exchange.pace ?? slowest, flow);
   let opened: AnyOpened | undefined;
   let sender: VerifiedSender | undefined;
   let admitted: Admitted | undefined;

@@ -67,6 +67,32 @@ describe("a pace", () => {
     expect(await lengthOf(paced(steady(), { bytes: 10, ms: 10_000 }).body)).toBe(100);
   });
 
+  test("what comes on several connections of one peer counts together; one on which nothing comes is let go all the same", async () => {
+    const flow = { octets: 0 };
+    const pace = { bytes: 100, ms: 1_000 };
+    let isOver = false;
+    async function* quick(): AsyncGenerator<Uint8Array> {
+      for (; !isOver; await wait(20)) yield new Uint8Array(50);
+    }
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array(10);
+      await wait(1_200);
+      yield new Uint8Array(10);
+    }
+    async function* stopping(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array(10);
+      await new Promise(() => undefined);
+    }
+    const other = lengthOf(paced(quick(), pace, flow).body);
+    const stopped = lengthOf(paced(stopping(), pace, flow).body);
+    stopped.catch(() => undefined);
+    expect(await lengthOf(paced(slow(), pace, flow).body)).toBe(20);
+    await expect(stopped).rejects.toMatchObject(tooSlow);
+    isOver = true;
+    expect(await other).toBeGreaterThan(100);
+    await expect(lengthOf(paced(slow(), pace).body)).rejects.toMatchObject(tooSlow);
+  });
+
   test("a fault of the body is its own", async () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield* chunks(1, 1);
