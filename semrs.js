@@ -2,6 +2,7 @@
 // Entry that any Node can read: on an old one it goes on with the Node that npm installed beside it.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,14 +21,19 @@ if (major > 24 || (major === 24 && minor >= 15)) {
   const own = join(here, "node_modules", "node", "bin", "node");
   if (existsSync(own)) {
     const child = spawn(own, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+    let heard;
     // A terminal interrupts both of us: passed on as it came it would be a second Ctrl-C, which ends a house at once.
     for (const [signal, passed] of [
       ["SIGINT", "SIGTERM"],
       ["SIGTERM", "SIGTERM"],
       ["SIGHUP", "SIGHUP"],
     ])
-      process.on(signal, () => child.kill(passed));
-    child.on("exit", (code, signal) => process.exit(code ?? (signal ? 1 : 0)));
+      process.on(signal, () => {
+        heard = signal;
+        child.kill(passed);
+      });
+    // A signal that ended it is told as a shell tells of one.
+    child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[heard ?? signal]));
   } else {
     process.stderr.write(
       `semrs needs Node 24.15 or newer; this is ${process.versions.node}.\nRun npm ci in ${here} (it brings its own Node), or install Node 24.\n`,

@@ -1,12 +1,11 @@
 /** `semrs evidence`: what proves who sent what to whom when, in a folder that anybody verifies with OpenSSL alone. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
 import { Command } from "commander";
 import { Fault } from "../errors.ts";
-import { makeFolderSync } from "../folder.ts";
 import type { EvidenceFiles } from "../pipeline/evidence.ts";
 import { adminOf, type Where } from "./admin-client.ts";
 import { guarded, print } from "./exit.ts";
+import { wholeFolder } from "./whole.ts";
 
 type Flags = Where & { readonly out?: string };
 
@@ -36,12 +35,13 @@ async function exportEvidence(id: string, flags: Flags): Promise<void> {
   const folder = flags.out ?? `evidence-${record}`;
   if (existsSync(folder) && readdirSync(folder).length > 0)
     throw new Fault("QUERY_INVALID", `${folder} is not empty; name another folder with --out`);
-  makeFolderSync(folder, 0o700);
-  for (const [name, octets] of Object.entries(files)) {
-    // A house's name may come from a receipt: no file is written anywhere else.
-    if (!/^[\p{L}\p{N}_.-]+$/u.test(name))
-      throw new Fault("PEER_REFUSED", "the site answered with a name that is none of a file");
-    writeFileSync(join(folder, name), Buffer.from(octets, "base64"), { mode: 0o600 });
-  }
+  await wholeFolder(folder, async (put) => {
+    for (const [name, octets] of Object.entries(files)) {
+      // A house's name may come from a receipt: no file is written anywhere else.
+      if (!/^[\p{L}\p{N}_.-]+$/u.test(name))
+        throw new Fault("PEER_REFUSED", "the site answered with a name that is none of a file");
+      await put(name, [Buffer.from(octets, "base64")]);
+    }
+  });
   print(`${Object.keys(files).length} files in ${folder}; README.md has the commands that verify them`);
 }

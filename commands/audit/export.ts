@@ -1,5 +1,5 @@
 /** `semrs audit list` and `export`: entries for a person, as JSON, or as ATNA's messages in syslog. */
-import { createWriteStream, lstatSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -12,7 +12,9 @@ import { loadKeys } from "../../pipeline/identity.ts";
 import { openStore } from "../../store/index.ts";
 import type { Audited } from "../../store/store.ts";
 import { adminUrl, openAdminClient } from "../admin-client.ts";
+import { writeFileOf } from "../envelope/files.ts";
 import { columns, print, say } from "../exit.ts";
+import { wholeFile } from "../whole.ts";
 
 type Reading = { readonly config: string; readonly after: string; readonly reason?: string };
 export type ListFlags = Reading & { readonly json?: boolean; readonly limit: string };
@@ -62,23 +64,9 @@ export async function exportAudit({ config: file, after, reason, format, out, to
   }
   if (to !== undefined) await sendSyslog(targetOf(config, to, ca), messages(), new AbortController().signal);
   else if (out === undefined) await pipeline(Readable.from(lines(messages())), process.stdout, { end: false });
-  else await written(out, lines(messages()));
+  // For its owner alone: what was exported before may be all that is left of those entries.
+  else await wholeFile(out, (path) => writeFileOf(path, lines(messages()), 0o600));
   say(`${count} entries`);
-}
-
-/** A file that is there when it is whole, and for its owner alone: what was exported before may be all that is left of those entries. */
-async function written(out: string, octets: AsyncIterable<Uint8Array>): Promise<void> {
-  const found = lstatSync(out, { throwIfNoEntry: false });
-  // A pipe or a device takes them as they come.
-  if (found && !found.isFile()) return await pipeline(Readable.from(octets), createWriteStream(out));
-  const beside = `${out}.partial`;
-  rmSync(beside, { force: true });
-  try {
-    await pipeline(Readable.from(octets), createWriteStream(beside, { flags: "wx", mode: 0o600 }));
-    renameSync(beside, out);
-  } finally {
-    rmSync(beside, { force: true });
-  }
 }
 
 async function* lines(messages: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,8 +1,7 @@
 /** `semrs open`: an envelope from a file or pipe, verified to its last octet, into a folder; nothing at all when it is refused. */
 
-import { randomUUID } from "node:crypto";
-import { createReadStream, existsSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import {
   type Message,
@@ -19,10 +18,9 @@ import {
   type Spool,
 } from "../../envelope/index.ts";
 import { Fault } from "../../errors.ts";
-import { makeFolderSync } from "../../folder.ts";
 import { guarded, print, say } from "../exit.ts";
 import { collect } from "../options.ts";
-import { writeFileOf } from "./files.ts";
+import { wholeFolder } from "../whole.ts";
 import { legacyUnwrapperOf, organizationOf, recipientOf, trustOf, unwrappersOf } from "./keys.ts";
 import { progress } from "./progress.ts";
 import { withSpool } from "./spool.ts";
@@ -111,7 +109,7 @@ const profiles: Readonly<Record<Profile, (message: Message, flags: Flags, spool:
     });
     if (opened.outcome !== "opened") return;
     const { document, documentSha256, instances, messageType } = opened;
-    const files = await writtenTo(resolve(flags.out), async (put) => {
+    const files = await wholeFolder(resolve(flags.out), async (put) => {
       await put("document.xml", [document]);
       for (const [index, { clear }] of instances.entries()) await put(numbered("image-#.dcm", index + 1), clear());
       const manifest = { profile: "semrs-2017", org, messageType, documentSha256, images: "integrity: none" };
@@ -150,7 +148,7 @@ type Told = Pick<Opened, "org" | "manifestBytes" | "parts"> & {
 
 async function tell(opened: Told, flags: Flags): Promise<void> {
   const counts = new Map<string, number>();
-  const files = await writtenTo(resolve(flags.out), async (put) => {
+  const files = await wholeFolder(resolve(flags.out), async (put) => {
     for await (const part of opened.parts()) await put(nameOf(part, counts), part.clear());
     await put("manifest.json", [opened.manifestBytes]);
   });
@@ -164,26 +162,6 @@ async function tell(opened: Told, flags: Flags): Promise<void> {
 function report(files: readonly string[], what: object, { json, out }: Flags): void {
   if (json) print(JSON.stringify({ ...what, files }));
   else for (const name of files) print(join(out, name));
-}
-
-type Put = (name: string, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) => Promise<void>;
-
-/** All files, in a folder that gets its name only when the last one is verified. */
-async function writtenTo(out: string, work: (put: Put) => Promise<void>): Promise<readonly string[]> {
-  const temporary = join(dirname(out), `.${process.pid}.${randomUUID()}.partial`);
-  makeFolderSync(temporary, 0o700);
-  const names: string[] = [];
-  try {
-    await work(async (name, body) => {
-      await writeFileOf(join(temporary, name), body, 0o600);
-      names.push(name);
-    });
-    rmSync(out, { recursive: true, force: true });
-    renameSync(temporary, out);
-    return names;
-  } finally {
-    rmSync(temporary, { recursive: true, force: true });
-  }
 }
 
 const roles = {

@@ -1,6 +1,6 @@
 /** What `semrs seal` does: files into one envelope, in the profile that is asked for. */
 import { randomBytes } from "node:crypto";
-import { createReadStream, renameSync, rmSync, statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { open as openFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -8,9 +8,10 @@ import type { Spool } from "../../envelope/index.ts";
 import { writeMessage } from "../../envelope/message.ts";
 import { type Digests, digestPart, sealDigested } from "../../envelope/part.ts";
 import { type Content, type Draft, type Sealed, seal } from "../../envelope/seal.ts";
-import { Fault, hasNoRoom } from "../../errors.ts";
+import { Fault } from "../../errors.ts";
 import { readMeta } from "../../formats/dicom.ts";
 import { say } from "../exit.ts";
+import { isStream, wholeFile } from "../whole.ts";
 import { changed, digestFile, octetsOf, sizeOfFile, threadedBytes, writeFileOf } from "./files.ts";
 import { legacySignerOf, recipientOf, signerOf } from "./keys.ts";
 import { progress } from "./progress.ts";
@@ -25,31 +26,16 @@ const hourMs = 3600 * 1000;
 export async function sealFiles(flags: SealFlags): Promise<void> {
   if (flags.to.length === 0) throw new Fault("QUERY_INVALID", "name a receiver with --to");
   await withSpool(async (spool) => {
-    if (flags.profile === "semrs-2" && flags.out !== "-") {
+    if (flags.profile === "semrs-2" && flags.out !== "-" && !isStream(flags.out)) {
       const told = await inPlace(flags);
       if (told) return say(`${flags.out}: ${told}`);
     }
     const { headers, body, contentLength, told } = await profiles[flags.profile](flags, spool);
     const stream = progress(writeMessage(headers, body()), "sealed", contentLength);
     if (flags.out === "-") return await pipeline(Readable.from(stream), process.stdout, { end: false });
-    await written(flags.out, (temporary) => writeFileOf(temporary, stream, 0o600));
+    await wholeFile(flags.out, (temporary) => writeFileOf(temporary, stream, 0o600));
     say(`${flags.out}: ${told}`);
   });
-}
-
-/** A file that is there when it is whole. */
-async function written(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = `${out}.partial`;
-  rmSync(temporary, { force: true });
-  try {
-    await write(temporary);
-    renameSync(temporary, out);
-  } catch (thrown) {
-    if (!hasNoRoom(thrown)) throw thrown;
-    throw new Fault("STORE_FULL", `the disk of ${out} is full; free space and seal again`, { cause: thrown });
-  } finally {
-    rmSync(temporary, { force: true });
-  }
 }
 
 type Ready = Pick<Sealed, "headers" | "contentLength" | "body"> & { readonly told: string };
@@ -126,7 +112,7 @@ async function inPlace(flags: SealFlags): Promise<string | undefined> {
   const before = files.map(({ file }) => statOf(file));
   const { signer } = signerOf(sender(flags));
   let id = "";
-  await written(flags.out, async (temporary) => {
+  await wholeFile(flags.out, async (temporary) => {
     const message = randomBytes(16).toString("hex");
     await sealInPlace(temporary, await documentOf(flags.document), files, async (content) => {
       const sealed = await seal({ ...draftOf(flags, content), message }, signer, new Date(), lifetimeOf(flags));

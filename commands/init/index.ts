@@ -1,10 +1,11 @@
 /** `semrs init`: a folder from which one house runs: configuration, keys and requests, environment, service, a first test. */
-import { copyFileSync, existsSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { name as siteName } from "../../pipeline/config-values.ts";
+import { writeDurably } from "../../store/durable.ts";
 import { guarded, print, say } from "../exit.ts";
 import { initAuthority } from "../pki/authority.ts";
 import { collectHost, issueFor, makeRequests } from "../pki/requests.ts";
@@ -56,7 +57,6 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
   const taken = Object.keys(files).filter((path) => existsSync(at(path)));
   if (taken.length > 0)
     throw new Fault("CONFIG_INVALID", `${taken.join(", ")} exists; move it away, or give --folder another place`);
-  for (const [path, text] of Object.entries(files)) put(at(path), text);
   makeFolderSync(at("samples"));
   copyFileSync(sample, at("samples/report.hl7"));
   print(at("samples/report.hl7"));
@@ -70,12 +70,14 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
     initAuthority(at("pki"), now);
     for (const file of requests) print(issueFor(at("pki"), file, { now, days: 825 }));
   }
+  // Last: what keeps a second attempt from writing over it is there only when the rest is.
+  for (const [path, text] of Object.entries(files)) put(at(path), text);
   for (const line of next(site, keys, ownCa ?? false)) say(line);
 }
 
 function put(file: string, text: string): void {
   makeFolderSync(dirname(file));
-  writeFileSync(file, text, { flag: "wx", mode: 0o644 });
+  writeDurably(file, text, 0o644);
   print(file);
 }
 

@@ -1,11 +1,12 @@
 /** `semrs log`: the registry's log of what it has registered, changed and refused; whole or not, and its signed checkpoints. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { checkpointsHeld } from "../../store/audit-check.ts";
+import { writeDurably } from "../../store/durable.ts";
 import { type VerifyFlags, verifyLog } from "../audit/verify.ts";
 import { guarded, print } from "../exit.ts";
 
@@ -51,7 +52,7 @@ function writeCheckpoints({ config: file, out, after }: CheckpointFlags): void {
 
 /** What was kept before is the evidence: never written over, and another checkpoint of the same entry is told. */
 function keepElsewhere(file: string, signed: Uint8Array): void {
-  if (!existsSync(file)) writeFileSync(file, signed, { flag: "wx" });
+  if (!existsSync(file)) writeDurably(file, signed, 0o644);
   else if (!readFileSync(file).equals(signed))
     throw new Fault(
       "STORE_DAMAGED",

@@ -1,10 +1,11 @@
 /** `semrs participants`: who takes part, as the registry's signed directory says, and whether channels.yaml knows them so. */
-import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { loadConfig } from "../../pipeline/config.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
+import { writeFileOf } from "../envelope/files.ts";
 import { columns, exits, guarded, print, say } from "../exit.ts";
+import { wholeFile } from "../whole.ts";
 import { compared, fetchPublic, written } from "./directory.ts";
 
 type Flags = { readonly config: string; readonly json?: boolean };
@@ -48,7 +49,7 @@ function reading({ config: file }: Flags) {
 async function list({ out, ...flags }: Flags & { readonly out?: string }): Promise<void> {
   const { config, keys } = reading(flags);
   const { document, octets, signedAt } = await fetchPublic(config, keys, config.registryPartner, "participants");
-  if (out !== undefined) writeFileSync(out, octets);
+  if (out !== undefined) await wholeFile(out, (path) => writeFileOf(path, [octets], 0o644));
   if (flags.json) return print(JSON.stringify(document));
   const rows = document.participants.map(({ org, roles, address, profiles, name }) => [
     org,

@@ -1,6 +1,6 @@
 /** A small certification authority for a demo, a test or an exchange of one's own: CA, certificates and keys for sites, revocation. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { readCrl } from "../../envelope/crl.ts";
@@ -8,6 +8,7 @@ import { type Issuer, issueCertificate, issueCrl } from "../../envelope/issue.ts
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { legacyPurposes, purposes } from "../../pipeline/identity.ts";
+import { writeDurably } from "../../store/durable.ts";
 
 export type PkiOptions = {
   readonly now: Date;
@@ -125,13 +126,14 @@ export function authority(folder: string, notBefore: Date, notAfter: Date): Issu
   const [keyFile, file] = [join(folder, "ca.key"), join(folder, "ca.crt")];
   if (existsSync(keyFile) && existsSync(file))
     return { certificate: first(file), privateKey: createPrivateKey(readFileSync(keyFile)) };
-  const privateKey = newKey(false);
+  const hasKey = existsSync(keyFile);
+  const privateKey = hasKey ? createPrivateKey(readFileSync(keyFile)) : newKey(false);
   const subject = { commonName: "SEMRS exchange CA", organization: "SEMRS" };
   const certificate = issueCertificate(
     { subject, publicKey: createPublicKey(privateKey), profile: "ca", serial: newSerial(), notBefore, notAfter },
     { own: privateKey },
   );
-  writeKey(keyFile, privateKey);
+  if (!hasKey) writeKey(keyFile, privateKey);
   write(file, derToPem(certificate, "CERTIFICATE"), 0o644);
   return { certificate, privateKey };
 }
@@ -150,7 +152,7 @@ function writeCrl(
     nextUpdate: new Date(now.getTime() + days * dayMs),
     revoked,
   };
-  writeFileSync(join(folder, "ca.crl"), derToPem(issueCrl(list, ca), "X509 CRL"), { mode: 0o644 });
+  writeDurably(join(folder, "ca.crl"), derToPem(issueCrl(list, ca), "X509 CRL"), 0o644);
   return list.nextUpdate;
 }
 
@@ -176,7 +178,7 @@ export const writeKey = (file: string, key: KeyObject): void =>
 export function write(file: string, text: string, mode: number): void {
   if (existsSync(file))
     throw new Fault("CONFIG_INVALID", `${file} exists; move it away first, keys are never overwritten`);
-  writeFileSync(file, text, { mode, flag: "wx" });
+  writeDurably(file, text, mode);
 }
 
 export function first(file: string): Uint8Array {

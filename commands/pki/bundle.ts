@@ -1,10 +1,11 @@
 /** Certificates on their way to a partner and from one: one PEM file, and fingerprints to be read out by telephone. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificate, derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { purposes } from "../../pipeline/identity.ts";
+import { writeDurably } from "../../store/durable.ts";
 import { organizationIn } from "../envelope/keys.ts";
 
 /** Files of what a partner needs of a site, by what their certificates are for. */
@@ -91,8 +92,8 @@ export function put(file: string, pem: string, dropped: (certificate: Certificat
   const before = existsSync(file) ? readFileSync(file, "utf8") : pem;
   const previous = `${file}.previous`;
   const former = existsSync(previous) && file.endsWith(".crt") ? readFileSync(previous, "utf8") : "";
-  if (before !== pem) writeFileSync(previous, ofSameHouse(before + former, pem, dropped));
-  writeFileSync(file, pem, { mode: 0o644 });
+  if (before !== pem) writeDurably(previous, ofSameHouse(before + former, pem, dropped), 0o644);
+  writeDurably(file, pem, 0o644);
   return file;
 }
 

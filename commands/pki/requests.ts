@@ -1,6 +1,6 @@
 /** Certificate requests of a site, and the certificates that a CA issues for them. */
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { InvalidArgumentError } from "commander";
@@ -10,6 +10,7 @@ import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { purposes } from "../../pipeline/identity.ts";
+import { writeDurably } from "../../store/durable.ts";
 import {
   endUnder,
   first,
@@ -41,7 +42,7 @@ export function makeRequests(
     const names = name === "tls" ? [...new Set([...hosts, site, "localhost", "127.0.0.1"])] : [];
     const der = writeRequest({ subject, key: createPrivateKey(readFileSync(keyFile)), names });
     const file = join(folder, `${name}.csr`);
-    writeFileSync(file, derToPem(der, "CERTIFICATE REQUEST"), { mode: 0o644 });
+    writeDurably(file, derToPem(der, "CERTIFICATE REQUEST"), 0o644);
     return file;
   });
   if (!existsSync(join(folder, "storage.key"))) writeStorageKey(folder);

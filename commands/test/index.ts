@@ -1,12 +1,12 @@
 /** `semrs test`: an interface engineer's own tests of channels.yaml, on the real channel with real store and envelope. */
-import { mkdtempSync, rmSync, statSync, watch } from "node:fs";
-import { tmpdir } from "node:os";
+import { statSync, watch } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { Fault, reasonOf } from "../../errors.ts";
 import { speaksLegacy } from "../../pipeline/identity.ts";
 import { exitOf, exits, guarded, ofAPerson, print, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
+import { passingFolder } from "../whole.ts";
 import { configsOf, housesOf } from "./houses.ts";
 import { patient, type Result, runTest } from "./run.ts";
 import { readTests } from "./schema.ts";
@@ -54,23 +54,19 @@ async function runAll(file: string, { only = "", patience, json }: Options): Pro
   const path = resolve(file);
   const { file: tests, source } = readTests(path, file);
   const configs = configsOf(configOf(file, tests.config), tests);
-  const pki = mkdtempSync(join(tmpdir(), "semrs-test-pki-"));
+  using pki = passingFolder("semrs-test-pki-");
   const results: Result[] = [];
-  try {
-    const legacy = configs.some(({ partners }) => Object.values(partners).some(speaksLegacy));
-    await initPki(pki, housesOf(configs), { now: new Date(), legacy });
-    for (const [index, test] of tests.tests.entries()) {
-      if (!test.name.includes(only)) continue;
-      const result = await runTest(patient(test, patience), tests, path, configs, pki).catch(
-        (thrown: unknown): Result => {
-          return { name: test.name, failures: [reasonOf(ofAPerson(thrown))], ms: 0 };
-        },
-      );
-      results.push(result);
-      if (!json) for (const line of lines(result, source.placeOf(["tests", index]))) print(line);
-    }
-  } finally {
-    rmSync(pki, { recursive: true, force: true });
+  const legacy = configs.some(({ partners }) => Object.values(partners).some(speaksLegacy));
+  await initPki(pki.path, housesOf(configs), { now: new Date(), legacy });
+  for (const [index, test] of tests.tests.entries()) {
+    if (!test.name.includes(only)) continue;
+    const result = await runTest(patient(test, patience), tests, path, configs, pki.path).catch(
+      (thrown: unknown): Result => {
+        return { name: test.name, failures: [reasonOf(ofAPerson(thrown))], ms: 0 };
+      },
+    );
+    results.push(result);
+    if (!json) for (const line of lines(result, source.placeOf(["tests", index]))) print(line);
   }
   const failed = results.filter(({ failures }) => failures.length > 0).length;
   if (results.length === 0) say(`no test of ${file} has "${only}" in its name`);

@@ -1,10 +1,10 @@
 /** Runs one test: fresh houses, what is sent, and what became of it, looked at until it holds or its time is over. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { Fault } from "../../errors.ts";
 import { readMsh } from "../../formats/hl7.ts";
 import type { Config } from "../../pipeline/config.ts";
+import { passingFolder } from "../whole.ts";
 import { foundInClear } from "./clear.ts";
 import { answerDifferences, type Difference, deliveryDifferences, factDifferences } from "./compare.ts";
 import { decidedBy } from "./decide.ts";
@@ -35,10 +35,10 @@ export async function runTest(
   pki: string,
 ): Promise<Result> {
   const started = performance.now();
-  const folder = mkdtempSync(join(tmpdir(), "semrs-test-"));
+  using folder = passingFolder("semrs-test-");
   const referenced = await openReferenced(test.referenced, dirname(path));
   try {
-    const houses = await openHouses(configs, pki, folder, file.times, referenced.at);
+    const houses = await openHouses(configs, pki, folder.path, file.times, referenced.at);
     try {
       const failures = await outcome(test, file, path, configs, houses, referenced);
       return { name: test.name, failures, ms: Math.round(performance.now() - started) };
@@ -47,7 +47,6 @@ export async function runTest(
     }
   } finally {
     referenced.stop();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

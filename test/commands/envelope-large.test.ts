@@ -83,7 +83,7 @@ test.skipIf(!disk.available)(
     using small = makeDisk(48);
     const out = join(small.path, "never.eml");
     const { exit, err } = await run(...sealing, ...attached, "--out", out);
-    expect(err).toBe(`semrs seal: the disk of ${out} is full; free space and seal again\n`);
+    expect(err).toBe(`semrs seal: the disk of ${out} is full; free space and try again\n`);
     expect(exit).toBe(69);
     expect([existsSync(out), existsSync(`${out}.partial`)]).toEqual([false, false]);
   },
