@@ -1,6 +1,6 @@
 /** `semrs init`: a folder from which one house runs: configuration, keys and requests, environment, service, a first test. */
 import { copyFileSync, existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
@@ -57,28 +57,20 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
   const taken = Object.keys(files).filter((path) => existsSync(at(path)));
   if (taken.length > 0)
     throw new Fault("CONFIG_INVALID", `${taken.join(", ")} exists; move it away, or give --folder another place`);
-  makeFolderSync(at("samples"));
-  copyFileSync(sample, at("samples/report.hl7"));
-  print(at("samples/report.hl7"));
-  copyFileSync(editorSchema, at("channels.schema.json"));
-  print(at("channels.schema.json"));
+  makeFolderSync(folder);
   const keys = at(`pki/${site}`);
   const requests = makeRequests(keys, site, { rsa: rsa ?? false, hosts: host });
-  for (const file of requests) print(file);
-  if (ownCa) {
-    const now = new Date();
-    initAuthority(at("pki"), now);
-    for (const file of requests) print(issueFor(at("pki"), file, { now, days: 825 }));
-  }
-  // Last: what keeps a second attempt from writing over it is there only when the rest is.
-  for (const [path, text] of Object.entries(files)) put(at(path), text);
+  const now = new Date();
+  if (ownCa) initAuthority(at("pki"), now);
+  const issued = ownCa ? requests.map((file) => issueFor(at("pki"), file, { now, days: 825 })) : [];
+  makeFolderSync(at("samples"));
+  copyFileSync(sample, at("samples/report.hl7"));
+  copyFileSync(editorSchema, at("channels.schema.json"));
+  // Last: what a second attempt would not write over is there only when the rest is.
+  for (const [path, text] of Object.entries(files)) writeDurably(at(path), text, 0o644);
+  for (const path of [...Object.keys(files), "samples/report.hl7", "channels.schema.json"]) print(at(path));
+  for (const file of [...requests, ...issued]) print(file);
   for (const line of next(site, keys, ownCa ?? false)) say(line);
-}
-
-function put(file: string, text: string): void {
-  makeFolderSync(dirname(file));
-  writeDurably(file, text, 0o644);
-  print(file);
 }
 
 const next = (site: string, keys: string, isIssued: boolean): readonly string[] => [

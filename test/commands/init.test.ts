@@ -36,6 +36,19 @@ describe("init", () => {
       err: expect.stringContaining("channels.yaml, channels.test.yaml"),
     });
   }, 30_000);
+  test("goes on where an attempt was broken off: what that made stays", async () => {
+    const cwd = fresh();
+    // A file in the way, as a disk that is full, ends it in the middle.
+    writeFileSync(join(cwd, "samples"), "");
+    expect((await semrs(["init", "hospital-x", "--own-ca"], { cwd })).exit).toBe(64);
+    rmSync(join(cwd, "samples"));
+    const kept = readFileSync(join(cwd, "pki/hospital-x/storage.key"));
+    rmSync(join(cwd, "pki/ca.crt"));
+    expect(await semrs(["init", "hospital-x", "--own-ca"], { cwd })).toMatchObject({ exit: 0 });
+    expect(readFileSync(join(cwd, "pki/hospital-x/storage.key"))).toEqual(kept);
+    const free = { HIS: "0", PACS: "0", REST: "0", ADMIN: "0" };
+    expect((await semrs(["check"], { cwd, env: free })).exit).toBe(0);
+  });
   test("without one, check says which certificates are still to come", async () => {
     const cwd = fresh();
     await semrs(["init", "hospital-x"], { cwd });
