@@ -1,5 +1,6 @@
 /** Whether a site can do its work, one line a check: asked on `/health/ready`, watched all the time, told in the log when it changes. */
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
+import { revokedAt } from "../envelope/index.ts";
 import { codeOf, type ErrorCode, Fault, orFault, reasonOf } from "../errors.ts";
 import { authorities, revocationLists } from "./authorities.ts";
 import { expiryOf } from "./expiry.ts";
@@ -162,13 +163,20 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
     ...(legacy ? { "legacy-sign": legacy.signer.certificate, "legacy-decrypt": legacy.unwrapper.certificate } : {}),
   };
   const ends = Object.entries(own).flatMap(([name, der]) =>
-    der ? [{ name, end: readCertificate(der).notAfter }] : [],
+    der ? [{ name, end: readCertificate(der).notAfter, revoked: revokedAt(der, identity.trust) }] : [],
   );
   return [
-    ...ends.map(({ name, end }) => {
+    ...ends.map(({ name, end, revoked }) => {
       const { days, step } = expiryOf(end, at);
       const check = `certificate ${name}`;
-      const day = end.toISOString().slice(0, 10);
+      const day = (revoked ?? end).toISOString().slice(0, 10);
+      if (revoked)
+        return {
+          check,
+          days,
+          state: "fail",
+          says: `revoked on ${day}, so that partners refuse what it stands for; make a new key and have it issued`,
+        } as const;
       if (step === 0)
         return { check, step, days, state: "fail", says: `expired on ${day}; have it issued anew` } as const;
       if (step === undefined) return { check, days, state: "pass", says: `until ${day}` } as const;

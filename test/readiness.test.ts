@@ -1,9 +1,9 @@
 /** Health: live is that the process answers, ready is what it can do, one line a check. */
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { initPki } from "../commands/pki/index.ts";
+import { initPki, revoke } from "../commands/pki/index.ts";
 import { pemToDer, readCertificate } from "../envelope/certificate.ts";
 import type { LogFields } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";
@@ -82,22 +82,30 @@ describe("checks that fail", () => {
   let readiness: Readiness;
   let at = new Date();
   let authorityEnds: Date;
+  let pki: string;
+  /** The list of the authority as it is now. */
+  let takeList: () => void;
   const logged: string[] = [];
   beforeAll(async () => {
-    const [pki, data] = [await testPki(), mkdtempSync(join(tmpdir(), "semrs-ready-"))];
+    pki = await testPki();
+    const data = mkdtempSync(join(tmpdir(), "semrs-ready-"));
     const config = loadConfig(join(import.meta.dirname, "..", "channels.yaml"), {
       SITE: "hospital-a",
       PKI: pki,
       DATA: data,
     });
     const { identity, tls, storageKey } = loadKeys(config);
-    const crls = pemToDer(readFileSync(join(pki, "ca.crl"), "utf8"), "X509 CRL");
+    const listed = (): Site["identity"] => {
+      const crls = pemToDer(readFileSync(join(pki, "ca.crl"), "utf8"), "X509 CRL");
+      return { ...identity, trust: { ...identity.trust, crls } };
+    };
     store = await openStore({ folder: config.own.data, key: storageKey, now: () => at });
     const log = (event: string, { station }: LogFields = {}): void => void logged.push(`${event} ${station}`);
     const site = {
       ...{ config, tls, store, log, now: () => at, signal: new AbortController().signal },
-      identity: { ...identity, trust: { ...identity.trust, crls } },
+      identity: listed(),
     } as unknown as Site;
+    takeList = () => void Object.assign(site, { identity: listed() });
     authorityEnds = readCertificate(identity.trust.anchors[0] ?? new Uint8Array()).notAfter;
     readiness = openReadiness(site, openReconciler(site));
   });
@@ -126,6 +134,19 @@ describe("checks that fail", () => {
       "revocation lists: should have been renewed on DAY; nothing is opened any more",
     ]);
     at = new Date();
+  });
+
+  test("a certificate of the house's own that was revoked", async () => {
+    const list = join(pki, "ca.crl");
+    const before = readFileSync(list);
+    revoke(pki, readFileSync(join(pki, "hospital-a", "sign.crt"), "utf8"), new Date());
+    takeList();
+    expect((await failing()).map((line) => line.replace(/\d{4}-\d\d-\d\d/, "DAY"))).toEqual([
+      "certificate sign: revoked on DAY, so that partners refuse what it stands for; make a new key and have it issued",
+    ]);
+    writeFileSync(list, before);
+    takeList();
+    expect(await failing()).toEqual([]);
   });
 
   test("an authority is told of while it ends soon, and not once it has ended: it may be trusted for what it issued", async () => {
