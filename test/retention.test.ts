@@ -10,6 +10,7 @@ import type { Id } from "../store/store.ts";
 import { octets, wire } from "./envelope/people.ts";
 import { dayMs, daysAgo, isShredded, type Kept, name, record, retentionOf } from "./retained.ts";
 import { arrival, clear, delivery, folder, freshStore, open, put, store } from "./store/fresh.ts";
+import { asBefore } from "./store/rows.ts";
 
 freshStore();
 
@@ -146,9 +147,7 @@ test("what a version before left of messages goes with the upgrade, and nothing 
   const { name: document } = await put(octets(3_000, 22));
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(
-    `ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.findIndex((sql) => sql.includes("length(name) = 32"))}`,
-  );
+  db.exec(asBefore(migrations.findIndex((sql) => sql.includes("length(name) = 32"))));
   db.close();
   await open();
   expect([left, mine, document].map(store.blobs.has)).toEqual([false, true, true]);

@@ -11,7 +11,7 @@ import { isSizeOf } from "../../store/direct.ts";
 import { storageKeys } from "../../store/keys.ts";
 import { octets, wire } from "../envelope/people.ts";
 import { clear, folder, freshStore, key, open, put, store } from "./fresh.ts";
-import { beforeTwoLevels } from "./rows.ts";
+import { asBefore, beforeTwoLevels } from "./rows.ts";
 
 freshStore();
 
@@ -134,13 +134,14 @@ test("bodies of the fourth format, inline and in files, are read after the start
   const names = await Promise.all(bodies.map(async (bytes) => (await put(bytes)).name));
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(`${beforeTwoLevels}
+  const undo = `${beforeTwoLevels}
     CREATE TABLE before (
       name TEXT PRIMARY KEY, form TEXT NOT NULL, size INTEGER NOT NULL, digests BLOB NOT NULL,
       cek BLOB NOT NULL, nonce BLOB NOT NULL, tag BLOB NOT NULL, inline BLOB, file TEXT
     ) STRICT, WITHOUT ROWID;
     INSERT INTO before SELECT * FROM blob;
-    DROP TABLE blob; ALTER TABLE before RENAME TO blob; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = 4;`);
+    DROP TABLE blob; ALTER TABLE before RENAME TO blob`;
+  db.exec(asBefore(4, undo));
   db.close();
   await open();
   for (const [n, bytes] of bodies.entries())

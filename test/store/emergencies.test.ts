@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { migrations } from "../../store/schema.ts";
 import { emergencyTable } from "../../store/schema-emergency.ts";
 import { folder, freshStore, open, store } from "./fresh.ts";
+import { asBefore } from "./rows.ts";
 
 freshStore();
 
@@ -17,9 +18,7 @@ test("an upgrade finds them in the audit log", async () => {
   const { seq } = store.audit.head();
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(
-    `DROP TABLE emergency; ALTER TABLE entry DROP COLUMN patient_key; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.indexOf(emergencyTable)}`,
-  );
+  db.exec(asBefore(migrations.indexOf(emergencyTable), "DROP TABLE emergency"));
   db.close();
   await open();
   expect(store.emergencies.list({ all: false, limit: 10 })).toMatchObject([

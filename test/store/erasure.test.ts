@@ -7,6 +7,7 @@ import { storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
 import type { NewEntry, Token } from "../../store/store.ts";
 import { folder, freshStore, key, open, store } from "./fresh.ts";
+import { asBefore } from "./rows.ts";
 
 freshStore();
 
@@ -103,9 +104,7 @@ test("what was registered before there were keys of patients is read, checked an
     db.prepare("UPDATE entry SET entry = ? WHERE id = ?").run(sealed, old.id);
     db.prepare("DELETE FROM entry WHERE id <> ?").run(old.id);
     const added = migrations.findIndex((sql) => sql.includes("ADD COLUMN patient_key"));
-    db.exec(
-      `ALTER TABLE entry DROP COLUMN patient_key; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${added}`,
-    );
+    db.exec(asBefore(added));
   });
   expect(says("old")).toEqual({ name: "old" });
   await store.commit(add("new", patient("1")));

@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { Item } from "../../store/store.ts";
 import { folder, freshStore, open, store } from "./fresh.ts";
-import { beforeTwoLevels } from "./rows.ts";
+import { asBefore, beforeTwoLevels } from "./rows.ts";
 
 freshStore();
 
@@ -36,11 +36,12 @@ describe("formats of the database", () => {
     await store.commit([document, first, second].flatMap((item) => store.items.add(item)));
     await store.close();
     const db = new DatabaseSync(join(folder, "semrs.db"));
-    db.exec(`${beforeTwoLevels}
+    const undo = `${beforeTwoLevels}
       CREATE TABLE before (value TEXT NOT NULL, item TEXT NOT NULL, PRIMARY KEY (value, item)) STRICT, WITHOUT ROWID;
       INSERT INTO before SELECT value, item FROM item_join;
       DROP TABLE item_join; ALTER TABLE before RENAME TO item_join;
-      DROP TABLE study; DROP TABLE rejection; DROP INDEX delivery_fetch; ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = 2;`);
+      DROP TABLE study; DROP TABLE rejection; DROP INDEX delivery_fetch`;
+    db.exec(asBefore(2, undo));
     db.close();
     await open();
     const ids = (kind: "document" | "instance", joins: readonly string[]) =>

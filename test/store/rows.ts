@@ -1,4 +1,5 @@
 /** Rows for a store: each test says only what matters to it. */
+import { migrations } from "../../store/schema.ts";
 import type { ArrivalRow, Delivery } from "../../store/store.ts";
 
 export const arrivalRow = (id: string, change: Partial<ArrivalRow> = {}): ArrivalRow => ({
@@ -36,11 +37,17 @@ export const deliveryRow = (id: string, change: Partial<Delivery> = {}): Deliver
   ...change,
 });
 
+/** Makes an index one of an earlier format: without the columns that were added since, and what else `undo` takes back. */
+export const asBefore = (version: number, undo = ""): string => {
+  const added = migrations.slice(version).flatMap((sql) => [...sql.matchAll(/ALTER TABLE (\w+) ADD COLUMN (\w+)/g)]);
+  const columns = added.map(([, table, column]) => `ALTER TABLE ${table} DROP COLUMN ${column};`);
+  return `${columns.join(" ")} ${undo}; PRAGMA user_version = ${version}`;
+};
+
 /** Undoes what the format with two levels of the index has made, so that an older one can be made from what is left. */
 export const beforeTwoLevels = `
   DROP TRIGGER document_once;
   DROP TABLE clock; DROP TABLE submission; DROP TABLE entry; DROP TABLE lookup; DROP TABLE lookup_recent;
-  ALTER TABLE merge DROP COLUMN n;
   CREATE TABLE entry (
     id TEXT PRIMARY KEY, org TEXT NOT NULL, key TEXT NOT NULL UNIQUE, form TEXT NOT NULL, status TEXT NOT NULL,
     created_at TEXT NOT NULL, manifest_sha256 TEXT NOT NULL, entry BLOB NOT NULL

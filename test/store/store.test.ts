@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { walkJournal } from "../../store/accept-journal.ts";
 import { migrations } from "../../store/schema.ts";
 import { arrival, delivery, folder, freshStore, open, put, store } from "./fresh.ts";
+import { asBefore } from "./rows.ts";
 
 freshStore();
 
@@ -70,9 +71,7 @@ test("instances that a PACS took before houses knew them by UID are known by it,
   ]);
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  db.exec(
-    `ALTER TABLE delivery DROP COLUMN reached; PRAGMA user_version = ${migrations.findIndex((each) => each.includes("'received instance'"))}`,
-  );
+  db.exec(asBefore(migrations.findIndex((each) => each.includes("'received instance'"))));
   db.close();
   await open();
   expect(store.messages.takenUnder("received instance", uid)).toEqual([record]);
