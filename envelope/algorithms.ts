@@ -80,4 +80,5 @@ export const certificateSignatures: Readonly<Record<string, { readonly hash: str
   [oids.ed25519]: { hash: null, key: "ed25519" },
 };
 
-export const rsaBits = { min: 2048, max: 8192 } as const;
+const rsaBits = { min: 2048, max: 8192 } as const;
+export const isRsaSize = (bits = 0): boolean => bits >= rsaBits.min && bits <= rsaBits.max;

@@ -2,7 +2,7 @@
 import { constants, createPrivateKey, createPublicKey, type KeyObject, sign as signWith } from "node:crypto";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
-import { rsaBits, type SignatureAlgorithm } from "./algorithms.ts";
+import { isRsaSize, type SignatureAlgorithm } from "./algorithms.ts";
 import { type Certificate, pemToDer, readCertificate } from "./certificate.ts";
 import { unwrapWith } from "./recipient.ts";
 
@@ -114,8 +114,7 @@ function signatureOf(key: KeyObject): SignatureAlgorithm {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (type === "ec" && details?.namedCurve === "prime256v1") return "ecdsa-p256-sha256";
   if (type === "ed25519") return "ed25519";
-  const bits = details?.modulusLength ?? 0;
-  if (type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max && (details?.publicExponent ?? 0n) >= 65537n)
+  if (type === "rsa" && isRsaSize(details?.modulusLength) && (details?.publicExponent ?? 0n) >= 65537n)
     return "rsa-pss-sha256";
   throw new Fault(
     "CERTIFICATE_INVALID",

@@ -1,7 +1,7 @@
 /** What must hold of one certificate of a path, and of one beside its issuer (RFC 5280 6.1.3 (a), 6.1.4 (k) to (o)). */
 import { verify } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { certificateSignatures, oids, rsaBits } from "./algorithms.ts";
+import { certificateSignatures, isRsaSize, oids } from "./algorithms.ts";
 import type { Certificate } from "./certificate.ts";
 
 /** Processed by path validation, or by who uses the certificate afterwards (key usage). */
@@ -65,9 +65,7 @@ function checkKey(
   whose: string,
 ): void {
   if (type === "ec" || type === "ed25519") return;
-  const bits = details?.modulusLength ?? 0;
-  const isFit =
-    type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max && (details?.publicExponent ?? 0n) >= 65537n;
+  const isFit = type === "rsa" && isRsaSize(details?.modulusLength) && (details?.publicExponent ?? 0n) >= 65537n;
   if (!isFit) throw refuse(`the key of ${whose} is too weak or of a kind not used here`);
 }
 

@@ -17,7 +17,7 @@ import {
   publicEncrypt,
   verify,
 } from "node:crypto";
-import { rsaBits, type SignatureAlgorithm } from "./algorithms.ts";
+import { isRsaSize, type SignatureAlgorithm } from "./algorithms.ts";
 
 const keyBytes = 32;
 const nonceBytes = 12;
@@ -111,8 +111,7 @@ export function isSignedBy(
   // DER is what ECDSA has without options; a key within options is told from one by errors that node:crypto throws and catches.
   if (algorithm === "ecdsa-p256-sha256") return verify("sha256", signed, publicKey, signature);
   if (algorithm === "ed25519") return verify(null, signed, publicKey, signature);
-  const { modulusLength = 0 } = publicKey.asymmetricKeyDetails ?? {};
-  if (modulusLength < rsaBits.min || modulusLength > rsaBits.max) return false;
+  if (!isRsaSize(publicKey.asymmetricKeyDetails?.modulusLength)) return false;
   const key = { key: publicKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pssSaltBytes };
   return verify("sha256", signed, key, signature);
 }

@@ -4,7 +4,7 @@
  */
 import { createHash, type KeyObject } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { oids, rsaBits } from "./algorithms.ts";
+import { isRsaSize, oids } from "./algorithms.ts";
 import { readCertificate } from "./certificate.ts";
 import {
   bitString,
@@ -99,8 +99,7 @@ function kindOf(key: KeyObject): "rsa" | "ec" {
 }
 
 function kindFrom({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): "rsa" | "ec" {
-  const bits = details?.modulusLength ?? 0;
-  if (type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max) return "rsa";
+  if (type === "rsa" && isRsaSize(details?.modulusLength)) return "rsa";
   if (type === "ec" && details?.namedCurve === "prime256v1") return "ec";
   throw new Fault("CERTIFICATE_INVALID", `nothing is sealed for a ${type} key of this size; use RSA-3072 or P-256`);
 }

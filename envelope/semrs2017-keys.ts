@@ -5,7 +5,7 @@
 import { constants, createHash, createHmac, type KeyObject, sign as signWith, verify } from "node:crypto";
 import { promisify } from "node:util";
 import { Fault } from "../errors.ts";
-import { rsaBits } from "./algorithms.ts";
+import { isRsaSize } from "./algorithms.ts";
 import { pemToDer, readCertificate } from "./certificate.ts";
 import { pair } from "./keys.ts";
 import { type KeyTransport, signatureName } from "./semrs2017-algorithms.ts";
@@ -89,7 +89,7 @@ function rsaOf(certificate: Uint8Array): KeyObject {
   const { publicKey, sha256 } = readCertificate(certificate);
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey;
   const bits = details?.modulusLength ?? 0;
-  const isFit = type === "rsa" && bits >= rsaBits.min && bits <= rsaBits.max && bits % 8 === 0;
+  const isFit = type === "rsa" && isRsaSize(bits) && bits % 8 === 0;
   if (isFit && (details?.publicExponent ?? 0n) >= 65537n) return publicKey;
   throw new Fault(
     "CERTIFICATE_INVALID",

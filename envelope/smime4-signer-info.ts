@@ -4,7 +4,7 @@
  */
 import { constants, type KeyObject, verify } from "node:crypto";
 import { Fault } from "../errors.ts";
-import { oids, rsaBits } from "./algorithms.ts";
+import { isRsaSize, oids } from "./algorithms.ts";
 import { type Certificate, readCertificate } from "./certificate.ts";
 import {
   type Cursor,
@@ -146,8 +146,7 @@ function signatureOf(identifier: Element, key: KeyObject): Signature {
 
 function kindOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): string {
   if (type === "ec") return `ec ${details?.namedCurve}`;
-  const bits = details?.modulusLength ?? 0;
-  const isFit = bits >= rsaBits.min && bits <= rsaBits.max && (details?.publicExponent ?? 0n) >= 65537n;
+  const isFit = isRsaSize(details?.modulusLength) && (details?.publicExponent ?? 0n) >= 65537n;
   return type === "rsa" && !isFit ? "rsa of another size" : (type ?? "");
 }
 

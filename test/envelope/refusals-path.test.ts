@@ -1,8 +1,8 @@
 /** Certificates that prove nothing, by the numbers of the list of refusals; PKITS has the rest (test/conformance/pkits.test.ts). */
 import { createPublicKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { oids } from "../../envelope/algorithms.ts";
-import { context, integer, oid, sequence, tag, tlv } from "../../envelope/cms/der.ts";
+import { isRsaSize, oids } from "../../envelope/algorithms.ts";
+import { boolean, context, integer, oid, sequence, tag, tlv } from "../../envelope/cms/der.ts";
 import { type Trust, validatePath } from "../../envelope/path.ts";
 import { authorityExtras, certify, type Extra, type Holder, holder, list, signerExtras } from "./certificates.ts";
 
@@ -40,6 +40,13 @@ const within = (number: number, subtree: string, name: string) => ({
   leaf: [...signerExtras, alternative(number, name)],
 });
 
+test.each([
+  [2047, false],
+  [2048, true],
+  [8192, true],
+  [8193, false],
+])("RSA of %i bits is used: %s", (bits, isUsed) => expect(isRsaSize(bits)).toBe(isUsed));
+
 describe("certificates", () => {
   test("a path with nothing wrong holds", () => {
     check({});
@@ -52,6 +59,13 @@ describe("certificates", () => {
   const cases: Readonly<Record<string, Case>> = {
     "57 an RSA key of 1024 bits": { subject: holder("weak", { bits: 1024 }), cause: /too weak/ },
     "57 an RSA key with e = 3": { subject: holder("weak", { bits: 2048, exponent: 3 }), cause: /too weak/ },
+    "70 an issuer whose BasicConstraints go on": {
+      middle: [
+        [oids.basicConstraints, sequence(boolean(true), integer(1), integer(1)), true],
+        ...authorityExtras().slice(1),
+      ],
+      cause: /no path leads/,
+    },
     "70 an issuer with CA:FALSE": { middle: signerExtras, cause: /is no CA/ },
     "70 an issuer without BasicConstraints": { middle: authorityExtras().slice(1), cause: /is no CA/ },
     "72 a DNS name outside": {
