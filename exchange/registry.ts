@@ -79,7 +79,8 @@ async function change(exchange: Exchange, owns: Owns, opened: AnyOpened): Promis
     audit: { event: "amendment", patients },
     work: (kept) => store.commit([...kept, ...changed()]),
   });
-  log(command.action === "merge" ? "registry.merged" : "registry.changed", {
+  const { action } = command;
+  log(action === "merge" || action === "unmerge" ? `registry.${action}d` : "registry.changed", {
     peer: opened.org,
     message: opened.manifest.message,
   });
@@ -100,10 +101,8 @@ const changes: {
     changed: () => updated(store, ownEntry(store, org, named), entry),
     patients: auditedPatient(store, entry.patientIds),
   }),
-  merge: (exchange, owns, org, command) => ({
-    changed: () => merged(exchange, owns, org, command),
-    patients: command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior])),
-  }),
+  merge: merging,
+  unmerge: merging,
   consent: (exchange, owns, org, command) => ({
     changed: () => consented(exchange, owns, org, command),
     patients: auditedPatient(exchange.store, command.patientIds),
@@ -136,12 +135,26 @@ function ownEntry(
   throw new Fault("DOCUMENT_UNKNOWN", "no such entry is registered; register it first");
 }
 
-/** Two ids are of one patient for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */
-function merged({ store, now }: Exchange, owns: Owns, org: string, { merges }: ChangeOf<"merge">): readonly Change[] {
+function merging(exchange: Exchange, owns: Owns, org: string, command: ChangeOf<"merge" | "unmerge">): Changed {
+  const patients = command.merges.flatMap(({ surviving, prior }) => auditedPatient(exchange.store, [surviving, prior]));
+  return { changed: () => merged(exchange, owns, org, command), patients };
+}
+
+/** Two ids are of one patient, or are not, for who gives both, and says so: an alias row, whatever is registered under either (refusal 90). */
+function merged(
+  { store, now }: Exchange,
+  owns: Owns,
+  org: string,
+  { action, merges }: ChangeOf<"merge" | "unmerge">,
+): readonly Change[] {
   if (!merges.every(({ prior, surviving }) => owns(org, prior.root) && owns(org, surviving.root)))
     throw new Fault(
       "NOT_PERMITTED",
       "ids are merged by who gives both of them; name the owner of their root under identifiers of the registry",
+    );
+  if (action === "unmerge")
+    return merges.flatMap(({ prior, surviving }) =>
+      store.merges.undo([tokenOf(store, prior), tokenOf(store, surviving)]),
     );
   return merges.flatMap(({ prior, surviving }) =>
     store.merges.add({

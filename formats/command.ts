@@ -51,7 +51,7 @@ const schemas = {
   }),
   /**
    * What becomes of what is registered: an entry of the sender's own is not approved any more or says something else
-   * (ITI-57), or is gone with everything that it says (ITI-62), two ids are of one patient, where the sender gives the ids of both (ITI-8), or a patient withholds or shares documents, where it gives the id.
+   * (ITI-57), or is gone with everything that it says (ITI-62), two ids are of one patient or are not, where the sender gives the ids of both (ITI-8), or a patient withholds or shares documents, where it gives the id.
    */
   change: z.discriminatedUnion("action", [
     z.strictObject({
@@ -68,7 +68,7 @@ const schemas = {
     }),
     z.strictObject({
       command: z.literal("change"),
-      action: z.literal("merge"),
+      action: z.enum(["merge", "unmerge"]),
       merges: z
         .array(z.strictObject({ prior: patientId, surviving: patientId }))
         .min(1)

@@ -1,4 +1,4 @@
-/** Which patients a message says are one (ADT^A40 and its kind): the one of PID goes on, that of MRG does not (HL7 v2.5.1 3.3.40). */
+/** Which patients a message says are one, or two (ADT^A40 and its kind, A37): the one of PID goes on, that of MRG does not (HL7 v2.5.1 3.3.40). */
 import { Fault } from "../errors.ts";
 import { fieldsOf, identifiersIn, type MessageFacts, type PatientIdentifier, segments } from "./hl7.ts";
 
@@ -15,6 +15,8 @@ const mergeTypes: ReadonlySet<string> = new Set(
 const maxMerges = 100;
 
 export const isMerge = ({ messageType }: MessageFacts): boolean => mergeTypes.has(messageType);
+/** Two patients, who were taken for one (HL7 v2.5.1 3.3.37). */
+export const isUnlink = ({ messageType }: MessageFacts): boolean => messageType === "ADT^A37";
 
 /** The merges of a message, one for each MRG; HL7_MALFORMED without one, or where one has no PID before it. */
 export function mergesIn(message: Uint8Array, facts: MessageFacts): readonly WrittenMerge[] {
@@ -31,6 +33,16 @@ export function mergesIn(message: Uint8Array, facts: MessageFacts): readonly Wri
   }
   if (merges.length === 0) throw new Fault("HL7_MALFORMED", "a merge without MRG; send the patient who goes in MRG-1");
   return merges;
+}
+
+/** PID-3 of both patients who are not one; HL7_MALFORMED unless there are two. */
+export function unlinkedIn(message: Uint8Array, facts: MessageFacts): readonly (readonly PatientIdentifier[])[] {
+  const patients = [...segments(message)]
+    .filter(({ name }) => name === "PID")
+    .map((segment) => identifiersIn(fieldsOf(segment, facts)[3] ?? "", facts));
+  if (patients.length !== 2 || patients.some((ids) => ids.length === 0))
+    throw new Fault("HL7_MALFORMED", "an unlink needs both patients, each in a PID with a number in PID-3");
+  return patients;
 }
 
 /** What a message calls its patients, for the order of messages: every number in PID-3 and MRG-1, whoever gave it. */

@@ -2,7 +2,7 @@
 import type { CdaFacts } from "../formats/cda.ts";
 import { eecForms } from "../formats/command.ts";
 import type { MessageFacts } from "../formats/hl7.ts";
-import { isMerge } from "../formats/hl7-merge.ts";
+import { isMerge, isUnlink } from "../formats/hl7-merge.ts";
 import { inboundChannels, outboundChannels } from "./channels.ts";
 import type { Config, InboundChannel, OutboundChannel } from "./config.ts";
 import { takesDocument, takesFields } from "./filter-rules.ts";
@@ -74,9 +74,9 @@ export const cancelledAdmission = (
 const admits = ({ fetch }: InboundChannel, system: string): boolean =>
   fetch.when.some((when) => "admission" in when && when.admission === system);
 
-/** Whether a message merges patients of a system that a channel takes something from: of all its channels at once. */
+/** Whether a message merges patients, or takes that back, of a system that a channel takes something from: of all its channels at once. */
 export const takesMerges = ({ own }: Config, system: string, message: MessageFacts): boolean =>
-  isMerge(message) &&
+  (isMerge(message) || isUnlink(message)) &&
   message.processingId === production &&
   own.channels.some((channel) =>
     channel.kind === "outbound" ? channel.source.includes(system) : admits(channel, system),

@@ -15,14 +15,14 @@ import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
 import type { SpooledMessage } from "./verdicts.ts";
 
-type Merge = { readonly prior: PatientId; readonly surviving: PatientId };
+export type Merge = { readonly prior: PatientId; readonly surviving: PatientId };
 /** What an alias row says of itself, sealed: the ids, and the patient as the merge names them. */
 export type MergeFacts = Merge & { readonly admission: Admission };
 /** What the registry is told, sealed in its delivery. */
-type MergePayload = { readonly merges: readonly Merge[]; readonly arrival: Id };
+type MergePayload = { readonly merges: readonly Merge[]; readonly arrival: Id; readonly isUndone?: boolean };
 
 export type Merged = {
-  readonly code: "MERGED" | "MERGED_HERE" | "MERGE_NOT_COMPARABLE";
+  readonly code: "MERGED" | "MERGED_HERE" | "UNMERGED" | "UNMERGED_HERE" | "MERGE_NOT_COMPARABLE";
   readonly changes: readonly Change[];
   /** What waits for its study, or was held for naming another patient: it is looked at again after the commit. */
   readonly looked: readonly Item[];
@@ -30,7 +30,7 @@ export type Merged = {
 
 const maxLooked = 10_000;
 /** Ids in one command to the registry. */
-const maxMergesTold = 64;
+export const maxMergesTold = 64;
 
 /** What a merge changes here and what the registry is told; nothing where no two of its ids are under one root. */
 export function merge(site: Site, message: SpooledMessage): Merged {
@@ -39,7 +39,6 @@ export function merge(site: Site, message: SpooledMessage): Merged {
   if (merges.length === 0) return { code: "MERGE_NOT_COMPARABLE", changes: [], looked: [] };
   const at = now().toISOString();
   const told = merges.filter(({ prior }) => ownerOf(config, prior.root) === config.site).slice(0, maxMergesTold);
-  const payload: MergePayload = { merges: told, arrival: message.id };
   const looked = affected(site, merges);
   const released = looked.filter(({ state }) => state === "held");
   const changes = [
@@ -58,9 +57,7 @@ export function merge(site: Site, message: SpooledMessage): Merged {
       step(site, id, "assemble", "merged"),
     ]),
     ...identifiedAgain(site, merges),
-    ...(told.length > 0
-      ? [store.deliveries.add({ ...newDelivery(site, "change", "", config.registryPartner), payload })]
-      : []),
+    ...tellMerges(site, { merges: told, arrival: message.id }),
     step(site, message.id, "source", "merged", { detail: `${merges.length} ids, ${looked.length} documents wait` }),
   ];
   return {
@@ -69,6 +66,14 @@ export function merge(site: Site, message: SpooledMessage): Merged {
     looked: looked.map((item) => ({ ...item, state: "waiting" })),
   };
 }
+
+/** The registry is told, one merge behind the other: one that is taken back, and comes again, is as the last one says. */
+export const tellMerges = (site: Site, payload: MergePayload): readonly Change[] => {
+  const { store, config } = site;
+  if (payload.merges.length === 0) return [];
+  const order = store.tokens.of("patient", "merge", "");
+  return [store.deliveries.add({ ...newDelivery(site, "change", "", config.registryPartner), order, payload })];
+};
 
 /** Pairs of different ids under one root; the patient is the last one that survives. */
 function comparable(
@@ -92,11 +97,11 @@ function comparable(
 }
 
 /** Documents and their studies compare numbers without who gave them; the registry and admissions with. */
-const tokenOf = ({ tokens }: Store, { root, extension }: PatientId, isRooted: boolean): Token =>
+export const tokenOf = ({ tokens }: Store, { root, extension }: PatientId, isRooted: boolean): Token =>
   tokens.of("patient", isRooted ? root : "", extension);
 
 /** Documents of these patients that wait, or were held because their study names the other id. */
-function affected({ store }: Site, merges: readonly Merge[]): readonly Item[] {
+export function affected({ store }: Site, merges: readonly Merge[]): readonly Item[] {
   const tokens = merges.flatMap(({ prior, surviving }) => [prior, surviving]).map((id) => tokenOf(store, id, false));
   const patients = new Set(store.merges.same(tokens));
   return (["waiting", "held"] as const)
@@ -142,7 +147,7 @@ export function currently({ store }: Site, admission: Admission): Admission {
   };
 }
 
-/** Whether a `change` delivery tells of a merge. */
+/** Whether a `change` delivery tells of a merge, or that it is taken back. */
 export const isMerging = ({ payload }: Delivery): boolean =>
   (payload as Partial<MergePayload> | null)?.merges !== undefined;
 
@@ -157,9 +162,10 @@ export function withoutMerges(delivery: Delivery, isForgotten: (id: PatientId) =
 
 /** What the registry is told: a search for one of the ids finds what is registered under the other. */
 export function toldOfMerge({ payload }: Delivery): ToldChange {
-  const { merges, arrival } = payload as MergePayload;
-  const command = writeCommand<"change">({ command: "change", action: "merge", merges: [...merges] });
-  return { command, named: hash("sha256", command), event: "merged", subject: arrival };
+  const { merges, arrival, isUndone = false } = payload as MergePayload;
+  const action = isUndone ? "unmerge" : "merge";
+  const command = writeCommand<"change">({ command: "change", action, merges: [...merges] });
+  return { command, named: hash("sha256", command), event: `${action}d`, subject: arrival };
 }
 
 /** A `change` command as octets, what its receipt has to name, and the step that tells of it. */

@@ -9,6 +9,7 @@ import {
   patientIdentifiers,
   payloadlessFrame,
 } from "../formats/hl7.ts";
+import { isUnlink } from "../formats/hl7-merge.ts";
 import { admittedPatient } from "../formats/hl7-patient.ts";
 import { type DocumentName, documentNames } from "../formats/hl7-txa.ts";
 import type { Change, Item } from "../store/store.ts";
@@ -26,6 +27,7 @@ import { displaced } from "./replacement.ts";
 import { pass, type Site, step } from "./site.ts";
 import { type Stage, stagedBy } from "./staging.ts";
 import { patientSeen } from "./transform.ts";
+import { unmerge } from "./unmerge.ts";
 import { firstExamined, rulesOf, type Validated, validateDocument } from "./validate.ts";
 import type { Settled, SpooledMessage, TakeMessage } from "./verdicts.ts";
 
@@ -45,7 +47,7 @@ export const openMessages =
       return { channel: takenBack.name, state: "done", changes, begin: () => undefined };
     }
     if (takesMerges(site.config, message.system, message.facts)) {
-      const { code, changes, looked } = merge(site, message);
+      const { code, changes, looked } = (isUnlink(message.facts) ? unmerge : merge)(site, message);
       const begin = (): void => {
         for (const item of looked) kept(item);
         site.wake();

@@ -40,8 +40,16 @@ export const noteMeanings = {
     "If this house gives these ids, name it as owner under identifiers, here and at the registry; then the HIS sends it again.",
   ],
   MERGE_NOT_COMPARABLE: [
-    "A merge whose PID-3 and MRG-1 have no two different ids under one root that is known here; nothing was merged.",
+    "A merge, or an unlink, whose two patients have no two different ids under one root that is known here; nothing was done.",
     "List the authority of PID-3.4 and MRG-1.4 with its OID under identifiers, then semrs journal resend.",
+  ],
+  UNMERGED: [
+    "Two patients who were merged are two again, here and at the registry; what was delivered meanwhile is where it is.",
+    "See what was delivered under the wrong patient: semrs journal, by either number.",
+  ],
+  UNMERGED_HERE: [
+    "Two patients who were merged are two again in this house alone: it is not the owner of their root, so the registry is not told.",
+    "If this house gives these ids, name it as owner under identifiers, here and at the registry; then the HIS sends it again.",
   ],
   ATTACHMENT_NOT_CARRIED: [
     "The message holds something beside the CDA document that is no PDF; only documents and PDF travel.",

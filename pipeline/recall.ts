@@ -11,6 +11,7 @@ import { firstId } from "../store/rows.ts";
 import type { AuditHead, Change, Delivery, Token } from "../store/store.ts";
 import type { HeldHead } from "../store/witnesses.ts";
 import { isConsenting, ordersLike } from "./consents.ts";
+import { isMerging } from "./merge.ts";
 import { ask, partOne } from "./partner.ts";
 import { newDelivery } from "./route.ts";
 import { type Site, step } from "./site.ts";
@@ -141,13 +142,12 @@ async function again(site: Site, since: string): Promise<number> {
   for (;;) {
     const deliveries = store.deliveries.answered({ registry: config.registryPartner, since, from, limit: page });
     await store.commit(deliveries.flatMap((delivery) => madeAnew(site, delivery)));
-    for (const delivery of deliveries)
-      if (isConsenting(delivery)) for (const order of ordersLike(site, delivery)) orders.add(order);
+    for (const delivery of deliveries) for (const order of ordersOf(site, delivery)) orders.add(order);
     count += deliveries.length;
     from = deliveries.at(-1)?.id ?? from;
     if (deliveries.length < page) break;
   }
-  // Of consents the last one told decides: what waited when they were lost is told once more, behind them.
+  // Of consents, and of merges that are taken back, the last one told decides: what waited when they were lost is told once more, behind them.
   const waiting = [...orders]
     .flatMap((order) => store.deliveries.changes(order, page))
     .filter((delivery) => delivery.id < before && isUnderWay(delivery))
@@ -155,6 +155,9 @@ async function again(site: Site, since: string): Promise<number> {
   await store.commit(waiting.flatMap((delivery) => madeAnew(site, delivery)));
   return count;
 }
+
+const ordersOf = (site: Site, delivery: Delivery): Iterable<Token> =>
+  isConsenting(delivery) ? ordersLike(site, delivery) : isMerging(delivery) && delivery.order ? [delivery.order] : [];
 
 function madeAnew(site: Site, { kind, channel, destination, record, order, payload }: Delivery): readonly Change[] {
   const anew = newDelivery(site, kind, channel, destination);

@@ -18,6 +18,8 @@ export type MergeRow = {
 export type Merges = {
   /** A repetition renews it. */
   add(row: MergeRow): readonly Change[];
+  /** That these two were merged, whichever into which, is taken back. */
+  undo(ids: readonly [Token, Token]): readonly Change[];
   /** These ids and all that were merged with one of them, in whichever order and direction; `moment`: by then (`Entries.moment`). */
   same(patients: readonly Token[], moment?: number): readonly Token[];
   /** The merges among these ids and all that `same` gives, the newest last; none of a patient who was erased. */
@@ -59,6 +61,11 @@ export function openMerges(db: Database, keys: StorageKeys): Merges {
         sealJson(keys, "merge", idOf(row), "facts", facts),
       ),
     ],
+    undo: ([one, other]) =>
+      [
+        [one, other],
+        [other, one],
+      ].map((pair) => change("DELETE FROM merge WHERE prior = ? AND surviving = ?", ...pair)),
     same: (patients, moment) =>
       // Hardly any patient is merged: to ask for each costs a third of the recursion.
       patients.every((token) => db.get(mergedSql, token) === undefined)

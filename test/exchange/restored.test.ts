@@ -186,3 +186,35 @@ test("consents that were lost are told again, and behind them the one that waite
   );
   expect(atB("PRIVATE")).toBe(false);
 });
+
+test("a merge that was lost is told again, and behind it what waited to take it back", async () => {
+  await send("OTHERS");
+  await registered("OTHERS");
+  backUp(data(), backup, "registry", new Date());
+  const number = "0099999^^^HOSPA^MR";
+  const pid = (id: string): string => `PID|1||${id}||${chen.hl7Name}||${chen.birth}|${chen.sex}`;
+  const chart = `${chen.chart}^^^HOSPA^MR`;
+  const tell = (event: string, ...rest: readonly string[]) => {
+    const head = `MSH|^~\\&|HIS|HOSP|SEMRS|HOSP|20260119080000+0800||ADT^${event}|${event}|P|2.5.1`;
+    return exchange.message(Buffer.from([head, `EVN|${event}|20260119080000`, ...rest, ""].join("\r")));
+  };
+  await tell("A40", pid(number), `MRG|${chart}`);
+  await until("merged there", () => logged("registry", "registry.merged") === 1);
+  const stop = (verb: string) => exchange.admin("hospital-a").post(`/stops/registry/${verb}`, { reason: "a test" });
+  await stop("pause");
+  await tell("A37", pid(number), pid(chart));
+  await yesterdays();
+  await exchange.stop("hospital-a");
+  await exchange.start("hospital-a");
+  await until("found out", () => logged("hospital-a", "route.lost") === 1);
+  await stop("resume");
+  const count = async () =>
+    (await exchange.admin("hospital-a").get<{ deliveries: Record<string, number> }>("/counts")).deliveries;
+  await until("all is told", async () => Object.keys(await count()).join() === "delivered");
+  expect(logged("registry", "registry.unmerged")).toBe(2);
+  await exchange.message(adtFor(number, { controlId: "ADT_LATER" }), "B_ADT");
+  await until("answered", () =>
+    exchange.log.some(({ event, fields }) => event === "fetch.answered" && fields.count === 0),
+  );
+  expect(atB("OTHERS")).toBe(false);
+});
