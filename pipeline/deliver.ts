@@ -31,8 +31,8 @@ import { chunks } from "./validate.ts";
 export function deliveriesFor(site: Site, channel: InboundChannel, received: Received): readonly Change[] {
   const { store, config } = site;
   const { record, facts } = received;
-  const order = orderOf(site, received);
-  return channel.deliver.flatMap(({ to }) => {
+  const { order, changes } = orderOf(site, received);
+  const deliveries = channel.deliver.flatMap(({ to }) => {
     const system = config.own.systems[to];
     const kind = system?.mllp?.connect ? "message" : "study";
     const isDue = kind === "message" ? facts.appends === null : facts.instances.length > 0;
@@ -40,6 +40,7 @@ export function deliveriesFor(site: Site, channel: InboundChannel, received: Rec
       ? [store.deliveries.add({ ...newDelivery(site, kind, channel.name, to), record: record.id, order })]
       : [];
   });
+  return [...changes, ...deliveries];
 }
 
 const maxAnswer = 64;

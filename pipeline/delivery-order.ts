@@ -1,34 +1,55 @@
 /** What keeps its order on its way to one system: everything of a patient, or (`delivery.order: none`) of one document and what corrects it. */
-import type { StoredRecord, Token } from "../store/store.ts";
+import type { Change, StoredRecord, Token } from "../store/store.ts";
 import type { Received, ReceivedFacts } from "./open.ts";
+import { sealedBy } from "./remembered.ts";
 import type { Site } from "./site.ts";
 
 /** Of one report: what it replaces or is added to, what that one does, and so on. */
 const maxVersions = 100;
+const maxDeliveries = 100;
+/** In the ledger: documents that are not here, with the record here that is in the end about them. No system has a name with a space. */
+const ledger = "comes ahead of";
 
-/** Deliveries of one system that have this in common follow one another: a correction what it is about, whichever number of the patient each names first. */
-export function orderOf(site: Site, { record, facts }: Received): Token {
-  const { first, held } = firstOf(site, record, facts);
-  const [patient] = site.config.delivery.order === "patient" ? [...held.patients, ...record.patients] : [];
-  return patient ?? first;
+type Order = {
+  readonly order: Token;
+  /** To be committed with what has this order. */
+  readonly changes: readonly Change[];
+};
+
+/** Deliveries of one system that have this in common follow one another: a correction what it is about, whichever number of the patient each names first and comes first. */
+export function orderOf(site: Site, { record, facts }: Received): Order {
+  const { store, config, now } = site;
+  const { keys, held } = versionsOf(site, record, facts);
+  const first = keys.at(-1) ?? record.key;
+  const nameOf = (key: Token): string => sealedBy(record.author, key);
+  const ahead = keys.flatMap((key) => store.messages.takenUnder(ledger, nameOf(key)));
+  const theirs = ahead.flatMap((id) => store.deliveries.list({ record: id, limit: maxDeliveries }));
+  const known = theirs.find((each) => each.order !== null)?.order;
+  const [patient] = config.delivery.order === "patient" ? [...held.patients, ...record.patients] : [];
+  const order = known ?? patient ?? first;
+  const isHere = first === held.key;
+  const noted = isHere ? [] : [store.messages.took(ledger, `${nameOf(first)} ${record.id}`, now().toISOString())];
+  return { order, changes: noted };
 }
 
-/** The document that a correction is in the end about, whether it is here or not, and the record of the first one that is. */
-function firstOf(
+/** A document, what it is about, and so on to the one that all are in the end about, whether it is here or not; and the record of the first one that is. */
+function versionsOf(
   { store }: Site,
   record: StoredRecord,
   { entry }: ReceivedFacts,
-): { first: Token; held: StoredRecord } {
-  let [first, held, related] = [record.key, record, entry.relatedDocuments];
+): { readonly keys: readonly Token[]; readonly held: StoredRecord } {
+  const keys = [record.key];
+  let [held, related] = [record, entry.relatedDocuments];
   for (let version = 0; version < maxVersions; version += 1) {
     const before = related.find(({ type }) => type !== "XFRM");
     if (!before) break;
-    first = store.tokens.of("document", "", before.uniqueId);
+    const key = store.tokens.of("document", "", before.uniqueId);
+    keys.push(key);
     const known = store.records
-      .byKey(first)
+      .byKey(key)
       .find(({ origin, author }) => origin === "received" && author === record.author);
     held = known ?? held;
     related = (known?.entry as ReceivedFacts | undefined)?.entry.relatedDocuments ?? [];
   }
-  return { first, held };
+  return { keys, held };
 }

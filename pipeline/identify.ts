@@ -30,10 +30,10 @@ export function begin(
 ): readonly Change[] {
   if (channel.deliver.every(({ identity }) => identity === "original")) return deliveriesFor(site, channel, received);
   const { record } = received;
-  const order = orderOf(site, received);
+  const { order, changes } = orderOf(site, received);
   const payload: IdentifyPayload = { admission };
   const delivery = newDelivery(site, "identify", channel.name, site.config.site);
-  return [site.store.deliveries.add({ ...delivery, record: record.id, order, payload })];
+  return [...changes, site.store.deliveries.add({ ...delivery, record: record.id, order, payload })];
 }
 
 /** Lets the deliveries of a record begin; PATIENT_UNKNOWN or PATIENT_MISMATCH until a person or an admission decides. */
