@@ -12,7 +12,7 @@ const ledger = "comes ahead of";
 
 type Order = {
   readonly order: Token;
-  /** To be committed with what has this order. */
+  /** To be committed with what has this order: STORE_CONFLICT where what has to have it, too, came in the same moment. */
   readonly changes: readonly Change[];
 };
 
@@ -22,14 +22,18 @@ export function orderOf(site: Site, { record, facts }: Received): Order {
   const { keys, held } = versionsOf(site, record, facts);
   const first = keys.at(-1) ?? record.key;
   const nameOf = (key: Token): string => sealedBy(record.author, key);
-  const ahead = keys.flatMap((key) => store.messages.takenUnder(ledger, nameOf(key)));
-  const theirs = ahead.flatMap((id) => store.deliveries.list({ record: id, limit: maxDeliveries }));
+  const ahead = keys.map((key) => [nameOf(key), store.messages.takenUnder(ledger, nameOf(key))] as const);
+  const ids = ahead.flatMap(([, those]) => those);
+  const theirs = ids.flatMap((id) => store.deliveries.list({ record: id, limit: maxDeliveries }));
   const known = theirs.find((each) => each.order !== null)?.order;
   const [patient] = config.delivery.order === "patient" ? [...held.patients, ...record.patients] : [];
   const order = known ?? patient ?? first;
-  const isHere = first === held.key;
-  const noted = isHere ? [] : [store.messages.took(ledger, `${nameOf(first)} ${record.id}`, now().toISOString())];
-  return { order, changes: noted };
+  const meanwhile = ahead.map(([name, those]) => store.messages.hasNoOtherUnder(ledger, name, those));
+  const isNoted = (ahead.at(-1)?.[1].length ?? 0) > 0;
+  if (first === held.key || isNoted) return { order, changes: meanwhile };
+  const others = store.records.byKey(first).map(({ id }) => id);
+  const noted = store.messages.took(ledger, `${nameOf(first)} ${record.id}`, now().toISOString());
+  return { order, changes: [...meanwhile, store.records.withNoOther(first, others), noted] };
 }
 
 /** A document, what it is about, and so on to the one that all are in the end about, whether it is here or not; and the record of the first one that is. */

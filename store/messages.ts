@@ -34,6 +34,8 @@ export type Messages = {
   takenUnder(destination: string, name: string): readonly string[];
   /** Fails with STORE_CONFLICT where it has. */
   hasNotTaken(destination: string, key: string): Change;
+  /** The same where it has taken anything under a name but these. */
+  hasNoOtherUnder(destination: string, name: string, those: readonly string[]): Change;
 };
 
 /** One statement, however many there are. */
@@ -45,6 +47,9 @@ export const takenUnderSql =
   "SELECT key FROM ledger WHERE destination = ? AND key > ? AND key < ? ORDER BY key LIMIT +?";
 const most = 8;
 
+const hasNoOtherUnderSql = failsWhere(
+  "EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key > ? AND key < ? AND key NOT IN (SELECT value FROM json_each(?)))",
+);
 const hasNotTakenSql = failsWhere("EXISTS (SELECT 1 FROM ledger WHERE destination = ? AND key = ?)");
 
 export const expireSql = `DELETE FROM replay WHERE (org, id) IN
@@ -82,5 +87,13 @@ export function openMessages(db: Database, keys: StorageKeys, patterns: Patterns
         .all(takenUnderSql, destination, `${name} `, `${name}!`, most)
         .map((row) => text(row, "key").slice(name.length + 1)),
     hasNotTaken: (destination, key) => change(hasNotTakenSql, destination, key),
+    hasNoOtherUnder: (destination, name, those) =>
+      change(
+        hasNoOtherUnderSql,
+        destination,
+        `${name} `,
+        `${name}!`,
+        JSON.stringify(those.map((each) => `${name} ${each}`)),
+      ),
   };
 }
