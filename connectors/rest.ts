@@ -55,6 +55,13 @@ const maxSockets = 16;
 const keepAliveMs = 4_000;
 /** A body of so many octets at most is sent at once. */
 const maxGatheredBytes = 64 * 1024;
+/**
+ * What Linux takes over of a larger one before it is sent, at most, on a line of 50 kbit/s: the partner has not heard of it yet. It has the
+ * time that it takes at the least that a partner takes (`exchange/pace.ts`: 64 KiB in half a minute).
+ */
+const maxUnsentBytes = 256 * 1024;
+const unsentMs = (bytes: number): number =>
+  (Math.min(Math.max(0, bytes - maxGatheredBytes), maxUnsentBytes) * 30_000) / 65_536;
 
 /** A client of one partner. CONFIG_INVALID for an URL that is not https. */
 export function openRest({
@@ -92,6 +99,7 @@ export function openRest({
     headers: Headers,
     send: (outgoing: ClientRequest) => Promise<void>,
     signal: AbortSignal,
+    bytes = 0,
   ): Promise<RestResponse> => {
     const outgoing = request(new URL(path, base), {
       method,
@@ -102,12 +110,17 @@ export function openRest({
       headers: Object.fromEntries(headers),
     });
     let sent = false;
+    const silenceMs = Math.round(timeoutMs + unsentMs(bytes));
+    const shaken = (): void => {
+      sent = true;
+      outgoing.setTimeout(silenceMs);
+    };
     outgoing.once("socket", (socket) => {
       // A connection that is used again has shaken hands before: what is written to it is sent.
-      if (outgoing.reusedSocket) sent = true;
-      else socket.once("secureConnect", () => (sent = true));
+      if (outgoing.reusedSocket) shaken();
+      else socket.once("secureConnect", shaken);
     });
-    outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${timeoutMs} ms`)));
+    outgoing.once("timeout", () => outgoing.destroy(new Error(`silent for ${sent ? silenceMs : timeoutMs} ms`)));
     const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
     const failure = Promise.withResolvers<never>();
     const sending = send(outgoing).catch((cause: unknown) => {
@@ -140,6 +153,7 @@ export function openRest({
         [...headers, ["Content-Length", String(contentLength)]],
         (outgoing) => (contentLength <= maxGatheredBytes ? sendWhole(body, outgoing) : sendStream(body, outgoing)),
         signal,
+        contentLength,
       ),
     get: (path, headers, signal) => exchange("GET", path, headers, (outgoing) => sendWhole([], outgoing), signal),
     close: () => agent.destroy(),

@@ -12,7 +12,7 @@ export const partner = z.strictObject({
   certificates: z.string().min(1).describe("Folder with its sign.crt, decrypt.crt and tls.crt."),
   silence: lasting(
     "60s",
-    "A connection to it that is silent for so long is given up; what was sent is asked for again.",
+    "A connection to it that is silent for so long is given up, after a large request up to two minutes later; what was sent is asked for again.",
   ),
   profiles: z
     .array(z.enum(["semrs-2", "smime-4", "semrs-2017"]))

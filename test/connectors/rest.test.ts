@@ -15,8 +15,11 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** A partner that answers the first requests, then reads and closes without a word; of some answers there is nothing to read. */
-async function partner(answers: number, status = 200) {
+/**
+ * A partner that answers the first requests, after `lateMs`, then reads and closes without a word; of some answers there is nothing to
+ * read. `post` gives up after `timeoutMs` of silence.
+ */
+async function partner(answers: number, status = 200, { lateMs = 0, timeoutMs = 60_000 } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "semrs-rest-"));
   await initPki(folder, ["a", "b"], { now: new Date() });
   const text = (name: string) => readFileSync(join(folder, name), "utf8");
@@ -28,7 +31,8 @@ async function partner(answers: number, status = 200) {
       connections.add(request.socket);
       request.resume().once("end", () => {
         count += 1;
-        if (count <= answers) response.writeHead(status).end(status === 204 ? undefined : "answer");
+        const answer = () => response.writeHead(status).end(status === 204 ? undefined : "answer");
+        if (count <= answers) setTimeout(answer, lateMs);
         else request.socket.destroy();
       });
     },
@@ -36,14 +40,15 @@ async function partner(answers: number, status = 200) {
   await once(server, "listening");
   stops.push(() => server.close());
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const rest = openRest({ url, key: text("a/tls.key"), certificate: text("a/tls.crt"), ca: text("ca.crt") });
+  const keys = { key: text("a/tls.key"), certificate: text("a/tls.crt"), ca: text("ca.crt") };
+  const rest = openRest({ url, ...keys, timeoutMs });
   stops.push(() => rest.close());
-  const post = async () => {
+  const post = async (body: Uint8Array = Buffer.from("hello")) => {
     const response = await rest.post(
       "/",
       [["Content-Type", "text/plain"]],
-      one(Buffer.from("hello")),
-      5,
+      one(body),
+      body.length,
       new AbortController().signal,
     );
     if (status !== 204) for await (const _ of response.body);
@@ -97,4 +102,10 @@ test("a break after sending on a fresh connection is ambiguous, no connection at
   await expect(nobody.post("/", [], one(Buffer.alloc(1)), 1, new AbortController().signal)).rejects.toMatchObject({
     code: "PEER_UNREACHABLE",
   });
+});
+
+test("silence counts beside the time that what was sent takes on a slow line: the system holds it until then", async () => {
+  const { post } = await partner(2, 200, { lateMs: 1_500, timeoutMs: 500 });
+  expect(await post(Buffer.alloc(128 * 1024))).toBe(200);
+  await expect(post()).rejects.toMatchObject({ code: "PEER_AMBIGUOUS", message: expect.stringMatching(/silent/) });
 });
