@@ -49,6 +49,8 @@ export type Backup = {
 
 const files = { index: "semrs.db", journal: "accept.journal", told: "backup.json" } as const;
 const chunkBytes = 1024 * 1024;
+/** As in a data folder, whatever the umask: a copy of it may lie in an open folder. */
+const ownerOnly = 0o600;
 
 /** Writes a backup into a folder that is not there yet. CONFIG_INVALID when it is, STORE_DAMAGED or STORE_FULL on the way. */
 export function backUp(data: string, target: string, site: string, at: Date): Backup {
@@ -60,6 +62,7 @@ export function backUp(data: string, target: string, site: string, at: Date): Ba
     try {
       source.exec("PRAGMA busy_timeout = 5000");
       source.prepare("VACUUM INTO ?").run(index);
+      chmodSync(index, ownerOnly);
     } finally {
       source.close();
     }
@@ -80,7 +83,7 @@ export function backUp(data: string, target: string, site: string, at: Date): Ba
       const sha256 = { index: digestOf(index), journal: digestOf(journal) };
       const total = bytes + statSync(index).size + (existsSync(journal) ? statSync(journal).size : 0);
       const backup: Backup = { format: 1, site, at: at.toISOString(), acceptances, blobs, bytes: total, sha256 };
-      writeDurably(join(partial, files.told), `${JSON.stringify(backup, null, 2)}\n`, 0o600);
+      writeDurably(join(partial, files.told), `${JSON.stringify(backup, null, 2)}\n`, ownerOnly);
       return backup;
     } finally {
       if (snapshot.isOpen) snapshot.close();
@@ -226,7 +229,7 @@ const foldersOf = (root: string): readonly string[] => [
   root,
 ];
 
-/** One file, synced; shared with the original where the file system can. */
+/** One file for its owner alone, synced; shared with the original where the file system can. */
 function copy(from: string, to: string): number {
   mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
   try {
@@ -235,6 +238,7 @@ function copy(from: string, to: string): number {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
     throw new Fault("STORE_DAMAGED", `${from} is missing; semrs verify`, { cause });
   }
+  chmodSync(to, ownerOnly);
   sync(to);
   return statSync(to).size;
 }

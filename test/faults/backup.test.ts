@@ -66,6 +66,9 @@ test("a backup under load, restored elsewhere, verifies, starts ready, and has a
   const other = elsewhere(home);
   const restored = await run(other, "restore", target);
   expect(restored).toMatchObject({ exit: 0, err: "" });
+  for (const folder of [target, other.data])
+    for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" }))
+      expect(statSync(join(folder, name)).mode & 0o077, name).toBe(0);
   expect(restored.out).toMatch(
     new RegExp(`^${backup.acceptances} acknowledged, \\d+ blobs, \\d+ octets: 0 damaged$`, "m"),
   );
