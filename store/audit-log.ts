@@ -39,7 +39,7 @@ export type AuditEntry = {
 };
 export type AuditedPatient = { readonly patient: Token; readonly ids: readonly string[] };
 
-/** An entry as it is read: `ids` is null where the patient's key was erased. */
+/** An entry as it is read: `ids` is null where the patient's key was erased, or where it or the ids were damaged. */
 export type Audited = Omit<AuditEntry, "patients" | "outcome"> & {
   readonly seq: number;
   /** Hex. */
@@ -47,7 +47,11 @@ export type Audited = Omit<AuditEntry, "patients" | "outcome"> & {
   /** ISO 8601 with milliseconds. */
   readonly at: string;
   readonly outcome: AuditOutcome;
-  readonly patients: readonly { readonly key: string; readonly ids: readonly string[] | null }[];
+  readonly patients: readonly {
+    readonly key: string;
+    readonly ids: readonly string[] | null;
+    readonly isDamaged?: true;
+  }[];
 };
 
 export type AuditLog = {
@@ -103,7 +107,8 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
       ...kept,
       patients: patients.map(({ key, sealed }) => {
         const clear = patientKeys.open(key, sealedAs, Buffer.from(sealed, "base64"));
-        return { key, ids: clear ? (JSON.parse(Buffer.from(clear).toString("utf8")) as string[]) : null };
+        if (clear) return { key, ids: JSON.parse(Buffer.from(clear).toString("utf8")) as string[] };
+        return { key, ids: null, ...(patientKeys.isErased(key) ? {} : { isDamaged: true }) };
       }),
     };
   };

@@ -67,6 +67,29 @@ const page = 500;
 export function* openSealed(
   db: Database,
   keys: StorageKeys,
+  patterns: Patterns,
+  patientKeys: PatientKeys,
+): Generator<readonly Unopened[]> {
+  yield* openPatientKeys(db, keys);
+  yield* openValues(db, keys, patterns, patientKeys);
+}
+
+/** Of patients whom an entry of the audit log alone may name. */
+function* openPatientKeys(db: Database, keys: StorageKeys): Generator<readonly Unopened[]> {
+  for (let after = ""; ; ) {
+    const rows = db.all("SELECT id, patient, key FROM patient_key WHERE id > ? ORDER BY id LIMIT ?", after, page);
+    yield rows
+      .filter(({ id, patient, key }) => id !== patient && !opens(() => keys.unwrap(key as Uint8Array), key))
+      .map((row) => ({ table: "patient_key", column: "key", id: text(row, "id") }));
+    const last = rows.at(-1);
+    if (rows.length < page || !last) return;
+    after = text(last, "id");
+  }
+}
+
+function* openValues(
+  db: Database,
+  keys: StorageKeys,
   { unpack }: Patterns,
   patientKeys: PatientKeys,
 ): Generator<readonly Unopened[]> {

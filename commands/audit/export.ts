@@ -45,7 +45,7 @@ const cells = ({ seq, at, event, outcome, peer, subject, patients, code, reason 
   outcome,
   peer ?? "-",
   subject?.slice(-8) ?? "-",
-  patients.map(({ ids }) => ids?.join("~") ?? "erased").join(",") || "-",
+  patients.map(({ ids, isDamaged }) => ids?.join("~") ?? (isDamaged ? "damaged" : "erased")).join(",") || "-",
   [code, reason].filter((each) => each).join(" "),
 ];
 

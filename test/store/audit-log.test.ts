@@ -77,6 +77,20 @@ test("a commit that conflicts leaves no entry and no gap", async () => {
   expect(store.audit.check().broken).toBeNull();
 });
 
+test("a patient whose key was damaged is told as that, and not as one who was erased; a check of the index finds the key", async () => {
+  await store.commit([
+    ...entry("hers"),
+    ...store.audit.add({ event: "message", patients: [{ patient: "2", ids: ["9"] }] }),
+  ]);
+  await store.patientKeys.erase(["2"]);
+  const id = store.patientKeys.of(chen.patient) ?? "";
+  await tamper((db) => db.exec("UPDATE patient_key SET key = randomblob(40) WHERE patient <> id"));
+  const [hers, erased] = store.audit.after(0, 2);
+  expect(hers?.patients).toEqual([{ key: id, ids: null, isDamaged: true }]);
+  expect(erased?.patients).toEqual([{ key: expect.any(String), ids: null }]);
+  expect([...store.checks.unopened()].flat()).toEqual([{ table: "patient_key", column: "key", id }]);
+});
+
 test("the log goes on where it stood after a restart", async () => {
   await store.commit([...entry("before")]);
   const { head } = store.audit.head();
