@@ -5,14 +5,7 @@
  */
 import { Fault } from "../errors.ts";
 import { anchorOf } from "./audit-anchor.ts";
-import {
-  type AuditCheck,
-  type AuditHead,
-  type AuditRow,
-  checkChain,
-  followChain,
-  type WitnessedHead,
-} from "./audit-chain.ts";
+import { type AuditCheck, type AuditHead, type AuditRow, followChain, type WitnessedHead } from "./audit-chain.ts";
 import type { AuditEvent, AuditOutcome } from "./audit-events.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import { text } from "./rows.ts";
@@ -63,13 +56,9 @@ export type AuditLog = {
   after(seq: number, limit: number): readonly Audited[];
   /** How many entries name a patient under one of these keys, in pieces between which others may work. */
   sealedUnder(keys: readonly string[]): Generator<void, number>;
-  /** The chain at an entry, hex; undefined where there is no such entry. */
-  chainAt(seq: number): string | undefined;
   /** Whether the log stood there: of what was pruned nobody can tell, and it counts. */
   stoodAt(head: AuditHead): boolean;
-  /** The whole chain, and the heads that others hold of it. */
-  check(witnesses?: readonly WitnessedHead[]): AuditCheck;
-  /** The same without witnesses, in pieces between which others may work. */
+  /** The whole chain, in pieces between which others may work. */
   follow(): Generator<void, AuditCheck>;
   /** The same up to an entry of which somebody holds the head. */
   followTo(witness: WitnessedHead): Generator<void, AuditCheck>;
@@ -157,9 +146,7 @@ export function openAuditLog(db: Database, patientKeys: PatientKeys, now: () => 
       }
       return count;
     },
-    chainAt,
     stoodAt: ({ seq, head }) => seq <= (anchorOf(db)?.seq ?? -1) || chainAt(seq) === head,
-    check: (witnesses) => checkChain(auditRows(db), witnesses, anchorOf(db)),
     follow: () => followChain(auditRows(db), [], anchorOf(db)),
     followTo: (witness) => {
       const before = anchorOf(db);

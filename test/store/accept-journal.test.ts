@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, test } from "vitest";
 import type { ArrivalRow } from "../../store/store.ts";
-import { arrival, folder, freshStore, key, open, store } from "./fresh.ts";
+import { arrival, checked, folder, freshStore, key, open, store } from "./fresh.ts";
 
 freshStore();
 
@@ -63,7 +63,7 @@ describe("the accept journal", () => {
     expect(store.missing).toEqual([]);
     expect([...acknowledged].filter((id) => store.arrivals.find(id) === undefined)).toEqual([]);
     expect(acknowledged.size).toBeGreaterThanOrEqual(900);
-    const { entries, broken } = store.audit.check();
+    const { entries, broken } = checked();
     expect(broken).toBeNull();
     const audited = new Set(store.audit.after(0, entries).map(({ patients }) => patients[0]?.ids?.[0]));
     expect([...acknowledged].filter((id) => !audited.has(id))).toEqual([]);

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { openCipher, sealPart } from "../../envelope/index.ts";
+import { checkAudit } from "../../store/audit-check.ts";
 import { openStore, type StoreOptions } from "../../store/index.ts";
-import type { ArrivalRow, Delivery, Store } from "../../store/store.ts";
+import type { ArrivalRow, Delivery, Store, WitnessedHead } from "../../store/store.ts";
 import { wire } from "../envelope/people.ts";
 import { arrivalRow, deliveryRow } from "./rows.ts";
 
@@ -41,3 +42,6 @@ export async function clear(name: string): Promise<Buffer> {
   for await (const piece of openCipher(store.blobs.read(name), store.blobs.facts(name))) pieces.push(piece);
   return Buffer.concat(pieces);
 }
+
+/** The chain of the audit log, beside the heads that others hold of it. */
+export const checked = (witnesses: readonly WitnessedHead[] = []) => checkAudit(folder, witnesses);
