@@ -77,7 +77,7 @@ export function* openSealed(
 /** Of patients whom an entry of the audit log alone may name. */
 function* openPatientKeys(db: Database, keys: StorageKeys): Generator<readonly Unopened[]> {
   for (let after = ""; ; ) {
-    const rows = db.all("SELECT id, patient, key FROM patient_key WHERE id > ? ORDER BY id LIMIT ?", after, page);
+    const rows = db.all("SELECT id, patient, key FROM patient_key WHERE id > ? ORDER BY id LIMIT +?", after, page);
     yield rows
       .filter(({ id, patient, key }) => id !== patient && !opens(() => keys.unwrap(key as Uint8Array), key))
       .map((row) => ({ table: "patient_key", column: "key", id: text(row, "id") }));
