@@ -89,5 +89,6 @@ export type Entries = {
    * `least` and no sweep of it is under way. Call it again when it is committed.
    */
   settle(step: { readonly rows: number; readonly least: number }): readonly Change[];
+  /** How many there are: a measurement compares it with what it has registered. */
   count(): number;
 };

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ports } from "../commands/demo/ports.ts";
-import { type Started, startSite } from "../commands/run.ts";
+import { type Started, startSite } from "../commands/start-site.ts";
 import { frameOf } from "../connectors/mllp/framer.ts";
 import type { Level } from "../log.ts";
 import { loadConfig } from "../pipeline/config.ts";

@@ -9,7 +9,7 @@ import { type Receivers, startReceivers } from "../commands/demo/receivers.ts";
 import { portNames } from "../commands/demo/sites.ts";
 import { initAuthority } from "../commands/pki/authority.ts";
 import { initPki } from "../commands/pki/index.ts";
-import { type Started, startSite } from "../commands/run.ts";
+import { type Started, startSite } from "../commands/start-site.ts";
 import type { Item, Outcome } from "../connectors/connector.ts";
 import { dicomDestination } from "../connectors/dicom/scu.ts";
 import { mllpDestination } from "../connectors/mllp/index.ts";

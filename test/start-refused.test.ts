@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ports } from "../commands/demo/ports.ts";
-import { startSite } from "../commands/run.ts";
+import { startSite } from "../commands/start-site.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openStore } from "../store/index.ts";

@@ -6,7 +6,7 @@ import type { LogFields } from "../../log.ts";
 import { type Channel, type Config, loadConfig, readConfig, type System } from "../../pipeline/config.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { ports } from "../demo/ports.ts";
-import { type Started, startSite } from "../run.ts";
+import { type Started, startSite } from "../start-site.ts";
 import { type Receiver, startReceivers } from "./receivers.ts";
 import type { TestFile } from "./schema.ts";
 
