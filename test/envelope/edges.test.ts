@@ -13,7 +13,7 @@ import { entriesOf, maxParts, partNumber, readManifest, writeManifest } from "..
 import { rootOf } from "../../envelope/part.ts";
 import { validatePath } from "../../envelope/path.ts";
 import { isSignedBy } from "../../envelope/primitives.ts";
-import { unwrapWith, wrapFor } from "../../envelope/recipient.ts";
+import { recipientSki, unwrapWith, wrapFor } from "../../envelope/recipient.ts";
 import { authorityExtras, certify, type Extra, type Holder, holder, list, signerExtras } from "./certificates.ts";
 import { forge } from "./forge.ts";
 import { b, now, ownerAmong, parties, trust } from "./parties.ts";
@@ -245,6 +245,15 @@ describe("manifests, receipts and keys", () => {
     await expect(b.unwrapper.unwrap(info)).rejects.toEqual(malformed(/aes256-wrap expected/));
   });
 
+  test.each(["EC", "RSA"])("40 whatever follows within any part of a RecipientInfo for an %s key", async (kind) => {
+    const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const rsa = certify({ name: "r", key: privateKey, publicKey }, root, signerExtras);
+    const info = await wrapFor(kind === "RSA" ? rsa : b.unwrapper.certificate, Buffer.alloc(32));
+    const longer = withMore(info);
+    expect(longer.length).toBeGreaterThan(2);
+    for (const each of longer) expect(() => recipientSki(each)).toThrow(malformed(/./));
+  });
+
   test("49 41 a key of 31 octets under OAEP, a KeyTransRecipientInfo of version 0", async () => {
     const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
     const certificate = certify({ name: "r", key: privateKey, publicKey }, root, signerExtras);
@@ -256,3 +265,15 @@ describe("manifests, receipts and keys", () => {
     expect(() => unwrapWith(privateKey, ski, info)).toThrow(refused(/31 octets instead of 32/));
   });
 });
+
+/** The same with a NULL at the end of one constructed value, each of them in turn. */
+function withMore(der: Uint8Array): readonly Uint8Array[] {
+  const element = read(der);
+  // Bit 6 of the tag: constructed (X.690 8.1.2.5).
+  if ((element.tag & 0x20) === 0) return [];
+  const parts = children(element).map(({ raw }) => raw);
+  const inner = parts.flatMap((part, n) =>
+    withMore(part).map((longer) => tlv(element.tag, Buffer.concat(parts.with(n, longer)))),
+  );
+  return [...inner, tlv(element.tag, Buffer.concat([...parts, tlv(tag.null)]))];
+}
