@@ -1,7 +1,7 @@
 /** What the author of a record that this house has says of it later (decision 8): HIS B gets its cancellation, or the record that replaces it. */
 import { codeOf, Fault } from "../errors.ts";
 import type { Command } from "../formats/command.ts";
-import type { Change, Delivery, StoredRecord, Token } from "../store/store.ts";
+import type { Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
 import { cancelled } from "./correction.ts";
 import { wasUnanswered } from "./delivery-decisions.ts";
 import type { RetrievePayload } from "./fetch.ts";
@@ -97,14 +97,7 @@ function cancel(site: Site, record: StoredRecord): readonly Change[] {
         .map((delivery) => [delivery.destination, delivery]),
     )
       .values()
-      .map(({ channel, destination, order }) =>
-        store.deliveries.add({
-          ...newDelivery(site, "message", channel, destination),
-          record: record.id,
-          order,
-          payload: { isCancellation: true },
-        }),
-      ),
+      .map((delivery) => cancellationOf(site, record.id, delivery)),
   ];
 }
 
@@ -172,10 +165,15 @@ const isGivenUp = (site: Site, record: StoredRecord, delivery: Delivery): boolea
 const replacedAt = ({ destination }: Delivery): string => `replaced ${destination}`;
 
 /** A system has got a report: what that replaces, and what that one replaced, does not go there after it. */
-export function replacedWith(site: Site, record: StoredRecord, delivery: Delivery): readonly Change[] {
-  const { store, now } = site;
-  const { entry: own } = record.entry as ReceivedFacts;
-  if (isCancellation(delivery.payload) || own.relatedDocuments.every(({ type }) => type !== "RPLC")) return [];
+export const replacedWith = (site: Site, record: StoredRecord, delivery: Delivery): readonly Change[] =>
+  isCancellation(delivery.payload)
+    ? []
+    : versionsBefore(site, record).map((key) =>
+        site.store.messages.took(replacedAt(delivery), sealedBy(record.author, key), site.now().toISOString()),
+      );
+
+/** What a report replaces, what that one replaced, and so on. */
+function versionsBefore({ store }: Site, record: StoredRecord): readonly Token[] {
   const keys = new Set([record.key]);
   // A set that grows while it is gone through: each is looked at once.
   for (const key of keys)
@@ -186,9 +184,65 @@ export function replacedWith(site: Site, record: StoredRecord, delivery: Deliver
         if (type === "RPLC") keys.add(store.tokens.of("document", "", uniqueId));
     }
   keys.delete(record.key);
-  return [...keys].map((key) =>
-    store.messages.took(replacedAt(delivery), sealedBy(record.author, key), now().toISOString()),
-  );
+  return [...keys];
+}
+
+/**
+ * A report ends since a system has what replaces it, which came first and could not say what this one replaces: that does not go there any more
+ * either, and a system that may have it is told that it is over.
+ */
+export function passedOver(site: Site, record: StoredRecord, delivery: Delivery, code: string): readonly Change[] {
+  const { store } = site;
+  if (code !== replaced) return [];
+  const isTold = (key: Token): boolean => store.messages.hasTaken(replacedAt(delivery), sealedBy(record.author, key));
+  const standing = versionsBefore(site, record)
+    .filter((key) => !isTold(key))
+    .flatMap((key) => store.records.byKey(key))
+    .filter((held) => held.author === record.author && held.code !== cancelled)
+    .filter(({ id }) =>
+      store.deliveries
+        .list({ record: id, limit: maxDeliveries })
+        .some(
+          (each) =>
+            each.destination === delivery.destination &&
+            each.kind === "message" &&
+            store.deliveries.hasReached(each.id),
+        ),
+    );
+  return [
+    ...replacedWith(site, record, delivery),
+    ...standing.map(({ id, channel }) => cancellationOf(site, id, { ...delivery, channel })),
+  ];
+}
+
+/** What tells a system of a cancellation. */
+const cancellationOf = (
+  site: Site,
+  record: Id,
+  { channel, destination, order }: Pick<Delivery, "channel" | "destination" | "order">,
+): Change =>
+  site.store.deliveries.add({
+    ...newDelivery(site, "message", channel, destination),
+    record,
+    order,
+    payload: { isCancellation: true },
+  });
+
+/** What a report replaces at a system: of what it says, and of what that replaced, the first that the system may have; what it says where that is none. */
+export function replacedThere({ store }: Site, { author }: StoredRecord, { destination }: Delivery, says: string) {
+  let uniqueId = says;
+  for (let version = 0; version < maxVersions; version += 1) {
+    const key = store.tokens.of("document", "", uniqueId);
+    const held = store.records.byKey(key).find((each) => each.origin === "received" && each.author === author);
+    if (!held) break;
+    const sent = { id: held.id, record: held.id, kind: "message", destination } as const;
+    if (store.messages.hasTaken(destination, key) || wasUnanswered(store, sent)) return uniqueId;
+    const before = ((held.entry ?? {}) as Partial<ReceivedFacts>).entry?.relatedDocuments;
+    const replaces = before?.find(({ type }) => type === "RPLC");
+    if (!replaces) break;
+    uniqueId = replaces.uniqueId;
+  }
+  return says;
 }
 
 /** Whether a message delivery tells of a cancellation. */

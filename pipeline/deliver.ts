@@ -14,7 +14,7 @@ import { recordPatient } from "./audited.ts";
 import { inboundChannels } from "./channels.ts";
 import { clear } from "./clear.ts";
 import type { InboundChannel } from "./config.ts";
-import { isCancellation, overtakenAt, replacedWith } from "./corrected.ts";
+import { isCancellation, overtakenAt, passedOver, replacedThere, replacedWith } from "./corrected.ts";
 import type { Sent } from "./delivery.ts";
 import { orderOf } from "./delivery-order.ts";
 import { tlsOf } from "./identity.ts";
@@ -65,7 +65,13 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const received = receivedOf(site, delivery);
   const { record, facts } = received;
   const over = overtakenAt(site, record, delivery);
-  if (over) return { changes: [], event: "dropped", answer: over.reason, ended: { state: "discarded", ...over } };
+  if (over)
+    return {
+      changes: passedOver(site, record, delivery, over.code),
+      event: "dropped",
+      answer: over.reason,
+      ended: { state: "discarded", ...over },
+    };
   // What waits keeps its record whole: only a cancellation comes later.
   if (record.parts.length === 0)
     throw new Fault(
@@ -102,7 +108,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
       typeCode: cda.code.code ?? "",
       typeName: cda.code.displayName ?? "",
       creationTime: cda.effectiveTime,
-      ...(related ? { parentId: related.uniqueId } : {}),
+      ...(related ? { parentId: parentOf(site, received, delivery, related) } : {}),
     },
   });
   const message = await deliveredMessage(site, delivery.channel, built, bytes);
@@ -126,6 +132,11 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const changes = [took, ...replacedWith(site, record, delivery), ...settled(site, received, delivery)];
   return { changes, event: "delivered", answer, audit: { patients: recordPatient(site, record) } };
 }
+
+/** What a correction is about, as far as this HIS has it. */
+const parentOf = (site: Site, { record }: Received, delivery: Delivery, { type, uniqueId }: Related): string =>
+  type === "RPLC" ? replacedThere(site, record, delivery, uniqueId) : uniqueId;
+type Related = NonNullable<ReturnType<typeof correctedBy>>;
 
 type Mllp = NonNullable<Site["config"]["own"]["systems"][string]["mllp"]>;
 type Settings = ReturnType<typeof mllpDestination.options.parse>;
