@@ -5,7 +5,7 @@ import type { Exchange, Resource } from "./server.ts";
 
 /** Refusals that anybody can have as often as they like: lines of the log, and no entries of what is kept for good. */
 const isPassing = (code: ErrorCode, sender: VerifiedSender | undefined): boolean =>
-  code === "STORE_FULL" || (code === "PEER_BUSY" && !sender);
+  code === "STORE_FULL" || ((code === "PEER_BUSY" || code === "PEER_UNREACHABLE") && !sender);
 
 /** A refusal of a partner; it is told even where it cannot be written down. */
 export async function auditRefusal(

@@ -1,12 +1,19 @@
 /** What is left of a body when the answer is known: a peer reads none before it has sent its request, and none keeps a connection by sending on. */
 import type { Request, Response } from "express";
+import { Fault } from "../errors.ts";
 import { type Pace, paced, slowest } from "./pace.ts";
 
 const maxDrainedBytes = 64 * 1024 * 1024;
 
-/** The body, left open when it is not read to its end: the answer still has to go out on its connection. */
+/** The body, left open when it is not read to its end: the answer still has to go out on its connection. PEER_UNREACHABLE where it breaks off. */
 export const unread = (request: Request): AsyncIterable<Uint8Array> => ({
-  [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>,
+  [Symbol.asyncIterator]: async function* () {
+    try {
+      yield* request.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
+    } catch (cause) {
+      throw new Fault("PEER_UNREACHABLE", "the connection broke off within the request; it comes again", { cause });
+    }
+  },
 });
 
 /** A little more of the body is taken; behind a flood, or a drip, the connection ends with the answer. */

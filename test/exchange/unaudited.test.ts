@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { initPki } from "../../commands/pki/index.ts";
 import { bytesOf } from "../envelope/people.ts";
-import { openExchange, type TestExchange, testPki } from "../sites.ts";
+import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
 import { type Peer, peerOf } from "./peer.ts";
 
 let pki: string;
@@ -40,8 +40,14 @@ test("whoever has a certificate of the authority and is no partner is refused as
   expect(await entries()).toBe(0);
 });
 
-test("a partner whose envelopes do not open is an entry for each, until it is told to come back", async () => {
+test("a partner whose envelopes do not open is an entry for each, until it is told to come back; those that break off are none", async () => {
   const sealed = await peer.push();
+  for (let n = 1; n <= 3; n += 1) {
+    const { outgoing, answered } = peer.begin(sealed.headers, 1_000);
+    answered.catch(() => undefined);
+    outgoing.write(Buffer.alloc(10), () => outgoing.destroy());
+    await until("it has broken off", () => refusals({ peer: "hospital-a" }) === n);
+  }
   const garbled = Buffer.from(await bytesOf(sealed.body())).fill(0x41, 400, 900);
   for (let n = 0; n < 25; n += 1) await peer.post(sealed.headers, garbled);
   const told = refusals({ peer: "hospital-a", code: "PEER_BUSY" });

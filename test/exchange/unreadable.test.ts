@@ -3,8 +3,9 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { bytesOf } from "../envelope/people.ts";
 import { openExchange, type TestExchange, testPki, until } from "../sites.ts";
-import { read } from "./peer.ts";
+import { peerOf, read } from "./peer.ts";
 
 let pki: string;
 let exchange: TestExchange;
@@ -84,4 +85,20 @@ test("a caller whose certificate is of another authority is told, with its addre
     reason: expect.stringMatching(/UNABLE_TO_VERIFY|SELF_SIGNED/),
   });
   socket.destroy();
+});
+
+test.each([
+  ["before its signature", 500],
+  ["in mid-part", 900_000],
+])("a request that breaks off %s is told as that", async (_where, sent) => {
+  const before = exchange.log.length;
+  const peer = peerOf(pki, exchange.env.B_PORT);
+  const sealed = await peer.push();
+  const body = await bytesOf(sealed.body());
+  const { outgoing, answered } = peer.begin(sealed.headers, body.length);
+  answered.catch(() => undefined);
+  outgoing.write(body.subarray(0, sent), () => outgoing.destroy());
+  const refused = () => exchange.log.slice(before).filter(({ event }) => event === "repository.refused");
+  await until("it is told", () => refused().length > 0);
+  expect(refused()).toMatchObject([{ fields: { peer: "hospital-a", code: "PEER_UNREACHABLE" } }]);
 });
