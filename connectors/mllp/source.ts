@@ -61,10 +61,11 @@ export const mllpSource: Source<typeof options> = {
       return connections;
     };
     /** The oldest goes that may be anybody's: on a clear port strangers would keep out who has something to send. */
-    const makeRoom = (full: string): boolean => {
-      const [socket] = open.entries().find(([, connection]) => connection.isStranger()) ?? [];
+    const makeRoom = (short: string, address?: string): boolean => {
+      const isOfIt = ({ remoteAddress }: Socket): boolean => address === undefined || remoteAddress === address;
+      const [socket] = open.entries().find(([each, connection]) => connection.isStranger() && isOfIt(each)) ?? [];
       if (!socket) return false;
-      const reason = `${full}; nothing that came on this one was ever accepted`;
+      const reason = `${short}; nothing that came on this one was ever accepted`;
       context.log("mllp.crowded", { peer: peerOf(socket), code: "PEER_BUSY", reason }, "warn");
       open.delete(socket);
       turnAway(socket);
@@ -85,13 +86,14 @@ export const mllpSource: Source<typeof options> = {
       });
       const crowd =
         ofAddress > settings.maxPerAddress ? "as many connections of one address are open as maxPerAddress allows" : "";
-      const full = [
+      const short = [
+        crowd,
         connections > settings.maxConnections
           ? "as many connections are open as maxConnections, or limits.connections, allow"
           : "",
         budget.hasRoom() ? "" : "as many octets in flight as maxHeldBytes, or limits.held, allow",
       ].find((each) => each !== "");
-      const reason = crowd || (full && !makeRoom(full) ? full : "");
+      const reason = short && !makeRoom(short, short === crowd ? address : undefined) ? short : "";
       if (reason) {
         context.log("mllp.refused", { peer, code: "PEER_BUSY", reason }, "warn");
         socket.on("error", () => undefined);

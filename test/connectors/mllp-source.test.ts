@@ -179,6 +179,8 @@ describe("limits", () => {
   test("an address over its connections is told AR and closed; another time is as good", async () => {
     const { port, log } = await listening(accepting, { maxPerAddress: 1 });
     const first = await talk(port);
+    first.socket.write(framed(message("0")));
+    await until("an answer", () => codes(first.back()).length === 1);
     const second = await talk(port);
     await once(second.socket, "close");
     expect(codes(second.back())).toEqual(["AR "]);

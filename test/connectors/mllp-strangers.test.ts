@@ -57,6 +57,15 @@ test("who has sent what was accepted stays; so does who is in the midst of a mes
   expect([codes(late.back()), his.socket.closed, begun.closed, log]).toEqual([["AR "], false, false, ["mllp.refused"]]);
 });
 
+test("behind a proxy or a NAT all come from one address: there the oldest stranger goes, too, and none of another address", async () => {
+  const { port, log } = await listening(accepting, { maxPerAddress: 2 });
+  const other = await stranger(port, "127.0.0.2");
+  const [first, second] = [await stranger(port, "127.0.0.1"), await stranger(port, "127.0.0.1")];
+  await known(port, "M1");
+  await until("the oldest is gone", () => first.closed);
+  expect([other.closed, second.closed, log]).toEqual([false, false, ["mllp.crowded"]]);
+});
+
 test("who was only ever refused is a stranger still", async () => {
   const { port } = await listening(
     async (arrival) => await (arrival.controlId === "BAD" ? refusing : accepting)(arrival),
