@@ -12,7 +12,7 @@ export function clockCommand(): Command {
   clock
     .command("confirm")
     .summary("it is right now: what was written by one that was ahead stops nothing, and what is too old is removed")
-    .requiredOption("--reason <text>", "why; it is kept in the journal")
+    .requiredOption("--reason <text>", "why; it is kept in the audit log")
     .option("-c, --config <file>", "configuration of the site (SITE says which)", "channels.yaml")
     .option("--admin <url>", "its admin port instead, http://127.0.0.1:PORT")
     .option("--data <folder>", "its data folder instead (admin.token is read)")

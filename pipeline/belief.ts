@@ -54,6 +54,7 @@ export async function confirmClock(site: Site, reason: string): Promise<{ readon
     store.believed.put(at.getTime()),
     // The journal's last entry is of now, too: what was written while it was ahead stops nothing any more (`checkClock`).
     step(site, store.newId(), "admin", "confirmed", { detail: reason }),
+    ...store.audit.add({ event: "clock", reason }),
   ]);
   log("admin.clock", { reason: `the clock is right: ${reason}` }, "warn");
   return { at: at.toISOString() };

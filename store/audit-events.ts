@@ -79,6 +79,7 @@ export const auditEvents = {
   resend: { id: record, action: "E", type: own("resend", "Sent again by a person"), role: "application" },
   read: { id: record, action: "R", type: own("read", "Payload read by a person"), role: "application" },
   erasure: { id: record, action: "D", type: own("erasure", "Patient erased by a person"), role: "application" },
+  clock: { id: activity, action: "E", type: own("clock", "Clock said to be right by a person"), role: "application" },
   prune: { id: logUsed, action: "D", type: own("prune", "Audit log pruned"), role: "application" },
   audit: { id: logUsed, action: "R", type: own("audit", "Audit log read"), role: "application" },
 } as const satisfies Readonly<Record<string, AuditVocabulary>>;

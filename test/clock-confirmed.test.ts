@@ -52,6 +52,9 @@ test("the journal has entries of a clock that was hours ahead: nothing is exchan
   expect(await confirm()).toMatchObject({ exit: 0, out: expect.stringMatching(/^the clock is right at 2\d{3}-/) });
   store.steps.checkClock(new Date());
   expect(await ready()).toEqual([200, undefined]);
+  expect(store.audit.after(0, 100).filter(({ event }) => event === "clock")).toMatchObject([
+    { reason: "it was 8 h ahead" },
+  ]);
   await until("its end is told", () => alerts().includes("alert.resolved"));
   expect(house.log.filter(({ event }) => event === "admin.clock")).toMatchObject([
     { level: "warn", fields: { reason: "the clock is right: it was 8 h ahead" } },
