@@ -1,5 +1,4 @@
 /** `semrs evidence`: what proves who sent what to whom when, in a folder that anybody verifies with OpenSSL alone. */
-import { existsSync, readdirSync } from "node:fs";
 import { Command } from "commander";
 import { Fault } from "../errors.ts";
 import type { EvidenceFiles } from "../pipeline/evidence.ts";
@@ -33,8 +32,6 @@ export function evidenceCommand(): Command {
 async function exportEvidence(id: string, flags: Flags): Promise<void> {
   const { record, files } = await adminOf(flags).get<EvidenceFiles>(`/records/${encodeURIComponent(id)}/evidence`);
   const folder = flags.out ?? `evidence-${record}`;
-  if (existsSync(folder) && readdirSync(folder).length > 0)
-    throw new Fault("QUERY_INVALID", `${folder} is not empty; name another folder with --out`);
   await wholeFolder(folder, async (put) => {
     for (const [name, octets] of Object.entries(files)) {
       // A house's name may come from a receipt: no file is written anywhere else.

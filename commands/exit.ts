@@ -29,6 +29,8 @@ const files: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ENOTDIR: ["QUERY_INVALID", "lies below something that is no folder"],
   EISDIR: ["QUERY_INVALID", "is a folder"],
   EEXIST: ["QUERY_INVALID", "is there already"],
+  ENOTEMPTY: ["QUERY_INVALID", "is not empty"],
+  EBUSY: ["QUERY_INVALID", "is in use, as the place of a disk is"],
   EACCES: ["QUERY_INVALID", "is closed to this user"],
   EPERM: ["QUERY_INVALID", "is closed to this user"],
   ELOOP: ["QUERY_INVALID", "is a link that leads back to itself"],

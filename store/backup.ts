@@ -188,7 +188,8 @@ function inOneStep<T>(target: string, fill: (partial: string) => T): T {
   if (isThere && readdirSync(target).some((name) => !besides.includes(name)))
     throw new Fault("CONFIG_INVALID", `${target} is not empty; move it away, or name a folder that is not there yet`);
   const partial = isThere ? join(target, ".partial") : `${target}.partial`;
-  rmSync(partial, { recursive: true, force: true });
+  // Node has no code for a name that is too long to be removed.
+  if (existsSync(partial)) rmSync(partial, { recursive: true, force: true });
   makeFolderSync(partial, 0o700);
   try {
     const made = fill(partial);

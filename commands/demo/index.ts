@@ -1,11 +1,11 @@
 /** `semrs demo`: three sites on this machine, a throw-away PKI, and records that travel from HIS A and PACS A to HIS B and PACS B. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { openAdminClient } from "../admin-client.ts";
-import { exitOf, exits, guarded, say } from "../exit.ts";
+import { exitOf, exits, guarded, ofAPerson, say } from "../exit.ts";
 import { initPki } from "../pki/index.ts";
 import { play } from "./play.ts";
 import { ports } from "./ports.ts";
@@ -54,7 +54,8 @@ export function demoCommand(): Command {
       if (options.clean) return await guarded("demo --clean", () => clean(options.folder));
       try {
         process.exitCode = await demo(options);
-      } catch (thrown) {
+      } catch (caught) {
+        const thrown = ofAPerson(caught);
         process.stderr.write(
           `semrs demo: ${thrown instanceof Fault ? thrown.message : ((thrown as Error).stack ?? String(thrown))}\n`,
         );
@@ -146,13 +147,31 @@ async function startAll(
 
 /** Removes a demo's folder, unless a demo runs in it. */
 function clean(folder: string): void {
-  freshFolder(folder);
-  rmSync(folder, { recursive: true, force: true });
+  emptied(folder);
   say(`${folder} removed`);
 }
 
 /** Empties the folder, unless another demo runs in it. */
 function freshFolder(folder: string): string {
+  emptied(folder);
+  makeFolderSync(folder, 0o700);
+  writeFileSync(join(folder, marker), "", { mode: 0o600 });
+  writeFileSync(join(folder, "demo.pid"), String(process.pid), { mode: 0o600 });
+  return folder;
+}
+
+/** A demo removes what a demo has made, and nothing else. */
+const marker = ".semrs-demo";
+/** What one before the marker left. */
+const made: readonly string[] = ["pki", "data", "receivers", "demo.pid"];
+
+function emptied(folder: string): void {
+  if (folder === "") throw new Fault("QUERY_INVALID", "--folder is empty; name a folder");
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const isOfDemo =
+    names.includes(marker) || (names.includes("receivers") && names.every((name) => made.includes(name)));
+  if (names.length > 0 && !isOfDemo)
+    throw new Fault("QUERY_INVALID", `${folder} holds what no demo has made; give --folder a place of its own`);
   const pidFile = join(folder, "demo.pid");
   const other = existsSync(pidFile) ? Number(readFileSync(pidFile, "utf8")) : 0;
   if (other > 0 && isDemo(other)) {
@@ -161,10 +180,7 @@ function freshFolder(folder: string): string {
       `a demo runs already in ${folder} (process ${other}); stop it with Ctrl-C there, or give --folder another place`,
     );
   }
-  rmSync(folder, { recursive: true, force: true });
-  makeFolderSync(folder, 0o700);
-  writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
-  return folder;
+  if (existsSync(folder)) rmSync(folder, { recursive: true, force: true });
 }
 
 function isDemo(pid: number): boolean {

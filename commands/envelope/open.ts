@@ -1,7 +1,7 @@
 /** `semrs open`: an envelope from a file or pipe, verified to its last octet, into a folder; nothing at all when it is refused. */
 
-import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { Command, Option } from "commander";
 import {
   type Message,
@@ -20,7 +20,7 @@ import {
 import { Fault } from "../../errors.ts";
 import { guarded, print, say } from "../exit.ts";
 import { collect } from "../options.ts";
-import { wholeFolder } from "../whole.ts";
+import { checkEmpty, wholeFolder } from "../whole.ts";
 import { legacyUnwrapperOf, organizationOf, recipientOf, trustOf, unwrappersOf } from "./keys.ts";
 import { progress } from "./progress.ts";
 import { withSpool } from "./spool.ts";
@@ -69,8 +69,7 @@ export function openCommand(): Command {
 }
 
 async function openFile(file: string, flags: Flags): Promise<void> {
-  if (existsSync(flags.out) && readdirSync(flags.out).length > 0)
-    throw new Fault("QUERY_INVALID", `${flags.out} is not empty; name another folder with --out`);
+  checkEmpty(flags.out);
   const message = await readMessage(progress(streamOf(file), "opened", sizeOf(file)));
   const profile = profileOf(message.headers);
   if (profile !== "smime-4" && !message.isStrict)
@@ -109,7 +108,7 @@ const profiles: Readonly<Record<Profile, (message: Message, flags: Flags, spool:
     });
     if (opened.outcome !== "opened") return;
     const { document, documentSha256, instances, messageType } = opened;
-    const files = await wholeFolder(resolve(flags.out), async (put) => {
+    const files = await wholeFolder(flags.out, async (put) => {
       await put("document.xml", [document]);
       for (const [index, { clear }] of instances.entries()) await put(numbered("image-#.dcm", index + 1), clear());
       const manifest = { profile: "semrs-2017", org, messageType, documentSha256, images: "integrity: none" };
@@ -148,7 +147,7 @@ type Told = Pick<Opened, "org" | "manifestBytes" | "parts"> & {
 
 async function tell(opened: Told, flags: Flags): Promise<void> {
   const counts = new Map<string, number>();
-  const files = await wholeFolder(resolve(flags.out), async (put) => {
+  const files = await wholeFolder(flags.out, async (put) => {
     for await (const part of opened.parts()) await put(nameOf(part, counts), part.clear());
     await put("manifest.json", [opened.manifestBytes]);
   });
