@@ -27,7 +27,7 @@ export type AlertFacts = {
   /** When each feed sent last, and in which of the hours before that (newest first) it sent anything. */
   readonly feeds: readonly { readonly system: string; readonly last: number; readonly hours: readonly boolean[] }[];
   /** Days that each certificate is good for; below zero it is over. */
-  readonly certificates: readonly { readonly name: string; readonly days: number }[];
+  readonly certificates: readonly { readonly name: string; readonly days: number; readonly isRevoked: boolean }[];
   /** What is wrong with the clock: it is behind the journal, or not believed. */
   readonly clock?: string | undefined;
   /** Revocation lists that should have been renewed: `over` once nothing is opened any more. */
@@ -79,11 +79,16 @@ function* holding(facts: AlertFacts, limits: AlertLimits, now: number, open: Ope
     yield alert("silent-feed", system, says);
   }
   // Each step is an alert of its own: what was told at 60 days is told again at 30.
-  for (const { name, days } of certificates)
+  for (const { name, days, isRevoked } of certificates) {
+    if (isRevoked) {
+      const says = `the certificate ${name} was revoked: partners refuse what it stands for; make a new key and have it issued`;
+      yield alert("certificate", `${name} revoked`, says);
+    }
     for (const step of [...expirySteps, 0].filter((each) => days < each)) {
       const when = step === 0 ? "has expired" : `expires in less than ${step} d`;
       yield alert("certificate", `${name} ${step}`, `the certificate ${name} ${when}; have it issued anew`);
     }
+  }
   if (clock !== undefined) yield alert("clock", "", clock);
   if (lists) yield alert("revocation", "late", "a revocation list should have been renewed; see trust.crls");
   if (lists === "over")

@@ -159,8 +159,8 @@ async function factsOf(site: Site, reconciler: Reconciler, doubt: string | undef
     feeds,
     clock: clock(site, doubt)[0]?.says,
     lists: stateOfLists && (stateOfLists === "fail" ? "over" : "late"),
-    certificates: watched.flatMap(({ check, days }) =>
-      days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days }],
+    certificates: watched.flatMap(({ check, days, isRevoked = false }) =>
+      days === undefined ? [] : [{ name: check.replace(/^certificate /, ""), days, isRevoked }],
     ),
     disk: store.reserve.now(),
     isBalanced: reconciler.last()?.holds,

@@ -18,8 +18,8 @@ export type Check = {
   readonly code?: ErrorCode;
 };
 
-/** A check of something that ends: days that are left, and the step that has been passed. */
-export type Expiring = Check & { readonly days?: number; readonly step?: number };
+/** A check of something that ends: days that are left, and the step that has been passed; or that was revoked. */
+export type Expiring = Check & { readonly days?: number; readonly step?: number; readonly isRevoked?: true };
 
 /** Something that has to listen for the site to be whole. */
 export type Listener = { readonly name: string; readonly address: string; isListening(): boolean };
@@ -174,6 +174,7 @@ export function certificates({ identity, tls, now }: Pick<Site, "identity" | "tl
         return {
           check,
           days,
+          isRevoked: true,
           state: "fail",
           says: `revoked on ${day}, so that partners refuse what it stands for; make a new key and have it issued`,
         } as const;

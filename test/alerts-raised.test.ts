@@ -1,6 +1,9 @@
 /** What a running house finds out about itself, and tells when it begins and when it is over. */
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { revoke } from "../commands/pki/index.ts";
 import { cda, chen, mdmFor, sampleMessage } from "./fixtures/documents.ts";
 import { type House, openHouse } from "./house.ts";
 import { testPki, until } from "./sites.ts";
@@ -8,12 +11,16 @@ import { arrivalRow } from "./store/rows.ts";
 
 const hourMs = 3_600_000;
 let house: House;
+let pki: string;
 beforeAll(async () => {
-  house = await openHouse(await testPki(), (yaml) =>
-    yaml.replace(
-      "  hospital-a:\n",
-      "  hospital-a:\n    alerts: { every: 100ms, heldAge: 1s, syslog: [{ to: '127.0.0.1:1' }] }\n",
-    ),
+  pki = await testPki();
+  house = await openHouse(pki, (yaml) =>
+    yaml
+      .replace("trust: {", "trust: { renew: 100ms,")
+      .replace(
+        "  hospital-a:\n",
+        "  hospital-a:\n    alerts: { every: 100ms, heldAge: 1s, syslog: [{ to: '127.0.0.1:1' }] }\n",
+      ),
   );
 });
 afterAll(() => house.close());
@@ -46,4 +53,10 @@ test("something that is held for a person, until nothing is", async () => {
   await house.store.commit(held.map(({ id }) => house.store.items.mark(id, { state: "discarded" })));
   await until("told of the end", () => told("held-age").length > 1);
   expect(told("held-age")).toEqual(["raised", "resolved"]);
+});
+
+test("its own certificate that was revoked, once the list says so", async () => {
+  revoke(pki, readFileSync(join(pki, "hospital-a", "sign.crt"), "utf8"), new Date());
+  await until("told", () => told("certificate").length > 0);
+  expect(told("certificate")).toEqual(["raised sign revoked"]);
 });
