@@ -50,6 +50,8 @@ export function openAdminClient(url: string, data: string): AdminClient {
     if (!isKnown) broken();
   };
   const ask = async (path: string, init: RequestInit, ms?: number): Promise<Response> => {
+    // An unset variable of a script: its address would be another one.
+    if (/\/(\/|\?|$)/.test(path)) throw new Fault("QUERY_INVALID", "an empty name or id was given");
     const headers = { authorization: `Bearer ${tokenIn(data)}`, "content-type": "application/json" };
     await isAnswering();
     const send = (): Promise<Response> =>

@@ -49,7 +49,8 @@ export function ofAPerson(thrown: unknown): unknown {
   const { code = "", path, dest = path } = (thrown instanceof Error ? thrown : {}) as NodeJS.ErrnoException & Renamed;
   const known = files[code];
   // A read or a write of what is open already names no path.
-  return known ? new Fault(known[0], `${dest ?? "a file that was named"} ${known[1]}`, { cause: thrown }) : thrown;
+  const named = dest === "" ? "an empty name" : (dest ?? "a file that was named");
+  return known ? new Fault(known[0], `${named} ${known[1]}`, { cause: thrown }) : thrown;
 }
 
 /** Runs a verb; a fault is told on standard error in one line and becomes the exit code. */

@@ -1,6 +1,5 @@
 /** Whose records a verb is about: ids of one patient on the command line, in a file or on standard input. They go in a request's body, and in no address. */
-import { readFileSync } from "node:fs";
-import { text } from "node:stream/consumers";
+import { createReadStream } from "node:fs";
 import type { Command } from "commander";
 import { Fault } from "../errors.ts";
 import { maxPatientIds, type PatientId } from "../formats/command.ts";
@@ -32,11 +31,21 @@ export async function patientIdsOf({ config, patient, patientFile }: Named): Pro
   return lines.map((line) => writtenId(() => loadConfig(config, process.env), line));
 }
 
+/** More than all ids of one patient. */
+const maxBytes = 64 * 1024;
+
 async function read(file: string): Promise<string> {
-  if (file === "-") return await text(process.stdin);
+  const pieces: Buffer[] = [];
+  let size = 0;
   try {
-    return readFileSync(file, "utf8");
+    for await (const piece of file === "-" ? process.stdin : createReadStream(file)) {
+      pieces.push(piece as Buffer);
+      size += (piece as Buffer).length;
+      if (size > maxBytes) break;
+    }
   } catch (cause) {
     throw new Fault("QUERY_INVALID", `${file} cannot be read`, { cause });
   }
+  if (size > maxBytes) throw new Fault("QUERY_INVALID", `${file} is over ${maxBytes} octets: name a file with ids`);
+  return Buffer.concat(pieces).toString("utf8");
 }

@@ -105,9 +105,13 @@ function refuse(response: Response, thrown: unknown): void {
   const isBody = thrown instanceof z.ZodError;
   response.status(isBody ? 400 : consequence(thrown).http).json({
     code: isBody ? "QUERY_INVALID" : codeOf(thrown),
-    reason: isBody ? z.prettifyError(thrown) : reasonOf(thrown),
+    reason: isBody ? inWords(thrown) : reasonOf(thrown),
   });
 }
+
+/** On one line, as everything that a verb tells of. */
+const inWords = ({ issues }: z.ZodError): string =>
+  issues.map(({ path, message }) => `${path.join(".") || "the body"}: ${message}`).join("; ");
 
 const unauthorized = (response: Response): void =>
   void response.status(401).json({

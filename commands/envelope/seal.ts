@@ -1,5 +1,5 @@
 /** `semrs seal`: a document and its images from files into one envelope. */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { guarded } from "../exit.ts";
 import { collect } from "../options.ts";
 import { positive } from "../send/peer.ts";
@@ -37,7 +37,7 @@ export function sealCommand(): Command {
       .option("--key <file>", "or its signing key, PEM")
       .option("--certificate <file>", "with the certificate of that key")
       .requiredOption("--to <folder or certificate>", "a receiver; may be given several times", collect, [])
-      .requiredOption("--message-type <type>", "EEC form (116) or LOINC code")
+      .requiredOption("--message-type <type>", "EEC form (116) or LOINC code", codeOf)
       .requiredOption("--document <file>", "CDA document; - for standard input")
       .option("--image <file>", "DICOM Part 10 file; may be given several times", collect, [])
       .option("--attachment <file>", "any other file; may be given several times", collect, [])
@@ -51,3 +51,8 @@ export function sealCommand(): Command {
       .action((flags: SealFlags) => guarded("seal", async () => (await import("./seal-files.ts")).sealFiles(flags)))
   );
 }
+
+const codeOf = (value: string): string => {
+  if (/^[0-9A-Za-z][0-9A-Za-z.-]{0,63}$/.test(value)) return value;
+  throw new InvalidArgumentError("write an EEC form or a LOINC code, for example 116 or 11502-2");
+};

@@ -34,6 +34,13 @@ const siteNamed = (value: string): string => {
 };
 const collectSites = (value: string, before: readonly string[]): readonly string[] => [...before, siteNamed(value)];
 
+/** A certificate has a year of four digits (RFC 5280 4.1.2.5). */
+const maxDays = 36_500;
+function daysOf(value: string): number {
+  if (positive(value) > maxDays) throw new InvalidArgumentError(`write days, ${maxDays} at most`);
+  return Number(value);
+}
+
 /** Who asked for it, and the names it has in TLS: the request says so itself, and a person has to know better. */
 function whoseOf(file: string): string {
   const { subject, subjectAltName = "" } = new X509Certificate(readFileSync(file));
@@ -54,7 +61,7 @@ export function pkiCommand(): Command {
     .requiredOption("--site <name>", "a site; may be given several times", collectSites, [])
     .option("--rsa", "RSA-3072 keys to sign and decrypt with")
     .option("--legacy", "also RSA keys for the profile semrs-2017")
-    .option("--days <days>", "validity, until the authority ends at most", positive, defaultDays)
+    .option("--days <days>", "validity, until the authority ends at most", daysOf, defaultDays)
     .action((folder: string, flags: { site: readonly string[]; rsa?: boolean; legacy?: boolean; days: number }) =>
       guarded("pki init", () => {
         const { site, rsa = false, legacy = false, days } = flags;
@@ -95,7 +102,7 @@ export function pkiCommand(): Command {
     .summary("certificates for a site's requests, by the CA of a folder")
     .argument("<folder>", "folder of the CA (ca.key and ca.crt)")
     .argument("<csr...>", "requests: sign.csr decrypt.csr tls.csr")
-    .option("--days <days>", "validity, until the authority ends at most", positive, defaultDays)
+    .option("--days <days>", "validity, until the authority ends at most", daysOf, defaultDays)
     .action((folder: string, files: readonly string[], { days }: { days: number }) =>
       guarded("pki issue", () => {
         for (const file of files) {
@@ -191,7 +198,7 @@ export function pkiCommand(): Command {
     .command("crl")
     .summary("sign the CA's revocation list anew, before it ends; nobody is revoked by it")
     .argument("<folder>", "folder of the CA")
-    .option("--days <days>", "how long it counts", positive, crlDays)
+    .option("--days <days>", "how long it counts", daysOf, crlDays)
     .action((folder: string, { days }: { days: number }) =>
       guarded("pki crl", () => {
         const until = renewCrl(folder, { now: new Date(), days });

@@ -70,11 +70,11 @@ export type SendFiles = (
 ) => Promise<void>;
 
 async function sendAll(given: readonly string[], flags: Flags, send: SendFiles): Promise<void> {
-  const files = flags.resend ? unsent(flags.resend) : given.flatMap(expanded);
+  const files = flags.resend !== undefined ? unsent(flags.resend) : given.flatMap(expanded);
   if (files.length === 0)
     throw new Fault(
       "QUERY_INVALID",
-      flags.resend ? `${flags.resend}: everything was delivered` : "name files or folders to send",
+      flags.resend !== undefined ? `${flags.resend}: everything in it was delivered` : "name files or folders to send",
     );
   const report = openReport(files.length, flags);
   try {

@@ -33,7 +33,7 @@ export function openReport(
   { report, quiet, json }: { readonly report?: string; readonly quiet?: boolean; readonly json?: boolean },
 ): { told(line: ReportLine): void; close(): Summary } {
   const started = performance.now();
-  const file = report ? openSync(report, "w", 0o600) : undefined;
+  const file = report !== undefined ? openSync(report, "w", 0o600) : undefined;
   const times: number[] = [];
   let [done, delivered] = [0, 0];
   const seconds = (): number => (performance.now() - started) / 1000;

@@ -49,6 +49,10 @@ describe("a record that travelled", () => {
       expect(ran.exit).toBe(exit);
     }
   });
+  test("what a site does not take is told on one line, with where it stands", async () => {
+    const { exit, err } = await journal(["list", "--limit", "0", ...a()]);
+    expect({ exit, err }).toEqual({ exit: 64, err: expect.stringMatching(/^semrs journal list: limit: [^\n]+\n$/) });
+  });
   test("trace by control id tells the way from source A to what HIS B and PACS B answered", async () => {
     const { exit, out } = await journal(["trace", "S116", ...a()]);
     expect(exit).toBe(0);
