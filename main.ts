@@ -1,15 +1,23 @@
 /** The command line: names the verbs and gives the word to one of them. */
 import { Command, CommanderError } from "commander";
-import { exits, overridden } from "./commands/exit.ts";
+import { exits, overridden, say } from "./commands/exit.ts";
 import { listed, verbs } from "./commands/verbs.ts";
 import { version } from "./commands/version.ts";
 
 /** Who reads may have seen enough (`| head`): what a verb does is done to its end all the same. A house without its log ends. */
-if (process.argv[2] !== "run")
+if (process.argv[2] !== "run") {
+  let isTold = false;
   for (const stream of [process.stdout, process.stderr])
-    stream.on("error", (thrown: NodeJS.ErrnoException) => {
-      if (thrown.code !== "EPIPE") throw thrown;
+    stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+      if (code === "EPIPE" || isTold) return;
+      isTold = true;
+      process.once("exit", () => {
+        process.exitCode ||= exits.unavailable;
+      });
+      if (stream === process.stdout)
+        say(`semrs: standard output cannot be written (${code}); what was printed is not whole`);
     });
+}
 
 const program = new Command("semrs")
   .description(

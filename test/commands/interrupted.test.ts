@@ -1,9 +1,19 @@
 /** A verb that a signal ends, or whose disk is full: it ends at once and as that, leaves nothing half made, and another attempt works. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { beforeAll, expect, test } from "vitest";
 import { disks, makeDisk } from "../faults/disk.ts";
 import { until } from "../sites.ts";
@@ -79,6 +89,18 @@ test("a pipe with a name is written to, and stays one", async () => {
   await once(child, "close");
   expect([child.exitCode, statSync(at("pipe")).isFIFO(), existsSync(at("pipe.partial"))]).toEqual([0, true, false]);
   expect((await run(...opening, "--out", fresh(), "piped.eml")).exit).toBe(0);
+});
+
+test("a standard output that takes no more is told in one line, and is no success", async () => {
+  const full = openSync("/dev/full", "w");
+  const child = spawn(process.execPath, [join(root, "semrs.js"), "help"], { stdio: ["ignore", full, "pipe"] });
+  closeSync(full);
+  const err = Buffer.concat(await (child.stderr as Readable).toArray()).toString();
+  if (child.exitCode === null) await once(child, "exit");
+  expect([child.exitCode, err]).toEqual([
+    69,
+    "semrs: standard output cannot be written (ENOSPC); what was printed is not whole\n",
+  ]);
 });
 
 const disk = disks();
