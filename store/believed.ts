@@ -1,4 +1,4 @@
-/** Until when the clock was believed: a row that outlives the process, which a clock that is ahead cannot move far (`pipeline/belief.ts`). */
+/** Until when the clock was believed: a row that outlives the process, which a clock that is ahead cannot move far (decision 44). */
 import { change, type Database } from "./sqlite.ts";
 import type { Change } from "./store.ts";
 
