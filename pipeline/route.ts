@@ -41,18 +41,23 @@ export async function routeSealed(
 ): Promise<void> {
   const { store, now, config, log } = site;
   const { id, channel, manifest, signature, key, parts, patients, entry, relation, bytes } = sealed;
+  const related = [...entry.relatedDocuments, ...(relation ? [relation] : [])];
   const createdAt = now().toISOString();
   const started = performance.now();
-  const delivery = (kind: "register" | "push", destination: string, payload: PushPayload | null = null): Change =>
-    store.deliveries.add({ ...newDelivery(site, kind, channel.name, destination), record: id, payload });
-  const told = relation ? { relation } : null;
+  const registration = (to: string): Change =>
+    store.deliveries.add({ ...newDelivery(site, "register", channel.name, to), record: id });
+  const pushTo = (to: string): Change => {
+    const payload: PushPayload | null = relation ? { relation } : null;
+    const order = pushOrder(site, key, related, to);
+    return store.deliveries.add({ ...newDelivery(site, "push", channel.name, to), record: id, order, payload });
+  };
   const also = [
     ...sealed.steps,
     step(site, id, "route", "provided", { peer: config.site, ...(channel.route.includes("none") ? shadow : {}) }),
     ...store.items.seal(sealed.items, id),
     ...channel.route
       .filter((to) => to !== "none")
-      .map((to) => (to === "repository" ? delivery("register", config.registryPartner) : delivery("push", to, told))),
+      .map((to) => (to === "repository" ? registration(config.registryPartner) : pushTo(to))),
   ];
   if (channel.route.includes("none")) also.push(store.records.mark(id, shadow));
   const record = { id, channel: channel.name, manifest, signature, key, parts, patients, entry, createdAt };
@@ -81,6 +86,26 @@ export async function routeSealed(
   const isForRegistry = isAlone && channel.route.every((to) => to === "repository");
   site.wake(isForRegistry ? { kind: "register", destination: config.registryPartner } : undefined);
 }
+
+/** A document goes to a partner behind what it replaces or is added to: as that one does, or would. */
+function pushOrder(
+  { store }: Site,
+  key: Token,
+  related: DocumentEntry["relatedDocuments"],
+  destination: string,
+): Token {
+  const before = related.find(({ type }) => type !== "XFRM");
+  if (!before) return key;
+  const about = store.tokens.of("document", "", before.uniqueId);
+  const pushes = store.records
+    .byKey(about)
+    .filter(({ origin }) => origin === "own")
+    .flatMap(({ id }) => store.deliveries.list({ record: id, limit: maxPushes }))
+    .filter((each) => each.kind === "push" && each.destination === destination);
+  return pushes[0]?.order ?? about;
+}
+/** Deliveries of one record that are looked through. */
+const maxPushes = 1_000;
 
 /** `route: [none]`: kept, and nobody is told (the registry neither). */
 const shadow = { code: "SHADOW" } as const;
