@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { name as siteName } from "../../pipeline/config-values.ts";
-import { writeDurably } from "../../store/durable.ts";
+import { writeNewDurably } from "../../store/durable.ts";
 import { guarded, print, say } from "../exit.ts";
 import { initAuthority } from "../pki/authority.ts";
 import { collectHost, issueFor, makeRequests } from "../pki/requests.ts";
@@ -67,7 +67,7 @@ function init(site: string, { folder, ownCa, rsa, host }: Options): void {
   copyFileSync(sample, at("samples/report.hl7"));
   copyFileSync(editorSchema, at("channels.schema.json"));
   // Last: what a second attempt would not write over is there only when the rest is.
-  for (const [path, text] of Object.entries(files)) writeDurably(at(path), text, 0o644);
+  for (const [path, text] of Object.entries(files)) writeNewDurably(at(path), text, 0o644);
   for (const path of [...Object.keys(files), "samples/report.hl7", "channels.schema.json"]) print(at(path));
   for (const file of [...requests, ...issued]) print(file);
   for (const line of next(site, keys, ownCa ?? false)) say(line);

@@ -8,7 +8,7 @@ import { type Issuer, issueCertificate, issueCrl } from "../../envelope/issue.ts
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
 import { legacyPurposes, purposes } from "../../pipeline/identity.ts";
-import { writeDurably } from "../../store/durable.ts";
+import { writeDurably, writeNewDurably } from "../../store/durable.ts";
 
 export type PkiOptions = {
   readonly now: Date;
@@ -176,9 +176,12 @@ export const writeKey = (file: string, key: KeyObject): void =>
   write(file, String(key.export({ format: "pem", type: "pkcs8" })), 0o600);
 
 export function write(file: string, text: string, mode: number): void {
-  if (existsSync(file))
-    throw new Fault("CONFIG_INVALID", `${file} exists; move it away first, keys are never overwritten`);
-  writeDurably(file, text, mode);
+  try {
+    writeNewDurably(file, text, mode);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+    throw new Fault("CONFIG_INVALID", `${file} exists; move it away first, keys are never overwritten`, { cause });
+  }
 }
 
 export function first(file: string): Uint8Array {
