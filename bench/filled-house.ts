@@ -12,10 +12,10 @@ import { sealWhole } from "../envelope/index.ts";
 import { loadConfig } from "../pipeline/config.ts";
 import { loadKeys } from "../pipeline/identity.ts";
 import { openStore, openTables } from "../store/index.ts";
-import { storageKeys } from "../store/keys.ts";
 import { idSource } from "../store/rows.ts";
 import { type Database, type Row, type Statement, statementOf } from "../store/sqlite.ts";
 import type { BlobName, Change, Id } from "../store/store.ts";
+import { keysIn } from "../test/store/rows.ts";
 import { fresh } from "./subjects.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -70,7 +70,7 @@ export async function fillHouse(
   }
   await store.close();
   const nothing = { all: (): readonly Row[] => [], get: () => undefined } as unknown as Database;
-  const tables = openTables(nothing, storageKeys(key), now);
+  const tables = openTables(nothing, keysIn(data, key), now);
   let time = new Date(0);
   const next = idSource(() => time);
   const newId: Past["newId"] = (at) => {

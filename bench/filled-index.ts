@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { sealUnder } from "../store/cipher.ts";
 import { openStore } from "../store/index.ts";
-import { storageKeys } from "../store/keys.ts";
+import { keysIn } from "../test/store/rows.ts";
 
 export type Filled = {
   readonly entries: number;
@@ -31,8 +31,8 @@ const shuffled = (count: number): string => `(i * ${coprimeOf(count)}) % ${count
 /** Fills a fresh data folder. Entries are sealed: a text as long as a real one for the patient with most, a short one for the others. They are found by document, patient and one reference each. */
 export async function fillIndex(folder: string, key: Uint8Array, { entries, patients, most }: Filled): Promise<void> {
   await (await openStore({ folder, key, now: () => new Date() })).close();
-  const keys = storageKeys(key);
   const db = new DatabaseSync(join(folder, "semrs.db"));
+  const keys = keysIn(folder, key);
   db.exec("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA cache_size = -400000; BEGIN");
   const [short, long] = [64, 1_000].map((size) => Buffer.from(JSON.stringify("x".repeat(size))));
   // One secret for all: each patient has a row and an id of their own, which is what takes time to find.

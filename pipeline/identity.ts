@@ -10,6 +10,7 @@ import { checkSeparate, legacySignerFrom, legacyUnwrapperFrom } from "../envelop
 import { pair, signerFrom, type Unwrapper, unwrapperFrom } from "../envelope/keys.ts";
 import { asymmetricAlgorithm } from "../envelope/recipient.ts";
 import { Fault, reasonOf } from "../errors.ts";
+import { keyBytes } from "../store/keys.ts";
 import { inboundChannels } from "./channels.ts";
 import type { Config, System } from "./config.ts";
 
@@ -55,7 +56,7 @@ export function loadKeys(config: Config): Keys {
       partners,
     },
     tls: { ...tls, ca: config.trust.anchors.map(text).join("\n") },
-    storageKey: storageKey(join(folder, "storage.key")),
+    storageKey: storageKeyIn(join(folder, "storage.key")),
   };
 }
 
@@ -193,10 +194,10 @@ function certificatesIn(file: string, next: string, check: (all: Some) => unknow
   return [first, ...others];
 }
 
-function storageKey(file: string): Uint8Array {
+/** 32 octets, as 64 hexadecimal digits. CONFIG_INVALID where the file holds anything else, with what to do. */
+export function storageKeyIn(file: string, next = "restore it from its backup"): Buffer {
   const key = Buffer.from(text(file).trim(), "hex");
-  if (key.length !== 32)
-    throw new Fault("CONFIG_INVALID", `${file} must hold 32 octets in hexadecimal; restore it from its backup`);
+  if (key.length !== keyBytes) throw new Fault("CONFIG_INVALID", `${file} must hold 32 octets in hexadecimal; ${next}`);
   return key;
 }
 

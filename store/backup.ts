@@ -29,9 +29,9 @@ import { makeFolderSync } from "../folder.ts";
 import { emptyHead, type Head, walkOn } from "./accept-journal.ts";
 import { isFull, isUnreadable } from "./disk-errors.ts";
 import { writeDurably } from "./durable.ts";
-import { checkKey, keySql, storageKeys } from "./keys.ts";
+import { keySql, openFolderKeys } from "./folder-key.ts";
 import { checkOwner, type House } from "./owner.ts";
-import { checkpointOf } from "./sqlite.ts";
+import { checkpointOf, type Row } from "./sqlite.ts";
 
 /** backup.json: written last; a folder without it is no whole backup. */
 export type Backup = {
@@ -134,8 +134,8 @@ function checkIndex(
   const file = new DatabaseSync(index);
   const db = { get: (sql: string) => file.prepare(sql).get() };
   try {
-    checkKey(db.get(keySql), storageKeys(key), from);
-    if (house) checkOwner(house, db, storageKeys(key), { what: `${from} is a backup`, unnamed: house.told });
+    const keys = openFolderKeys(file.prepare(keySql).all() as Row[], key, from)?.keys;
+    if (house && keys) checkOwner(house, db, keys, { what: `${from} is a backup`, unnamed: house.told });
   } finally {
     file.close();
   }

@@ -13,11 +13,12 @@ import { afterCrash, newestWaiting, openDeliveries } from "./deliveries.ts";
 import { drawn } from "./drawn.ts";
 import { openEmergencies } from "./emergencies.ts";
 import { openEntries } from "./entries.ts";
+import { keysOf } from "./folder-key.ts";
 import { openArrivals, openItems } from "./journal.ts";
 import { openKept } from "./kept.ts";
 import { openKeptArrivals } from "./kept-arrivals.ts";
 import { openKeptItems } from "./kept-items.ts";
-import { checkKey, keySql, openCursors, type StorageKeys, storageKeys } from "./keys.ts";
+import { openCursors, type StorageKeys } from "./keys.ts";
 import { openLegacy } from "./legacy.ts";
 import { lockFolder } from "./lock.ts";
 import { openMerges } from "./merges.ts";
@@ -33,7 +34,7 @@ import { idSource } from "./rows.ts";
 import { openScans } from "./scans.ts";
 import { openSearch } from "./search.ts";
 import { openSignedHeads } from "./signed-heads.ts";
-import { change, type Database, openDatabase } from "./sqlite.ts";
+import { type Database, openDatabase } from "./sqlite.ts";
 import { openSteps } from "./steps.ts";
 import { openStops } from "./stops.ts";
 import type { Store } from "./store.ts";
@@ -55,7 +56,6 @@ export type StoreOptions = {
 };
 
 const defaultMinFreeBytes = 64 * 1024 * 1024;
-const checkText = "semrs";
 
 /** ALREADY_RUNNING, CONFIG_INVALID (another key, a newer format) or STORE_DAMAGED say why a store does not open. */
 export async function openStore({
@@ -70,10 +70,9 @@ export async function openStore({
   const unlock = lockFolder(folder);
   let db: Database | undefined;
   try {
-    const keys = storageKeys(key);
     const reserve = openReserve(folder, minFreeBytes, ballastBytes);
     db = openDatabase(folder, reserve);
-    const isNew = checkKey(db.get(keySql), keys, folder);
+    const { keys, changes: first } = keysOf(db, key, folder);
     const blobs = openBlobs(folder, db, keys);
     const patterns = openPatterns(db, keys, now);
     const tables = openTables(db, keys, now, patterns);
@@ -82,8 +81,6 @@ export async function openStore({
     const { missing, owed, head } = readJournal(join(folder, "accept.journal"), db.checkpoint, isKept);
     db.begin(head, owed);
     const database = db;
-    const sealed = (): Uint8Array => keys.seal("meta\0key\0value", Buffer.from(checkText));
-    const first = isNew ? [change("INSERT INTO meta (name, value) VALUES ('key', ?)", sealed())] : [];
     const owned = house ? ownedBy(house, database, keys, folder) : [];
     await database.commit([...first, ...owned, afterCrash]);
     return {

@@ -1,4 +1,4 @@
-/** The site's storage key and what is derived from it: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
+/** What is derived from the key of a data folder: sealing of rows, wrapping of CEKs, tokens, blob names (HKDF-SHA256). */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync } from "node:crypto";
 import { Fault } from "../errors.ts";
 import { openUnder, sealUnder } from "./cipher.ts";
@@ -43,9 +43,12 @@ export const openCursors = (keys: StorageKeys): Cursors => ({
   },
 });
 
-/** `key` is 32 octets; it lives outside the data folder and its backups. */
+/** Octets of a storage key, and of a folder's own. */
+export const keyBytes = 32;
+
+/** Of a folder's own key; of `storage.key`, which lives outside the data folder and its backups, to seal that one (`folder-key.ts`). */
 export function storageKeys(key: Uint8Array): StorageKeys {
-  if (key.length !== 32) throw new Fault("CONFIG_INVALID", "the storage key must be 32 octets");
+  if (key.length !== keyBytes) throw new Fault("CONFIG_INVALID", "the storage key must be 32 octets");
   // As key objects: given octets, each call would make one of its own, which takes longer than the cipher.
   const derive = (info: string) =>
     createSecretKey(Buffer.from(hkdfSync("sha256", key, new Uint8Array(), `semrs-store/${info}`, 32)));
@@ -90,22 +93,4 @@ export function storageKeys(key: Uint8Array): StorageKeys {
     },
     blobName: (form, digest) => createHmac("sha256", blobKey).update(`${form}\0${digest}`).digest("hex").slice(0, 48),
   };
-}
-
-/** The row that `checkKey` looks at. */
-export const keySql = "SELECT value FROM meta WHERE name = 'key'";
-
-/** A sealed row tells whether this is the key that the data was sealed under; true where there is none yet. */
-export function checkKey(row: { readonly value?: unknown } | undefined, keys: StorageKeys, folder: string): boolean {
-  if (!row) return true;
-  try {
-    keys.open("meta\0key\0value", row.value as Uint8Array);
-    return false;
-  } catch (cause) {
-    throw new Fault(
-      "CONFIG_INVALID",
-      `storage.key is not the key of ${folder}; restore storage.key from its backup: where this one was made anew, the folder's own is missing`,
-      { cause },
-    );
-  }
 }

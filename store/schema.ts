@@ -243,4 +243,6 @@ export const migrations: readonly string[] = [
   UPDATE delivery SET reached = 0 WHERE state = 'queued' AND attempts = 0;
 `,
   "CREATE INDEX IF NOT EXISTS delivery_told ON delivery (id) WHERE kind = 'change' AND record IS NULL",
+  // The row that proved the storage key holds the folder's own (decision 45): a version before this would seal under the former.
+  "SELECT 1",
 ];

@@ -11,8 +11,8 @@ import { type PatientId, readCommand } from "../../formats/command.ts";
 import type { Found } from "../../formats/query.ts";
 import { erasePatient } from "../../pipeline/erasure.ts";
 import { openStore } from "../../store/index.ts";
-import { storageKeys } from "../../store/keys.ts";
 import type { Store } from "../../store/store.ts";
+import { keysIn } from "../store/rows.ts";
 import { documentOf, enter } from "./indexed.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "semrs-erased-"));
@@ -103,7 +103,7 @@ test("an entry that lies under the site's key, as those of before do, is erased 
   const { id = "", entry } = store.entries.byKey(keyOf(store, "1.2.3^s1"))[0] ?? {};
   await store.close();
   const db = new DatabaseSync(join(folder, "semrs.db"));
-  const sealed = storageKeys(key).seal(`entry\0${id}\0entry`, Buffer.from(JSON.stringify(entry)));
+  const sealed = keysIn(folder, key).seal(`entry\0${id}\0entry`, Buffer.from(JSON.stringify(entry)));
   db.prepare("UPDATE entry SET entry = ?, patient_key = NULL WHERE id = ?").run(sealed, id);
   db.close();
   await open();

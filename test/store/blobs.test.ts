@@ -8,10 +8,9 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { sealOctets, sealPart } from "../../envelope/index.ts";
 import { isSizeOf } from "../../store/direct.ts";
-import { storageKeys } from "../../store/keys.ts";
 import { octets, wire } from "../envelope/people.ts";
 import { clear, folder, freshStore, key, open, put, store } from "./fresh.ts";
-import { asBefore, beforeTwoLevels } from "./rows.ts";
+import { asBefore, beforeTwoLevels, keysIn } from "./rows.ts";
 
 freshStore();
 
@@ -163,7 +162,7 @@ test("a row of before, with its key wrapped beside its digests, opens", async ()
   const { name } = await put(bytes);
   const { cek, segs, root } = store.blobs.facts(name);
   await store.close();
-  const keys = storageKeys(key);
+  const keys = keysIn(folder, key);
   const digests = Buffer.concat([Buffer.from(root ?? "", "hex"), segs ?? new Uint8Array()]);
   const db = new DatabaseSync(join(folder, "semrs.db"));
   db.prepare("UPDATE blob SET cek = ?, digests = ? WHERE name = ?").run(

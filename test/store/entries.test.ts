@@ -11,6 +11,7 @@ import { migrations } from "../../store/schema.ts";
 import type { NewEntry } from "../../store/store.ts";
 import { until } from "../sites.ts";
 import { freshStore, key, store } from "./fresh.ts";
+import { keyRowBefore } from "./rows.ts";
 
 freshStore();
 
@@ -102,6 +103,7 @@ test("a data folder of before the two levels is found as it was", async () => {
   const old = new DatabaseSync(join(folder, "semrs.db"));
   for (const [index, sql] of migrations.slice(0, 7).entries()) old.exec(`${sql}; PRAGMA user_version = ${index + 1}`);
   const keys = storageKeys(key);
+  old.prepare("INSERT INTO meta VALUES ('key', ?)").run(keyRowBefore(key));
   const ids = ["1", "2"].map((digit) => digit.repeat(32));
   const number = "9".repeat(32);
   old.prepare("INSERT INTO patient VALUES (?, ?)").run(token("patient", "1"), number);

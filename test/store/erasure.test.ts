@@ -3,11 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
 import type { NewEntry, Token } from "../../store/store.ts";
 import { folder, freshStore, key, open, store } from "./fresh.ts";
-import { asBefore } from "./rows.ts";
+import { asBefore, keysIn } from "./rows.ts";
 
 freshStore();
 
@@ -100,7 +99,7 @@ test("what was registered before there were keys of patients is read, checked an
   const old = entry("old", [patient("1")]);
   await store.commit([...store.entries.add(old), ...add("other", patient("2"))]);
   await behind((db) => {
-    const sealed = storageKeys(key).seal(`entry\0${old.id}\0entry`, Buffer.from('{"name":"old"}'));
+    const sealed = keysIn(folder, key).seal(`entry\0${old.id}\0entry`, Buffer.from('{"name":"old"}'));
     db.prepare("UPDATE entry SET entry = ? WHERE id = ?").run(sealed, old.id);
     db.prepare("DELETE FROM entry WHERE id <> ?").run(old.id);
     const added = migrations.findIndex((sql) => sql.includes("ADD COLUMN patient_key"));

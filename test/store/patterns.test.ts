@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
-import { storageKeys } from "../../store/keys.ts";
 import type { StoredRecord } from "../../store/store.ts";
 import { folder, freshStore, key, open, store } from "./fresh.ts";
+import { keysIn } from "./rows.ts";
 
 freshStore();
 
@@ -27,7 +27,7 @@ const stored = { kind: "stored", from: "a" } as const;
 /** Sealed and kept as a version without patterns did. */
 const asBefore = (table: string, column: string, place: string, value: Uint8Array): void =>
   meddled((db) => {
-    void db.prepare(`UPDATE ${table} SET ${column} = ?`).run(storageKeys(key).seal(`${table}\0${place}`, value));
+    void db.prepare(`UPDATE ${table} SET ${column} = ?`).run(keysIn(folder, key).seal(`${table}\0${place}`, value));
   });
 function meddled<T>(work: (db: DatabaseSync) => T): T {
   const db = new DatabaseSync(join(folder, "semrs.db"));
@@ -95,7 +95,7 @@ test("a pattern holds nothing of one record", async () => {
   for (const each of digests) await store.commit(store.records.add(record({ manifest: manifest(each) })));
   const [row] = meddled((db) => db.prepare("SELECT * FROM pattern WHERE kind = 'manifest a'").all());
   const place = ["pattern", row?.kind, row?.month].join("\0");
-  const pattern = Buffer.from(storageKeys(key).open(place, row?.octets as Uint8Array)).toString();
+  const pattern = Buffer.from(keysIn(folder, key).open(place, row?.octets as Uint8Array)).toString();
   expect(pattern).toContain('{"profile":"semrs-2","sender":{"org":"a"}');
   for (const each of digests)
     for (let at = 0; at + 16 <= each.length; at += 1) expect(pattern).not.toContain(each.slice(at, at + 16));

@@ -1,5 +1,10 @@
 /** Rows for a store: each test says only what matters to it. */
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { keySql, openFolderKeys } from "../../store/folder-key.ts";
+import { type StorageKeys, storageKeys } from "../../store/keys.ts";
 import { migrations } from "../../store/schema.ts";
+import type { Row } from "../../store/sqlite.ts";
 import type { ArrivalRow, Delivery } from "../../store/store.ts";
 
 export const arrivalRow = (id: string, change: Partial<ArrivalRow> = {}): ArrivalRow => ({
@@ -36,6 +41,22 @@ export const deliveryRow = (id: string, change: Partial<Delivery> = {}): Deliver
   payload: { patient: "A223456781" },
   ...change,
 });
+
+/** What the rows of a data folder are sealed under. */
+export function keysIn(folder: string, key: Uint8Array): StorageKeys {
+  const db = new DatabaseSync(join(folder, "semrs.db"));
+  try {
+    const found = openFolderKeys(db.prepare(keySql).all() as Row[], key, folder);
+    if (!found) throw new Error(`${folder} has no key yet`);
+    return found.keys;
+  } finally {
+    db.close();
+  }
+}
+
+/** The row of a folder of before decision 45, which is sealed under the storage key itself. */
+export const keyRowBefore = (key: Uint8Array): Uint8Array =>
+  storageKeys(key).seal("meta\0key\0value", Buffer.from("semrs"));
 
 /** Makes an index one of an earlier format: without the columns that were added since, and what else `undo` takes back. */
 export const asBefore = (version: number, undo = ""): string => {
