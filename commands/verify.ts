@@ -2,13 +2,11 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { Command } from "commander";
-import { codeOf } from "../errors.ts";
 import { loadConfig } from "../pipeline/config.ts";
-import { loadKeys } from "../pipeline/identity.ts";
 import { type Damage, type Verified, verifyStore } from "../pipeline/verify.ts";
-import { openStore } from "../store/index.ts";
 import { adminUrl, openAdminClient } from "./admin-client.ts";
 import { exits, guarded, print, say } from "./exit.ts";
+import { storeOf } from "./store-of.ts";
 
 type Flags = { readonly config: string; readonly json?: boolean };
 
@@ -45,11 +43,7 @@ export async function verify({ config, json }: Flags): Promise<void> {
 /** A site that runs has its store to itself: it looks, and tells. */
 async function* verified(file: string): AsyncGenerator<Damage, Verified> {
   const config = loadConfig(file, process.env);
-  const store = await openStore({
-    folder: config.own.data,
-    key: loadKeys(config).storageKey,
-    now: () => new Date(),
-  }).catch((thrown: unknown) => (codeOf(thrown) === "ALREADY_RUNNING" ? undefined : Promise.reject(thrown)));
+  const store = await storeOf(config);
   if (!store) {
     const body = await openAdminClient(adminUrl(config.own.admin), config.own.data).download("/verify", {});
     let last: Damage | Verified | undefined;

@@ -4,16 +4,16 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { sendSyslog } from "../../connectors/syslog.ts";
-import { codeOf, Fault } from "../../errors.ts";
+import { Fault } from "../../errors.ts";
 import { facilities, severities, writeSyslog } from "../../formats/syslog.ts";
 import { auditMessage, readAudit } from "../../pipeline/audit.ts";
 import { type Config, loadConfig } from "../../pipeline/config.ts";
 import { loadKeys } from "../../pipeline/identity.ts";
-import { openStore } from "../../store/index.ts";
 import type { Audited } from "../../store/store.ts";
 import { adminUrl, openAdminClient } from "../admin-client.ts";
 import { writeFileOf } from "../envelope/files.ts";
 import { columns, print, say } from "../exit.ts";
+import { storeOf } from "../store-of.ts";
 import { wholeFile } from "../whole.ts";
 
 type Reading = { readonly config: string; readonly after: string; readonly reason?: string };
@@ -95,10 +95,7 @@ function targetOf(config: Config, to: string, ca: string | undefined) {
 
 /** From the running site through its admin port, else from the data folder. */
 async function* entries(config: Config, after: number, reason = ""): AsyncGenerator<Audited> {
-  const opening = { folder: config.own.data, key: loadKeys(config).storageKey, now: () => new Date() };
-  const store = await openStore(opening).catch((thrown: unknown) =>
-    codeOf(thrown) === "ALREADY_RUNNING" ? undefined : Promise.reject(thrown),
-  );
+  const store = await storeOf(config);
   if (!store) {
     const admin = openAdminClient(adminUrl(config.own.admin), config.own.data);
     const body = await admin.download("/audit", { after, reason });

@@ -64,3 +64,15 @@ describe("a data folder", async () => {
     );
   });
 });
+
+test("who only looks makes no data folder", async () => {
+  const { folder, data, env } = await makeHome();
+  for (const args of [["verify"], ["audit", "verify"], ["audit", "export"], ["rekey"]]) {
+    const { exit, err } = await semrsProcess(args, { cwd: folder, env });
+    expect({ exit, err }, args.join(" ")).toEqual({
+      exit: 78,
+      err: expect.stringMatching(`${data} holds no store yet\n$`),
+    });
+    expect(existsSync(data)).toBe(false);
+  }
+});
