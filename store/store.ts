@@ -4,7 +4,7 @@
  * - A `Change` is made by one of the contracts below and does nothing until `commit`. Changes committed together are
  *   applied together or not at all, and `commit` resolves only after fsync.
  * - Reads see everything whose `commit` has resolved.
- * - Whatever could name a patient is in a column sealed under the site's storage key (`facts`, `payload`, `entry`,
+ * - Whatever could name a patient is in a column sealed under the data folder's own key (`facts`, `payload`, `entry`,
  *   manifests), or is a keyed token. Nothing in the data folder reads as clear text.
  */
 import type { Fault } from "../errors.ts";
@@ -51,7 +51,7 @@ export type { StudyRow } from "./studies.ts";
 export type Id = string;
 /** A keyed digest that stands for a patient id, reference or document id (see `Tokens`). */
 export type Token = string;
-/** Name of a blob: HMAC of its digest under the site's key, so it deduplicates here and confirms nothing elsewhere. */
+/** Name of a blob: HMAC of its digest under the folder's key, so it deduplicates here and confirms nothing elsewhere. */
 export type BlobName = string;
 
 declare const change: unique symbol;
