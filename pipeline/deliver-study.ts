@@ -50,9 +50,7 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
       ]);
     });
   };
-  // A PACS that is too full for the first ones may take others of them.
-  const from = (maxFullInARow * (delivery.attempts - 1)) % Math.max(1, left.length);
-  await send([...left.slice(from), ...left.slice(0, from)]);
+  await send(inTurn(left, delivery.attempts));
   const proof = dicom.proof === "response" ? "" : `, ${dicom.proof}`;
   if (proof !== "") {
     const all: SentInstance[] = [];
@@ -75,6 +73,16 @@ export async function deliverStudy(site: Site, delivery: Delivery): Promise<Sent
 }
 
 type Instances = ReceivedFacts["instances"];
+
+/**
+ * A PACS that is too full for the first ones, or ends the association at the very first, may take others: each attempt begins with
+ * another, one further on each time round.
+ */
+function inTurn(left: Instances, attempts: number): Instances {
+  const ahead = (attempts - 1) * (left.length > maxFullInARow ? maxFullInARow : 1);
+  const from = (ahead + Math.floor(ahead / left.length)) % left.length || 0;
+  return [...left.slice(from), ...left.slice(0, from)];
+}
 
 /** Sends; `took` is told of each instance that the PACS takes, with its answer. What is worth another attempt comes before what is not. */
 async function sendInstances(

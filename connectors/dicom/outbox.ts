@@ -16,7 +16,8 @@ type Chunk = { readonly bytes: Buffer; written: Promise<void> };
 
 /** `pduBytes` is the largest P-DATA that the peer takes. */
 export function openOutbox(socket: Socket, pduBytes: number, seconds: number): Outbox {
-  const fragmentBytes = pduBytes - 6;
+  // Each fragment consists of an even number of octets (PS3.8 E.1).
+  const fragmentBytes = (pduBytes - 6) & ~1;
   const pdus = Math.max(1, Math.floor(writeBytes / (fragmentBytes + headBytes)));
   const make = (): Chunk => ({
     bytes: Buffer.allocUnsafe(pdus * (fragmentBytes + headBytes)),

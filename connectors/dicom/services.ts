@@ -69,7 +69,8 @@ export type Answer = { readonly status: number; readonly after?: () => void };
 /** The services of one association. */
 export function openServices(asked: Asked): Services {
   const { request, send } = asked;
-  const maxPiece = Math.max(pieceLimits.min, Math.min((request.maxPdu || Infinity) - pdvHead, pieceLimits.max));
+  // Even, as each fragment is (PS3.8 E.1).
+  const maxPiece = Math.max(pieceLimits.min, Math.min((request.maxPdu || Infinity) - pdvHead, pieceLimits.max)) & ~1;
   const reports = openReports(asked);
   const command = openGathered();
   let isCommanding = false;

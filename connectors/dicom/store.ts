@@ -59,7 +59,10 @@ export async function sendGroup(
         throw thrown;
       },
     );
-  const refusal = openRefusals(peer, contexts, signal);
+  const refusal = openRefusals(async (sopClassUid) => {
+    const leave = await turns.enter(at, peer.associations);
+    return await syntaxesOf(peer, sopClassUid, signal).finally(leave);
+  }, contexts);
   const enter = async (): Promise<Opened> => await open(await turns.enter(at, peer.associations));
   const first = await enter().catch(async (thrown: unknown) => {
     await echoAfter(thrown, peer, signal);
@@ -76,12 +79,16 @@ export async function sendGroup(
   const others = Array.from({ length: count - 1 }, () => turns.enterNow(at, peer.associations))
     .filter((leave) => leave !== undefined)
     .map(open);
+  const unaccepted: Unaccepted[] = [];
   const workers = [Promise.resolve(first), ...others].map(async (opening, index) => {
     // A PACS may allow fewer associations than were asked for: the first one carries on.
     const opened = await opening.catch((thrown: unknown) => (index === 0 ? Promise.reject(thrown) : undefined));
-    if (opened) await work(opened.association, contexts, left, told, refusal).finally(opened.leave);
+    if (opened) await work(opened.association, contexts, left, told, unaccepted).finally(opened.leave);
   });
   const results = await Promise.allSettled(workers);
+  // Asked when ours are over: a PACS may serve one at a time.
+  for (const { item, result } of unaccepted)
+    told(item, { state: "refused", code: "DICOM_UNSUPPORTED", reason: await refusal(keyOf(item), result) });
   const failed = results.find((result) => result.status === "rejected");
   if (failed && left.length > 0) throw failed.reason;
   // Not sent and not reported: without it the rest would pass for all.
@@ -106,6 +113,9 @@ function sparing(left: DicomItem[], report: Report): { readonly told: Told; read
   return { told, spared };
 }
 
+/** An instance whose context the peer did not accept, and its result. */
+type Unaccepted = { readonly item: DicomItem; readonly result: number | undefined };
+
 type Opened = { readonly association: Association; readonly leave: () => void };
 
 /** A peer that rejects an association for good, and takes one for C-ECHO, rejects what was offered; else us, and whatever else is sent. */
@@ -124,7 +134,7 @@ async function work(
   contexts: readonly ProposedContext[],
   left: DicomItem[],
   report: Told,
-  refusal: Refusals,
+  unaccepted: Unaccepted[],
 ): Promise<void> {
   const ids = new Map(
     contexts.map(({ id, abstractSyntax, transferSyntaxes }) => [`${abstractSyntax} ${transferSyntaxes[0]}`, id]),
@@ -140,8 +150,7 @@ async function work(
   for (let current = take(); current !== undefined; ) {
     const { item, contextId, dataSet } = current;
     if (!dataSet) {
-      const reason = await refusal(keyOf(item), association.resultOf(contextId));
-      report(item, { state: "refused", code: "DICOM_UNSUPPORTED", reason });
+      unaccepted.push({ item, result: association.resultOf(contextId) });
       current = take();
       continue;
     }
@@ -226,13 +235,16 @@ const knownSyntaxes: readonly string[] = [
   ...[201, 202, 203].map((n) => `1.2.840.10008.1.2.4.${n}`),
 ];
 
-function openRefusals(peer: Peer, contexts: readonly ProposedContext[], signal: AbortSignal): Refusals {
+function openRefusals(
+  syntaxesOf: (sopClassUid: string) => Promise<readonly string[]>,
+  contexts: readonly ProposedContext[],
+): Refusals {
   const asked = new Map<string, Promise<string>>();
   const ask = async (key: string, result: number | undefined): Promise<string> => {
     const [sopClassUid = "", transferSyntaxUid = ""] = key.split(" ");
     const what = `the PACS does not take SOP class ${sopClassUid} in transfer syntax ${transferSyntaxUid}`;
     if (result === 3) return `${what}: it takes that class in none; its administrator must allow the class`;
-    const taken = await syntaxesOf(peer, sopClassUid, signal).catch(() => undefined);
+    const taken = await syntaxesOf(sopClassUid).catch(() => undefined);
     if (!taken) return `${what}; what it takes could not be asked`;
     const classes = contexts.length > 1 ? " of that class" : "";
     return taken.length > 0

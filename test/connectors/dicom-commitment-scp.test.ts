@@ -7,6 +7,7 @@ import {
   negotiate,
   readRequest,
   writeAccept,
+  writeRequest,
 } from "../../connectors/dicom/association.ts";
 import {
   type CommitmentReport,
@@ -24,6 +25,7 @@ import {
   associateRq,
   command,
   ct,
+  dial,
   echoRq,
   explicitLittle,
   type Message,
@@ -135,6 +137,23 @@ describe("a request", () => {
     await until("it is told", () => log.includes("commitment.reported 1"));
     peer.send(releaseRq);
     expect(await peer.next()).toMatchObject({ type: pduTypes.releaseRp });
+    peer.socket.destroy();
+  });
+
+  test("of a requester whose largest P-DATA is odd is reported in fragments that are even (PS3.8 E.1)", async () => {
+    const { port } = await listening();
+    const peer = await dial(port);
+    peer.send(writeRequest("SEMRS_A", "PACS_A", contexts, 4_099));
+    await peer.next();
+    const many = Array.from({ length: 100 }, (_, n) => ({ sopClassUid: ct, sopInstanceUid: `1.2.3.${n + 1}` }));
+    ask(peer, 1, writeCommitmentRequest({ ...request, references: many }, explicitLittle));
+    const lengths: number[] = [];
+    for (let control = 0; control !== 2; ) {
+      const { body } = (await peer.next()) ?? { body: Buffer.alloc(0) };
+      control = body[5] ?? 2;
+      lengths.push(body.length);
+    }
+    expect(lengths.map((length) => length > 4_099 || length % 2 === 1)).toEqual([false, false, false, false]);
     peer.socket.destroy();
   });
 

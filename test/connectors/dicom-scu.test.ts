@@ -57,6 +57,7 @@ describe("what is sent", () => {
   test.for([
     [1024, 7],
     [4096, 100_000],
+    [4099, 10_007],
     [16_384, 4096],
     [0, 1_000_000],
   ] as const)(
@@ -74,6 +75,8 @@ describe("what is sent", () => {
         new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)])),
       );
       if (maxPdu > 0) expect(Math.max(...pdus)).toBeLessThanOrEqual(maxPdu);
+      // PS3.8 E.1: each fragment consists of an even number of octets.
+      expect([...pdus].filter((length) => length % 2 === 1)).toEqual([]);
       if (maxPdu === 16_384) expect(pdus).toContain(maxPdu);
     },
   );

@@ -56,7 +56,7 @@ describe.skipIf(!storescp.available)(`storescp ${storescp.reason}`, () => {
   const started = async (...more: string[]): Promise<{ port: string; folder: string }> => {
     const folder = mkdtempSync(join(tmpdir(), "semrs-storescp-"));
     const { PACS = "" } = await ports(["PACS"]);
-    const args = ["--fork", "+B", "-aet", "PACS_B", "-od", folder, ...more, PACS];
+    const args = ["+B", "-aet", "PACS_B", "-od", folder, ...more, PACS];
     const child = spawn("storescp", args, { env: { ...process.env, TCP_NODELAY: "1" }, stdio: "ignore" });
     stops.push(() => child.kill("SIGKILL"));
     await until("storescp listens", () => answers(PACS));
@@ -71,10 +71,21 @@ describe.skipIf(!storescp.available)(`storescp ${storescp.reason}`, () => {
     );
 
   test.for([1, 4])("holds every data set byte for byte after %i associations", async (associations) => {
-    const { port, folder } = await started();
+    const { port, folder } = await started("--fork");
     const outcomes = await sent(port, { associations });
     expect(outcomes.map(({ state }) => state)).toEqual(study.map(() => "delivered"));
     expect(held(folder)).toEqual(digests);
+  });
+
+  test("one that serves an association at a time is asked what it takes when ours is over", async () => {
+    const { port } = await started("+xi");
+    const outcomes = await sent(port, { connectSeconds: 2 });
+    const refused = outcomes.filter(({ state }) => state === "refused");
+    expect(refused).not.toEqual([]);
+    for (const outcome of refused)
+      expect(outcome).toMatchObject({
+        reason: expect.stringMatching(/; it takes of that class 1\.2\.840\.10008\.1\.2$/),
+      });
   });
 
   test("over TLS with both certificates; one of another authority is not sent to", async () => {
@@ -85,6 +96,7 @@ describe.skipIf(!storescp.available)(`storescp ${storescp.reason}`, () => {
     };
     const [pki, foreign] = [await make(), await make()];
     const { port, folder } = await started(
+      "--fork",
       "+tls",
       `${pki}/b/tls.key`,
       `${pki}/b/tls.crt`,

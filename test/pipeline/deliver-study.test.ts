@@ -12,7 +12,7 @@ import { loadKeys } from "../../pipeline/identity.ts";
 import type { Site } from "../../pipeline/site.ts";
 import { openStore } from "../../store/index.ts";
 import type { Delivery, StoredRecord } from "../../store/store.ts";
-import { scriptedPacs } from "../connectors/scripted-pacs.ts";
+import { type Asked, scriptedPacs } from "../connectors/scripted-pacs.ts";
 import { wire } from "../envelope/people.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { testPki } from "../sites.ts";
@@ -104,6 +104,20 @@ test("a PACS that is too full for what stands first in a study gets the rest of 
   await expect(deliverStudy(site, delivery)).rejects.toMatchObject({ code: "PEER_BUSY" });
   await expect(deliverStudy(site, { ...delivery, attempts: 2 })).rejects.toMatchObject({ code: "PEER_BUSY" });
   expect(pacs.stored).toHaveLength(instances.length - refused.size);
+  await pacs.stop();
+  await site.store.close();
+});
+
+test.each([1, 8])("a PACS that ends the association at the first of 2 × %i instances gets the rest", async (series) => {
+  const [pacs, fatal] = [await scriptedPacs({ answer: (asked) => answered(asked) }), new Set<string>()];
+  const answered = ({ sopInstanceUid, socket }: Asked): number | undefined =>
+    fatal.has(sopInstanceUid) ? void socket.destroy() : 0;
+  const { site, delivery, instances } = await withStudy(pacs, 32, series);
+  Object.assign(site.config.own.systems.pacs?.dicom ?? {}, { associations: 1 });
+  fatal.add(instances[0]?.sopInstanceUid ?? "");
+  for (let attempts = 1; attempts <= 3; attempts += 1)
+    await expect(deliverStudy(site, { ...delivery, attempts })).rejects.toMatchObject({ code: "PEER_AMBIGUOUS" });
+  expect(pacs.stored).toHaveLength(instances.length - 1);
   await pacs.stop();
   await site.store.close();
 });
