@@ -10,7 +10,7 @@ import { until } from "../sites.ts";
 export type Orthanc = {
   readonly port: number;
   held(): Promise<number>;
-  rest(path: string, body?: unknown): Promise<unknown>;
+  rest(path: string, body?: unknown, method?: "PUT" | "POST"): Promise<unknown>;
   stop(): Promise<void>;
 };
 
@@ -39,8 +39,8 @@ export async function startOrthanc(
     env: { ...process.env, TCP_NODELAY: "1" },
     stdio: "ignore",
   });
-  const rest = async (path: string, body?: unknown): Promise<unknown> => {
-    const how = body === undefined ? {} : { method: "PUT", body: JSON.stringify(body) };
+  const rest: Orthanc["rest"] = async (path, body, method = "PUT") => {
+    const how = body === undefined ? {} : { method, body: JSON.stringify(body) };
     const text = await (await fetch(`http://127.0.0.1:${HTTP}${path}`, how)).text();
     return text === "" ? undefined : JSON.parse(text);
   };
