@@ -138,7 +138,7 @@ test("another SOP Instance UID than announced, and another SOP class than the co
   await refused(["a900"], dataSet, sopInstanceUid, "1.2.840.10008.5.1.4.1.1.4");
 });
 
-describe("a SOP Instance UID that is none is refused, in the command and in the data set, and is never a path", () => {
+describe("a UID that is none is refused, in the command and in the data set, and is never a path", () => {
   test.each([
     ["a way up", "../../../../tmp/evil"],
     ["an absolute path", "/tmp/evil"],
@@ -149,17 +149,24 @@ describe("a SOP Instance UID that is none is refused, in the command and in the 
   ])("%s", async (_what, uid) => {
     const before = everything().length;
     await refused(["a900", "c000"], dataSet, uid);
-    await refused(["a900", "c000"], withUid(uid), uid);
-    await refused(["a900", "c000"], withUid(uid));
+    await refused(["a900", "c000"], withUid(sopInstance, uid), uid);
+    await refused(["a900", "c000"], dataSet, sopInstanceUid, uid);
+    for (const element of [sopInstance, sopClass, studyInstance, seriesInstance])
+      await refused(["a900", "c000"], withUid(element, uid));
     const after = everything();
     expect(after.filter((name) => name.includes("evil") || name.includes("2222222222"))).toEqual([]);
     expect(after.length).toBe(before);
   });
 });
 
-/** The data set with another (0008,0018). */
-function withUid(uid: string): Buffer {
-  const at = dataSet.indexOf(Buffer.from([8, 0, 0x18, 0, 0x55, 0x49]));
+/** UIDs as they begin in the data set: tag and VR. */
+const [sopClass, sopInstance] = [0x16, 0x18].map((element) => Buffer.from([8, 0, element, 0, 0x55, 0x49]));
+const [studyInstance, seriesInstance] = [0x0d, 0x0e].map((element) => Buffer.from([0x20, 0, element, 0, 0x55, 0x49]));
+
+/** The data set with another one. */
+function withUid(element: Uint8Array | undefined, uid: string): Buffer {
+  const at = dataSet.indexOf(element ?? "");
+  expect(at).toBeGreaterThan(0);
   const head = Buffer.from(dataSet.subarray(at, at + 8));
   const value = Buffer.from(uid.length % 2 === 1 ? `${uid}\u0000` : uid, "latin1");
   head.writeUInt16LE(value.length, 6);
