@@ -8,6 +8,7 @@ const names: Readonly<Record<string, string>> = {
   ASCII: "utf-8",
   "ISO IR6": "utf-8",
   "UNICODE UTF-8": "utf-8",
+  "UNICODE UTF8": "utf-8",
   "UTF-8": "utf-8",
   UTF8: "utf-8",
   "8859/1": "windows-1252",
@@ -42,9 +43,9 @@ const written: Readonly<Record<string, string>> = {
   "iso-2022-jp": "ASCII~ISO IR87",
 };
 
-/** Where octets of a delimiter stand inside characters: what is in them is decoded before it is split. */
 const escapeOctet = 0x1b;
-const withTrailBytes = ["big5", "gb18030", "shift_jis", "iso-2022-jp"] as const;
+/** Where octets of a delimiter stand inside characters: what is in them is decoded before it is split. */
+export const withTrailBytes = ["big5", "gb18030", "gbk", "shift_jis", "iso-2022-jp"] as const;
 
 /** The WHATWG label of a charset by any of its names; undefined for one that nobody knows. */
 export function charsetNamed(name: string): string | undefined {

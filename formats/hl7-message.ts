@@ -46,7 +46,7 @@ const [cr, lf] = [0x0d, 0x0a];
 export function readMsh(message: Uint8Array, options: { readonly charset?: string } = {}): MessageFacts {
   const facts = readMshLine(message, options.charset);
   if (!facts) throw new Fault("HL7_MALFORMED", "not an HL7 message: it does not begin with MSH");
-  if (isWide(facts.charsetField))
+  if (options.charset === undefined && isWide(facts.charsetField))
     throw new Fault("HL7_UNSUPPORTED", "UTF-16 over MLLP cannot be framed; send UNICODE UTF-8");
   if (facts.messageType === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
   if (facts.controlId === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
@@ -87,7 +87,7 @@ export function readMshLine(message: Uint8Array, override?: string): MessageFact
 
 /** UTF-16 and UTF-32 have octets of the framing inside their characters. */
 const isWide = (field: string): boolean =>
-  /^UNICODE(?! UTF-8$)|^UTF-?(16|32)/i.test(
+  /^UNICODE(?! UTF-?8$)|^UTF-?(16|32)/i.test(
     field
       .split("~")
       .findLast((name) => name.trim() !== "")

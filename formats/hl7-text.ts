@@ -1,12 +1,12 @@
 /** A document that stands in a message as escaped text (HL7 v2.5.1 2.7): read strictly, for what cannot be read would be lost in it unseen. */
 import { Fault } from "../errors.ts";
-import { charsetNamed, decoderOf, encodeText, isReadable } from "./charset.ts";
+import { charsetNamed, decoderOf, encodeText, isReadable, withTrailBytes } from "./charset.ts";
 import { type MessageFacts, unescapeText } from "./hl7-message.ts";
 
 /** A value longer than this is not searched as text. */
 const maxTextBytes = 64 * 1024 * 1024;
 /** Charsets whose trail octets include separators: they are decoded before they are split, and come here in UTF-8. */
-export const splitAfterDecoding = new Set(["big5", "gb18030", "shift_jis", "iso-2022-jp"]);
+export const splitAfterDecoding = new Set<string>(withTrailBytes);
 /** What a decoder writes for what it cannot read. */
 const unread = "\ufffd";
 

@@ -160,6 +160,7 @@ describe("charsets", () => {
     ["windows-1251", "windows-1251", "Иван"],
     ["BIG-5", "big5", "許功蓋"],
     ["GB 18030-2000", "gb18030", "王小明㐀"],
+    ["GBK", "gbk", "葉東"],
     ["SHIFT-JIS", "shift_jis", "表示ソ能"],
     ["~ISO IR87", "iso-2022-jp", "山田太郎"],
     ["KS X 1001", "euc-kr", "김철수"],

@@ -1,7 +1,7 @@
 /** MLLP destination: one message in flight on a connection, its acknowledgement matched by MSA-2. */
 import { z } from "zod";
 import { Fault } from "../../errors.ts";
-import { fieldsOf, readMsh, segments } from "../../formats/hl7.ts";
+import { fieldsOf, readMshLine, segments } from "../../formats/hl7.ts";
 import type { Context, Destination, Item, Outcome } from "../connector.ts";
 import { maxSeconds, reach, seconds, tlsOptions } from "../wire.ts";
 import { commitByte, refusalByte } from "./answer.ts";
@@ -165,11 +165,12 @@ function outcomeOf(ack: Uint8Array, controlId: string, { refusals, awaits }: Set
   };
 }
 
-/** The codes of an acknowledgement; what is none is not told. */
+/** The codes of an acknowledgement, whatever its MSH lacks: many a HIS gives it no id of its own. What is none is not told. */
 function readAck(ack: Uint8Array): { readonly code: string; readonly of: string; readonly error: string } {
   let [code, of, error] = ["", "", ""];
   try {
-    const facts = readMsh(ack);
+    const facts = readMshLine(ack);
+    if (!facts) throw new Fault("HL7_MALFORMED", "it does not begin with MSH");
     for (const segment of segments(ack)) {
       const fields = fieldsOf(segment, facts);
       if (segment.name === "MSA") [code = "", of = ""] = [fields[1], fields[2]];

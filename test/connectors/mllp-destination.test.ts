@@ -147,6 +147,22 @@ describe("connections", () => {
   });
 });
 
+/** What answers without a control id or type of its own says in MSA all that is asked. */
+test.each([
+  ["no control id", "MSH|^~\\&|HIS|B|SEMRS|B|20260102||ACK^T02||P|2.3"],
+  ["no message type", "MSH|^~\\&|HIS|B|SEMRS|B|20260102|||X1|P|2.3"],
+  ["nothing but its separators", "MSH|^~\\&|"],
+  ["UNICODE in MSH-18", "MSH|^~\\&|||||||ACK|X1|P|2.4||||||UNICODE"],
+])("an acknowledgement with %s is one", async (_what, msh) => {
+  const answering =
+    (code: string) =>
+    (socket: Socket, id: string): void =>
+      void socket.write(frameOf(Buffer.from(`${msh}\rMSA|${code}|${id}\r`)));
+  const { send } = site();
+  expect(await send((await peer(answering("AA"))).port, "1")).toEqual({ state: "delivered", detail: "AA" });
+  expect(await send((await peer(answering("AE"))).port, "2")).toMatchObject({ state: "refused", detail: "AE" });
+});
+
 describe("what a negative answer means is said for each system", () => {
   test.each(["AE", "陳怡君"])("MSA-1 %s, with a name in ERR-3: neither name is told", async (code) => {
     const err = "ERR|||陳怡君 A223456781^no such patient";

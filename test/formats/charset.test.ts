@@ -1,0 +1,33 @@
+/** Character sets of messages: octets of separators inside characters, and who says which one a message is in. */
+import { expect, test } from "vitest";
+import { encodeText } from "../../formats/charset.ts";
+import { embeddedDocuments, readMsh } from "../../formats/hl7.ts";
+import { documents, mdmFor } from "../fixtures/documents.ts";
+
+/** 功, 葉, 東 and 表 end in the octet of a separator there. */
+test.each([
+  ["BIG-5", "big5", "功能"],
+  ["GB 18030-2000", "gb18030", "東葉"],
+  ["GBK", "gbk", "東葉"],
+  ["GB2312", "gbk", "東葉"],
+  ["SHIFT-JIS", "shift_jis", "表示"],
+])(
+  "a message in %s gives its document, though OBX-3 has octets of separators inside its characters",
+  (field, charset, name) => {
+    const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("utf8");
+    const text = whole.replace("UNICODE UTF-8", field).replace("DOC^Document^L", `${name}^${name}^L`);
+    const { bytes } = encodeText(text, charset);
+    const [found] = embeddedDocuments(bytes, readMsh(bytes));
+    expect(Buffer.compare(found?.bytes ?? Buffer.alloc(0), documents["113"])).toBe(0);
+  },
+);
+
+test("the charset that a system is configured with counts, whatever MSH-18 says", () => {
+  const named = (field: string): Buffer =>
+    Buffer.from(`MSH|^~\\&|HIS|A|S|A|20260102||ADT^A08|1|P|2.4||||||${field}\rPID|1||1||王小明\r`);
+  for (const field of ["UNICODE", "UNICODE UTF-16", "BIG-5", "", "nonsense"])
+    expect(readMsh(named(field), { charset: "utf-8" }), field).toMatchObject({ charset: "utf-8", controlId: "1" });
+  expect(readMsh(named("UNICODE UTF8")).charset).toBe("utf-8");
+  for (const field of ["UNICODE", "UNICODE UTF-16", "UTF-32"])
+    expect(() => readMsh(named(field)), field).toThrow(expect.objectContaining({ code: "HL7_UNSUPPORTED" }));
+});
