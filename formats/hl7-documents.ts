@@ -1,6 +1,6 @@
 /** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
 import { createHash } from "node:crypto";
-import { Fault } from "../errors.ts";
+import { Fault, orFault } from "../errors.ts";
 import { decoderOf } from "./charset.ts";
 import { beginsWith, contradiction, type Kind, kindOf } from "./document-kind.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
@@ -8,11 +8,13 @@ import { fromText, malformed, splitAfterDecoding } from "./hl7-text.ts";
 import { readZip } from "./zip.ts";
 
 export type Embedded = {
-  /** `reference`: only where a document is; its octets are that address. */
-  readonly kind: "cda" | "pdf" | "reference" | "other";
+  /** `reference`: only where a document is; its octets are that address. `unread`: what is withdrawn (TXA-12 may name it) and is not what it says. */
+  readonly kind: "cda" | "pdf" | "reference" | "unread" | "other";
   /** OBX-1. */
   readonly obx: string;
   readonly bytes: Uint8Array;
+  /** Why it is `unread`. */
+  readonly fault?: Fault;
 };
 
 /** One of a message, with what its message does with it. */
@@ -104,9 +106,13 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
     before = id;
     const event = eventOf(facts, status, isDraft);
-    const carried: readonly Embedded[] =
-      type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts);
-    found.push(...carried.map((each) => ({ ...each, event })));
+    const carried = orFault((): readonly Embedded[] =>
+      type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts),
+    );
+    if (carried instanceof Fault && event !== "cancel") throw carried;
+    const read: readonly Embedded[] =
+      carried instanceof Fault ? [{ kind: "unread", obx: id, bytes: new Uint8Array(), fault: carried }] : carried;
+    found.push(...read.map((each) => ({ ...each, event })));
   }
   return found;
 }

@@ -83,7 +83,13 @@ async function leave(
   const { own, parent } = txa;
   if (mdmEvent(facts) === "cancel")
     return cancelling(site, message, own ? [own] : await namesOf(embeddedDocuments(bytes, facts)));
-  const embedded = await followed(site, message, embeddedDocuments(bytes, facts));
+  const inMessage = embeddedDocuments(bytes, facts);
+  // Of what is withdrawn nothing but its name is asked: it may be gone from where it was, or not be readable.
+  const said = inMessage.filter(({ kind }) => kind !== "pdf" && kind !== "other");
+  if (own && said.length > 0 && said.every(({ event }) => event === "cancel")) return cancelling(site, message, [own]);
+  const unread = inMessage.find(({ fault }) => fault)?.fault;
+  if (unread) throw unread;
+  const embedded = await followed(site, message, inMessage);
   const documents = embedded.filter(({ kind }) => kind === "cda");
   if (documents.length === 0) {
     // Who deletes seldom sends what is deleted: OBX-5 is empty or `""`, and TXA-12 says which.

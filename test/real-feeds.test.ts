@@ -35,6 +35,8 @@ const ed = (n: number, document: Uint8Array, status: string): string =>
 const status = (message: Uint8Array, is: string): Buffer => changed(message, [/\|F\r$/, `|${is}\r`]);
 /** Another TXA-17. */
 const completion = (message: Uint8Array, is: string): Buffer => changed(message, ["||||AU||AV", `||||${is}||AV`]);
+/** Base64 without its end. */
+const unreadable = (message: Uint8Array): Buffer => changed(message, [/[\w+/=](?=\|{6}[A-Z]\r)/, ""]);
 const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, string])[]): Buffer =>
   changed(mdmFor(report("X"), { controlId, event: "ORU^R01^ORU_R01" }), [
     /OBX\|1[\s\S]*$/,
@@ -134,6 +136,12 @@ test.each([
     ]),
     ["done CANCELLED_AHEAD"],
   ],
+  ["MDM^T02 that is deleted next", mdmFor(report("Q.5"), { controlId: "QA", name: "Q5^HIS" }), ["done", "new"]],
+  [
+    "MDM^T04 that deletes by TXA-12, with a value that cannot be read",
+    unreadable(status(mdmFor(report("Q.5"), { controlId: "QB", event: "MDM^T04^MDM_T02", name: "Q5^HIS" }), "D")),
+    ["done CANCELLED"],
+  ],
   ["ORU with one document twice", oru("M5", [report("M.6"), "F"], [report("M.6"), "F"]), ["done REPEATED", "new"]],
   [
     "ORU with two documents under one id",
@@ -144,6 +152,16 @@ test.each([
   ["very restricted", mdmFor(report("V.1", "V"), { controlId: "V1" }), ["done", "new"]],
 ] as const)("%s", async (_what, message, expected) => {
   expect(await outcome(house, message)).toEqual(expected);
+});
+
+test.each([
+  ["of which TXA-12 says nothing", changed(mdmFor(report("Z.1"), { controlId: "Z1" }), [/TXA[^\r]*/, "TXA|1|DS"]), "D"],
+  ["beside one that stays", changed(mdmFor(report("Z.2"), { controlId: "Z2" }), [/$/, ed(2, report("Z.3"), "F")]), "D"],
+  ["that is new", mdmFor(report("Z.4"), { controlId: "Z4" }), "F"],
+])("a value that cannot be read, of a document %s, is refused", async (_what, message, is) => {
+  const sent = unreadable(changed(message, [/\|F\r/, `|${is}\r`]));
+  const [, id] = /\|(Z\d)\|/.exec(sent.toString("utf8")) ?? [];
+  expect(acksIn(await house.ask(sent))).toEqual([`AE ${id}`]);
 });
 
 test.each(["R", "V"])("confidentiality %s where only N may leave: acknowledged and not sealed", async (level) => {

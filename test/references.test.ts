@@ -75,6 +75,20 @@ test("what is fetched is compared with the patient of its message", async () => 
   expect(kept("ROTHER").row).toMatchObject({ state: "refused", code: "PATIENT_MISMATCH" });
 });
 
+test("one that its message withdraws is not asked for: it may be gone from there", async () => {
+  answer = serve(report("R.GONE"));
+  expect(await sent(referring("GONE1", `${base}/reports/gone`))).toBe("AA GONE1");
+  asked = [];
+  const withdrawn = referring("GONE2", `${base}/reports/gone`).toString("utf8");
+  const message = withdrawn
+    .replace("MDM^T02", "MDM^T04")
+    .replace(/\|F\r$/, "|D\r")
+    .replace("DOC-GONE2", "DOC-GONE1");
+  expect(await sent(Buffer.from(message))).toBe("AA GONE2");
+  expect(kept("GONE2").row).toMatchObject({ state: "done", code: "CANCELLED" });
+  expect(asked).toEqual([]);
+});
+
 test.each<[string, (path: string) => string]>([
   ["another host", () => "https://127.0.0.2/reports/1"],
   ["another path", () => `${base}/admin/1`],
