@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { Fault, orFault } from "../errors.ts";
 import { decoderOf } from "./charset.ts";
 import { beginsWith, contradiction, type Kind, kindOf } from "./document-kind.ts";
+import { coded, type DocumentEvent, mdmEvent, openEvents } from "./hl7-events.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
 import { fromText, malformed, splitAfterDecoding } from "./hl7-text.ts";
 import { readZip } from "./zip.ts";
@@ -20,65 +21,20 @@ export type Embedded = {
 /** One of a message, with what its message does with it. */
 export type EmbeddedDocument = Embedded & { readonly event: DocumentEvent };
 
-export type DocumentEvent = "new" | "addendum" | "replacement" | "cancel" | "preliminary";
-
 const maxDocuments = 100;
 const encapsulated = "ED";
 const referencePointer = "RP";
 /** Data that only say where the data are. */
 const address = /^(https?|ftps?|file):\/\//i;
 
-const mdmEvents: ReadonlyMap<string, DocumentEvent> = new Map([
-  ["T01", "new"],
-  ["T02", "new"],
-  ["T05", "addendum"],
-  ["T06", "addendum"],
-  ["T09", "replacement"],
-  ["T10", "replacement"],
-  ["T11", "cancel"],
-]);
-/** OBX-11 (HL7 Table 0085). */
-const resultEvents: ReadonlyMap<string, DocumentEvent> = new Map([
-  ["P", "preliminary"],
-  ["I", "preliminary"],
-  ["R", "preliminary"],
-  ["S", "preliminary"],
-  ["D", "cancel"],
-  ["X", "cancel"],
-  ["W", "cancel"],
-  ["C", "replacement"],
-]);
-
-/** TXA-17 (HL7 Table 0271): dictated, incomplete, in progress. What is documented only waits for a signature, and counts. */
-const draftStates: ReadonlySet<string> = new Set(["DI", "IN", "IP"]);
-
-/** What an MDM does with its documents; undefined for other messages, where OBX-11 says it of each. */
-export function mdmEvent({ messageType }: MessageFacts): DocumentEvent | undefined {
-  const [type, event = ""] = messageType.split("^");
-  return type === "MDM" ? (mdmEvents.get(event) ?? "new") : undefined;
-}
-
-/**
- * OBX-11 says of a document in any message that it is not final, or withdrawn: an MDM^T04 deletes so. Else the event of an MDM
- * counts, unless its TXA-17 says that the document is not written to its end.
- */
-function eventOf(facts: MessageFacts, status: string, isDraft: boolean): DocumentEvent {
-  const said = resultEvents.get(status.trim());
-  const event = said === "preliminary" || said === "cancel" ? said : (mdmEvent(facts) ?? said ?? "new");
-  return isDraft && event !== "cancel" ? "preliminary" : event;
-}
-
-const isDraftTxa = (segment: Segment, facts: MessageFacts): boolean =>
-  segment.name === "TXA" && draftStates.has((fieldsOf(segment, facts)[17] ?? "").trim().toUpperCase());
-
 /** What a message does with its document, the first where there are several. */
 export function documentEvent(facts: MessageFacts, message: Uint8Array): DocumentEvent {
-  let isDraft = false;
+  const events = openEvents(facts);
   for (const segment of segments(message)) {
-    isDraft ||= isDraftTxa(segment, facts);
+    events.see(segment);
     if (segment.name !== "OBX") continue;
-    const { type: valueType, status } = parse(segment, facts);
-    if (valueType === encapsulated) return eventOf(facts, status, isDraft);
+    const { type, status } = parse(segment, facts);
+    if (type === encapsulated) return events.of(status);
   }
   return mdmEvent(facts) ?? "new";
 }
@@ -91,13 +47,13 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
   const found: EmbeddedDocument[] = [];
   /** The document that the line before belongs to. */
   let before: string | undefined;
-  let isDraft = false;
+  const events = openEvents(facts);
   for (const segment of segments(message)) {
     // The rest of its value: without it half a document might be taken for a whole one.
     if (before !== undefined && !isSegment(segment, facts))
       throw malformed(before, "a line end stands in its value; send it as \\.br\\, or Base64 without lines");
     before = undefined;
-    isDraft ||= isDraftTxa(segment, facts);
+    events.see(segment);
     if (segment.name !== "OBX") continue;
     const { id: written, type, value, status } = parse(segment, facts);
     const id = setId.test(written) ? written : "";
@@ -105,7 +61,7 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
     before = id;
-    const event = eventOf(facts, status, isDraft);
+    const event = events.of(status);
     const carried = orFault((): readonly Embedded[] =>
       type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts),
     );
@@ -129,7 +85,7 @@ function parse(segment: Segment, facts: MessageFacts): Obx {
     const fields = fieldsOf(segment, facts);
     return {
       id: fields[1] ?? "",
-      type: fields[2] ?? "",
+      type: coded(fields[2] ?? ""),
       value: Buffer.from(fields[5] ?? "", "utf8"),
       status: fields[11] ?? "",
     };
@@ -143,7 +99,7 @@ function parse(segment: Segment, facts: MessageFacts): Obx {
     start = end + 1;
   }
   const text = (n: number) => Buffer.from(fields[n] ?? new Uint8Array()).toString("latin1");
-  return { id: text(1), type: text(2), value: fields[5] ?? new Uint8Array(), status: text(11) };
+  return { id: text(1), type: coded(text(2)), value: fields[5] ?? new Uint8Array(), status: text(11) };
 }
 
 /** ED: source ^ type ^ subtype ^ encoding ^ data; a bare payload in the first component is taken too. */

@@ -66,7 +66,9 @@ export function readMshLine(message: Uint8Array, override?: string): MessageFact
   const fields = decoderOf(charset).decode(line).split(field);
   const [component = "^", repetition = "~", escaper = "\\", subcomponent = "&"] = fields[1] ?? "";
   const at = (n: number): string => fields[n - 1] ?? "";
-  const [type = "", event = ""] = at(9).split(component);
+  const [type = "", event = ""] = at(9)
+    .split(component)
+    .map((part) => part.trim());
   return {
     separators: { field, component, repetition, escape: escaper, subcomponent },
     sendingApplication: at(3),
@@ -76,7 +78,7 @@ export function readMshLine(message: Uint8Array, override?: string): MessageFact
     dateTime: at(7),
     messageType: event ? `${type}^${event}` : type,
     controlId: at(10),
-    processingId: at(11).split(component)[0] || "P",
+    processingId: at(11).split(component)[0]?.trim() || "P",
     version: at(12).split(component)[0] ?? "",
     acceptAck: at(15),
     applicationAck: at(16),

@@ -54,18 +54,16 @@ export function documentNamed(message: Uint8Array, facts: MessageFacts): readonl
   return [];
 }
 
-/** EI-1 alone, or under the OID of EI-3, as documents name themselves: root, or root^extension. */
+/** EI-1 alone, or under the OID of EI-3, or that alone, as documents name themselves: root, or root^extension. */
 function nameOf(field: string, facts: MessageFacts): DocumentName | null {
   const { component, repetition } = facts.separators;
   const [first = ""] = field.split(repetition);
   const [id = "", namespace = "", universal = ""] = first
     .split(component)
     .map((each) => told(unescapeText(each, facts)));
-  if (id === "") return null;
-  return {
-    written: [id, namespace, universal].join("^"),
-    uniqueIds: universal === "" ? [id] : [`${universal}^${id}`, id],
-  };
+  if (id === "" && universal === "") return null;
+  const uniqueIds = id === "" || universal === "" ? [id || universal] : [`${universal}^${id}`, id];
+  return { written: [id, namespace, universal].join("^"), uniqueIds };
 }
 
 /** Where TXA contradicts its document, which wins: another id under the same root, another original, less or more confidential. */

@@ -4,14 +4,13 @@ export { type AckCode, type AckError, acksOf, buildAck } from "./hl7-ack.ts";
 export { buildBatchAnswer, isBatch, readBatch } from "./hl7-batch.ts";
 export { buildMdm, type MdmDraft } from "./hl7-build.ts";
 export {
-  type DocumentEvent,
   documentEvent,
   documentsIn,
   type EmbeddedDocument,
   embeddedDocuments,
-  mdmEvent,
   payloadlessFrame,
 } from "./hl7-documents.ts";
+export { type DocumentEvent, mdmEvent } from "./hl7-events.ts";
 export {
   escapeText,
   fieldsOf,

@@ -43,6 +43,9 @@ const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, st
     documents.map(([document, status], n) => ed(n + 1, document, status)).join(""),
   ]);
 
+/** Another OBR-25. */
+const obr = (message: Uint8Array, is: string): Buffer => changed(message, [/OBR[^\r]*/, `$&${"|".repeat(21)}${is}`]);
+
 /** What the journal says of a message: state and code, then of each document kept. */
 async function outcome(at: House, message: Uint8Array): Promise<readonly string[]> {
   const id = Buffer.from(message).toString("utf8").split("|")[9] ?? "";
@@ -66,6 +69,20 @@ test.each([
   ["ORU P", oru("P1", [report("P.1"), "P"]), ["filtered PRELIMINARY"]],
   ["ORU R", oru("P2", [report("P.2"), "R"]), ["filtered PRELIMINARY"]],
   ["ORU S", oru("P3", [report("P.3"), "S"]), ["filtered PRELIMINARY"]],
+  ["ORU p", oru("P5", [report("P.5"), "p"]), ["filtered PRELIMINARY"]],
+  ["ORU of which OBR-25 alone says P", obr(oru("P6", [report("P.6"), ""]), "P"), ["filtered PRELIMINARY"]],
+  ["ORU F of which OBR-25 says P", obr(oru("P7", [report("P.7"), "F"]), "P"), ["done", "new"]],
+  ["ORU of which OBR-25 alone says X", obr(oru("P8", [report("P.7"), ""]), "X"), ["done CANCELLED"]],
+  [
+    "ORU whose fields are filled up with blanks",
+    changed(
+      oru("P9", [report("P.9"), "F"]),
+      ["ORU^R01^ORU_R01|", "ORU^R01  |"],
+      ["|P|2.5.1", "|P |2.5.1"],
+      ["|ED|", "|ED |"],
+    ),
+    ["done", "new"],
+  ],
   ["ORU F after P, the same document", oru("P4", [report("P.1"), "F"]), ["done", "new"]],
   [
     "ORU of one final and one preliminary document",

@@ -44,3 +44,8 @@ test("order numbers are those of TXA, ORC and OBR, each once, without who gave t
     "P2",
   ]);
 });
+
+test("a name that is an OID alone, in EI-3, is the document's of that root", () => {
+  expect(namesOf(txa("^^1.2.3.4^ISO")).own).toEqual({ written: "^^1.2.3.4", uniqueIds: ["1.2.3.4"] });
+  expect(namesOf(txa('""^HIS^""')).own).toBe(null);
+});
