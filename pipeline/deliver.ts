@@ -88,6 +88,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
   const attachments = await Promise.all(
     (facts.attachments ?? []).map(async ({ n, type }) => ({ bytes: await clear(site, partOf(record, n)), type })),
   );
+  const charset = (mllp.charset !== "from-msh-18" && charsetNamed(mllp.charset)) || "utf-8";
   const built = buildMdm({
     event: triggers[event],
     form,
@@ -95,7 +96,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
     controlId: controlIdOf(delivery),
     now: new Date(delivery.createdAt),
     timeZone: config.timeZone,
-    charset: (mllp.charset !== "from-msh-18" && charsetNamed(mllp.charset)) || "utf-8",
+    charset,
     sendingApplication: "SEMRS",
     sendingFacility: config.site,
     receivingApplication: delivery.destination,
@@ -111,7 +112,7 @@ export async function deliverMessage(site: Site, delivery: Delivery, onTheWire: 
       ...(related ? { parentId: parentOf(site, received, delivery, related) } : {}),
     },
   });
-  const message = await deliveredMessage(site, delivery.channel, built, bytes);
+  const message = await deliveredMessage(site, delivery.channel, built, charset, bytes);
   const started = performance.now();
   const item: Item = {
     controlId: controlIdOf(delivery),

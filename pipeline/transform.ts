@@ -36,19 +36,22 @@ export async function patientSeen(
   return patientIdsOf(site.config, patientIdentifiers(seen.bytes, seen.facts)).ids;
 }
 
-/** A message of ours as the channel's transform makes it; TRANSFORM_FAILED if anything but its fields changed. */
+/** A message of ours, written in `charset`, as the channel's transform makes it; TRANSFORM_FAILED if anything but its fields changed. */
 export async function deliveredMessage(
   site: Site,
   channel: string,
   built: Uint8Array,
+  charset: string,
   document: Uint8Array,
 ): Promise<Uint8Array> {
   const steps = site.config.own.transforms[channel] ?? [];
   if (steps.length === 0) return built;
-  const before = embeddedDocuments(built, readMsh(built));
+  // MSH-18 does not say it of every charset (windows-125x).
+  const facts = readMsh(built, { charset });
+  const before = embeddedDocuments(built, facts);
   return await pass(site, "transform", channel, async () => {
-    const { bytes } = await transformed(steps, { bytes: built, facts: readMsh(built) }, document);
-    const after = embeddedDocuments(bytes, readMsh(bytes));
+    const { bytes } = await transformed(steps, { bytes: built, facts }, document);
+    const after = embeddedDocuments(bytes, facts);
     const isSame = (index: number): boolean =>
       Buffer.compare(before[index]?.bytes ?? new Uint8Array(), after[index]?.bytes ?? new Uint8Array()) === 0;
     if (after.length !== before.length || !before.every((_, index) => isSame(index)))

@@ -11,8 +11,8 @@ beforeAll(async () => {
 let exchange: TestExchange;
 afterEach(() => exchange.close());
 
-const report = (extension: string): Uint8Array =>
-  cda({ form: "113", extension, patient: chen, code: "1-8", display: "血液", title: "檢驗報告", body: extension });
+const report = (extension: string, patient = chen): Uint8Array =>
+  cda({ form: "113", extension, patient, code: "1-8", display: "血液", title: "檢驗報告", body: extension });
 const admitted = (): Promise<unknown> => exchange.message(adtFor(`${chen.national}^^^MOI^NI`), "B_ADT");
 const fieldsIn = (message: Uint8Array, facts: MessageFacts, name: string): readonly string[] => {
   const segment = [...segments(message)].find((each) => each.name === name);
@@ -54,4 +54,20 @@ test("a HIS that reads Big5 is written to in Big5; the document in it is as it w
   expect(fieldsIn(message, facts, "PID")[5]).toBe("陳怡君");
   expect(message.includes(Buffer.from([0xb3, 0xaf]))).toBe(true);
   expect(message.includes("陳")).toBe(false);
+});
+
+test("and one that reads a charset without a name in MSH-18, after a transform of what is written to it", async () => {
+  exchange = await openExchange(pki, {}, (yaml) =>
+    yaml
+      .replace(/B_ADT:2576\}",/, "$& charset: windows-1250,")
+      .replace("    deliver:\n", '    transform: [{ set: PID-10, to: "ł" }]\n    deliver:\n'),
+  );
+  const document = report("POLISH.1", { ...chen, name: "Łukasz" });
+  await exchange.message(mdmFor(document, { controlId: "M1" }));
+  await exchange.registered(1);
+  await admitted();
+  const [message = Buffer.alloc(0)] = await exchange.messagesAtB(1);
+  await until("the document", () => exchange.documentsAtB().has(sha256(document)));
+  const pid = fieldsIn(message, readMsh(message, { charset: "windows-1250" }), "PID");
+  expect([pid[5], pid[10]]).toEqual(["Łukasz", "ł"]);
 });
