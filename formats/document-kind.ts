@@ -32,3 +32,14 @@ function isXml(bytes: Uint8Array): boolean {
     .trimStart();
   return start.startsWith("<") && !/^<(!doctype )?html/i.test(start);
 }
+
+/** A clinical document by how it begins, bare or in the EEC package. Each alternative begins and ends otherwise: nothing is tried twice. */
+const clinical =
+  /^(?:<\?[^>]*>|<!--(?:(?!-->)[\s\S])*-->|\s|\\X0[AD]\\|\\X0D0A\\|\\\.br\\)*<(?:[\w.-]+:)?(?:ClinicalDocument|ContentPackage)[\s>]/;
+const maxClinicalHead = 2048;
+
+/** Whether a value that is said to be text is one, as it stands there or as Base64. */
+export function isClinical(value: Uint8Array): boolean {
+  const head = Buffer.from(value.subarray(0, maxClinicalHead)).toString("latin1");
+  return clinical.test(/^[A-Za-z0-9+/]{8}/.test(head) ? Buffer.from(head, "base64").toString("latin1") : head);
+}

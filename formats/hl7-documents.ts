@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault, orFault } from "../errors.ts";
 import { decoderOf } from "./charset.ts";
-import { beginsWith, contradiction, type Kind, kindOf } from "./document-kind.ts";
+import { beginsWith, contradiction, isClinical, type Kind, kindOf } from "./document-kind.ts";
 import { coded, type DocumentEvent, mdmEvent, openEvents } from "./hl7-events.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
 import { fromText, malformed, splitAfterDecoding } from "./hl7-text.ts";
@@ -24,6 +24,8 @@ export type EmbeddedDocument = Embedded & { readonly event: DocumentEvent };
 const maxDocuments = 100;
 const encapsulated = "ED";
 const referencePointer = "RP";
+/** Types under which some systems send a clinical document, too. */
+const textTypes: ReadonlySet<string> = new Set(["FT", "TX", "ST"]);
 /** Data that only say where the data are. */
 const address = /^(https?|ftps?|file):\/\//i;
 
@@ -33,8 +35,8 @@ export function documentEvent(facts: MessageFacts, message: Uint8Array): Documen
   for (const segment of segments(message)) {
     events.see(segment);
     if (segment.name !== "OBX") continue;
-    const { type, status } = parse(segment, facts);
-    if (type === encapsulated) return events.of(status);
+    const obx = parse(segment, facts);
+    if (isDocument(obx)) return events.of(obx.status);
   }
   return mdmEvent(facts) ?? "new";
 }
@@ -55,16 +57,18 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
     before = undefined;
     events.see(segment);
     if (segment.name !== "OBX") continue;
-    const { id: written, type, value, status } = parse(segment, facts);
-    const id = setId.test(written) ? written : "";
-    if ((type !== encapsulated && type !== referencePointer) || value.length === 0) continue;
+    const obx = parse(segment, facts);
+    const { type, value } = obx;
+    const id = setId.test(obx.id) ? obx.id : "";
+    if ((type !== referencePointer && !isDocument(obx)) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
     before = id;
-    const event = events.of(status);
-    const carried = orFault((): readonly Embedded[] =>
-      type === referencePointer ? [pointer(id, value, facts)] : documentsOf(id, value, facts),
-    );
+    const event = events.of(obx.status);
+    const carried = orFault((): readonly Embedded[] => {
+      if (type === referencePointer) return [pointer(id, value, facts)];
+      return type === encapsulated ? documentsOf(id, value, facts) : documentsIn(id, plain(id, value, facts), facts);
+    });
     if (carried instanceof Fault && event !== "cancel") throw carried;
     const read: readonly Embedded[] =
       carried instanceof Fault ? [{ kind: "unread", obx: id, bytes: new Uint8Array(), fault: carried }] : carried;
@@ -76,6 +80,9 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
 /** A name and a separator, or a name alone. */
 const isSegment = ({ bytes }: Segment, { separators }: MessageFacts): boolean =>
   bytes.length === 3 || bytes[3] === separators.field.charCodeAt(0);
+
+const isDocument = ({ type, value }: Obx): boolean =>
+  type === encapsulated || (textTypes.has(type) && isClinical(value));
 
 type Obx = { readonly id: string; readonly type: string; readonly value: Uint8Array; readonly status: string };
 
@@ -117,13 +124,10 @@ function documentsOf(obx: string, value: Uint8Array, facts: MessageFacts): reado
   const [, type = "", subtype = "", encoding = ""] = components.map((bytes) =>
     Buffer.from(bytes).toString("latin1").trim().toLowerCase(),
   );
-  const isBare = components.length < 4;
   if (encoding !== "base64" && address.test(Buffer.from(data.subarray(0, 16)).toString("latin1")))
     return [reference(obx, data, facts)];
-  const bytes =
-    encoding === "base64" || (isBare && isBase64(data, facts))
-      ? fromBase64(obx, data, facts)
-      : fromText(obx, data, facts);
+  const read = encoding === "base64" ? fromBase64 : components.length < 4 ? plain : fromText;
+  const bytes = read(obx, data, facts);
   if (type.startsWith("multipart") || subtype === "related") return packaged(obx, bytes, facts);
   return documentsIn(obx, bytes, facts, subtype);
 }
@@ -145,6 +149,10 @@ function reference(obx: string, written: Uint8Array, facts: MessageFacts): Embed
   const text = unescapeText(decoderOf(charset).decode(written), facts).trim();
   return { kind: "reference", obx, bytes: Buffer.from(text, "utf8") };
 }
+
+/** Nothing is said of how it is written. */
+const plain = (obx: string, data: Uint8Array, facts: MessageFacts): Uint8Array =>
+  isBase64(data, facts) ? fromBase64(obx, data, facts) : fromText(obx, data, facts);
 
 /** Nothing else is said of it: it is the alphabet, once line ends are away, and whole. */
 function isBase64(data: Uint8Array, facts: MessageFacts): boolean {
@@ -240,17 +248,16 @@ function classified(obx: string, bytes: Uint8Array, subtype: string): Embedded {
 export function payloadlessFrame(message: Uint8Array, facts: MessageFacts): Uint8Array {
   const lines: Uint8Array[] = [];
   for (const segment of segments(message)) {
-    const { id, type, value } =
-      segment.name === "OBX" ? parse(segment, facts) : { id: "", type: "", value: new Uint8Array() };
-    const isDocument = type === encapsulated && value.length > 0;
-    const digest = isDocument ? createHash("sha256").update(value).digest("hex") : "";
-    const { field } = facts.separators;
+    const obx = segment.name === "OBX" ? parse(segment, facts) : undefined;
     lines.push(
-      isDocument
-        ? Buffer.from(["OBX", id, type, "", "", `sha256:${digest};${value.length}`].join(field))
-        : segment.bytes,
+      obx && obx.value.length > 0 && isDocument(obx) ? digested(obx, facts) : segment.bytes,
       Uint8Array.of(0x0d),
     );
   }
   return Buffer.concat(lines);
+}
+
+function digested({ id, type, value }: Obx, { separators: { field } }: MessageFacts): Uint8Array {
+  const digest = createHash("sha256").update(value).digest("hex");
+  return Buffer.from(["OBX", id, type, "", "", `sha256:${digest};${value.length}`].join(field));
 }

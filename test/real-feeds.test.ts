@@ -1,7 +1,8 @@
 /** What real feeds send that is no plain report: each has its outcome in the journal. One house, one message after the other. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { frameOf } from "../connectors/mllp/framer.ts";
-import { hl7Time } from "../formats/hl7.ts";
+import { escapeText, hl7Time } from "../formats/hl7.ts";
+import { usualSeparators } from "../formats/hl7-patient.ts";
 import { cancelFor, cda, chen, mdmFor } from "./fixtures/documents.ts";
 import { acksIn, type House, openHouse } from "./house.ts";
 import { testPki, until } from "./sites.ts";
@@ -46,6 +47,9 @@ const oru = (controlId: string, ...documents: readonly (readonly [Uint8Array, st
 /** Another OBR-25. */
 const obr = (message: Uint8Array, is: string): Buffer => changed(message, [/OBR[^\r]*/, `$&${"|".repeat(21)}${is}`]);
 
+const textual = (document: Uint8Array): string =>
+  `OBX|2|FT|x||${escapeText(Buffer.from(document).toString("utf8"), usualSeparators)}||||||F`;
+
 /** What the journal says of a message: state and code, then of each document kept. */
 async function outcome(at: House, message: Uint8Array): Promise<readonly string[]> {
   const id = Buffer.from(message).toString("utf8").split("|")[9] ?? "";
@@ -81,6 +85,14 @@ test.each([
       ["|P|2.5.1", "|P |2.5.1"],
       ["|ED|", "|ED |"],
     ),
+    ["done", "new"],
+  ],
+  [
+    "ORU with its document in a text value, between two that are none",
+    changed(oru("PA", [report("P.10"), "F"]), [
+      /OBX[^\r]*/,
+      ["OBX|1|NM|x||7||||||F", textual(report("P.10")), "OBX|3|TX|x||<0.5||||||F"].join("\r"),
+    ]),
     ["done", "new"],
   ],
   ["ORU F after P, the same document", oru("P4", [report("P.1"), "F"]), ["done", "new"]],
