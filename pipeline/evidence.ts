@@ -1,4 +1,5 @@
 /** What proves who sent what to whom when, of one record, as files that anybody verifies with OpenSSL alone. */
+import { hash } from "node:crypto";
 import { derToPem } from "../envelope/certificate.ts";
 import { readManifest, readReceipt } from "../envelope/index.ts";
 import { manifestContentType, verifySignedData } from "../envelope/signed-data.ts";
@@ -32,7 +33,7 @@ export async function evidenceOf(site: Site, query: string): Promise<EvidenceFil
   const at = now();
   const held = store.records.evidence(record.id);
   const kept = [...held, ...marksOf(site, record, held)];
-  const exhibits = [authored(site, record, kept, at), ...kept.map((each) => exhibit(site, record, each, at))];
+  const exhibits = [authored(site, record, kept, at), ...kept.map((each) => exhibit(site, record, kept, each, at))];
   const trust = [
     ...anchors.map((der) => derToPem(der, "CERTIFICATE")),
     ...crls.map((der) => derToPem(der, "X509 CRL")),
@@ -72,6 +73,10 @@ type Read = ReturnType<typeof readReceipt>;
 
 /** The author's signature is dated by the first receipt of somebody else that names the manifest, as when the record is opened. */
 function authored(site: Site, record: StoredRecord, kept: readonly Evidence[], at: Date): Exhibit {
+  if (!isSignedApart(record)) {
+    const says = `${record.author} has signed it together with the document, which is not in this folder: not proven here`;
+    return { name: "author", says, files: {}, commands: [] };
+  }
   const marks = kept
     .filter(({ kind }) => kind === "registered" || kind === "stored")
     .map(({ receipt }) => readReceipt(receipt))
@@ -82,29 +87,61 @@ function authored(site: Site, record: StoredRecord, kept: readonly Evidence[], a
   return signed(site, { name: "author", whose: "the author's", markedAt: marks[0] ?? null, ...record }, at);
 }
 
-function exhibit(site: Site, { manifestSha256 }: StoredRecord, { kind, from, receipt }: Evidence, at: Date): Exhibit {
-  if (kind === "request" || kind === "response") {
-    const whose = kind === "request" ? `the request of ${from},` : `the answer of ${from},`;
-    return signed(site, { name: `${kind}-${from}`, whose, markedAt: null, ...unpackSigned(receipt) }, at);
+/** The manifest is all that is signed: not so of smime-4 and of semrs-2017. */
+const isSignedApart = ({ manifest, manifestSha256, entry }: StoredRecord): boolean =>
+  hash("sha256", manifest) === manifestSha256 && (entry as { profile?: string }).profile !== "semrs-2017";
+
+const whoseManifest = {
+  request: (from: string) => `the request of ${from},`,
+  response: (from: string) => `the answer of ${from},`,
+  push: (from: string) => `what ${from} was pushed,`,
+} as const;
+
+function exhibit(
+  site: Site,
+  record: StoredRecord,
+  kept: readonly Evidence[],
+  { kind, from, receipt }: Evidence,
+  at: Date,
+): Exhibit {
+  if (kind === "request" || kind === "response" || kind === "push") {
+    const [name, whose] = [`${kind}-${from}`, whoseManifest[kind](from)];
+    const { commands, ...rest } = signed(site, { name, whose, markedAt: null, ...unpackSigned(receipt) }, at);
+    const bound = kind === "push" && commands.length > 0 ? [hasSameParts(name)] : [];
+    return { ...rest, commands: [...commands, ...bound] };
   }
   const name = `receipt-${kind}-${from}`;
   const read = readReceipt(receipt);
   const { verdict, receivedAt, to, names } = read.receipt;
   const { verify, says } = proofOf(site.identity, signatureOf(read), at);
+  const named = namedBy(record, kept, names);
+  const unbound = named.length === 0 ? "; the manifest that it names is not in this folder" : "";
   return {
     name,
-    says: `${from} says to ${to} at ${receivedAt}: ${verdict}${says}`,
+    says: `${from} says to ${to} at ${receivedAt}: ${verdict}${unbound}${says}`,
     files: { [`${name}.p7m`]: receipt },
     commands: unless(verify.length === 0, [
       ...verify.map((each) => `${each} -in ${name}.p7m -signer ${name}.crt -out ${name}.json`),
       `grep -q "$(openssl x509 -in ${name}.crt -outform DER | openssl dgst -sha256 -r | cut -c1-64)" houses.json`,
-      // A receipt for a push names the manifest of that push.
-      ...(names.includes(manifestSha256)
-        ? [`grep -q "$(openssl dgst -sha256 -r author.json | cut -c1-64)" ${name}.json`]
-        : []),
+      ...named.map((each) => `grep -q "$(openssl dgst -sha256 -r ${each}.json | cut -c1-64)" ${name}.json`),
     ]),
   };
 }
+
+/** The manifests in the folder that a receipt names: the record's own, or the one of the push that it was given for. */
+function namedBy(record: StoredRecord, kept: readonly Evidence[], names: readonly string[]): readonly string[] {
+  const own = isSignedApart(record) && names.includes(record.manifestSha256) ? ["author"] : [];
+  const pushes = kept
+    .filter(({ kind, receipt }) => kind === "push" && names.includes(hash("sha256", unpackSigned(receipt).manifest)))
+    .map(({ from }) => `push-${from}`);
+  return [...own, ...pushes];
+}
+
+/** What was pushed is the record: document and images by their digests, part by part. */
+const hasSameParts = (name: string): string => {
+  const parts = (of: string): string => `$(grep -o '"parts":\\[{[^]]*\\]' ${of}.json | openssl dgst -sha256 -r)`;
+  return `grep -q '"parts":\\[{' author.json && test "${parts("author")}" = "${parts(name)}"`;
+};
 
 const signatureOf = ({ receipt, signer, certificates }: Read): Signature => ({
   signer,

@@ -158,7 +158,7 @@ export function recordLine(
 ) {
   const receipts = store.records
     .evidence(id)
-    .filter(({ kind }) => kind !== "request" && kind !== "response")
+    .filter(({ kind }) => kind !== "request" && kind !== "response" && kind !== "push")
     .map(({ kind, from }) => ({ kind, from }));
   // Of an envelope that signs its document alone (semrs-2017).
   const unsigned = (entry as { profile?: string } | null)?.profile === "semrs-2017" ? { integrity: "none" } : {};

@@ -1,7 +1,8 @@
 /** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
 import { hash } from "node:crypto";
 import { legacyOf, ownerOf } from "../envelope/identity.ts";
-import { contentOf, readManifest, verifyReceipt } from "../envelope/index.ts";
+import { contentOf, keptReceipt, readManifest, verifyReceipt } from "../envelope/index.ts";
+import { packSigned, type SignedManifest } from "../envelope/signed-manifest.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
@@ -198,11 +199,23 @@ export async function push(site: Site, delivery: Delivery): Promise<Sent> {
     bytes,
     ms: msSince(started),
   });
-  const attached = store.records.attach(record.id, { kind: "stored", from: delivery.destination, receipt });
-  const changes = [...asked.kept, ...attached];
+  const changes = [...asked.kept, ...attachedPush(site, delivery.destination, record.id, receipt, asked.request)];
   const answer = `receipt verified${before ? ", asked for again" : ""}${isTold ? "" : ", its relation was not taken"}`;
   const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
   return { changes, event: "pushed", answer, audit };
+}
+
+/** The partner's receipt, and the manifest that it names where that is of what was sent just now: the record's own says nothing of whom it was pushed to. */
+function attachedPush(
+  { store: { records } }: Site,
+  from: string,
+  record: Id,
+  receipt: Uint8Array,
+  request: SignedManifest,
+): readonly Change[] {
+  const stored = records.attach(record, { kind: "stored", from, receipt });
+  if (keptReceipt(receipt).manifestSha256 !== hash("sha256", request.manifest)) return stored;
+  return [...stored, ...records.attach(record, { kind: "push", from, receipt: packSigned(request) })];
 }
 
 function sendRecord(site: Site, delivery: Delivery, record: StoredRecord): Promise<Asked> {

@@ -249,9 +249,12 @@ export type StoredRecord = {
   readonly createdAt: string;
 };
 
-/** A receipt, or (`request`, `response`) the signed manifest of an envelope that asked for the record or brought it. */
+/**
+ * A receipt, or the signed manifest of an envelope: that asked for the record (`request`), brought it (`response`), or took it to
+ * the house `from` on our own account (`push`).
+ */
 export type Evidence = {
-  readonly kind: "stored" | "registered" | "delivered" | "request" | "response";
+  readonly kind: "stored" | "registered" | "delivered" | "request" | "response" | "push";
   readonly from: string;
   readonly receipt: Uint8Array;
   /** Whether other records have the very same one. */
