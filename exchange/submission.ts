@@ -64,7 +64,16 @@ function sealedAnew(
   // What its house has corrected since stays; which images travel with it is what its manifest says.
   const entry = { ...entryOf(known), images };
   const patients = entry.patientIds.map((id) => tokenOf(store, id));
-  return store.entries.update(known.id, { form: known.form, patients, entry, sealed: { manifestSha256, createdAt } });
+  return [
+    ...store.entries.update(known.id, { form: known.form, patients, entry, sealed: { manifestSha256, createdAt } }),
+    // Its house has a receipt that names the one before, which is in the index no more (`semrs log verify`).
+    ...store.audit.add({
+      event: "amendment",
+      subject: known.manifestSha256,
+      peer: known.org,
+      manifest: manifestSha256,
+    }),
+  ];
 }
 
 /** TOO_LARGE for an entry that says more than any document has to say. */

@@ -34,16 +34,53 @@ export const tallyOf = (
       .map(({ event, outcome, n }) => ({ event: String(event), outcome: String(outcome), count: Number(n) })),
   );
 
+/** What this site has signed to a house to have of it. */
+export type GivenReceipt = {
+  readonly to: string;
+  readonly message: string;
+  /** Of the request. */
+  readonly manifestSha256: string;
+  /** Manifests of records. */
+  readonly names: readonly string[];
+};
+
 /** Messages of a house whose receipt this site has given and does not know any more. */
-export const forgotten = (
-  folder: string,
-  receipts: readonly { readonly to: string; readonly message: string }[],
-): readonly { readonly to: string; readonly message: string }[] =>
+export const forgotten = (folder: string, receipts: readonly GivenReceipt[]): readonly GivenReceipt[] =>
   reading(folder, (db) =>
     receipts.filter(
       ({ to, message }) => db.all("SELECT 1 FROM message WHERE org = ? AND message = ?", to, message).length === 0,
     ),
   );
+
+const registeredSql = `
+  SELECT body ->> 'manifest' AS manifest FROM (SELECT iif(json_valid(body), body, '{}') AS body FROM audit)
+  WHERE body ->> 'event' = 'registration' AND body ->> 'outcome' = 'done' AND body ->> 'manifest' IN (SELECT value FROM json_each(?))`;
+/** Of these manifests those in no entry of a house; one that it has sealed anew since is the subject of that change (decision 43). */
+const unlistedSql = `
+  SELECT value FROM json_each(?1) WHERE value NOT IN (
+    SELECT manifest_sha256 FROM entry WHERE org = ?2 AND manifest_sha256 IN (SELECT value FROM json_each(?1))
+    UNION ALL SELECT body ->> 'subject' FROM (SELECT iif(json_valid(body), body, '{}') AS body FROM audit)
+      WHERE body ->> 'event' = 'amendment' AND body ->> 'peer' = ?2 AND body ->> 'subject' IS NOT NULL)`;
+
+/** Manifests that a registry has signed to have registered, and that are in its index no more. */
+export const unlisted = (
+  folder: string,
+  receipts: readonly GivenReceipt[],
+): readonly { readonly to: string; readonly manifest: string }[] =>
+  reading(folder, (db) => {
+    // What else a receipt names is a change, or the record of a push.
+    const asked = JSON.stringify(receipts.map(({ manifestSha256 }) => manifestSha256));
+    const registered = new Set(db.all(registeredSql, asked).map(({ manifest }) => String(manifest)));
+    const named = Map.groupBy(
+      receipts.filter(({ manifestSha256 }) => registered.has(manifestSha256)),
+      ({ to }) => to,
+    );
+    return [...named].flatMap(([to, given]) =>
+      db
+        .all(unlistedSql, JSON.stringify(given.flatMap(({ names }) => names)), to)
+        .map(({ value }) => ({ to, manifest: String(value) })),
+    );
+  });
 
 /** What an entry tells of, as far as no key is needed. */
 export const entryOf = (

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { signCheckpoint } from "../envelope/index.ts";
+import { writeCommand } from "../formats/command.ts";
 import { chained } from "../store/audit-chain.ts";
 import { semrs } from "./commands/cli.ts";
 import { type Asking, openAsking } from "./exchange/asking.ts";
-import { documentOf, registration } from "./exchange/indexed.ts";
+import { documentOf, manifestOf, registration } from "./exchange/indexed.ts";
 import { peerOf } from "./exchange/peer.ts";
 import type { TestExchange } from "./sites.ts";
 
@@ -141,6 +142,47 @@ test("a message taken out of the index, with the log as it was: the receipt for 
   const { exit, err } = await verify("--witness", receipts);
   expect(exit).toBe(1);
   expect(err).toMatch(/message 0{31}1 is gone: hospital-a holds a receipt for it/);
+});
+
+test("an entry taken out of the index, or put under another house or manifest, with log and messages as they were: the receipt convicts", async () => {
+  const manifest = manifestOf(documentOf("log2").uniqueId);
+  for (const sql of [
+    "DELETE FROM entry WHERE manifest_sha256 = ?",
+    "UPDATE entry SET org = 'hospital-b' WHERE manifest_sha256 = ?",
+    "UPDATE entry SET manifest_sha256 = substr(manifest_sha256, 2) || '1' WHERE manifest_sha256 = ?",
+  ]) {
+    meddled((db) => expect(db.prepare(sql).run(manifest).changes).toBe(1));
+    expect(await verify()).toMatchObject({ exit: 0 });
+    const { exit, err } = await verify("--witness", receipts);
+    expect(exit).toBe(1);
+    expect(err).toContain(`the entry of ${manifest} is gone: hospital-a holds a receipt for it`);
+  }
+});
+
+test("what its house has sealed anew, changed or removed since convicts nobody", async () => {
+  meddled(() => undefined);
+  const since = join(exchange.folder, "since");
+  cpSync(receipts, since, { recursive: true });
+  await exchange.start("registry");
+  const one = documentOf("log1");
+  const { uniqueId } = one;
+  const ask = async (purpose: "register" | "change", command: Parameters<typeof writeCommand>[0]) => {
+    const said = await asking.ask("hospital-a", purpose, writeCommand(command));
+    expect([200, 201]).toContain(said.status);
+    writeFileSync(join(since, `${readdirSync(since).length}.p7m`), said.bytes);
+  };
+  const anew = { entry: one, manifestSha256: "d".repeat(64) };
+  await ask("register", { command: "register", submissionSet: "e".repeat(32), entries: [anew] });
+  await ask("change", { command: "change", action: "deprecate", uniqueId, manifestSha256: anew.manifestSha256 });
+  const gone = documentOf("log3").uniqueId;
+  await ask("change", { command: "change", action: "remove", uniqueId: gone, manifestSha256: manifestOf(gone) });
+  await exchange.stop("registry");
+  expect(await verify("--witness", since)).toMatchObject({ exit: 0, err: "" });
+  // The log says which manifest was in the place of which.
+  const { out } = await semrs(["audit", "export", "--config", join(exchange.folder, "registry.yaml")], {
+    env: { ...exchange.env, SITE: "registry" },
+  });
+  expect(out).toContain(`"subject":"${manifestOf(uniqueId)}"`);
 });
 
 test("a checkpoint by another key, and receipts of somebody else, are no witnesses", async () => {

@@ -10,6 +10,7 @@ import {
   forgotten,
   headsHeld,
   tallyOf,
+  unlisted,
 } from "../../store/audit-check.ts";
 import type { AuditBreak, AuditCheck, WitnessedHead } from "../../store/store.ts";
 import { exits, print, say } from "../exit.ts";
@@ -55,7 +56,7 @@ const entriesText = ({ entries, pruned }: Pick<AuditCheck, "entries" | "pruned">
 
 type Examined = AuditCheck & { readonly config: Config; readonly checkpoints: number };
 
-/** Chain, checkpoints and witnesses together; then whether every message that a receipt tells of is still known. */
+/** Chain, checkpoints and witnesses together; then whether every message and entry that a receipt tells of is still known. */
 function examined({ config: file, witness }: VerifyFlags): Examined {
   const config = loadConfig(file, process.env);
   const { data } = config.own;
@@ -69,10 +70,14 @@ function examined({ config: file, witness }: VerifyFlags): Examined {
   const reached = own.heads.filter(({ seq }) => seq >= (anchor?.seq ?? 0));
   const check = checkAudit(data, [...(others?.heads ?? []), ...reached, ...anchored.heads]);
   const [lost] = forgotten(data, others?.receipts ?? []);
-  const gone = lost && {
+  const [missing] = lost ? [] : unlisted(data, others?.receipts ?? []);
+  const isGone = (what: string, to: string): AuditBreak => ({
     seq: check.head.seq,
-    reason: `is the last, and message ${lost.message} is gone: ${lost.to} holds a receipt for it`,
-  };
+    reason: `is the last, and ${what} is gone: ${to} holds a receipt for it`,
+  });
+  const gone = lost
+    ? isGone(`message ${lost.message}`, lost.to)
+    : missing && isGone(`the entry of ${missing.manifest}`, missing.to);
   const checkpoints = own.heads.length;
   // Those of the site itself are counted apart; where something is broken, not all of them were reached.
   const witnessed = Math.max(0, check.witnessed - reached.length - anchored.heads.length);

@@ -10,6 +10,7 @@ import { readCheckpoint, readReceipt } from "../../envelope/index.ts";
 import { isOwnSignature, type Signature } from "../../envelope/own-signature.ts";
 import { codeOf, Fault, reasonOf } from "../../errors.ts";
 import type { Config } from "../../pipeline/config.ts";
+import type { GivenReceipt } from "../../store/audit-check.ts";
 import type { SignedHead } from "../../store/signed-heads.ts";
 import type { WitnessedHead } from "../../store/store.ts";
 
@@ -34,7 +35,7 @@ export const heldFile = z.strictObject({
 /** `receipts`: messages of houses that the site has signed to have. */
 export type Witnesses = {
   readonly heads: readonly WitnessedHead[];
-  readonly receipts: readonly { readonly to: string; readonly message: string }[];
+  readonly receipts: readonly GivenReceipt[];
 };
 const none: Witnesses = { heads: [], receipts: [] };
 
@@ -115,10 +116,10 @@ function readSigned(file: string, { site, isOurs }: Reading): Witnesses {
 function receiptIn(bytes: Uint8Array, site: string, isOurs: Reading["isOurs"]): Witnesses | undefined {
   try {
     const { receipt, ...signature } = readReceipt(bytes);
-    const { from, to, message, log, receivedAt, verdict } = receipt;
+    const { from, to, log, receivedAt, verdict } = receipt;
     if (from !== site || !log || !isOurs(signature)) return undefined;
     const by = `a receipt that ${to} has of ${receivedAt}`;
-    return { heads: [{ ...log, by }], receipts: verdict === "stored" && to !== site ? [{ to, message }] : [] };
+    return { heads: [{ ...log, by }], receipts: verdict === "stored" && to !== site ? [receipt] : [] };
   } catch (thrown) {
     return notOne(thrown);
   }
