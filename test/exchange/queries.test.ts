@@ -2,11 +2,9 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tokenOf } from "../../exchange/patients.ts";
 import { answerQuery } from "../../exchange/queries.ts";
-import { keyOf } from "../../exchange/submission.ts";
 import { readCommand } from "../../formats/command.ts";
 import type { DocumentEntry } from "../../formats/document-entry.ts";
 import type { Found } from "../../formats/query.ts";
@@ -149,68 +147,6 @@ describe("pages", () => {
       yield found;
     }
   };
-
-  test("their union is what was there when the first was asked, whatever is done between them", async () => {
-    const act = fc.oneof(
-      fc.record({
-        do: fc.constant("register" as const),
-        count: fc.integer({ min: 1, max: 4 }),
-        patient: fc.constantFrom("1", "2"),
-      }),
-      fc.record({ do: fc.constant("deprecate" as const), pick: fc.nat(50) }),
-      fc.record({ do: fc.constant("settle" as const), rows: fc.integer({ min: 1, max: 20 }) }),
-      fc.record({ do: fc.constant("merge" as const) }),
-    );
-    let n = 0;
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(act, { maxLength: 8 }),
-        fc.array(act, { maxLength: 12 }),
-        fc.integer({ min: 1, max: 5 }),
-        async (before, between, limit) => {
-          n += 1;
-          const patient = `${n}-`;
-          const registered: string[] = [];
-          const perform = async (each: (typeof before)[number]): Promise<void> => {
-            const { entries, merges } = store;
-            if (each.do === "settle") await store.commit(entries.settle({ rows: each.rows, least: 1 }));
-            if (each.do === "merge") {
-              const [prior, surviving] = ["2", "1"].map((end) => ({ root: "1.2", extension: patient + end }));
-              if (!prior || !surviving) return;
-              const tokens = { prior: tokenOf(store, prior), surviving: tokenOf(store, surviving) };
-              await store.commit(merges.add({ ...tokens, at: "2026", facts: { prior, surviving } }));
-            }
-            if (each.do === "deprecate") {
-              const name = registered[each.pick % Math.max(1, registered.length)];
-              const row = name && entries.byKey(keyOf(store, `1.2.3^${name}`))[0];
-              if (row) await store.commit(entries.deprecate(row.id));
-            }
-            if (each.do === "register") {
-              const names = Array.from({ length: each.count }, (_, at) => `${n}.${registered.length + at}`);
-              registered.push(...names);
-              const patientIds = [{ root: "1.2", extension: patient + each.patient }];
-              await enter(
-                store,
-                names.map((name) => documentOf(name, { patientIds })),
-              );
-            }
-          };
-          for (const each of before) await perform(each);
-          const query = { patientIds: [{ root: "1.2", extension: `${patient}1` }] };
-          const [whole] = [...pages(1000, query)];
-          const union: string[] = [];
-          const rest = [...between];
-          for (const found of pages(limit, query)) {
-            expect(found.entries.length).toBeLessThanOrEqual(limit);
-            union.push(...namesOf(found));
-            for (const each of rest.splice(0, 2)) await perform(each);
-          }
-          expect(union).toEqual(whole && namesOf(whole));
-        },
-      ),
-      { numRuns: 30 },
-    );
-  });
 
   test("a merge between two pages is not in the second, and is in the next question", async () => {
     const [prior, surviving] = ["6", "7"].map((extension) => ({ root: "1.2", extension }));

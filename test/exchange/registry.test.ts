@@ -29,7 +29,7 @@ const other = (name: string, org: string): Uint8Array =>
     ],
   });
 
-test("200 entries in one envelope are one set, and pages of them over the wire are all of them", async () => {
+test("200 entries in one envelope are one set, and pages of them over the wire are all of them, though others register and the registry restarts between them", async () => {
   const documents = Array.from({ length: 200 }, (_, n) => documentOf(`wire${n}`));
   expect(await asking.ask("hospital-a", "register", registration(documents))).toMatchObject({ status: 201 });
   const names: string[] = [];
@@ -38,6 +38,10 @@ test("200 entries in one envelope are one set, and pages of them over the wire a
     const { found } = await asking.ask("hospital-b", "query", query({ limit: 90, ...(cursor ? { cursor } : {}) }));
     names.push(...(found?.entries ?? []).map(({ entry }) => entry.uniqueId));
     cursor = found?.next ?? null;
+    const meanwhile = documentOf(`meanwhile${names.length}`, { repositoryUniqueId: "hospital-b" });
+    await asking.ask("hospital-b", "register", registration([meanwhile]));
+    await exchange.stop("registry");
+    await exchange.start("registry");
   }
   expect(names).toEqual(documents.map(({ uniqueId }) => uniqueId).reverse());
 });
