@@ -27,7 +27,8 @@ const participant = z.strictObject({
   certificates: z.strictObject({ sign: certificates, decrypt: certificates, tls: certificates }),
 });
 
-const schemas = {
+/** What is published, by its name. */
+export const publicSchemas = {
   participants: z.strictObject({
     document: z.literal("participants"),
     /** Who says so. */
@@ -46,12 +47,12 @@ const schemas = {
 } as const;
 
 export type Participant = z.output<typeof participant>;
-export type PublicName = keyof typeof schemas;
-export type PublicDocument<N extends PublicName> = z.output<(typeof schemas)[N]>;
+export type PublicName = keyof typeof publicSchemas;
+export type PublicDocument<N extends PublicName> = z.output<(typeof publicSchemas)[N]>;
 
 /** The document as octets: what is signed, and what its ETag is of. */
 export const writePublic = <N extends PublicName>(name: N, value: PublicDocument<N>): Uint8Array =>
-  Buffer.from(JSON.stringify(schemas[name].parse(value)));
+  Buffer.from(JSON.stringify(publicSchemas[name].parse(value)));
 
 export const signPublic = (octets: Uint8Array, signer: Signer, at: Date): Promise<Uint8Array> =>
   signAttached(octets, directoryContentType, signer, at);
@@ -61,7 +62,7 @@ export function readPublic<N extends PublicName>(name: N, bytes: Uint8Array) {
   if (bytes.length > maxDirectoryBytes)
     throw new Fault("ENVELOPE_NOT_OPENED", `${name}: over ${maxDirectoryBytes} octets`);
   const { content, ...signed } = verifySignedData(bytes, directoryContentType);
-  const parsed = schemas[name].safeParse(readStrictJson(content, name));
+  const parsed = publicSchemas[name].safeParse(readStrictJson(content, name));
   if (parsed.success) return { document: parsed.data as PublicDocument<N>, ...signed };
   throw new Fault(
     "ENVELOPE_NOT_OPENED",

@@ -18,7 +18,8 @@ const maxNames = 200;
 const maxOutcomes = 32;
 const maxReceiptBytes = 256 * 1024;
 
-const schema = z.strictObject({
+/** What a receipt says. */
+export const receiptSchema = z.strictObject({
   message: hex32,
   /** Of the envelope that was received. */
   id: hex32,
@@ -42,7 +43,7 @@ const schema = z.strictObject({
   log: z.strictObject({ seq: z.int().min(0), head: hex64 }).optional(),
 });
 /** Digests in hex, `receivedAt` in whole seconds UTC. */
-export type Receipt = z.output<typeof schema>;
+export type Receipt = z.output<typeof receiptSchema>;
 
 export type ReceiptChecks = {
   readonly trust: Trust;
@@ -53,7 +54,7 @@ export type ReceiptChecks = {
 
 /** Attached SignedData over the receipt's JSON; ENVELOPE_MALFORMED for what no reader would take. */
 export async function signReceipt(receipt: Receipt, signer: Signer, at: Date): Promise<Uint8Array> {
-  const parsed = schema.safeParse(receipt);
+  const parsed = receiptSchema.safeParse(receipt);
   if (!parsed.success)
     throw new Fault(
       "ENVELOPE_MALFORMED",
@@ -91,7 +92,7 @@ export const keptReceipt = (bytes: Uint8Array): Receipt => readReceipt(bytes).re
 export function readReceipt(bytes: Uint8Array) {
   if (bytes.length > maxReceiptBytes) throw new Fault("ENVELOPE_NOT_OPENED", `receipt: over ${maxReceiptBytes} octets`);
   const { content, ...signed } = verifySignedData(bytes, receiptContentType);
-  const parsed = schema.safeParse(readStrictJson(content, "receipt"));
+  const parsed = receiptSchema.safeParse(readStrictJson(content, "receipt"));
   if (!parsed.success)
     throw new Fault(
       "ENVELOPE_NOT_OPENED",

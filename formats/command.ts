@@ -23,7 +23,8 @@ const auditHead = z.strictObject({ seq: z.int().min(0), head: hex64 });
 export const maxEntries = 200;
 const maxReplaced = 50_000;
 
-const schemas = {
+/** Each command by its name: what is read, and what the reference says of it. */
+export const commandSchemas = {
   /** ITI-42: entries of one submission set; each names the manifest of its record. */
   register: z.strictObject({
     command: z.literal("register"),
@@ -118,10 +119,10 @@ const schemas = {
   }),
 } as const;
 
-export type CommandName = keyof typeof schemas;
-export type Command<N extends CommandName> = z.output<(typeof schemas)[N]>;
+export type CommandName = keyof typeof commandSchemas;
+export type Command<N extends CommandName> = z.output<(typeof commandSchemas)[N]>;
 /** A command as it may be written: what has a default may be left out. */
-export type Draft<N extends CommandName> = z.input<(typeof schemas)[N]>;
+export type Draft<N extends CommandName> = z.input<(typeof commandSchemas)[N]>;
 
 /** Media type of a command part. */
 export const commandMediaType = "application/vnd.semrs.command+json";
@@ -141,7 +142,7 @@ export function readCommand<N extends CommandName>(name: N, bytes: Uint8Array): 
   } catch (cause) {
     throw new Fault("QUERY_INVALID", `the ${name} command is not JSON in UTF-8`, { cause });
   }
-  const result = schemas[name].safeParse(json);
+  const result = commandSchemas[name].safeParse(json);
   if (result.success) return result.data as Command<N>;
   const at = result.error.issues[0]?.path.join(".") || "(top)";
   throw new Fault("QUERY_INVALID", `the ${name} command is not valid at ${at}`);

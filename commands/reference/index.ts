@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCodes } from "../../errors.ts";
 import { adminPage } from "./admin.ts";
+import { commandsPage, commandsSchema } from "./commands.ts";
 import { errorIndex, errorPage, findingIndex } from "./errors.ts";
 import { channelsPage, connectorsPage, editorSchema, stationsPage, testingPage } from "./pages.ts";
 
@@ -16,6 +17,8 @@ export const references: Readonly<Record<string, () => string>> = {
   "docs/reference/findings.md": findingIndex,
   "docs/reference/errors.md": errorIndex,
   "docs/reference/admin.md": adminPage,
+  "docs/reference/commands.md": commandsPage,
+  "docs/reference/commands.schema.json": commandsSchema,
   ...Object.fromEntries(errorCodes.map((code) => [`docs/reference/errors/${code}.md`, () => errorPage(code)])),
 };
 
