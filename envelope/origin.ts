@@ -48,11 +48,13 @@ export function openOrigin(
   return { manifest, manifestBytes, manifestSha256, signature, org: owner.org, markedAt };
 }
 
-/** Every part of the record is there, each once. */
+/** Every part of the record is there, each once, and its document, or command, in part 1, where its size is that of part 1. */
 function checkReferences(outer: Manifest, author: Manifest): void {
   const named = new Set(outer.parts.map((part) => ("of" in part ? part.of : 0)));
   const isWhole = outer.parts.length === author.parts.length && author.parts.every(({ n }) => named.has(n));
   if (!isWhole) throw refuse("a part twice, or not all of its parts");
+  const [first] = outer.parts;
+  if (!first || !("of" in first) || first.of !== 1) throw refuse("part 1 is another one of its parts");
 }
 
 /** The earliest time at which somebody other than the author signed that the manifest was there. */

@@ -134,6 +134,11 @@ describe("91 an origin that does not hold is refused", () => {
   test("of something that is not there", () => refused(parts(([one, two, three]) => [one, two, { ...three, of: 7 }])));
   test("references swapped", () =>
     refused(parts(([one, two, three]) => [one, { ...two, of: 6 }, { ...three, of: 5 }])));
+  test("an image in the document's place, and the document in its", async () => {
+    const [first, one, two] = content;
+    const swapped = [one, first, two].filter((part) => part !== undefined);
+    await refused((manifest) => manifest, { content: swapped });
+  });
   test("a document part without of", () =>
     refused(parts(([, ...rest]) => [readManifest(origin.manifest).parts[0], ...rest])));
   test("a part missing", () => refused(parts(([one, two]) => [one, two])));
