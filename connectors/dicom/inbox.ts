@@ -17,6 +17,8 @@ export type Inbox = {
   response(to: Answered, seconds: number): Promise<CommandSet>;
   /** Whether it is here already. */
   hasResponse(to: Answered): boolean;
+  /** Whether the peer has released, closed or aborted. */
+  isEnded(): boolean;
   /** The next request of the peer; undefined when none came in time or the association is gone. */
   request(seconds: number): Promise<PeerRequest | undefined>;
 };
@@ -98,6 +100,7 @@ export function openInbox(socket: Socket, maxPdu: number): Inbox {
     control: (seconds) => next(controls, seconds),
     response: (to, seconds) => next(responses, seconds, answers(to)),
     hasResponse: (to) => responses.some(answers(to)),
+    isEnded: () => isEnded,
     request: (seconds) => next(requests, seconds).catch(() => undefined),
   };
 }

@@ -63,8 +63,8 @@ export async function openAssociation(
     socket.destroy();
     throw new Fault("PEER_UNREACHABLE", `${where} did not answer the association request`, { cause });
   });
+  const ours = { aeTitle: peer.callingAeTitle, host: socket.localAddress ?? "", port: peer.ourPort };
   if (answer.type !== pduTypes.associateAc) {
-    const ours = { aeTitle: peer.callingAeTitle, host: socket.localAddress ?? "", port: peer.ourPort };
     socket.destroy();
     throw rejection(answer, where, ours);
   }
@@ -72,6 +72,14 @@ export async function openAssociation(
   const limit = maxPdu === 0 ? largestPdu : Math.min(Math.max(maxPdu, smallestPdu), largestPdu);
   const outbox = openOutbox(socket, limit, peer.responseSeconds);
   let isUnanswered = false;
+  let hasAnswered = false;
+  /** Some take an association of anybody, and end it at the first request of whom they do not know. */
+  const orUnknown = (thrown: unknown): never => {
+    // A write that fails is told before the end of its connection is.
+    const isOver = inbox.isEnded() || socket.errored !== null;
+    if (hasAnswered || !isOver || !(thrown instanceof Fault)) throw thrown;
+    throw new Fault(thrown.code, `${thrown.message}; if it does not know us, ${toEnter(ours)}`, { cause: thrown });
+  };
 
   return {
     isAccepted: (contextId) => results.get(contextId) === 0,
@@ -84,9 +92,10 @@ export async function openAssociation(
       };
       let isEarly = false;
       const whole = dataSet && followed(dataSet, () => (isEarly = inbox.hasResponse(asked)));
-      await outbox.send(contextId, writeCommand(set), whole);
+      await outbox.send(contextId, writeCommand(set), whole).catch(orUnknown);
       isUnanswered = true;
-      const response = await inbox.response(asked, peer.responseSeconds);
+      const response = await inbox.response(asked, peer.responseSeconds).catch(orUnknown);
+      hasAnswered = true;
       const answer = numberOf(response, element.status);
       if (isEarly && isTaken(answer))
         throw unfit(where, "answered before the last of it was sent, and not for the whole");
@@ -163,6 +172,11 @@ export const echoCommand = (messageId: number, verificationClass: string) =>
 /** What a peer's administrator would have to enter. */
 export type Ours = { readonly aeTitle: string; readonly host: string; readonly port: number | undefined };
 
+function toEnter({ aeTitle, host, port }: Ours): string {
+  const ending = port === undefined ? "" : `, port ${port}`;
+  return `its administrator must enter it: AE title ${aeTitle}, host ${host}${ending}`;
+}
+
 function rejection({ type, body }: { type: number; body: Buffer }, where: string, ours: Ours): Fault {
   if (type !== pduTypes.associateRj) return new Fault("PEER_UNREACHABLE", `${where} aborted the association request`);
   const [, result = 1, source = 1, reason = 1] = body;
@@ -175,8 +189,7 @@ export function rejectionOf(
   where: string,
   ours: Ours,
 ): Fault {
-  const port = ours.port === undefined ? "" : `, port ${ours.port}`;
-  const enter = `its administrator must enter it: AE title ${ours.aeTitle}, host ${ours.host}${port}`;
+  const enter = toEnter(ours);
   const numbers = `source ${source}, reason ${reason}`;
   if (result === 2) return new Fault("PEER_BUSY", `${where} rejected ${ours.aeTitle} for now: ${numbers}`);
   if (source === 1 && reason === 3)

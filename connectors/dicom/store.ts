@@ -177,7 +177,8 @@ async function work(
       if (association.isAmbiguous())
         report(item, { state: "ambiguous", reason: `the instance was sent and not answered: ${reasonOf(thrown)}` });
       else left.push(item);
-      throw new Fault("PEER_UNREACHABLE", "the association was lost; what is left is sent again", { cause: thrown });
+      const why = `the association was lost, and what is left is sent again: ${reasonOf(thrown)}`;
+      throw new Fault("PEER_UNREACHABLE", why, { cause: thrown });
     }
     // Others may have given back what they had taken.
     current = ahead.next ?? take();

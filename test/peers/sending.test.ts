@@ -16,6 +16,7 @@ import { ctStudy, encapsulatedPdf, mrStudy, multiFrame } from "../fixtures/dicom
 import { dicomItem } from "../fixtures/dicom-item.ts";
 import { peer } from "../peers.ts";
 import { dataSetSha256, until } from "../sites.ts";
+import { startOrthanc } from "./orthanc.ts";
 
 const context = { log: () => undefined, signal: new AbortController().signal };
 const stops: (() => unknown)[] = [];
@@ -25,10 +26,10 @@ afterEach(async () => {
 const study = [...ctStudy({ instancesPerSeries: 6 }), ...mrStudy(), ...encapsulatedPdf(), ...multiFrame()];
 const digests = new Map(study.map(({ bytes, sopInstanceUid }) => [sopInstanceUid, dataSetSha256(bytes)]));
 
-async function* items(): AsyncGenerator<DicomItem> {
-  for (const { bytes } of study) yield dicomItem(bytes);
+async function* items(count: number): AsyncGenerator<DicomItem> {
+  for (const { bytes } of study.slice(0, count)) yield dicomItem(bytes);
 }
-async function sent(port: string, change: object): Promise<readonly Outcome[]> {
+async function sent(port: string, change: object, count = study.length): Promise<readonly Outcome[]> {
   const settings = {
     host: "localhost",
     port: Number(port),
@@ -39,7 +40,7 @@ async function sent(port: string, change: object): Promise<readonly Outcome[]> {
   const options = dicomDestination.options.parse(settings);
   await echo(options, context);
   const outcomes: Outcome[] = [];
-  await dicomDestination.send(options, items(), (_item, outcome) => outcomes.push(outcome), context);
+  await dicomDestination.send(options, items(count), (_item, outcome) => outcomes.push(outcome), context);
   return outcomes;
 }
 const answers = (port: string): Promise<boolean> =>
@@ -113,6 +114,22 @@ describe.skipIf(!storescp.available)(`storescp ${storescp.reason}`, () => {
     await sent(port, { associations: 2, tls: tls(pki) });
     expect(held(folder)).toEqual(digests);
     await expect(sent(port, { tls: tls(foreign) })).rejects.toMatchObject({ code: "CERTIFICATE_INVALID" });
+  });
+});
+
+const orthanc = peer("Orthanc");
+describe.skipIf(!orthanc.available)(`Orthanc ${orthanc.reason}`, () => {
+  test("one that does not know us takes an association and aborts at the first instance: told what to enter", async () => {
+    const pacs = await startOrthanc("PACS_B", {}, { DicomAlwaysAllowStore: false });
+    stops.push(pacs.stop);
+    // It depends on how much of the instance is on its way by then which of them says so.
+    const told = await sent(String(pacs.port), { ourPort: 11_112 }, 1).then(
+      ([outcome]) => (outcome?.state === "ambiguous" ? outcome.reason : ""),
+      (thrown: Error) => thrown.message,
+    );
+    expect(told).toMatch(/if it does not know us, .* enter it: AE title SEMRS_B, host [0-9a-f.:]+, port 11112$/);
+    await pacs.rest("/modalities/semrs", { AET: "SEMRS_B", Host: "127.0.0.1", Port: 11_112 });
+    expect(await sent(String(pacs.port), {}, 1)).toMatchObject([{ state: "delivered" }]);
   });
 });
 
