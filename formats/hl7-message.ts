@@ -145,11 +145,13 @@ export type PatientIdentifier = {
   readonly id: string;
   /** CX-4.1, the namespace; null when blank. */
   readonly authority: string | null;
-  /** CX-4.2 where CX-4.3 is ISO; null otherwise. */
+  /** CX-4.2 where CX-4.3 is ISO, or blank and it is an OID; null otherwise. */
   readonly root: string | null;
 };
 
 const maxIdentifiers = 64;
+
+const oid = /^[0-2](\.\d+)+$/;
 
 /** A value without the blanks around it; `""` says that there is none (HL7 v2.5.1 2.5.3), and is nobody's number. */
 export function told(value: string): string {
@@ -172,12 +174,9 @@ export function identifiersIn(field: string, facts: MessageFacts): readonly Pati
     .slice(0, maxIdentifiers)
     .map((cx) => {
       const [id = "", , , authority = ""] = cx.split(component);
-      const [namespace = "", universal = "", type = ""] = authority.split(subcomponent);
-      return {
-        id: told(unescapeText(id, facts)),
-        authority: told(namespace) || null,
-        root: (type.trim() === "ISO" && told(universal)) || null,
-      };
+      const [namespace = "", universal = "", type = ""] = authority.split(subcomponent).map(told);
+      const isIso = type === "" ? oid.test(universal) : type.toUpperCase() === "ISO";
+      return { id: told(unescapeText(id, facts)), authority: namespace || null, root: (isIso && universal) || null };
     })
     .filter(({ id }) => id !== "");
 }

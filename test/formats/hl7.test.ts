@@ -115,11 +115,17 @@ describe("documents", () => {
 });
 
 test("patient identifiers: names, OIDs, and roots alone", () => {
-  const message = adtFor("A1^^^MOI^NI~X2^^^&1.2.3&ISO~1.2.3.4.5");
+  const message = adtFor(
+    "A1^^^MOI^NI~X2^^^&1.2.3&ISO~1.2.3.4.5~Y3^^^&1.2.4~Z4^^^&1.2.5&iso~D5^^^&a.example&DNS~E6^^^&1.2.6&L",
+  );
   expect(patientIdentifiers(message, readMsh(message))).toEqual([
     { id: "A1", authority: "MOI", root: null },
     { id: "X2", authority: null, root: "1.2.3" },
     { id: "1.2.3.4.5", authority: null, root: null },
+    { id: "Y3", authority: null, root: "1.2.4" },
+    { id: "Z4", authority: null, root: "1.2.5" },
+    { id: "D5", authority: null, root: null },
+    { id: "E6", authority: null, root: null },
   ]);
 });
 
