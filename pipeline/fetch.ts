@@ -41,19 +41,19 @@ export type FetchPayload = {
 /** What a retrieval asks for, sealed in its delivery. */
 export type RetrievePayload = { readonly registered: Registered; readonly admission: Admission | null };
 
-/** An admission: ask now, and again a little later for what is still being registered. */
+/** An admission: ask now, and again a little later for what is still being registered; undefined where nobody else could know its patient. */
 export function admit(
   site: Site,
   channel: InboundChannel,
   { again, every }: { readonly again: readonly number[]; readonly every: number },
   message: SpooledMessage,
-): readonly Change[] {
+): readonly Change[] | undefined {
   const { ids, unmapped } = patientIdsOf(site.config, patientIdentifiers(message.bytes, message.facts));
   if (unmapped > 0) {
     const reason = "PID-3 names an authority without an OID; add it under identifiers";
     site.log("fetch.warned", { channel: channel.name, message: message.id, count: unmapped, reason }, "warn");
   }
-  if (ids.length === 0) return [];
+  if (ids.length === 0) return undefined;
   const admission: Admission = { ids, patient: admittedPatient(message.bytes, message.facts) };
   const order = patientOrder(site, ids);
   const [last] = site.store.deliveries.fetches(order, 1);

@@ -39,6 +39,7 @@ export const openMessages =
     if (admission) {
       site.stopped.admit("channel", admission.channel.name);
       const changes = admit(site, admission.channel, admission, message);
+      if (!changes) return { ...filtered("PATIENT_NOT_COMPARABLE"), channel: admission.channel.name };
       return { channel: admission.channel.name, state: "done", changes, begin: () => site.wake() };
     }
     const takenBack = cancelledAdmission(site.config, message.system, message.facts);

@@ -60,8 +60,8 @@ export const noteMeanings = {
     "Let the HIS fill TXA from the document; where TXA-18 is right, the document's confidentialityCode has to be corrected.",
   ],
   PATIENT_NOT_COMPARABLE: [
-    "PID-3 and the document name the patient under different authorities, so they could not be compared.",
-    "List the authority of PID-3.4 with its OID under identifiers.",
+    "PID-3 and the document name the patient under different authorities, so they could not be compared; of an admission: under none that is known here, so nobody is asked for.",
+    "List the authority of PID-3.4 with its OID under identifiers; then semrs journal resend of an admission.",
   ],
   CHARSET: [
     "The message holds octets that are no text in the charset of its MSH-18; they were read as replacement characters.",

@@ -1,5 +1,6 @@
 /** What admissions do to fetching: a storm of them asks once, one that is taken back asks no more. */
 import { afterEach, beforeAll, expect, test } from "vitest";
+import type { Traced } from "../commands/journal/trace.ts";
 import { adtFor } from "./fixtures/documents.ts";
 import { openExchange, type TestExchange, testPki, until } from "./sites.ts";
 
@@ -29,7 +30,7 @@ test("however often a patient is announced, the registry is asked once in 12 hou
   await until("asked", () => asked() === 1);
   await admit("OTHER", "A01", "A145678902^^^MOI^NI");
   await until("asked for the other", () => asked() === 2);
-  expect((await fetches()).queued).toBe(6);
+  await until("the rest waits", async () => (await fetches()).queued === 6);
 });
 
 test("the same patient is asked for again when the time is over", async () => {
@@ -71,4 +72,14 @@ test("the trace of an admission tells what the registry answered", async () => {
     "fetch answered",
   ]);
   expect(steps.at(-1)).toMatchObject({ peer: "registry", detail: "0 entries, 0 new" });
+});
+
+test("an admission of whom no authority is known here asks for nobody, and the journal says why", async () => {
+  exchange = await openExchange(pki);
+  for (const [n, identifiers] of ["B1", "B1^^^NOBODY^MR", ""].entries()) {
+    expect(await admit(`NOBODY${n}`, "A01", identifiers)).toMatchObject({ detail: "AA" });
+    const { arrivals } = await exchange.admin("hospital-b").get<Traced>(`/trace/NOBODY${n}`);
+    expect(arrivals[0]).toMatchObject({ state: "filtered", code: "PATIENT_NOT_COMPARABLE" });
+  }
+  expect(await fetches()).toEqual({});
 });
