@@ -1,8 +1,8 @@
-/** Every third-party message at a running house: what it is answered, what becomes of it, and why. */
+/** Every third-party message, each at a house with a fresh data folder: what it is answered, what becomes of it, and why. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { acksIn, type House, openHouse } from "./house.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import { acksIn, openHouse } from "./house.ts";
 import { fixtures } from "./peers.ts";
 import { testPki, until } from "./sites.ts";
 
@@ -184,29 +184,18 @@ const outcomes: readonly (readonly [acks: string, journal: string, why: string, 
 ];
 const outcomeOf = (name: string) => outcomes.find(([, , , files]) => files.includes(name));
 
-/** A document once taken would be known when it comes in the next message: each of these has a house of its own. */
-const isAlone = (name: string): boolean => /^(made|fr|stream)-/.test(name) || again.includes(name);
-/** These share MSH-3, 4, 7 and 10 with another of them, which is another message (decision 8). */
-const again = ["aidbox-obr25-y.hl7", "ipf-ok-2_Response.hl7", "lfh-sample_win.hl7", "wales-hl7-v2.5.1-rsp-k11-3.hl7"];
-
 describe.skipIf(!folder.available)(`third-party messages ${folder.reason}`, () => {
   let pki: string;
-  let shared: House;
   beforeAll(async () => {
     pki = await testPki();
-    shared = await openHouse(pki);
-  });
-  afterAll(async () => {
-    await shared.close();
   });
 
   test.for(names)("%s", async (name) => {
-    const house = isAlone(name) ? await openHouse(pki) : shared;
+    const house = await openHouse(pki);
     try {
       const bytes = readFileSync(join(folder.path, name));
-      const before = new Set(house.store.arrivals.list({ limit: 10_000 }).map(({ id }) => id));
       const back = name.endsWith(".mllp") ? await house.write(bytes, 0) : await house.ask(bytes, 0);
-      const arrived = () => house.store.arrivals.list({ limit: 10_000 }).filter(({ id }) => !before.has(id));
+      const arrived = () => house.store.arrivals.list({ limit: 10_000 });
       await until("a verdict", () => arrived().every(({ state }) => state !== "accepted"));
       const outcome = arrived().map(({ id, state, code }) =>
         [
@@ -226,7 +215,7 @@ describe.skipIf(!folder.available)(`third-party messages ${folder.reason}`, () =
       // Every answer names the message that it answers.
       for (const ack of acksIn(back)) expect(bytes.toString("latin1")).toContain(ack.slice(3));
     } finally {
-      if (house !== shared) await house.close();
+      await house.close();
     }
   });
 });
