@@ -19,7 +19,7 @@ const sentences: Readonly<Record<string, readonly (readonly [file: string, name:
     ["exchange/repeated.test.ts", "93 the same message sealed anew"],
   ],
   "an answer to another request": [
-    ["exchange/attacks.test.ts", "an answer without its origin, and the answer to another question"],
+    ["exchange/bad-retrievals.test.ts", "swapped: two answers of hospital A"],
     ["exchange/imposter.test.ts", "92 an answer of the right house"],
   ],
   "a query with an unknown field": [["exchange/registry.test.ts", "an unknown field, a forged cursor"]],
@@ -54,6 +54,18 @@ const sentences: Readonly<Record<string, readonly (readonly [file: string, name:
   "a partner that never answers": [
     ["exchange/lost-answers.test.ts", "a partner that takes everything and never answers"],
   ],
+  "half bodies, a wrong content type, 5xx, redirects": [
+    ["exchange/bad-answers.test.ts", "none of its answers is a receipt"],
+    ["exchange/bad-retrievals.test.ts", "that is answered with"],
+  ],
+  "the attack: parts are swapped": [["exchange/attacks.test.ts", "swapped parts: the document"]],
+  "the attack: forwarded to a third house": [["exchange/attacks.test.ts", "forwarded: what hospital A signed"]],
+  "the attack: answers are swapped": [["exchange/bad-retrievals.test.ts", "swapped: two answers of hospital A"]],
+  "the attack: the origin is stripped": [["exchange/attacks.test.ts", "stripped: an answer without its origin"]],
+  "the attack: replayed": [["exchange/attacks.test.ts", "replayed: by the sender it changes nothing"]],
+  "the attack: downgraded": [["exchange/attacks.test.ts", "downgraded: %s"]],
+  "the attack: spliced": [["exchange/attacks.test.ts", "spliced: an image of another envelope"]],
+  "pages of one moment": [["exchange/pages.test.ts", "expect(union(found)).toEqual(whole)"]],
 };
 
 test("whatever a registry or a repository refuses in its own words has an XDS code", () => {
