@@ -1,7 +1,7 @@
 /** The registry center: an index of who holds what (paper steps 3 to 5). It stores tokens and sealed metadata, no document. */
 import { hash } from "node:crypto";
 import { type AnyOpened, contentOf } from "../envelope/index.ts";
-import { Fault } from "../errors.ts";
+import { codeOf, Fault } from "../errors.ts";
 import { type Command, commandMediaType, type PatientId, readCommand, writeCommand } from "../formats/command.ts";
 import type { AuditedPatient, Change, EntryRow, Store } from "../store/store.ts";
 import { type AccessRule, accessOf, type ConsentFacts, emergency, endedBy } from "./access.ts";
@@ -60,10 +60,26 @@ async function register(exchange: Exchange, opened: AnyOpened): Promise<Answer> 
       count: command.entries.length,
       patients: command.entries.flatMap(({ entry }) => auditedPatient(store, entry.patientIds)),
     },
-    work: (changes) => store.commit([...changes, ...submitted(store, opened.org, command, createdAt)]),
+    work: (changes) =>
+      lookedAgain(store, opened, () => store.commit([...changes, ...submitted(store, opened.org, command, createdAt)])),
   });
   log("registry.registered", { peer: opened.org, message: opened.manifest.message, count: command.entries.length });
   return answer;
+}
+
+/** How often is looked for what others register meanwhile. */
+const maxLooks = 8;
+
+/** What another envelope of the house has registered between the look at what there is and the commit is there at the next look. */
+async function lookedAgain(store: Store, opened: AnyOpened, submit: () => Promise<void>, looks = 1): Promise<void> {
+  try {
+    await submit();
+  } catch (thrown) {
+    if (codeOf(thrown) !== "STORE_CONFLICT" || store.messages.find(opened.org, opened.manifest.message)) throw thrown;
+    if (looks === maxLooks)
+      throw new Fault("PEER_BUSY", "other envelopes of this house register the same documents now; send it again");
+    await lookedAgain(store, opened, submit, looks + 1);
+  }
 }
 
 /** One commit with the receipt, which names the record that was changed, or the digest of the command that merges. */

@@ -64,8 +64,9 @@ function sealedAnew(
   // What its house has corrected since stays; which images travel with it is what its manifest says.
   const entry = { ...entryOf(known), images };
   const patients = entry.patientIds.map((id) => tokenOf(store, id));
+  const sealed = { manifestSha256, createdAt, before: known.manifestSha256 };
   return [
-    ...store.entries.update(known.id, { form: known.form, patients, entry, sealed: { manifestSha256, createdAt } }),
+    ...store.entries.update(known.id, { form: known.form, patients, entry, sealed }),
     // Its house has a receipt that names the one before, which is in the index no more (`semrs log verify`).
     ...store.audit.add({
       event: "amendment",

@@ -9,7 +9,7 @@ import type { StorageKeys } from "./keys.ts";
 import { momentSql, tick } from "./moment.ts";
 import type { PatientKeys } from "./patient-keys.ts";
 import { openJson, parseJson, sealJson, text, textOrNull } from "./rows.ts";
-import { change, type Database, insert, type Row } from "./sqlite.ts";
+import { change, type Database, failsWhere, insert, type Row } from "./sqlite.ts";
 import type { Change, Token } from "./store.ts";
 
 /** `kind` of a pair; `submission` leads to sets and not to entries. */
@@ -136,6 +136,7 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
       const { key, sealed, changes } = seal({ id, patients, entry });
       return [
         ...changes,
+        ...(anew ? [change(isUnderAnotherSql, id, anew.before)] : []),
         change(
           `UPDATE entry SET form = ?1, entry = ?2, patient_key = ?3,
               manifest_sha256 = coalesce(?5, manifest_sha256), created_at = coalesce(?6, created_at)
@@ -181,6 +182,8 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
     count: () => Number(db.get("SELECT count(*) AS n FROM entry")?.n ?? 0),
   };
 }
+
+const isUnderAnotherSql = failsWhere("EXISTS (SELECT 1 FROM entry WHERE id = ? AND manifest_sha256 <> ?)");
 
 /** Houses that register one document id: more than there are. */
 const maxOfOneId = 100_000;

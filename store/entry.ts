@@ -61,12 +61,12 @@ export type Entries = {
   deprecate(id: Id): readonly Change[];
   /**
    * It says this from now on, whatever moment is asked for; what was removed, or its patient erased, stays so. `sealed`: under another
-   * manifest, and when that was registered.
+   * manifest, and when that was registered; STORE_CONFLICT where it is under a third one by then.
    */
   update(
     id: Id,
     says: Pick<NewEntry, "form" | "patients" | "entry"> & {
-      readonly sealed?: Pick<NewEntry, "manifestSha256" | "createdAt">;
+      readonly sealed?: Pick<NewEntry, "manifestSha256" | "createdAt"> & { readonly before: string };
     },
   ): readonly Change[];
   /** What it says is gone, whatever moment is asked for; that there was one, and whose, stays. */
