@@ -4,6 +4,8 @@ import { createReadStream, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import {
+  type KeyTransport,
+  keyTransports,
   type Message,
   type Opened,
   type OpenedPart,
@@ -34,7 +36,7 @@ type Flags = {
   readonly revocation: boolean;
   readonly at?: string;
   readonly from?: string;
-  readonly transport: "rsa-oaep" | "rsa-pkcs1";
+  readonly transport: KeyTransport;
   readonly out: string;
   readonly json?: boolean;
 };
@@ -56,7 +58,7 @@ export function openCommand(): Command {
     .option("--from <folder>", "semrs-2017: the partner's folder, with its legacy-sign.crt")
     .addOption(
       new Option("--transport <name>", "semrs-2017: how the one-time key is wrapped")
-        .choices(["rsa-oaep", "rsa-pkcs1"])
+        .choices(keyTransports)
         .default("rsa-oaep"),
     )
     .requiredOption("--out <folder>", "where its parts go; must be empty or not there")

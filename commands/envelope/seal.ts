@@ -1,12 +1,13 @@
 /** `semrs seal`: a document and its images from files into one envelope. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { type KeyTransport, keyTransports } from "../../envelope/index.ts";
 import { guarded } from "../exit.ts";
 import { collect } from "../options.ts";
 import { positive } from "../send/peer.ts";
 
 export type SealFlags = {
   readonly profile: "semrs-2" | "smime-4" | "semrs-2017";
-  readonly transport: "rsa-oaep" | "rsa-pkcs1";
+  readonly transport: KeyTransport;
   readonly sender?: string;
   readonly key?: string;
   readonly certificate?: string;
@@ -30,7 +31,7 @@ export function sealCommand(): Command {
       )
       .addOption(
         new Option("--transport <name>", "semrs-2017: how the receiver takes the one-time key")
-          .choices(["rsa-oaep", "rsa-pkcs1"])
+          .choices(keyTransports)
           .default("rsa-oaep"),
       )
       .option("--sender <folder>", "the sender's key folder")

@@ -61,7 +61,7 @@ describe("other profiles", () => {
   test("semrs-2017: for a partner that is named, with keys of its own; images told as signed by nobody", async () => {
     await initPki(at("LEGACY"), ["hospital-a", "hospital-b"], { now: new Date(), legacy: true });
     const legacy = sealing.map((arg) => arg.replace("DIR", "LEGACY"));
-    for (const transport of ["rsa-oaep", "rsa-pkcs1"]) {
+    for (const transport of ["rsa-oaep", "rsa-oaep-java", "rsa-pkcs1"]) {
       const sealed = await run(...legacy, "--profile", "semrs-2017", "--transport", transport, "--out", "legacy.eml");
       expect(sealed).toMatchObject({ exit: 0, err: expect.stringContaining("images and headers are not signed") });
       const out = fresh();
