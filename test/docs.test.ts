@@ -20,9 +20,11 @@ import { z } from "zod";
 import { ports } from "../commands/demo/ports.ts";
 import { verbs } from "../commands/verbs.ts";
 import { systemSchemas } from "../pipeline/config-systems.ts";
+import { peer } from "./peers.ts";
 import { until } from "./sites.ts";
 
 const root = join(import.meta.dirname, "..");
+const openssl = peer("openssl");
 const children: ReturnType<typeof spawn>[] = [];
 afterAll(async () => {
   for (const child of children) {
@@ -159,7 +161,8 @@ test("a registry of one's own", async () => {
   await walk("docs/registry.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
 }, 60_000);
 
-test("envelopes by hand", async () => {
+/** A folder with the sample report and its two images. */
+function samples(): string {
   const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
   copyFileSync(join(root, "test/fixtures/cda/form-116.xml"), join(cwd, "report.xml"));
   for (const [name, n] of [
@@ -167,8 +170,22 @@ test("envelopes by hand", async () => {
     ["b", 2],
   ] as const)
     copyFileSync(join(root, `examples/study/ct-${n}.dcm`), join(cwd, `${name}.dcm`));
+  return cwd;
+}
+
+test("envelopes by hand", async () => {
+  const cwd = samples();
   await walk("docs/envelopes.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
 }, 60_000);
+
+test.skipIf(!openssl.available)(
+  `an envelope with OpenSSL alone ${openssl.reason}`,
+  async () => {
+    const cwd = samples();
+    await walk("docs/envelope-with-openssl.md", cwd, { PATH: `${shim(cwd)}:${process.env.PATH}` }, (text) => text);
+  },
+  60_000,
+);
 
 test("coming from Mirth and Orthanc: what is shown is what examples/ has, and does what it says", async () => {
   const cwd = mkdtempSync(join(tmpdir(), "semrs-docs-"));
