@@ -97,14 +97,15 @@ function knownOf(store: Store, org: string, { entry, manifestSha256 }: Registrat
     return undefined;
   }
   if (known.isRemoved) throw removed();
-  if (known.manifestSha256 === manifestSha256 || isSameDocument(entry, known)) return known;
-  const both = `${known.manifestSha256}, and now ${manifestSha256}`;
-  throw new Fault("DOCUMENT_CONFLICT", `a document with this id is registered with other content: ${both}`);
+  // Octet for octet, of the same patient, and found by the same; the images beside it may be others.
+  const others = fixedFieldsOf(entry, entryOf(known)).filter((name) => name !== "images");
+  if (others.length === 0) return known;
+  const differs =
+    known.manifestSha256 === manifestSha256
+      ? others.map((name) => `/entry/${name}`).join(" ")
+      : `${known.manifestSha256}, and now ${manifestSha256}`;
+  throw new Fault("DOCUMENT_CONFLICT", `a document with this id is registered with other content: ${differs}`);
 }
-
-/** Octet for octet, of the same patient, and found by the same; the images beside it may be others. */
-const isSameDocument = (entry: Registration["entry"], known: EntryRow): boolean =>
-  fixedFieldsOf(entry, entryOf(known)).every((name) => name === "images");
 
 /** What access rules and consents judge by, kept in clear. */
 export const formOf = ({ form }: Registration["entry"]): string => (form && eecForms.includes(form) ? form : "other");

@@ -77,7 +77,22 @@ test.each<Partial<DocumentEntry>>([
   expect(await register({ entry, manifestSha256: before })).toMatchObject({ status: 201 });
   const { refusal } = await register({ entry: { ...entry, ...differs }, manifestSha256: after });
   expect(refusal?.code).toBe("DOCUMENT_CONFLICT");
-  expect(await found(entry.uniqueId)).toMatchObject([{ manifestSha256: before }]);
+  // Nor is it under the manifest that it has: a receipt would say that what was wrong is corrected.
+  const same = (await register({ entry: { ...entry, ...differs }, manifestSha256: before })).refusal;
+  expect(same).toMatchObject({
+    code: "DOCUMENT_CONFLICT",
+    title: expect.stringContaining(`/entry/${Object.keys(differs)}`),
+  });
+  expect(await found(entry.uniqueId)).toMatchObject([{ manifestSha256: before, entry }]);
+});
+
+test("what may be corrected is no matter when it is registered once more", async () => {
+  const entry = documentOf("same", { patientIds });
+  await register({ entry, manifestSha256: before });
+  expect(await register({ entry: { ...entry, title: "otherwise" }, manifestSha256: before })).toMatchObject({
+    status: 201,
+  });
+  expect(await found(entry.uniqueId)).toMatchObject([{ manifestSha256: before, entry }]);
 });
 
 test("it is not named twice in one envelope", async () => {
