@@ -26,7 +26,7 @@ describe("a PACS that answers an instance only after", () => {
     [
       "a request of over 16 MiB",
       "ambiguous",
-      () => [reportRq(0), ...Array.from({ length: 257 }, () => pdv(1, false, false, Buffer.alloc(65_536)))],
+      () => [reportRq(0), ...Array.from({ length: 257 }, (_, n) => pdv(1, false, n === 256, Buffer.alloc(65_536)))],
     ],
     [
       "a command of over 64 KiB",
