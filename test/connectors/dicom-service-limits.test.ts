@@ -11,10 +11,12 @@ import { readDataSet } from "../../connectors/dicom/data-set.ts";
 import { pduTypes } from "../../connectors/dicom/pdu.ts";
 import { dicomSource } from "../../connectors/dicom/scp.ts";
 import { type DicomItem, dicomDestination } from "../../connectors/dicom/scu.ts";
+import { part10Header } from "../../formats/dicom.ts";
 import { associated, command, ct, pdv, type ScriptedPeer } from "../dicom-peer.ts";
 import { ctStudy } from "../fixtures/dicom.ts";
 import { until } from "../sites.ts";
-import { context, itemOf, settings, stopAfterEach, stops } from "./dicom-listening.ts";
+import { context, each, itemOf, settings, stopAfterEach, stops } from "./dicom-listening.ts";
+import { scriptedPacs } from "./scripted-pacs.ts";
 
 stopAfterEach();
 
@@ -81,6 +83,22 @@ test("25,000 instances are sent at once at most", async () => {
   // Nobody listens there: it is not even called.
   const sending = dicomDestination.send(settings(1), items(), () => undefined, context);
   await expect(sending).rejects.toEqual(told(/more than 25000/, "TOO_LARGE"));
+});
+
+test("130 SOP classes go on two associations, of 128 presentation contexts at most", async () => {
+  const pacs = await scriptedPacs();
+  stops.push(pacs.stop);
+  const classes = Array.from({ length: 130 }, (_, n) => `1.2.826.0.1.${n + 1}`);
+  const items = classes.map((sopClassUid, n): DicomItem => {
+    const bytes = Buffer.concat([part10Header(sopClassUid, `1.2.3.${n}`, explicitLittle), Buffer.alloc(8, n)]);
+    const facts = { controlId: `1.2.3.${n}`, size: bytes.length, sopClassUid, transferSyntaxUid: explicitLittle };
+    return { ...facts, body: () => each([bytes]) };
+  });
+  const states: string[] = [];
+  await dicomDestination.send(settings(pacs.port), each(items), (_item, { state }) => states.push(state), context);
+  expect(states).toEqual(classes.map(() => "delivered"));
+  expect(pacs.requests.map(({ contexts }) => contexts.length)).toEqual([128, 2]);
+  expect(new Set(pacs.stored).size).toBe(130);
 });
 
 describe("on an association of a peer", () => {
