@@ -200,6 +200,17 @@ describe("odd but allowed", () => {
     peer.socket.destroy();
   });
 
+  test("a command and its whole data set in one PDU, with a C-ECHO behind it", async () => {
+    const peer = await associated(port);
+    const [data, none] = [Buffer.alloc(10, 7), Buffer.alloc(0)];
+    const pdvs = [storeRq("1.2.3.5"), pdv(1, false, false, data), pdv(1, false, true, none)];
+    peer.send(writePdu(pduTypes.data, Buffer.concat(pdvs.map((each) => each.subarray(6)))), echoRq());
+    expect((await peer.message()).command.get(0x100)).toBe(0x8001);
+    expect((await peer.message()).command.get(0x100)).toBe(0x8030);
+    expect(kept.get("1.2.3.5")?.subarray(-data.length).equals(data)).toBe(true);
+    peer.socket.destroy();
+  });
+
   test("2,000 C-ECHOs on one association are each answered, and eight times as many are eight times the work", async () => {
     const answerBytes = 12 + writeCommand(echoAnswer).length;
     /** CPU time of ours and of the peer, microseconds. */
