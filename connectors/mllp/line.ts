@@ -29,7 +29,12 @@ export function openLine(socket: Socket): Line {
   let isEnded = socket.destroyed;
   let wake = Promise.withResolvers<void>();
   let ended = (): void => undefined;
+  /** Nothing more of it comes: what an answer says in MSA is said, whatever its frame lacks, and an unanswered message comes twice. */
+  const takeRest = (): void => {
+    for (const frame of framer.end()) if (frame.kind === "broken") waiting.push(frame.bytes);
+  };
   const end = (): void => {
+    takeRest();
     isEnded = true;
     wake.resolve();
     ended();
@@ -53,7 +58,11 @@ export function openLine(socket: Socket): Line {
       const abort = (): void => aborted.reject(signal.reason);
       signal.addEventListener("abort", abort, { once: true });
       // A timer that is taken back: one of AbortSignal.timeout would go off for every message that was answered long ago.
-      const late = setTimeout(() => aborted.reject(new Error(`no answer within ${ms} ms`)), ms);
+      const late = setTimeout(() => {
+        takeRest();
+        if (waiting.length > 0) wake.resolve();
+        else aborted.reject(new Error(`no answer within ${ms} ms`));
+      }, ms);
       aborted.promise.catch(() => undefined);
       try {
         while (waiting.length === 0 && !isEnded) {

@@ -163,6 +163,30 @@ test.each([
   expect(await send((await peer(answering("AE"))).port, "2")).toMatchObject({ state: "refused", detail: "AE" });
 });
 
+test.each([
+  ["AA", "\u001c", { state: "delivered", detail: "AA" }],
+  ["AA", "\u001c\n", { state: "delivered", detail: "AA" }],
+  ["AE", "", { state: "refused", detail: "AE" }],
+])(
+  "one whose frame does not end as it should is one, as soon as it is certain that no more of it comes: %s%j",
+  async (code, end, expected) => {
+    const answering =
+      (isOver: boolean) =>
+      (socket: Socket, id: string): void => {
+        socket.write(`\u000bMSH|^~\\&|||||||ACK|X|P|2.5.1\rMSA|${code}|${id}\r${end}`);
+        if (isOver) socket.end();
+      };
+    const { send } = site();
+    expect(await send((await peer(answering(true))).port, "12", { responseSeconds: 30 })).toMatchObject(expected);
+    expect(await send((await peer(answering(false))).port, "12")).toMatchObject(expected);
+  },
+);
+
+test("half of one is none", async () => {
+  const his = await peer((socket) => void socket.end("\u000bMSH|^~\\&|||||||ACK|X|P|2.5.1\rMSA|AA|1"));
+  expect(await site().send(his.port, "12")).toMatchObject({ state: "ambiguous" });
+});
+
 describe("what a negative answer means is said for each system", () => {
   test.each(["AE", "陳怡君"])("MSA-1 %s, with a name in ERR-3: neither name is told", async (code) => {
     const err = "ERR|||陳怡君 A223456781^no such patient";
