@@ -2,7 +2,7 @@
 import { isAscii, isUtf8 } from "node:buffer";
 import iconv from "iconv-lite";
 
-/** HL7 Table 0211 to WHATWG labels. Names that are labels already (windows-1252, euc-kr) are taken as they are. */
+/** HL7 Table 0211, and code pages of Windows, to WHATWG labels. Names that are labels already (windows-1252, euc-kr) are taken as they are. */
 const names: Readonly<Record<string, string>> = {
   "": "utf-8",
   ASCII: "utf-8",
@@ -28,6 +28,13 @@ const names: Readonly<Record<string, string>> = {
   "ISO IR87": "iso-2022-jp",
   "ISO IR159": "iso-2022-jp",
   "SHIFT-JIS": "shift_jis",
+  CP932: "shift_jis",
+  CP936: "gbk",
+  CP949: "euc-kr",
+  CP950: "big5",
+  MS936: "gbk",
+  MS949: "euc-kr",
+  MS950: "big5",
 };
 
 /** WHATWG labels to MSH-18 of what we write in them. */

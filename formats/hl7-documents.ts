@@ -1,7 +1,7 @@
 /** How documents travel in messages: ED values in OBX-5, as Base64, escaped text or a MIME package (CDA R2 3). */
 import { createHash } from "node:crypto";
 import { Fault, orFault } from "../errors.ts";
-import { decoderOf } from "./charset.ts";
+import { decoderOf, isReadable } from "./charset.ts";
 import { beginsWith, contradiction, isClinical, type Kind, kindOf } from "./document-kind.ts";
 import { coded, type DocumentEvent, mdmEvent, openEvents } from "./hl7-events.ts";
 import { fieldsOf, type MessageFacts, type Segment, segments, unescapeText } from "./hl7-message.ts";
@@ -60,6 +60,8 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
     const obx = parse(segment, facts);
     const { type, value } = obx;
     const id = setId.test(obx.id) ? obx.id : "";
+    if (type === encapsulated && isShifted(segment, value, facts))
+      throw malformed(id, "its text is not in the character set of its message, and hides its value; correct MSH-18");
     if ((type !== referencePointer && !isDocument(obx)) || value.length === 0) continue;
     if (found.length >= maxDocuments)
       throw new Fault("DOCUMENT_MALFORMED", `more than ${maxDocuments} documents in one message`);
@@ -80,6 +82,11 @@ export function embeddedDocuments(message: Uint8Array, facts: MessageFacts): rea
 /** A name and a separator, or a name alone. */
 const isSegment = ({ bytes }: Segment, { separators }: MessageFacts): boolean =>
   bytes.length === 3 || bytes[3] === separators.field.charCodeAt(0);
+
+const leastHidden = 1024;
+/** Octets of a charset that MSH-18 does not name look like separators: what is in OBX-5 then is not the document. */
+const isShifted = ({ bytes }: Segment, value: Uint8Array, { charset }: MessageFacts): boolean =>
+  bytes.length > leastHidden && value.length < bytes.length / 2 && !isReadable(bytes, charset);
 
 const isDocument = ({ type, value }: Obx): boolean =>
   type === encapsulated || (textTypes.has(type) && isClinical(value));

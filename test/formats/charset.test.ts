@@ -1,6 +1,6 @@
 /** Character sets of messages: octets of separators inside characters, and who says which one a message is in. */
 import { expect, test } from "vitest";
-import { encodeText } from "../../formats/charset.ts";
+import { charsetNamed, encodeText } from "../../formats/charset.ts";
 import { embeddedDocuments, readMsh } from "../../formats/hl7.ts";
 import { documents, mdmFor } from "../fixtures/documents.ts";
 
@@ -21,6 +21,38 @@ test.each([
     expect(Buffer.compare(found?.bytes ?? Buffer.alloc(0), documents["113"])).toBe(0);
   },
 );
+
+/** 育 ends in the octet of "|" in Big5. */
+test.each(["", "1"])(
+  "Big5 that nobody names is refused where it hides a document, and never taken for none (OBX-4 %j)",
+  (subId) => {
+    const named = (name: string): Buffer => {
+      const whole = Buffer.from(mdmFor(documents["113"], { controlId: "1" })).toString("utf8");
+      const text = whole.replace("UNICODE UTF-8", "").replace("DOC^Document^L|", `${name}^L|${subId}`);
+      return Buffer.from(encodeText(text, "big5").bytes);
+    };
+    const hidden = named("生育史");
+    expect(() => embeddedDocuments(hidden, readMsh(hidden))).toThrow(
+      /OBX 1: .* not in the character set of its message/,
+    );
+    for (const found of [
+      embeddedDocuments(hidden, readMsh(hidden, { charset: "big5" })),
+      embeddedDocuments(named("王"), readMsh(named("王"))),
+    ])
+      expect(found.map(({ kind }) => kind)).toEqual(["cda"]);
+  },
+);
+
+test.each([
+  ["MS950", "big5"],
+  ["CP950", "big5"],
+  ["CP936", "gbk"],
+  ["CP949", "euc-kr"],
+  ["CP932", "shift_jis"],
+  ["CP1250", "windows-1250"],
+])("%s, as Windows and Java call it, is %s", (name, label) => {
+  expect(charsetNamed(name)).toBe(label);
+});
 
 test("the charset that a system is configured with counts, whatever MSH-18 says", () => {
   const named = (field: string): Buffer =>
