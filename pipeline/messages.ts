@@ -113,16 +113,18 @@ async function leave(
       : undefined;
   if (final.length === 0) return gone ?? filtered("PRELIMINARY");
 
-  const attachments = embedded
-    .filter(({ kind }) => kind === "pdf")
+  const beside = embedded.filter(({ kind, event }) => kind === "pdf" && event !== "cancel");
+  const attachments = beside
+    .filter(({ event }) => event !== "preliminary")
     .map((each) => ({ bytes: each.bytes, type: "application/pdf" }));
-  const carried = documents.length + attachments.length;
+  const carried = documents.length + beside.length;
   const patient = patientIdsOf(site.config, patientIdentifiers(bytes, facts)).ids;
   const person = admittedPatient(bytes, facts).written;
   const taken: Validated[] = [];
   const met: Change[] = [];
   let channelName: string | null = null;
-  let code = gone?.code ?? (final.length < documents.length ? "PRELIMINARY" : undefined);
+  const isLeft = final.length + attachments.length < carried;
+  let code = gone?.code ?? (isLeft ? "PRELIMINARY" : undefined);
   for (const document of final) {
     const { cda, findings } = await pass(site, "validate", channels[0]?.name ?? "", () =>
       firstExamined(site, channels, document.bytes),
@@ -165,7 +167,11 @@ async function leave(
   }
   if (carried < embedded.length) {
     code = "ATTACHMENT_NOT_CARRIED";
-    site.log("validate.warned", { message: id, code, reason: "only CDA documents and PDF beside them travel" }, "warn");
+    site.log(
+      "validate.warned",
+      { message: id, code, reason: "only CDA documents and PDF beside them travel, unless withdrawn" },
+      "warn",
+    );
   }
   const items = taken.map(({ item }) => item);
   return {

@@ -52,7 +52,7 @@ export const noteMeanings = {
     "If this house gives these ids, name it as owner under identifiers, here and at the registry; then the HIS sends it again.",
   ],
   ATTACHMENT_NOT_CARRIED: [
-    "The message holds something beside the CDA document that is no PDF; only documents and PDF travel.",
+    "The message holds something beside the CDA document that is no PDF, or one that it withdraws; only documents and PDF travel.",
     "Send what is beside it as a document of its own.",
   ],
   TXA_DIFFERS: [
