@@ -1,14 +1,16 @@
 /** Who is told of an entry: by house, form, purpose of use, consent, and what an emergency changes. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startSite } from "../../commands/start-site.ts";
 import { type AccessRule, accessOf, type ConsentFacts, endedBy } from "../../exchange/access.ts";
 import { tokenOf } from "../../exchange/patients.ts";
 import { answerQuery } from "../../exchange/queries.ts";
 import { readCommand, writeCommand } from "../../formats/command.ts";
 import type { Found, PatientId } from "../../formats/query.ts";
+import { loadConfig } from "../../pipeline/config.ts";
 import { openStore } from "../../store/index.ts";
 import type { Store } from "../../store/store.ts";
 import type { TestExchange } from "../sites.ts";
@@ -45,7 +47,11 @@ describe("rules and consents", () => {
     );
   const documents = (patient: string) =>
     ["113", "114", null].map((form) =>
-      documentOf(`${patient}-${form ?? "other"}`, { form, patientIds: [id(patient)] }),
+      documentOf(`${patient}-${form ?? "other"}`, {
+        form,
+        patientIds: [id(patient)],
+        referenceIdList: [`ACC-${patient}`],
+      }),
     );
   const find = (patient: string) => ({ query: "findDocuments", patientIds: [id(patient)] });
 
@@ -87,6 +93,7 @@ describe("rules and consents", () => {
     ]);
     const questions = [
       find("c"),
+      { query: "findDocumentsByReferenceId", patientIds: [id("c")], referenceIds: ["ACC-c"] },
       { query: "getDocuments", uniqueIds: ["1.2.3^c-113"] },
       { query: "getAssociations", uniqueIds: ["1.2.3^c-113"] },
       { query: "getRelatedDocuments", uniqueId: "1.2.3^c-113" },
@@ -201,6 +208,36 @@ describe("over the wire", () => {
     expect(exchange.log.filter(({ event }) => event === "registry.emergency")).toMatchObject([
       { site: "registry", level: "warn", fields: { peer: "hospital-b", count: 1 } },
     ]);
+  });
+
+  test("what the registry's configuration allows binds it while it runs: house, form and purpose, and each refusal is signed", async () => {
+    const patientIds = [{ root: "2.16.886.104.100565", extension: "9" }];
+    const documents = ["113", "114"].map((form) => documentOf(`rule-${form}`, { form, patientIds }));
+    await asking.ask("hospital-a", "register", registration(documents));
+    const found = async (org: string, purposeOfUse: string, change: object = {}) => {
+      const query = { command: "query", query: "findDocuments", patientIds, purposeOfUse, ...change };
+      const { refusal, found: answer } = await asking.ask(org, "query", Buffer.from(JSON.stringify(query)));
+      return refusal?.code ?? answer?.entries.map(({ entry }) => entry.form);
+    };
+    expect(await found("hospital-b", "TREAT")).toEqual(["114", "113"]);
+
+    await exchange.stop("registry");
+    const file = join(exchange.folder, "closed.yaml");
+    const rules = '[{ orgs: [hospital-b], forms: ["113"], purposes: [TREAT] }, { purposes: [COC] }]';
+    const open = readFileSync(join(exchange.folder, "registry.yaml"), "utf8");
+    const closed = open.replace(/registry: \{ listen: "[^"]*"/, `$&, access: ${rules}`);
+    expect(closed).not.toBe(open);
+    writeFileSync(file, closed);
+    const { stop } = await startSite(loadConfig(file, { ...exchange.env, SITE: "registry" }), () => undefined);
+    try {
+      expect(await found("hospital-b", "TREAT")).toEqual(["113"]);
+      expect(await found("hospital-b", "COC")).toEqual(["114", "113"]);
+      expect(await found("hospital-a", "TREAT")).toBe("NOT_PERMITTED");
+      expect(await found("hospital-b", "ETREAT", { reason: "unconscious" })).toBe("NOT_PERMITTED");
+    } finally {
+      await stop();
+    }
+    await exchange.start("registry");
   });
 
   test("of consents that a house tells those stand that decide something", async () => {
