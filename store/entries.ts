@@ -136,11 +136,11 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
       const { key, sealed, changes } = seal({ id, patients, entry });
       return [
         ...changes,
-        ...(anew ? [change(isUnderAnotherSql, id, anew.before)] : []),
+        ...(anew ? [change(isAnotherSql, id, anew.before, key)] : []),
         change(
           `UPDATE entry SET form = ?1, entry = ?2, patient_key = ?3,
               manifest_sha256 = coalesce(?5, manifest_sha256), created_at = coalesce(?6, created_at)
-            WHERE id = ?4 AND length(entry) > 0 AND (patient_key IS NULL OR patient_key = ?3)`,
+            WHERE id = ?4 AND ${isStandingSql}`,
           ...[form, sealed, key, id, anew?.manifestSha256 ?? null, anew?.createdAt ?? null],
         ),
       ];
@@ -183,7 +183,11 @@ export function openEntries(db: Database, keys: StorageKeys, patientKeys: Patien
   };
 }
 
-const isUnderAnotherSql = failsWhere("EXISTS (SELECT 1 FROM entry WHERE id = ? AND manifest_sha256 <> ?)");
+/** Not removed, nor its patient (whose key is ?3) erased. */
+const isStandingSql = "length(entry) > 0 AND (patient_key IS NULL OR patient_key = ?3)";
+const isAnotherSql = failsWhere(
+  `EXISTS (SELECT 1 FROM entry WHERE id = ?1 AND (manifest_sha256 <> ?2 OR NOT (${isStandingSql})))`,
+);
 
 /** Houses that register one document id: more than there are. */
 const maxOfOneId = 100_000;

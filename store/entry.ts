@@ -61,7 +61,7 @@ export type Entries = {
   deprecate(id: Id): readonly Change[];
   /**
    * It says this from now on, whatever moment is asked for; what was removed, or its patient erased, stays so. `sealed`: under another
-   * manifest, and when that was registered; STORE_CONFLICT where it is under a third one by then.
+   * manifest, and when that was registered; STORE_CONFLICT where it is under a third one by then, or gone.
    */
   update(
     id: Id,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { answerQuery } from "../../exchange/queries.ts";
-import { keyOf } from "../../exchange/submission.ts";
+import { keyOf, submitted } from "../../exchange/submission.ts";
 import { updated } from "../../exchange/updated.ts";
 import { readCommand } from "../../formats/command.ts";
 import type { Found } from "../../formats/query.ts";
@@ -65,4 +65,19 @@ test("an update that was asked for before a removal and is committed after it br
   await store.commit(store.entries.remove(row.id));
   await store.commit(late);
   expect(store.entries.byKey(row.key)[0]).toMatchObject({ isRemoved: true, entry: null });
+});
+
+test("what is sealed anew and committed after a removal is not registered: its house is told at the next look", async () => {
+  const entry = documentOf("r10", { patientIds: [{ root: "1.2", extension: "10" }] });
+  await enter(store, [entry]);
+  const anew = () => {
+    const entries = [{ entry, manifestSha256: "1".repeat(64) }];
+    const command = { command: "register", submissionSet: "0".repeat(32), entries } as const;
+    return submitted(store, "hospital-a", { ...command, entries: [...entries] }, "2026");
+  };
+  const late = anew();
+  const [row] = store.entries.byKey(keyOf(store, "1.2.3^r10"));
+  await store.commit(store.entries.remove(row?.id ?? ""));
+  await expect(store.commit(late)).rejects.toMatchObject({ code: "STORE_CONFLICT" });
+  expect(anew).toThrow(expect.objectContaining({ code: "DOCUMENT_REMOVED" }));
 });
