@@ -80,8 +80,14 @@ export function recipientOf(
   const file = existsSync(path) && statSync(path).isDirectory() ? join(path, `${purpose}.crt`) : path;
   const [certificate] = pemToDer(text(file));
   if (!certificate) throw new Fault("CONFIG_INVALID", `${file} holds no certificate`);
-  return { org: organizationOf(readCertificate(certificate)), certificate };
+  const read = readCertificate(certificate);
+  if (purpose !== "legacy-sign" && !(read.keyUsage ?? decrypting).some((usage) => decrypting.includes(usage)))
+    throw new Fault("CONFIG_INVALID", `${file} is not to decrypt with; name the house's decrypt.crt, or its folder`);
+  return { org: organizationOf(read), certificate };
 }
+
+/** Key usages (RFC 5280 4.2.1.3) of who is sealed for; where a certificate says none, it is for anything. */
+const decrypting: readonly string[] = ["keyEncipherment", "keyAgreement"];
 
 /** Anchors, and revocation lists: those that are named, else the `.crl` beside an anchor. Without any, only when that is asked for. */
 export function trustOf(anchors: readonly string[], crls: readonly string[], isUnchecked: boolean): Trust {

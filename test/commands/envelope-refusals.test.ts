@@ -76,6 +76,8 @@ describe("a wrong use: exit 64, or 65 for what is in a file; a missing key or re
     [64, [...opening, "--out", "DIR", "record.eml"], /DIR is not empty/],
     [64, [...opening, "--out", "x", "nowhere.eml"], /nowhere\.eml is not there/],
     [64, [...opening, "--at", "yesterday", "--out", "x", "record.eml"], /is no time/],
+    [78, [...sealing, "--to", "DIR/hospital-b/sign.crt"], /sign\.crt is not to decrypt with/],
+    [78, [...sealing, "--to", "DIR/hospital-b/tls.crt", "--profile", "smime-4"], /tls\.crt is not to decrypt with/],
     [78, ["open", "--receiver", "nowhere", "--trust", "DIR/ca.crt", "--out", "x", "record.eml"], /cannot be read/],
   ])("%i: %j", async (exit, args, message) => {
     const ran = await run(...args);
