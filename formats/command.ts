@@ -144,6 +144,9 @@ export function readCommand<N extends CommandName>(name: N, bytes: Uint8Array): 
   }
   const result = commandSchemas[name].safeParse(json);
   if (result.success) return result.data as Command<N>;
-  const at = result.error.issues[0]?.path.join(".") || "(top)";
-  throw new Fault("QUERY_INVALID", `the ${name} command is not valid at ${at}`);
+  const [issue] = result.error.issues;
+  const at = issue?.path.join(".") || "(top)";
+  // Its name is the sender's own word, and not repeated.
+  const unknown = issue?.code === "unrecognized_keys" ? ", which has a field that is unknown" : "";
+  throw new Fault("QUERY_INVALID", `the ${name} command is not valid at ${at}${unknown}`);
 }
