@@ -4,8 +4,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { InvalidArgumentError } from "commander";
-import { derToPem, pemToDer } from "../../envelope/certificate.ts";
+import { derToPem, pemToDer, readCertificate } from "../../envelope/certificate.ts";
 import { issueCertificate } from "../../envelope/issue.ts";
+import { algorithmOf } from "../../envelope/keys.ts";
+import { asymmetricAlgorithm } from "../../envelope/recipient.ts";
 import { readRequest, writeRequest } from "../../envelope/request.ts";
 import { Fault } from "../../errors.ts";
 import { makeFolderSync } from "../../folder.ts";
@@ -86,5 +88,12 @@ export function issueFor(
     },
     ca,
   );
+  usable[name]?.(certificate);
   return put(join(dirname(file), `${name}.crt`), derToPem(certificate, "CERTIFICATE"));
 }
+
+/** CERTIFICATE_INVALID for a key that partners would refuse with every envelope. */
+const usable: Partial<Record<(typeof keyNames)[number], (certificate: Uint8Array) => unknown>> = {
+  sign: (certificate) => algorithmOf(readCertificate(certificate).publicKey),
+  decrypt: asymmetricAlgorithm,
+};

@@ -1,6 +1,7 @@
 /** `semrs pki import` and `verify`: PKCS#12 of OpenSSL and of old tools, wrong passwords, and verdicts at any time. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -256,6 +257,25 @@ describe("an authority of one's own", () => {
   test("lasts ten years, what it issues 825 days", async () => {
     const lasts = (file: string): number => Math.round((endOf(file).getTime() - Date.now()) / dayMs);
     expect([lasts("ec/ca.crt"), lasts("ec/hospital-a/sign.crt")]).toEqual([3650, 825]);
+  });
+
+  test("issues nothing for a key that nothing here takes", async () => {
+    const folder = fresh();
+    const pem = ({ privateKey }: { privateKey: KeyObject }) => privateKey.export({ type: "pkcs8", format: "pem" });
+    mkdirSync(at(folder), { mode: 0o700 });
+    writeFileSync(at(`${folder}/sign.key`), pem(generateKeyPairSync("ec", { namedCurve: "P-384" })), { mode: 0o600 });
+    writeFileSync(at(`${folder}/decrypt.key`), pem(generateKeyPairSync("rsa", { modulusLength: 1024 })), {
+      mode: 0o600,
+    });
+    expect((await run("pki", "csr", folder, "--site", "hospital-b")).exit).toBe(0);
+    for (const [name, what] of [
+      ["sign", /signs nothing here/],
+      ["decrypt", /nothing is sealed for/],
+    ] as const) {
+      const issued = await run("pki", "issue", "ec", `${folder}/${name}.csr`);
+      expect(issued).toMatchObject({ exit: 65, err: expect.stringMatching(what) });
+      expect(existsSync(at(`${folder}/${name}.crt`))).toBe(false);
+    }
   });
 
   test("issues nothing that outlasts it, and nothing once it has ended", async () => {
