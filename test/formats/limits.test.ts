@@ -82,6 +82,21 @@ describe("instances", () => {
       expect.objectContaining({ message: expect.not.stringContaining("deep") }),
     );
   });
+  test("over 5,000,000 elements are DICOM_INVALID for that; as many lack only their UIDs", {
+    timeout: 60_000,
+  }, async () => {
+    /** Without a value, in order. */
+    const elements = (count: number): Buffer => {
+      const bytes = Buffer.alloc(count * 8, Buffer.from("0900000055490000", "hex"));
+      for (let n = 0; n < count; n += 1) {
+        bytes.writeUInt16LE(0x0009 + 2 * Math.floor(n / 60_000), n * 8);
+        bytes.writeUInt16LE(1 + (n % 60_000), n * 8 + 2);
+      }
+      return bytes;
+    };
+    await expect(inspect(elements(5_000_001))).rejects.toThrow("more than 5000000 elements");
+    await expect(inspect(elements(5_000_000))).rejects.toThrow("SOP Class UID");
+  });
   test("meta information of over 64 KiB is DICOM_INVALID", () => {
     const file = Buffer.concat([part10Header(ct, "1.2.3", explicitLittle), Buffer.alloc(100_000)]);
     file.writeUInt32LE(64 * 1024 + 1, 140);
