@@ -67,9 +67,9 @@ export function charsetNamed(name: string): string | undefined {
   }
 }
 
-/** Which of several repetitions of MSH-18 is read: the last, to which escape sequences switch (HL7 v2.5.1 2.15.9.18). */
+/** Which of several repetitions of MSH-18 is read: the last, to which escape sequences switch (HL7 v2.5.1 2.15.9.18). ASCII is in all of them. */
 export const lastOf = (field: string, repetition = "~"): string =>
-  field.split(repetition).findLast((name) => name.trim() !== "") ?? "";
+  field.split(repetition).findLast((name) => !/^(ASCII|ISO IR6)?$/i.test(name.trim())) ?? "";
 
 /** MSH-18 for a message that is written in this charset; undefined where the standard has no name for it. */
 export const fieldFor = (charset: string): string | undefined =>

@@ -63,3 +63,15 @@ test("the charset that a system is configured with counts, whatever MSH-18 says"
   for (const field of ["UNICODE", "UNICODE UTF-16", "UTF-32"])
     expect(() => readMsh(named(field)), field).toThrow(expect.objectContaining({ code: "HL7_UNSUPPORTED" }));
 });
+
+test.each([
+  ["BIG-5~ASCII", "big5"],
+  ["ASCII~BIG-5", "big5"],
+  ["8859/1~ISO IR6", "windows-1252"],
+  ["~ISO IR87", "iso-2022-jp"],
+  ["ISO IR14~ISO IR87", "iso-2022-jp"],
+  ["ASCII", "utf-8"],
+])("MSH-18 of several repetitions, %s: ASCII is in all of them, and says nothing", (field, charset) => {
+  const msh = Buffer.from(`MSH|^~\\&|HIS|A|S|A|20260102||ADT^A08|1|P|2.4||||||${field}\r`);
+  expect(readMsh(msh)).toMatchObject({ charset, charsetField: field });
+});
