@@ -32,6 +32,8 @@ export type Request = {
   readonly answers: readonly Purpose[];
   /** Whether it may be large: then it is fetched later, and goes on where a connection broke. */
   readonly isLarge?: boolean;
+  /** Told before it is sent: what comes of it may stay unknown. */
+  readonly sealed?: (request: SignedManifest & { readonly manifestSha256: string }) => void;
 };
 
 /** RFC 7240 4.1 */
@@ -72,6 +74,11 @@ export async function ask(site: Site, org: string, request: Request): Promise<As
     identity.signer,
     now(),
   );
+  request.sealed?.({
+    manifest: sealed.manifest,
+    signature: sealed.signature,
+    manifestSha256: sealed.manifestSha256,
+  });
   const before = store.witnesses.standing(org, 1)[0]?.seq ?? 0;
   const posted = await site
     .rest(org)

@@ -1,18 +1,16 @@
 /** Station `route`: a sealed record to the own repository, and from there to the registry and to partners (paper steps 2 and 3). */
 import { hash } from "node:crypto";
-import { legacyOf, ownerOf } from "../envelope/identity.ts";
-import { contentOf, keptReceipt, readManifest, verifyReceipt } from "../envelope/index.ts";
-import { packSigned, type SignedManifest } from "../envelope/signed-manifest.ts";
+import { ownerOf } from "../envelope/identity.ts";
+import { contentOf, verifyReceipt } from "../envelope/index.ts";
 import { codeOf, Fault } from "../errors.ts";
 import { commandMediaType, writeCommand } from "../formats/command.ts";
 import type { DocumentEntry } from "../formats/document-entry.ts";
 import type { Change, Delivery, Id, StoredRecord, Token } from "../store/store.ts";
 import { recordPatient } from "./audited.ts";
 import type { Sent } from "./delivery.ts";
-import { pushLegacy } from "./legacy-push.ts";
 import { type Asked, ask, partOne } from "./partner.ts";
-import { type PushPayload, tellRelation } from "./relation.ts";
-import { contentOfBlob, type ProvidedPart, type Sealed } from "./seal.ts";
+import type { PushPayload } from "./relation.ts";
+import type { ProvidedPart, Sealed } from "./seal.ts";
 import { msSince, type Site, step } from "./site.ts";
 import { bySlices } from "./slices.ts";
 
@@ -174,85 +172,6 @@ function messageOf(deliveries: readonly Delivery[]): Id {
   const digest = hash("sha256", ids.join());
   // Times of ids stay in front: what is kept by message is kept in order.
   return ids.length === 1 ? first : first.slice(0, 12) + digest.slice(0, 20);
-}
-
-/** A record to a partner on our own account: sealed for it now, from the parts as they are. */
-export async function push(site: Site, delivery: Delivery): Promise<Sent> {
-  const { store, log } = site;
-  const record = recordOf(site, delivery);
-  if (record.code === "CANCELLED") {
-    const reason = "its report was cancelled";
-    return { changes: [], event: "dropped", answer: reason, ended: { state: "discarded", code: record.code, reason } };
-  }
-  const legacy = legacyOf(site.identity, delivery.destination, store.legacy.hasEnded);
-  if (legacy) return await pushLegacy(site, record, legacy);
-  const started = performance.now();
-  const before = delivery.state === "ambiguous" ? await askStatus(site, delivery.destination, record.id) : undefined;
-  const isTold = before !== undefined || (await tellRelation(site, delivery, record));
-  const asked = before ?? (await sendRecord(site, delivery, record));
-  const receipt = await receiptOf(site, delivery, asked);
-  const { bytes } = asked;
-  log("route.pushed", {
-    channel: record.channel,
-    message: record.id,
-    peer: delivery.destination,
-    bytes,
-    ms: msSince(started),
-  });
-  const changes = [...asked.kept, ...attachedPush(site, delivery.destination, record.id, receipt, asked.request)];
-  const answer = `receipt verified${before ? ", asked for again" : ""}${isTold ? "" : ", its relation was not taken"}`;
-  const audit = { patients: recordPatient(site, record), manifest: asked.manifestSha256 };
-  return { changes, event: "pushed", answer, audit };
-}
-
-/** The partner's receipt, and the manifest that it names where that is of what was sent just now: the record's own says nothing of whom it was pushed to. */
-function attachedPush(
-  { store: { records } }: Site,
-  from: string,
-  record: Id,
-  receipt: Uint8Array,
-  request: SignedManifest,
-): readonly Change[] {
-  const stored = records.attach(record, { kind: "stored", from, receipt });
-  if (keptReceipt(receipt).manifestSha256 !== hash("sha256", request.manifest)) return stored;
-  return [...stored, ...records.attach(record, { kind: "push", from, receipt: packSigned(request) })];
-}
-
-function sendRecord(site: Site, delivery: Delivery, record: StoredRecord): Promise<Asked> {
-  const manifest = readManifest(record.manifest);
-  const content = record.parts.map(({ n, blob }) => {
-    const entry = manifest.parts.find((part) => part.n === n);
-    if (!entry || !("role" in entry)) throw new Fault("STORE_DAMAGED", `part ${n} is not in the record's manifest`);
-    return contentOfBlob(site, blob, {
-      role: entry.role,
-      type: entry.type,
-      ...("sop" in entry && entry.sop ? { sop: entry.sop } : {}),
-    });
-  });
-  return ask(site, delivery.destination, {
-    path: "/repository/documents",
-    purpose: "push",
-    message: record.id,
-    messageType: manifest.headers["X-EEC-MessageType"],
-    content,
-    answers: ["receipt"],
-  });
-}
-
-/** After a lost answer: what the partner answered to this message, if it got it. One that cannot say is sent it again. */
-async function askStatus(site: Site, destination: string, message: Id): Promise<Asked | undefined> {
-  const asked = await ask(site, destination, {
-    path: "/repository/status",
-    purpose: "status",
-    message: site.store.newId(),
-    messageType: "status",
-    content: [await contentOf(writeCommand<"status">({ command: "status", message }), "command", commandMediaType)],
-    answers: ["receipt", "response"],
-  }).catch((thrown: unknown) => {
-    if (codeOf(thrown) === "PEER_REFUSED") return undefined;
-    throw thrown;
-  });
-  return asked?.answer?.manifest.purpose === "receipt" ? asked : undefined;
 }
 
 /** A receipt counts from the one who was asked, for what was sent (and, from a registry, for the records it names). */

@@ -82,8 +82,9 @@ export function openRecords(db: Database, keys: StorageKeys, patterns: Patterns)
     attach: (id, { kind, from, receipt, isOfSeveral }) => {
       const { octets, changes } = patterns[isOfSeveral ? "packOnce" : "pack"](`${kind} ${from}`, receipt);
       const sealed = keys.seal(`evidence\0${id}\0${kind}\0${from}`, octets);
-      const once = " ON CONFLICT (record, kind, org) DO NOTHING";
-      return [...changes, insert("evidence", { record: id, kind, org: from, receipt: sealed }, once)];
+      const again = kind === "push" ? "DO UPDATE SET receipt = excluded.receipt" : "DO NOTHING";
+      const row = { record: id, kind, org: from, receipt: sealed };
+      return [...changes, insert("evidence", row, ` ON CONFLICT (record, kind, org) ${again}`)];
     },
     evidence: (id) =>
       db.all("SELECT * FROM evidence WHERE record = ?", id).map((row): Evidence => {

@@ -273,7 +273,7 @@ export type Records = {
   withNoOther(key: Token, ids: readonly Id[]): Change;
   byManifest(manifestSha256: string): StoredRecord | undefined;
   list(query: { readonly state?: RecordState; readonly limit: number }): readonly StoredRecord[];
-  /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing. */
+  /** Keeps a signed receipt beside the record: one per (record, kind, from); a repetition changes nothing, but of `push` the last counts. */
   attach(id: Id, evidence: Evidence): readonly Change[];
   evidence(id: Id): readonly Evidence[];
 };

@@ -1,4 +1,5 @@
 /** Answers that are lost behind the commit, registrations that come twice, and a partner that never answers. */
+import { hash } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -119,6 +120,12 @@ test("a partner that has the push, lost its answer and then was down is asked fo
   const pushed = async () => (await trace("DOWN.1")).steps.find(({ event }) => event === "pushed");
   await until("pushed", async () => (await pushed()) !== undefined);
   expect((await pushed())?.detail).toBe("receipt verified, asked for again");
+  // What it took is kept, although no answer to it came: its receipt names that and nothing else.
+  const [record] = (await trace("DOWN.1")).records;
+  const { files } = await exchange.admin("hospital-a").get<EvidenceFiles>(`/records/${record?.id}/evidence`);
+  const octets = (name: string) => Buffer.from(files[name] ?? "", "base64");
+  const receipt = octets("receipt-stored-hospital-b.p7m").toString("latin1");
+  expect(receipt).toContain(hash("sha256", octets("push-hospital-b.json")));
 });
 
 test("two registrations under one message id: the first one's receipt stands, the other is refused, signed, and leaves nothing", async () => {
