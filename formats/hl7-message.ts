@@ -31,6 +31,8 @@ export type MessageFacts = {
   readonly charset: string;
   /** MSH-18 as it was written. */
   readonly charsetField: string;
+  /** Who gives a number whose authority is blank, by the configuration of its sender. */
+  readonly authority?: string | undefined;
 };
 
 const maxMshBytes = 16 * 1024;
@@ -41,16 +43,19 @@ const [cr, lf] = [0x0d, 0x0a];
 
 /**
  * Reads the MSH line. HL7_MALFORMED when this is no message that could be answered, HL7_UNSUPPORTED for UTF-16.
- * `charset` is a name that overrides MSH-18.
+ * `charset` is a name that overrides MSH-18, `authority` who gives a number that says nothing of it.
  */
-export function readMsh(message: Uint8Array, options: { readonly charset?: string } = {}): MessageFacts {
+export function readMsh(
+  message: Uint8Array,
+  options: { readonly charset?: string; readonly authority?: string | undefined } = {},
+): MessageFacts {
   const facts = readMshLine(message, options.charset);
   if (!facts) throw new Fault("HL7_MALFORMED", "not an HL7 message: it does not begin with MSH");
   if (options.charset === undefined && isWide(facts.charsetField))
     throw new Fault("HL7_UNSUPPORTED", "UTF-16 over MLLP cannot be framed; send UNICODE UTF-8");
   if (facts.messageType === "") throw new Fault("HL7_MALFORMED", "MSH-9 (message type) is missing");
   if (facts.controlId === "") throw new Fault("HL7_MALFORMED", "MSH-10 (control id) is missing");
-  return facts;
+  return options.authority === undefined ? facts : { ...facts, authority: options.authority };
 }
 
 /** What an answer to these octets can say of its question, however wrong they are; undefined when they do not begin with MSH. */
@@ -167,18 +172,35 @@ export function patientIdentifiers(message: Uint8Array, facts: MessageFacts): re
 }
 
 /** The repetitions of a field of CX values; those without a number are none. Blanks around a value are no part of it (2.A.74, ST). */
-export function identifiersIn(field: string, facts: MessageFacts): readonly PatientIdentifier[] {
+export const identifiersIn = (field: string, facts: MessageFacts): readonly PatientIdentifier[] =>
+  numbersIn(field, facts).map(({ id, namespace, universal, type }) => {
+    const isIso = type === "" ? oid.test(universal) : type.toUpperCase() === "ISO";
+    return { id, authority: namespace || null, root: (isIso && universal) || null };
+  });
+
+/** CX-1, 4.1, 4.2, 4.3 and 5, without blanks and escapes. */
+type WrittenNumber = Readonly<Record<"id" | "namespace" | "universal" | "type" | "typeCode", string>>;
+
+/** What a number has in CX-5 that a system gives by itself (HL7 Table 0203): a medical record number, or its own of the patient. */
+const ownTypes: ReadonlySet<string> = new Set(["", "MR", "PI"]);
+
+/** The values of a field of CX. The first that names nobody is of who gives such, where the configuration says so. */
+export function numbersIn(field: string, facts: MessageFacts): readonly WrittenNumber[] {
   const { repetition, component, subcomponent } = facts.separators;
-  return field
+  const text = (value: string): string => told(unescapeText(value, facts));
+  const numbers = field
     .split(repetition)
     .slice(0, maxIdentifiers)
-    .map((cx) => {
-      const [id = "", , , authority = ""] = cx.split(component);
-      const [namespace = "", universal = "", type = ""] = authority.split(subcomponent).map(told);
-      const isIso = type === "" ? oid.test(universal) : type.toUpperCase() === "ISO";
-      return { id: told(unescapeText(id, facts)), authority: namespace || null, root: (isIso && universal) || null };
+    .map((cx): WrittenNumber => {
+      const [id = "", , , authority = "", typeCode = ""] = cx.split(component);
+      const [namespace = "", universal = "", type = ""] = authority.split(subcomponent).map(text);
+      return { id: text(id), namespace, universal, type, typeCode: text(typeCode) };
     })
     .filter(({ id }) => id !== "");
+  const { authority: namespace } = facts;
+  if (namespace === undefined) return numbers;
+  const own = numbers.find((each) => each.namespace + each.universal === "" && ownTypes.has(each.typeCode));
+  return numbers.map((each) => (each === own ? { ...each, namespace } : each));
 }
 
 /** Separators, octets, highlighting, formatting, charsets and what is locally defined (HL7 v2.5.1 2.7). */

@@ -3,9 +3,9 @@ import {
   escapeText,
   fieldsOf,
   type MessageFacts,
+  numbersIn,
   type Separators,
   segments,
-  told,
   unescapeText,
 } from "./hl7-message.ts";
 
@@ -43,7 +43,6 @@ export const usualSeparators: Separators = {
   escape: "\\",
   subcomponent: "&",
 };
-const maxNumbers = 64;
 
 /** The patient of an admission; fields that are absent are empty. */
 export function admittedPatient(message: Uint8Array, facts: MessageFacts): AdmittedPatient {
@@ -99,19 +98,12 @@ export function writtenPatient(told: ToldPatient): AdmittedPatient {
   };
 }
 
-function numbersOf(field: string, facts: MessageFacts): readonly PatientNumber[] {
-  const { repetition, component, subcomponent } = facts.separators;
-  return field
-    .split(repetition)
-    .slice(0, maxNumbers)
-    .map((cx) => {
-      const [id = "", , , authority = "", typeCode = ""] = cx.split(component);
-      const [namespace = "", universal = ""] = authority.split(subcomponent);
-      const text = (value: string): string => told(unescapeText(value, facts));
-      return { id: text(id), issuer: text(namespace) || text(universal) || null, typeCode: text(typeCode) || null };
-    })
-    .filter(({ id }) => id !== "");
-}
+const numbersOf = (field: string, facts: MessageFacts): readonly PatientNumber[] =>
+  numbersIn(field, facts).map(({ id, namespace, universal, typeCode }) => ({
+    id,
+    issuer: namespace || universal || null,
+    typeCode: typeCode || null,
+  }));
 
 /** As it was written, unless the sender's separators are others. */
 function usual(field: string, facts: MessageFacts): string {

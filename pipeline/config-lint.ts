@@ -61,6 +61,13 @@ function* drops(
         message: `${authority} is under no identifiers`,
       };
   }
+  const { authority } = mllp;
+  if (authority !== undefined && !known.has(authority))
+    yield {
+      code: "AUTHORITY_UNMAPPED",
+      path: [...path, "mllp", "authority"],
+      message: `${authority} is under no identifiers`,
+    };
   const isTaken = (type: string): boolean =>
     taking.some(({ filter }) => takesMessage(filter.messages, type)) || takesMessage(admissions, type);
   for (const [index, type] of mllp.sends.entries()) {
@@ -153,7 +160,7 @@ function* numbers(path: readonly PropertyKey[], { deliver }: InboundChannel, fil
   const systems = Object.values(file.sites).flatMap(({ systems }) => Object.values(systems));
   const known = new Set([
     ...Object.values(file.identifiers).flatMap(({ authorities, roots }) => [...authorities, ...roots]),
-    ...systems.flatMap(({ mllp }) => mllp?.authorities ?? []),
+    ...systems.flatMap(({ mllp }) => [...(mllp?.authorities ?? []), ...(mllp?.authority ? [mllp.authority] : [])]),
   ]);
   for (const [index, { authority }] of deliver.entries()) {
     if (authority === undefined || known.has(authority)) continue;

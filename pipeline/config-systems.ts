@@ -99,6 +99,11 @@ const mllp = z.strictObject({
     .max(64)
     .default([])
     .describe("Assigning authorities in its PID-3.4; semrs check names those that identifiers leaves out."),
+  authority: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Whose its numbers are where PID-3.4 is empty: the first such in PID-3 or MRG-1 of type MR, PI or none."),
   references: z
     .array(reference)
     .max(16)

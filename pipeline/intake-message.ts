@@ -1,8 +1,8 @@
 /** HL7 v2 messages: frame bytes to the durable spool, then extraction, filter and hard rules, then the answer. */
 import { hash } from "node:crypto";
 import type { Arrival, Deliver, Verdict } from "../connectors/connector.ts";
-import { codeOf, Fault, orFault, reasonOf } from "../errors.ts";
-import { acksOf, type MessageFacts, readMsh } from "../formats/hl7.ts";
+import { codeOf, Fault, reasonOf } from "../errors.ts";
+import { acksOf, type MessageFacts } from "../formats/hl7.ts";
 import { patientsNamed } from "../formats/hl7-merge.ts";
 import type { ArrivalRow, Change, Id, Token } from "../store/store.ts";
 import { isAnsweredFirst, isAnsweredLast } from "./answer-order.ts";
@@ -11,6 +11,7 @@ import { namedPatient } from "./audited.ts";
 import { isTakenByNone } from "./filter.ts";
 import { openLanes } from "./lanes.ts";
 import { collect, readMessage, stageMessage } from "./message-blob.ts";
+import { readHead, type SpooledFacts } from "./message-head.ts";
 import type { Pace } from "./pace.ts";
 import { openPatientOrder, turnsIn } from "./patient-order.ts";
 import { tellRepetition } from "./repetition.ts";
@@ -19,9 +20,6 @@ import { staging } from "./staging.ts";
 import { type Foreseen, openVerdicts, type SpooledMessage, type TakeMessage } from "./verdicts.ts";
 
 export type MessageIntake = (system: string, arrival: Arrival) => ReturnType<Deliver>;
-
-/** What a spooled message's row says of itself, sealed. */
-type SpooledFacts = { readonly charset: string };
 
 type Keeping = {
   /** As nothing is known yet but that it came, and when. */
@@ -78,7 +76,7 @@ export function openMessageIntake(
     const charset = config.own.systems[system]?.mllp?.charset ?? "from-msh-18";
     const isFramed = arrival.mediaType === "application/hl7-v2";
     const facts = isFramed
-      ? readHead(bytes, charset)
+      ? readHead(config, system, bytes, charset)
       : new Fault("HL7_MALFORMED", "the MLLP frame is broken; check the sender's framing");
     if (facts instanceof Fault) return await quarantine(system, arrival, bytes, sha256, facts);
     const repetition = repetitionOf(system, facts);
@@ -276,7 +274,7 @@ export function openMessageIntake(
   const takeUp = async (row: ArrivalRow, isLeft: boolean): Promise<void> => {
     if (row.blob === null || row.mediaType !== "application/hl7-v2") return;
     const bytes = await readMessage(store, row.blob);
-    const head = readHead(bytes, (row.facts as SpooledFacts | null)?.charset ?? "from-msh-18");
+    const head = readHead(config, row.source, bytes, (row.facts as SpooledFacts | null)?.charset);
     if (head instanceof Fault) {
       const facts = { controlId: row.controlId } as MessageFacts;
       await verdicts.refuse({ id: row.id, system: row.source, facts }, head, performance.now(), false);
@@ -294,5 +292,3 @@ export function openMessageIntake(
 const maxOptimisticBytes = 64 * 1024;
 const maxResumed = 100_000;
 const nothing = Promise.resolve();
-const readHead = (bytes: Uint8Array, charset: string): MessageFacts | Fault =>
-  orFault(() => readMsh(bytes, charset === "from-msh-18" ? {} : { charset }));

@@ -61,7 +61,7 @@ export const noteMeanings = {
   ],
   PATIENT_NOT_COMPARABLE: [
     "PID-3 and the document name the patient under different authorities, so they could not be compared; of an admission: under none that is known here, so nobody is asked for.",
-    "List the authority of PID-3.4 with its OID under identifiers; then semrs journal resend of an admission.",
+    "List the authority of PID-3.4 with its OID under identifiers, or set mllp.authority of a system that leaves it empty; then semrs journal resend of an admission.",
   ],
   CHARSET: [
     "The message holds octets that are no text in the charset of its MSH-18; they were read as replacement characters.",

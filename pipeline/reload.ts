@@ -17,7 +17,7 @@ export type Reloaded = { readonly changed: readonly string[]; readonly warnings:
 const live: Readonly<Record<keyof System, readonly string[]>> = {
   mllp: [
     ...["connect", "standby", "keepSeconds", "connectSeconds", "responseSeconds", "connections", "awaits"],
-    ...["answer", "within", "refusals", "ambiguous", "sends", "authorities"],
+    ...["answer", "within", "refusals", "ambiguous", "sends", "authorities", "authority"],
   ],
   dicom: ["associations", "proof", "proofSeconds", "connectSeconds", "responseSeconds"],
   directory: [],

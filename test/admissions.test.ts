@@ -1,4 +1,6 @@
 /** What admissions do to fetching: a storm of them asks once, one that is taken back asks no more. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import type { Traced } from "../commands/journal/trace.ts";
 import { adtFor } from "./fixtures/documents.ts";
@@ -82,4 +84,28 @@ test("an admission of whom no authority is known here asks for nobody, and the j
     expect(arrivals[0]).toMatchObject({ state: "filtered", code: "PATIENT_NOT_COMPARABLE" });
   }
   expect(await fetches()).toEqual({});
+});
+
+test("numbers that name no authority are of the system's, from the reload on that says so; what came before can be sent again", async () => {
+  exchange = await openExchange(pki, { AGAIN_1: "10m", AGAIN_2: "20m" });
+  expect(await admit("BARE", "A01", "B1^^^^MR")).toMatchObject({ detail: "AA" });
+  const state = async () => {
+    const { arrivals } = await exchange.admin("hospital-b").get<Traced>("/trace/BARE");
+    return [arrivals[0]?.id, arrivals[0]?.state] as const;
+  };
+  const [id, before] = await state();
+  expect([before, await fetches()]).toEqual(["filtered", {}]);
+  const file = join(exchange.folder, "hospital-b.yaml");
+  const yaml = readFileSync(file, "utf8");
+  writeFileSync(
+    file,
+    yaml.replace("refusals: { AE: park, AR: retry } }\n      pacs", "authority: HOSPB }\n      pacs"),
+  );
+  expect(readFileSync(file, "utf8")).not.toBe(yaml);
+  await exchange.admin("hospital-b").post("/reload", {});
+  await exchange.admin("hospital-b").post(`/journal/${id}/resend`, { reason: "its authority is known now" });
+  await until("it is asked for", () => asked() === 1);
+  expect((await state())[1]).toBe("done");
+  expect(await admit("NEXT", "A01", "B2")).toMatchObject({ detail: "AA" });
+  await until("the next is asked for", () => asked() === 2);
 });

@@ -76,6 +76,7 @@ describe("the file", () => {
     ["a missing Schematron", [["schema: skip,", "schema: skip, schematron: nowhere,"]], ["CONFIG_SCHEMATRON"]],
     ["a mismatch that passes", [["patient: hold", "patient: warn"]], ["PATIENT_MISMATCH_PASSES"]],
     ["an authority that is mapped to nothing", [[his, `${his}, authorities: [OTHER]`]], ["AUTHORITY_UNMAPPED"]],
+    ["the same of numbers that name none", [[his, `${his}, authority: OTHER`]], ["AUTHORITY_UNMAPPED"]],
     ["an authority of the PACS that no system writes", [[noReason, ", authority: HOSPX"]], ["AUTHORITY_UNMAPPED"]],
     ["an authority of the PACS that is known", [[noReason, ", authority: HOSPB"]], []],
     [
