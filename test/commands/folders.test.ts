@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { directoryDestination } from "../../connectors/directory.ts";
 import { makeHome } from "../faults/house.ts";
-import { semrsProcess } from "./cli.ts";
+import { semrs, semrsProcess } from "./cli.ts";
 
 const cwd = mkdtempSync(join(tmpdir(), "semrs-folders-"));
 writeFileSync(join(cwd, "file"), "");
@@ -68,7 +68,7 @@ describe("a data folder", async () => {
 test("who only looks makes no data folder", async () => {
   const { folder, data, env } = await makeHome();
   for (const args of [["verify"], ["audit", "verify"], ["audit", "export"], ["rekey"]]) {
-    const { exit, err } = await semrsProcess(args, { cwd: folder, env });
+    const { exit, err } = await semrs(args, { cwd: folder, env });
     expect({ exit, err }, args.join(" ")).toEqual({
       exit: 78,
       err: expect.stringMatching(`${data} holds no store yet\n$`),
