@@ -21,12 +21,18 @@ export function rekey(folder: string, key: Uint8Array, next: Uint8Array, replace
     try {
       // What is written over or deleted is zeros afterwards, in the index and, since that is cut to nothing, in its log.
       db.exec("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
-      const own = ownKey(db, key, folder);
+      const { own, name } = ownKey(db, key, folder);
+      const settle = (): void => {
+        for (const sql of ["BEGIN IMMEDIATE", ...settled, "COMMIT"]) db.exec(sql);
+      };
+      // The row that opens now is not the one that is written over.
+      if (name !== "key") settle();
       const sealed = sealFolderKey(next, own);
       db.prepare("INSERT OR REPLACE INTO meta (name, value) VALUES ('next key', ?)").run(sealed);
       if (!replace) return;
       replace();
-      for (const sql of ["BEGIN IMMEDIATE", ...settled, "COMMIT", "PRAGMA wal_checkpoint(TRUNCATE)"]) db.exec(sql);
+      settle();
+      db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } finally {
       db.close();
     }
@@ -35,9 +41,9 @@ export function rekey(folder: string, key: Uint8Array, next: Uint8Array, replace
   }
 }
 
-function ownKey(db: DatabaseSync, key: Uint8Array, folder: string): Uint8Array {
-  const found = openFolderKeys(db.prepare(keySql).all() as Row[], key, folder);
-  if (found?.own) return found.own;
+function ownKey(db: DatabaseSync, key: Uint8Array, folder: string) {
+  const { own, name } = openFolderKeys(db.prepare(keySql).all() as Row[], key, folder) ?? {};
+  if (own) return { own, name };
   throw new Fault(
     "CONFIG_INVALID",
     `${folder} is of a version that sealed everything under storage.key itself: it opens with that alone; to be rid of it, begin a new folder (docs/incidents.md)`,

@@ -108,6 +108,20 @@ test("where the next one is put into its place later, both open the folder until
   await open();
 });
 
+test("one that is in its place, and that no house has started with yet, opens the folder until the one after it does", async () => {
+  await store.close();
+  rekey(folder, key, next);
+  const third = Buffer.alloc(32, 7);
+  rekey(folder, next, third);
+  for (const under of [next, third]) {
+    await open({ key: under });
+    expect(await isWhole()).toBe(true);
+    await store.close();
+  }
+  await expect(open({ key: next })).rejects.toMatchObject(refused);
+  await expect(open()).rejects.toMatchObject(refused);
+});
+
 test("a backup opens with the storage key of its time", async () => {
   const backup = join(dirname(folder), "backup");
   backUp(folder, backup, "hospital-a", new Date());
