@@ -8,6 +8,7 @@ import { evidenceCommand } from "../../commands/evidence.ts";
 import { cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
 import { openExchange, testPki, until } from "../sites.ts";
+import { commandsIn, run } from "./evidence-page.ts";
 
 const openssl = peer("openssl");
 const base = mkdtempSync(join(tmpdir(), "semrs-evidence-"));
@@ -51,16 +52,6 @@ async function exported(name: string, profile: (yaml: string) => string = (yaml)
     await exchange.close();
   }
 }
-
-/** The lines of the page that a reader is to type. */
-const commandsIn = (folder: string): readonly string[] =>
-  readFileSync(join(folder, "README.md"), "utf8")
-    .split("\n")
-    .filter((line) => line.startsWith("$ "))
-    .map((line) => line.slice(2));
-const run = (folder: string): void => {
-  for (const command of commandsIn(folder)) execFileSync("sh", ["-c", command], { cwd: folder, stdio: "pipe" });
-};
 
 describe.skipIf(!openssl.available)("what was pushed", () => {
   test("the sender proves what its partner has receipted: the manifest of the push, with the record's own parts", async () => {

@@ -1,5 +1,4 @@
 /** The evidence of a retrieval, verified by the commands of its own page, with OpenSSL alone; anything changed does not verify. */
-import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +13,7 @@ import { adtFor, cda, chen, mdmFor } from "../fixtures/documents.ts";
 import { peer } from "../peers.ts";
 import { siteAlone } from "../pipeline/site-alone.ts";
 import { openExchange, type SiteName, type TestExchange, testPki, until } from "../sites.ts";
+import { commandsIn, run } from "./evidence-page.ts";
 
 const openssl = peer("openssl");
 const ports = { "hospital-a": "A_ADMIN", "hospital-b": "B_ADMIN", registry: "REGISTRY_ADMIN" } as const;
@@ -53,16 +53,6 @@ async function exported(site: SiteName, id: string, name: string): Promise<strin
   await evidenceCommand().parseAsync(["export", id, ...where], { from: "user" });
   return folder;
 }
-
-/** The lines of the page that a reader is to type. */
-const commandsIn = (folder: string): readonly string[] =>
-  readFileSync(join(folder, "README.md"), "utf8")
-    .split("\n")
-    .filter((line) => line.startsWith("$ "))
-    .map((line) => line.slice(2));
-const run = (folder: string): void => {
-  for (const command of commandsIn(folder)) execFileSync("bash", ["-c", command], { cwd: folder, stdio: "pipe" });
-};
 
 test("who was told of a record is nobody else's on the machine: folder and files are their owner's alone", async () => {
   const folder = await exported("hospital-a", record, "own");
